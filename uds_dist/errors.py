@@ -1,0 +1,212 @@
+"""Every exception of uds_dist, in one tree.
+
+UdsDistError
+├── ConfigError (ValueError)              a setting or an argument cannot be used
+│   └── NodeNameError                     a node name is malformed
+├── AddressError (ValueError)             a socket address cannot exist on this system
+├── TermError (ValueError)
+│   ├── EncodeError                       a Python value has no Erlang term
+│   ├── DecodeError                       bytes are no external term; has .offset and .tag
+│   └── ParseError                        text is no Erlang term; has .offset
+├── ListenError (OSError)                 the listening socket cannot be had
+│   └── DuplicateNameError                a live node listens under this name already
+├── ProtocolError
+│   ├── LocalProtocolError                this program asked for what the protocol forbids
+│   └── RemoteProtocolError               the peer sent what the protocol forbids
+├── NoConnection (ConnectionError)        there is no connection to the node, or it was lost
+│   ├── ConnectFailedError                nothing answers at the node's socket
+│   └── HandshakeError                    the handshake did not end in a connection
+│       ├── CookieMismatchError           the two nodes do not have the same cookie
+│       ├── HandshakeTimeoutError         the peer fell silent within the handshake
+│       ├── NotAllowedError               one side refuses the other's name, user or flags
+│       ├── NodeNameMismatchError         another node answers at that socket
+│       └── SimultaneousConnectError      the peer's own connection attempt goes first
+├── Busy (BlockingIOError)                the connection's write queue is full
+├── RemoteError                           the call raised in the remote process
+│   └── NoProcess                         no such process, or it is gone
+├── RemoteTimeout (TimeoutError)          the answer did not come in time
+├── ReceiveTimeoutError (TimeoutError)    no matching message came in time
+├── CancelledError                        the future was cancelled
+├── InvalidStateError                     the future has its outcome already, or has none yet
+├── ClosedError                           the node, the mailbox or the loop is closed
+├── LoopReentryError (RuntimeError)       a blocking call from inside a handler
+├── ForkedLoopError (RuntimeError)        the loop belongs to the parent process
+└── ErlangException                       raised by a handler to answer in Erlang's classes
+    ├── ErlangError                       error:Reason
+    ├── Throw                             throw:Term
+    └── Exit                              exit:Reason
+"""
+
+from __future__ import annotations
+
+
+class UdsDistError(Exception):
+    """The root of everything that uds_dist raises on purpose."""
+
+
+class ConfigError(UdsDistError, ValueError):
+    """A setting or an argument cannot be used; the text says which and what would do."""
+
+
+class NodeNameError(ConfigError):
+    """A node name is not of the form ``name@host`` within the protocol's limits."""
+
+
+class AddressError(UdsDistError, ValueError):
+    """A node's socket address cannot exist on this system."""
+
+
+class TermError(UdsDistError, ValueError):
+    """A value, some bytes or a text do not stand for an Erlang term."""
+
+
+class EncodeError(TermError):
+    """A Python value has no place in the External Term Format."""
+
+
+class DecodeError(TermError):
+    """Bytes are not an external term; ``offset`` is where, ``tag`` the tag byte read there."""
+
+    def __init__(self, message: str, offset: int = 0, tag: int | None = None) -> None:
+        super().__init__(message)
+        self.offset = offset
+        self.tag = tag
+
+
+class ParseError(TermError):
+    """Text is not an Erlang term; ``offset`` is the index of the first character at fault."""
+
+    def __init__(self, message: str, offset: int = 0) -> None:
+        super().__init__(message)
+        self.offset = offset
+
+
+class ListenError(UdsDistError, OSError):
+    """The listening socket cannot be had."""
+
+
+class DuplicateNameError(ListenError):
+    """A live node listens under this name already."""
+
+
+class ProtocolError(UdsDistError):
+    """The distribution protocol was broken, by either side."""
+
+
+class LocalProtocolError(ProtocolError):
+    """This program asked for something the distribution protocol forbids."""
+
+
+class RemoteProtocolError(ProtocolError):
+    """The peer sent something the distribution protocol forbids."""
+
+
+class NoConnection(UdsDistError, ConnectionError):
+    """There is no connection to the node, or it was lost before the answer came."""
+
+
+class ConnectFailedError(NoConnection):
+    """Nothing answers at the node's socket: no such file, or nobody listens."""
+
+
+class HandshakeError(NoConnection):
+    """The handshake did not end in a connection."""
+
+
+class CookieMismatchError(HandshakeError):
+    """The two nodes do not have the same cookie."""
+
+
+class HandshakeTimeoutError(HandshakeError, TimeoutError):
+    """The peer fell silent within the handshake."""
+
+
+class NotAllowedError(HandshakeError):
+    """One side refuses the other: by its name, its user id or its flags."""
+
+
+class NodeNameMismatchError(HandshakeError):
+    """Another node than the one asked for answers at that socket."""
+
+
+class SimultaneousConnectError(HandshakeError):
+    """The peer is connecting to this node at the same time and its attempt goes first."""
+
+
+class Busy(UdsDistError, BlockingIOError):
+    """The connection's write queue is above its high-water mark: try again later."""
+
+
+class RemoteError(UdsDistError):
+    """A call raised in the remote process.
+
+    ``class_`` is ``"error"``, ``"exit"``, ``"throw"`` or ``"signal"`` (the process was killed
+    before it could answer), ``reason`` the term it raised, ``stack`` Erlang's stack trace as a
+    list of terms (empty where there is none).
+    """
+
+    def __init__(
+        self, message: str, class_: str = "error", reason: object = None, stack: object = ()
+    ) -> None:
+        super().__init__(message)
+        self.class_ = class_
+        self.reason = reason
+        self.stack = stack
+
+
+class NoProcess(RemoteError):
+    """There is no such process, or it was gone before it could answer."""
+
+
+class RemoteTimeout(UdsDistError, TimeoutError):
+    """The answer did not come in time; it is dropped if it comes later."""
+
+
+class ReceiveTimeoutError(UdsDistError, TimeoutError):
+    """No matching message came in time; what came stays in the mailbox."""
+
+
+class CancelledError(UdsDistError):
+    """The future was cancelled."""
+
+
+class InvalidStateError(UdsDistError):
+    """The future has its outcome already, or is asked for one that it has not got yet."""
+
+
+class ClosedError(UdsDistError):
+    """The node, the mailbox or the loop is closed."""
+
+
+class LoopReentryError(UdsDistError, RuntimeError):
+    """The loop was asked to run from inside one of its own handlers."""
+
+
+class ForkedLoopError(UdsDistError, RuntimeError):
+    """The loop belongs to the parent process; a forked child may only close it."""
+
+
+class ErlangException(UdsDistError):
+    """Raised by a handler to end its call in one of Erlang's three exception classes."""
+
+    class_ = "error"
+
+    def __init__(self, reason: object) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class ErlangError(ErlangException):
+    """Answers as ``erlang:error(Reason)``; a plain str reason becomes an atom."""
+
+
+class Throw(ErlangException):
+    """Answers as ``throw(Term)``."""
+
+    class_ = "throw"
+
+
+class Exit(ErlangException):
+    """Answers as ``exit(Reason)``; a plain str reason becomes an atom."""
+
+    class_ = "exit"
