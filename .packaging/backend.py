@@ -1,0 +1,60 @@
+"""The build backend: setuptools, and on request the codec compiled with mypyc.
+
+Without ``UDS_DIST_MYPYC=1`` in the environment the wheel is pure Python (py3-none-any) and nothing
+but setuptools is needed. With it the modules named in ``setup.py`` beside this file are compiled
+as well: mypy becomes a build requirement and a C compiler must be there. The sources are in the
+compiled wheel too: tracebacks quote them, and Python prefers the extension module beside them.
+
+It is a wrapper because setuptools reads ``pyproject.toml`` alone unless a setup script tells it
+more, and that script would have to stand at the top level.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from setuptools.build_meta import _BuildMetaBackend
+
+SETUP_SCRIPT = os.path.join(os.path.dirname(__file__), "setup.py")
+COMPILER = ["mypy>=2.4"]
+
+Settings = Mapping[str, object] | None
+
+
+def wants_compiled() -> bool:
+    """Whether the environment asks for the compiled wheel."""
+    answer = os.environ.get("UDS_DIST_MYPYC", "0")
+    if answer not in ("", "0", "1"):
+        raise SystemExit(f"UDS_DIST_MYPYC is {answer!r}: use 1 (compiled) or 0 (pure Python)")
+    return answer == "1"
+
+
+class Backend(_BuildMetaBackend):
+    """setuptools' own backend, but for the setup script and the compiler's requirement."""
+
+    def run_setup(self, setup_script: str = SETUP_SCRIPT) -> None:
+        # Callers inside setuptools pass nothing, or the name of a file that is not there.
+        super().run_setup(SETUP_SCRIPT)
+
+    def get_requires_for_build_wheel(self, config_settings: Settings = None) -> list[str]:
+        # Not asked of setuptools: it would run the setup script, which imports the compiler.
+        return list(COMPILER) if wants_compiled() else []
+
+    def get_requires_for_build_sdist(self, config_settings: Settings = None) -> list[str]:
+        return []
+
+    def get_requires_for_build_editable(self, config_settings: Settings = None) -> list[str]:
+        # An editable install runs the sources; an extension module never stands beside them.
+        return []
+
+
+_backend = Backend()
+build_sdist = _backend.build_sdist
+build_wheel = _backend.build_wheel
+build_editable = _backend.build_editable
+get_requires_for_build_sdist = _backend.get_requires_for_build_sdist
+get_requires_for_build_wheel = _backend.get_requires_for_build_wheel
+get_requires_for_build_editable = _backend.get_requires_for_build_editable
+prepare_metadata_for_build_wheel = _backend.prepare_metadata_for_build_wheel
+prepare_metadata_for_build_editable = _backend.prepare_metadata_for_build_editable

@@ -1,0 +1,61 @@
+"""What pyproject.toml cannot say to setuptools; run by ``backend.py`` beside this file."""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from setuptools import setup
+from setuptools.command.sdist import sdist
+
+# Compiled with mypyc on request; each is one source that also runs interpreted.
+COMPILED_MODULES = [
+    "uds_dist/etf/decode.py",
+    "uds_dist/etf/encode.py",
+]
+# Not the package itself, but wanted in the source archive: to build it and to test it.
+ARCHIVED = ["CHANGELOG.md", "Makefile", ".packaging/*", "tests/**/*", "typings/**/*"]
+
+# Everything setuptools writes goes here, so that no folder of its own shows beside ours.
+WORK = Path("build/setuptools-{}.{}".format(*sys.version_info))
+
+
+class SourceArchive(sdist):
+    """setuptools' source archive with the files that MANIFEST.in would name at the top level."""
+
+    def make_release_tree(self, base_dir: str, files: list[str]) -> None:
+        found = [
+            str(path)
+            for pattern in ARCHIVED
+            for path in sorted(Path().glob(pattern))
+            if path.is_file() and path.suffix != ".pyc"
+        ]
+        kept = [name for name in files if not name.startswith("build/")]
+        super().make_release_tree(base_dir, [*dict.fromkeys([*kept, *found])])
+
+
+def extension_modules() -> list[object]:
+    """The compiled modules, when a wheel is being built and the environment asks for them."""
+    if os.environ.get("UDS_DIST_MYPYC") != "1" or "bdist_wheel" not in sys.argv:
+        return []
+    from mypyc.build import mypycify  # a build requirement of the compiled wheel only
+
+    generated = WORK / "c"
+    generated.mkdir()
+    return mypycify(
+        COMPILED_MODULES,
+        opt_level="3",
+        debug_level="0",
+        target_dir=str(generated),
+        group_name="uds_dist._native",  # the shared helper library stays inside the package
+    )
+
+
+# setuptools copies whatever an earlier run left there into the wheel, removed modules included.
+shutil.rmtree(WORK, ignore_errors=True)
+WORK.mkdir(parents=True)
+setup(
+    cmdclass={"sdist": SourceArchive},
+    ext_modules=extension_modules(),
+    options={"build": {"build_base": str(WORK)}, "egg_info": {"egg_base": str(WORK)}},
+)

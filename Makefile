@@ -1,0 +1,119 @@
+# uds_dist needs Python 3.10 or newer and make. What its tests need beside that (pytest, mypy) goes
+# into a virtual environment of its own, build/venv-X.Y; nothing outside build/ is written.
+#
+#   make test PYTHON=python3.12                   another Python
+#   make test PYTEST_ARGS="-x -k handshake"       words for pytest
+#   make test TOOLS_PYTHON=python3                a Python that has pytest (and mypy) already
+
+.DEFAULT_GOAL := help
+.SUFFIXES:
+.DELETE_ON_ERROR:
+.PHONY: help demo test typecheck check interop interop-install compile test-compiled bench clean \
+	python
+
+PYTHON ?= python3
+PYTEST_ARGS ?=
+TOOLS_PYTHON ?=
+
+VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
+VENV := build/venv-$(VERSION)
+COMPILED := build/compiled-$(VERSION)
+SOURCES := $(shell find uds_dist -name '*.py')
+PACKAGING := pyproject.toml $(wildcard .packaging/*.py)
+
+ifeq ($(TOOLS_PYTHON),)
+RUN := $(VENV)/bin/python
+HAS_PYTEST := $(VENV)/pytest.done
+HAS_MYPY := $(VENV)/mypy.done
+else
+RUN := $(TOOLS_PYTHON)
+endif
+
+# "-m pytest" puts this folder first on the path, where the sources would hide the compiled package.
+RUN_PYTEST := import sys; del sys.path[0]; from pytest import console_main; sys.exit(console_main())
+# The public modules: those that have a contract.
+CONTRACT := $(patsubst %.__init__,%,$(subst /,.,$(patsubst typings/%.pyi,%,\
+	$(wildcard typings/uds_dist/*.pyi))))
+
+help:  ## this list
+	@echo "make GOAL, where GOAL is one of"
+	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## / { printf "  %-16s %s\n", $$1, $$2 }' Makefile
+
+demo: | python  ## two Python nodes talk over a Unix socket; needs nothing but Python
+	@$(PYTHON) -m uds_dist demo
+
+test: $(HAS_PYTEST) | python  ## the whole suite; the tests against a real BEAM only where there is one
+	@$(RUN) -m pytest $(PYTEST_ARGS)
+
+interop: $(HAS_PYTEST) | python  ## only the tests against a real BEAM
+	@$(RUN) -m pytest tests/interop $(PYTEST_ARGS)
+
+interop-install:  ## OTP 27 and 29 for those tests, into ~/.cache/uds_dist (Debian, root, network)
+	@tests/interop/install_otp.sh
+
+typecheck: $(HAS_MYPY) | python  ## mypy, and the contract in typings/ against the package
+	@$(RUN) -m mypy
+	@MYPYPATH=typings $(RUN) -m mypy.stubtest --mypy-config-file pyproject.toml \
+		--allowlist tests/typing/not_public.txt --ignore-unused-allowlist $(CONTRACT)
+	@MYPYPATH=typings $(RUN) -m mypy --cache-dir build/mypy-contract tests/typing
+
+check: typecheck test demo  ## typecheck, test and demo
+
+compile: $(COMPILED)/compile.done  ## the codec as extension modules, into build/ (needs a C compiler)
+
+test-compiled: $(COMPILED)/compile.done $(HAS_PYTEST)  ## the whole suite on the compiled codec
+	@PYTHONPATH=$(CURDIR)/$(COMPILED) UDS_DIST_EXPECT_COMPILED=1 $(RUN) -c "$(RUN_PYTEST)" \
+		--import-mode=append $(PYTEST_ARGS)
+
+bench: | python  ## how fast it is
+	@$(PYTHON) -m tests.bench
+
+clean:  ## remove build/ and every cache
+	@rm -rf build
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# --- what the goals above stand on -----------------------------------------------------------------
+
+python:
+	@if [ -z "$(VERSION)" ]; then \
+		echo "make: there is no '$(PYTHON)': install Python 3.10 or newer, or name one:" \
+			"make PYTHON=/path/to/python3 ..." >&2; exit 1; fi
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
+		echo "make: '$(PYTHON)' is Python $(VERSION); uds_dist needs 3.10 or newer:" \
+			"make PYTHON=/path/to/python3 ..." >&2; exit 1; }
+
+$(VENV)/bin/python: | python
+	@mkdir -p build
+	@$(PYTHON) -m venv $(VENV) >build/venv-$(VERSION).log 2>&1 || { \
+		rm -rf $(VENV); cat build/venv-$(VERSION).log >&2; \
+		echo "make: '$(PYTHON) -m venv' failed: the venv module or ensurepip is missing." \
+			"On Debian and Ubuntu: apt-get install python3-venv." \
+			"Or name a Python that has pytest and mypy: make TOOLS_PYTHON=python3 ..." >&2; exit 1; }
+
+# One recipe for both: pytest alone for the tests, mypy and the build tools for the rest.
+$(VENV)/%.done: .packaging/%.txt $(VENV)/bin/python
+	@echo "make: installing $$(tr '\n' ' ' <$<)into $(VENV)"
+	@$(VENV)/bin/python -m pip install -q --disable-pip-version-check -r $< \
+		>$(VENV)/$*.log 2>&1 || { \
+		cat $(VENV)/$*.log >&2; \
+		echo "make: pip could not install $$(tr '\n' ' ' <$<). Is there a network, or an index that" \
+			"pip can reach? Without one, name a Python that has them:" \
+			"make TOOLS_PYTHON=python3 ..." >&2; exit 1; }
+	@touch $@
+
+# mypy reads the tests too, so it wants pytest; and two pips at once in one environment would race.
+$(VENV)/mypy.done: | $(VENV)/pytest.done
+
+# The same wheel that UDS_DIST_MYPYC=1 gives a user, unpacked where the tests can find it.
+$(COMPILED)/compile.done: $(SOURCES) $(PACKAGING) $(HAS_MYPY) | python
+	@$(RUN) -c 'import os, shutil, sys, sysconfig; \
+		sys.exit(not shutil.which(sysconfig.get_config_var("CC").split()[0]) \
+		or not os.path.exists(sysconfig.get_path("include") + "/Python.h"))' || { \
+		echo "make: no C compiler, or no Python.h. On Debian and Ubuntu:" \
+			"apt-get install gcc python3-dev." >&2; exit 1; }
+	@rm -rf $(COMPILED) && mkdir -p $(COMPILED)
+	@echo "make: compiling into $(COMPILED)"
+	@UDS_DIST_MYPYC=1 $(RUN) -m pip install -q --disable-pip-version-check --no-deps \
+		--no-build-isolation --no-compile --target $(COMPILED) . >$(COMPILED).log 2>&1 || { \
+		cat $(COMPILED).log >&2; echo "make: the compiled build failed, see above" >&2; exit 1; }
+	@touch $@
