@@ -1,0 +1,39 @@
+"""Reads exceptions as a program does; mypy is the test."""
+
+from __future__ import annotations
+
+from typing_extensions import assert_type
+
+from uds_dist.errors import (
+    Busy,
+    DecodeError,
+    ErlangException,
+    HandshakeTimeoutError,
+    NoConnection,
+    RemoteError,
+    UdsDistError,
+)
+
+
+def places(error: DecodeError) -> None:
+    assert_type(error.offset, int)
+    assert_type(error.tag, int | None)
+    error.place  # type: ignore[attr-defined]
+
+
+def remote(error: RemoteError) -> str:
+    assert_type(error.class_, str)
+    assert_type(error.reason, object)
+    error.reason.name  # type: ignore[attr-defined]  # a term is narrowed before it is used
+    return error.class_
+
+
+def raised_by_a_handler(error: ErlangException) -> None:
+    assert_type(error.reason, object)
+    ErlangException()  # type: ignore[call-arg]
+
+
+def caught_as(
+    busy: Busy, lost: NoConnection, late: HandshakeTimeoutError
+) -> tuple[BlockingIOError, ConnectionError, TimeoutError, list[UdsDistError]]:
+    return busy, lost, late, [busy, lost, late]

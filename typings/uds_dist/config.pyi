@@ -1,0 +1,41 @@
+"""Every setting of a node, with its default."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+KIB: int
+MIB: int
+LAYOUTS: tuple[str, str]
+ENVIRONMENT: dict[str, str]
+
+@dataclass(frozen=True)
+class Config:
+    socket_dir: str = "."  # a folder, or "@name" for Linux abstract sockets
+    layout: str = "uds_dist"  # "uds_dist": DIR/NAME.sock; "erl_uds_dist": DIR/NAME
+    backlog: int = 5
+    socket_mode: int = 0o600
+    allowed_uids: frozenset[int] = ...  # beside this process's own and root
+    cookie: str | None = None  # None: environment or ~/.erlang.cookie
+    hidden: bool = True
+    tick_time: float = 60.0  # seconds
+    handshake_timeout: float = 7.0  # seconds
+    atom_cache: bool = True
+    fragments: bool = True
+    max_frame_size: int = 268435456  # bytes: one frame on the wire
+    max_message_size: int = 1073741824  # bytes: one message, joined from its fragments
+    max_fragment_sequences: int = 1024  # unfinished ones, per connection
+    max_pending_handshakes: int = 256
+    max_mailbox_length: int = 1000000
+    max_term_depth: int = 512
+    max_decompressed_size: int = 268435456  # bytes
+    max_atoms: int = 65536  # kept for reuse; more than that are still understood
+    fragment_size: int = 65536  # bytes
+    write_high_water: int = 67108864  # bytes
+    write_low_water: int = 16777216  # bytes
+    receive_size: int = 262144  # bytes: one recv
+    messages_per_round: int = 1000  # decoded and handed on, per connection and round
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None, **settings: Any) -> Config: ...
+    def replace(self, **settings: Any) -> Config: ...
