@@ -1,0 +1,186 @@
+"""Where a node's socket is: a file in `socket_dir`, or a Linux abstract socket.
+
+Only the part of a node name before the ``@`` counts; the host part is a convention. So
+``a@localhost`` and ``a@elsewhere`` are the same socket, and the handshake tells whether the node
+behind it is the one that was meant.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import socket
+import stat
+import sys
+from dataclasses import dataclass
+
+from uds_dist.config import Config
+from uds_dist.errors import AddressError, NodeNameError
+
+# sun_path: 108 bytes on Linux, 104 on the BSDs and macOS; a path needs its final NUL within.
+PATH_LIMIT = (108 if sys.platform == "linux" else 104) - 1
+# An abstract name starts with a NUL and needs none at its end.
+ABSTRACT_LIMIT = 107
+NAME_LIMIT = 255
+
+_NAME = re.compile(r"[^@/\0\s]+\Z")
+
+ALIVE = "alive"
+STALE = "stale"
+NO_SOCKET = "no socket"
+
+
+@dataclass(frozen=True)
+class SocketAddress:
+    """One node's socket: ``value`` is what bind and connect take, ``text`` what people read."""
+
+    value: str
+    abstract: bool
+
+    @property
+    def text(self) -> str:
+        return "@" + self.value[1:] if self.abstract else self.value
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def split_node_name(name: str) -> tuple[str, str]:
+    """Check a full node name and split it at the ``@``.
+
+    Args:
+        name: ``name@host``, at most 255 characters.
+    Returns:
+        The part before the ``@`` and the part after it.
+    Raises:
+        NodeNameError: it is not such a name.
+    """
+    node, at, host = name.partition("@")
+    if not at or not host:
+        raise NodeNameError(f"{name!r} is no node name: write name@host, for example {node}@localhost")
+    if len(name) > NAME_LIMIT:
+        raise NodeNameError(f"the node name has {len(name)} characters: at most {NAME_LIMIT} fit")
+    if not _NAME.match(node) or not _NAME.match(host):
+        raise NodeNameError(
+            f"{name!r} is no node name: neither part may hold '@', '/', white space or NUL"
+        )
+    return node, host
+
+
+def socket_address(name: str, config: Config) -> SocketAddress:
+    """The socket of the node called `name`.
+
+    Args:
+        name: a full node name, or only its part before the ``@``.
+        config: `socket_dir` and `layout` are used.
+    Returns:
+        The address. No system call is made for it.
+    Raises:
+        NodeNameError: the name cannot be a node's.
+        AddressError: the path is too long for a socket, or abstract sockets do not exist here.
+    """
+    node = split_node_name(name)[0] if "@" in name else name
+    if not _NAME.match(node):
+        raise NodeNameError(f"{name!r} is no node name: write name@host")
+    if config.socket_dir.startswith("@"):
+        return _abstract_address(config.socket_dir[1:], node)
+    suffix = "" if config.layout == "erl_uds_dist" else ".sock"
+    path = os.path.join(config.socket_dir, node + suffix)
+    size = len(os.fsencode(path))
+    if size > PATH_LIMIT:
+        raise AddressError(
+            f"the socket path has {size} bytes and at most {PATH_LIMIT} fit: {path}"
+            " (use a shorter socket_dir)"
+        )
+    return SocketAddress(path, False)
+
+
+def _abstract_address(directory: str, node: str) -> SocketAddress:
+    if sys.platform != "linux":
+        raise AddressError(
+            f"abstract sockets (socket_dir {'@' + directory!r}) exist on Linux only: give a folder"
+        )
+    name = f"\0{directory}/{node}" if directory else f"\0{node}"
+    size = len(os.fsencode(name))
+    if size > ABSTRACT_LIMIT:
+        raise AddressError(
+            f"the abstract socket name has {size} bytes and at most {ABSTRACT_LIMIT} fit: "
+            f"@{name[1:]} (use a shorter socket_dir)"
+        )
+    return SocketAddress(name, True)
+
+
+def probe(address: SocketAddress) -> str:
+    """Find out whether a node listens at an address, without a handshake.
+
+    Args:
+        address: the socket to knock at.
+    Returns:
+        ALIVE, STALE (a socket file that nobody listens at), or NO_SOCKET (nothing is there).
+    Raises:
+        AddressError: something other than a socket is at that path.
+        OSError: the system does not let this process look.
+    """
+    if not address.abstract:
+        try:
+            mode = os.stat(address.value).st_mode
+        except (FileNotFoundError, NotADirectoryError):
+            return NO_SOCKET
+        if not stat.S_ISSOCK(mode):
+            raise AddressError(f"{address} exists and is no socket: it is left as it is")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as knock:
+        knock.setblocking(False)
+        error = knock.connect_ex(address.value)
+    if error in (0, errno.EAGAIN, errno.EINPROGRESS):
+        return ALIVE  # EAGAIN: the backlog is full, so somebody listens
+    if error == errno.ECONNREFUSED:
+        return NO_SOCKET if address.abstract else STALE
+    if error == errno.ENOENT:
+        return NO_SOCKET
+    if error == errno.EPROTOTYPE:
+        raise AddressError(f"{address} is a socket of another kind: it is left as it is")
+    raise OSError(error, os.strerror(error), str(address))
+
+
+def listening_names(config: Config) -> list[tuple[str, str]]:
+    """What is in `socket_dir`: the part of each node's name before the ``@`` and its state.
+
+    Args:
+        config: `socket_dir` and `layout` are used.
+    Returns:
+        Pairs of a name and ALIVE or STALE, by name. For abstract sockets only live ones exist.
+    Raises:
+        OSError: the folder cannot be read.
+        AddressError: abstract sockets do not exist on this system.
+    """
+    if config.socket_dir.startswith("@"):
+        names = _abstract_names(config.socket_dir[1:])
+    else:
+        suffix = "" if config.layout == "erl_uds_dist" else ".sock"
+        names = [
+            entry.name[: len(entry.name) - len(suffix)]
+            for entry in os.scandir(config.socket_dir)
+            if entry.name.endswith(suffix) and stat.S_ISSOCK(entry.stat().st_mode)
+        ]
+    found = []
+    for name in sorted(name for name in set(names) if _NAME.match(name)):
+        state = probe(socket_address(name, config))
+        if state != NO_SOCKET:
+            found.append((name, state))
+    return found
+
+
+def _abstract_names(directory: str) -> list[str]:
+    _abstract_address(directory, "x")  # the error where abstract sockets do not exist
+    prefix = f"@{directory}/" if directory else "@"
+    listening = 0x00010000  # __SO_ACCEPTCON: the flag of a listening socket in /proc/net/unix
+    names = []
+    with open("/proc/net/unix", encoding="utf-8", errors="surrogateescape") as table:
+        for line in table.readlines()[1:]:
+            columns = line.split(maxsplit=7)
+            if len(columns) == 8 and int(columns[3], 16) & listening:
+                path = columns[7].rstrip("\n")
+                if path.startswith(prefix):
+                    names.append(path[len(prefix) :])
+    return names

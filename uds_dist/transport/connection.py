@@ -1,0 +1,602 @@
+"""One connection to one node, from connect or accept to its close.
+
+A Connection moves bytes and keeps time; what the bytes mean is the protocol storey's, what is done
+about them its owner's. Everything that it knows is in plain fields, and `repr` shows them:
+
+    CONNECTING --connected--> HANDSHAKE --challenge answered--> UP
+        \\                        |                              |
+         `------------------------+--------- failed, closed -----+--> CLOSING --> CLOSED
+
+CLOSING is a connection that has a last thing to say, a refusal in the handshake or what was written
+before `close`, and is given the rest of its time to say it.
+
+Writing. A message is tried at once when the program sends it from outside the loop, so that a
+program which computes for a while afterwards does not keep it back. Inside a round the messages
+are kept to the round's end and leave together: one `sendmsg` of many buffers. What the socket does
+not take stays in `write_queue`, and only then is the descriptor watched for writing.
+
+Time. One timer serves the handshake's deadline first and the ticks after it. A quarter of the tick
+time without a byte written sends a tick. A peer with a shorter tick time than this node's would not
+wait for that; so whatever comes in is answered with a tick when nothing went out for a second.
+Silence alone proves nothing, since deployed carriers send no ticks at all: after three silent
+quarters the owner is asked to provoke an answer, and one more silent quarter ends the connection.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import socket
+from collections import deque
+from collections.abc import Sequence
+from enum import Enum
+from itertools import islice
+from typing import Protocol
+
+from uds_dist.config import Config
+from uds_dist.errors import (
+    CookieMismatchError,
+    ConnectFailedError,
+    HandshakeError,
+    HandshakeTimeoutError,
+    NoConnection,
+    NotAllowedError,
+    ProtocolError,
+    RemoteProtocolError,
+    UdsDistError,
+)
+from uds_dist.protocol.framing import TICK, FrameReader, handshake_frame
+from uds_dist.protocol.handshake import Handshake
+from uds_dist.protocol.header import NO_PAYLOAD, FrameDecoder, FrameEncoder
+from uds_dist.transport.address import SocketAddress
+from uds_dist.transport.listener import may_connect
+from uds_dist.transport.loop import READ, WRITE, EventLoop, Timer
+
+logger = logging.getLogger(__name__)
+
+Buffer = bytes | memoryview
+
+# How many buffers one sendmsg takes at most: below every system's IOV_MAX.
+BUFFERS_PER_SEND = 512
+# A round writes at most this much to one connection, so that a fast reader cannot hold the loop.
+BYTES_PER_FLUSH = 4 * 1024 * 1024
+# Seconds between two attempts to connect while the other side's backlog is full.
+BACKLOG_RETRY = (0.002, 0.05)
+# Whatever comes in is answered with a tick when nothing went out for this many seconds.
+ANSWER_AFTER = 1.0
+SILENT_QUARTERS = 3
+# Seconds that a closing connection may take for its last bytes.
+LINGER = 2.0
+
+
+class Phase(Enum):
+    """Where a connection is in its life."""
+
+    CONNECTING = "connecting"
+    HANDSHAKE = "handshake"
+    UP = "up"
+    CLOSING = "closing"
+    CLOSED = "closed"
+
+
+class ConnectionOwner(Protocol):
+    """What a connection tells the storey above, always from inside `run_once`."""
+
+    def connection_up(self, connection: Connection) -> None:
+        """The handshake is done."""
+
+    def connection_message(
+        self, connection: Connection, control: tuple[object, ...], payload: object
+    ) -> None:
+        """A control message has come, with its payload or NO_PAYLOAD."""
+
+    def connection_silent(self, connection: Connection) -> None:
+        """Nothing has come for three quarters of the tick time: provoke an answer."""
+
+    def connection_down(self, connection: Connection, error: UdsDistError) -> None:
+        """The connection is closed; `error` says why. This is its last word."""
+
+
+class Connection:
+    """A socket, its handshake, its unread and its unwritten bytes.
+
+    Args:
+        loop: the loop that watches the socket.
+        config: sizes and times.
+        owner: who is told of messages and changes.
+        handshake: this side's part of the handshake, not begun.
+        name: the peer's node name where it is known already.
+    """
+
+    __slots__ = (
+        "accumulator",
+        "address",
+        "backlog",
+        "bytes_in",
+        "bytes_out",
+        "config",
+        "decoder",
+        "encoder",
+        "error",
+        "handshake",
+        "initiator",
+        "last_sent",
+        "loop",
+        "messages_in",
+        "messages_out",
+        "name",
+        "owner",
+        "phase",
+        "silent_quarters",
+        "sock",
+        "tick_deadline",
+        "write_queue",
+        "write_queue_size",
+        "_bytes_in_at_tick",
+        "_flushing",
+        "_interest",
+        "_retry_delay",
+        "_timer",
+        "__weakref__",
+    )
+
+    def __init__(
+        self,
+        loop: EventLoop,
+        config: Config,
+        owner: ConnectionOwner,
+        handshake: Handshake,
+        name: str | None = None,
+    ) -> None:
+        self.loop = loop
+        self.config = config
+        self.owner = owner
+        self.handshake: Handshake | None = handshake
+        self.name = name
+        self.initiator = name is not None
+        self.address: SocketAddress | None = None
+        self.sock: socket.socket | None = None
+        self.phase = Phase.CONNECTING
+        self.error: UdsDistError | None = None
+        self.accumulator = FrameReader(config)
+        self.backlog: deque[bytes] = deque()  # frames received and not yet handed on
+        self.decoder: FrameDecoder | None = None
+        self.encoder: FrameEncoder | None = None
+        self.write_queue: deque[Buffer] = deque()
+        self.write_queue_size = 0
+        self.bytes_in = 0
+        self.bytes_out = 0
+        self.messages_in = 0
+        self.messages_out = 0
+        self.silent_quarters = 0
+        self.last_sent = loop.now
+        self.tick_deadline: float | None = None
+        self._bytes_in_at_tick = 0
+        self._flushing = False
+        self._interest = 0
+        self._retry_delay = BACKLOG_RETRY[0]
+        self._timer: Timer | None = loop.call_later(config.handshake_timeout, self._too_late)
+        self.tick_deadline = self._timer.when
+
+    def __repr__(self) -> str:
+        state = self.phase.value
+        if self.handshake is not None and self.phase is Phase.HANDSHAKE:
+            state = f"handshake:{self.handshake.state.name.lower()}"
+        return (
+            f"<Connection {self.name or '?'} {state} {'out' if self.initiator else 'in'}"
+            f" prefix={self.prefix_size} unread={self.accumulator.unread}"
+            f" backlog={len(self.backlog)} unwritten={self.write_queue_size}"
+            f" in={self.bytes_in} out={self.bytes_out} messages={self.messages_in}"
+            f"/{self.messages_out} deadline={self.tick_deadline}>"
+        )
+
+    @property
+    def prefix_size(self) -> int:
+        """2 during the handshake, 4 after it."""
+        return self.accumulator.prefix_size
+
+    # -- the way up ------------------------------------------------------------------------
+
+    def connect(self, address: SocketAddress) -> None:
+        """Begin to connect; the outcome comes as `connection_up` or `connection_down`."""
+        self.address = address
+        try:
+            self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            self.sock.setblocking(False)
+        except OSError as error:
+            self.fail(ConnectFailedError(f"no socket for {self.name}: {error.strerror}"))
+            return
+        self._try_connect()
+
+    def _try_connect(self) -> None:
+        assert self.sock is not None and self.address is not None
+        if self.phase is not Phase.CONNECTING:
+            return
+        error = self.sock.connect_ex(self.address.value)
+        if error == 0:
+            self._connected()
+        elif error == errno.EAGAIN:
+            # The backlog is full. A Unix socket does not queue this attempt, nor does it become
+            # ready later: all there is to do is to try again until the handshake's time is over.
+            self.loop.call_later(self._retry_delay, self._try_connect)
+            self._retry_delay = min(self._retry_delay * 2, BACKLOG_RETRY[1])
+        elif error == errno.EINPROGRESS:
+            self._watch(WRITE)
+        else:
+            self.fail(self._connect_failed(error))
+
+    def _connect_failed(self, error: int) -> ConnectFailedError:
+        if error == errno.ENOENT:
+            reason = "there is no such socket; is the node started, and is socket_dir the same?"
+        elif error == errno.ECONNREFUSED:
+            reason = "nobody listens there; the node is dead or not started"
+        elif error in (errno.EACCES, errno.EPERM):
+            reason = "this user may not connect to it"
+        else:
+            reason = os.strerror(error)
+        return ConnectFailedError(f"cannot connect to {self.name} at {self.address}: {reason}")
+
+    def _connected(self) -> None:
+        assert self.sock is not None and self.address is not None and self.handshake is not None
+        if not may_connect(self.sock, self.address, self.config):
+            self.fail(
+                NotAllowedError(
+                    f"the process at {self.address} runs under another user: set allowed_uids if"
+                    " it is to be trusted"
+                )
+            )
+            return
+        self.phase = Phase.HANDSHAKE
+        self._watch(READ)
+        self._write_handshake(self.handshake.begin())
+
+    def accept(self, sock: socket.socket, address: SocketAddress) -> None:
+        """Take over a socket that the listener has accepted."""
+        self.sock = sock
+        self.address = address
+        self.phase = Phase.HANDSHAKE
+        self._watch(READ)
+
+    def _receive_handshake(self) -> None:
+        """Feed what has come to the handshake, one message at a time."""
+        while self.phase is Phase.HANDSHAKE:
+            assert self.handshake is not None
+            frame = self.accumulator.next_frame()
+            if frame is None:
+                return
+            try:
+                answers = self.handshake.receive(frame)
+            except (HandshakeError, ProtocolError) as error:
+                self.fail(error)
+                return
+            self._write_handshake(answers)
+            if self.handshake.peer is not None:
+                self.name = self.handshake.peer.name
+            if self.handshake.refusal is not None:
+                self.error = self.handshake.refusal
+                self._linger()
+            elif self.handshake.is_up and self.phase is Phase.HANDSHAKE:
+                self._up()
+
+    def _write_handshake(self, messages: Sequence[bytes]) -> None:
+        for message in messages:
+            self._append(handshake_frame(message))
+        if messages:
+            self.flush()
+
+    def _up(self) -> None:
+        assert self.handshake is not None
+        flags = self.handshake.effective_flags
+        self.accumulator.use_message_prefix()
+        self.decoder = FrameDecoder(flags, self.config)
+        self.encoder = FrameEncoder(flags, self.config)
+        self.phase = Phase.UP
+        self.handshake = None
+        self._start_ticking()
+        self.owner.connection_up(self)
+
+    # -- reading ---------------------------------------------------------------------------
+
+    def _on_events(self, events: int) -> None:
+        if self.phase is Phase.CONNECTING:
+            self._finish_connecting()
+            return
+        if events & WRITE:
+            self.flush()
+        if events & READ and self.phase is not Phase.CLOSED:
+            self._on_readable()
+
+    def _finish_connecting(self) -> None:
+        assert self.sock is not None
+        error = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if error:
+            self.fail(self._connect_failed(error))
+        else:
+            self._connected()
+
+    def _on_readable(self) -> None:
+        """One recv, then everything whole that is there, up to the round's share."""
+        assert self.sock is not None
+        if self.backlog:
+            return  # the rest of an earlier recv goes first; `_go_on` is queued for it
+        try:
+            size = self.sock.recv_into(self.accumulator.get_buffer())
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            self.fail(self._lost(error.strerror or str(error)))
+            return
+        if not size:
+            self.fail(self._lost("the peer closed it"))
+            return
+        self.bytes_in += size
+        try:
+            self.accumulator.buffer_updated(size)
+            if self.phase is Phase.HANDSHAKE:
+                self._receive_handshake()
+            if self.phase is Phase.UP:
+                self._receive_frames()
+        except RemoteProtocolError as error:
+            self.fail(error)
+
+    def _receive_frames(self) -> None:
+        self.backlog.extend(self.accumulator.frames(MAX_FRAMES))
+        self._hand_on()
+        if self.loop.now - self.last_sent >= ANSWER_AFTER:
+            self._tick()
+
+    def _go_on(self) -> None:
+        if self.phase is Phase.UP:
+            try:
+                self._hand_on()
+            except RemoteProtocolError as error:
+                self.fail(error)
+
+    def _hand_on(self) -> None:
+        """Decode and hand on a round's share of the backlog; see to it that the rest follows."""
+        assert self.decoder is not None
+        backlog = self.backlog
+        decode = self.decoder.decode
+        hand_on = self.owner.connection_message
+        left = self.config.messages_per_round
+        try:
+            while backlog and left and self.phase is Phase.UP:
+                left -= 1
+                message = decode(backlog.popleft())
+                if message is not None:
+                    self.messages_in += 1
+                    hand_on(self, message[0], message[1])
+        finally:
+            # Also when a handler raised: the messages behind its own are not lost.
+            if backlog and self.phase is Phase.UP:
+                self.loop.call_soon(self._go_on)
+
+    def _lost(self, reason: str) -> NoConnection:
+        if self.phase is not Phase.HANDSHAKE:
+            return NoConnection(f"the connection to {self.name} was lost: {reason}")
+        assert self.handshake is not None
+        if self.handshake.awaits_proof:
+            # A node that finds the challenge answered wrongly closes without a word.
+            return CookieMismatchError(
+                f"{self.name} ended the handshake at the challenge: the cookies differ"
+            )
+        return HandshakeError(f"the handshake with {self.name or 'a peer'} broke off: {reason}")
+
+    # -- writing ---------------------------------------------------------------------------
+
+    def send(self, control: tuple[object, ...], payload: object = NO_PAYLOAD) -> None:
+        """Write one control message.
+
+        Args:
+            control: the control message in its wire shape.
+            payload: the message term that goes with it, or NO_PAYLOAD.
+        Raises:
+            EncodeError: a term cannot be encoded; nothing was written.
+            NoConnection: the connection is not up.
+        """
+        if self.phase is not Phase.UP:
+            raise NoConnection(f"the connection to {self.name} is {self.phase.value}")
+        assert self.encoder is not None
+        for buffer in self.encoder.encode(control, payload):
+            self.write_queue.append(buffer)
+            self.write_queue_size += len(buffer)
+        self.messages_out += 1
+        if not self._flushing:
+            self._flush_in_time()
+
+    def _append(self, buffer: Buffer) -> None:
+        self.write_queue.append(buffer)
+        self.write_queue_size += len(buffer)
+
+    def _flush_in_time(self) -> None:
+        if self.loop.running:
+            self._flushing = True
+            self.loop.call_at_round_end(self._flush_at_round_end)
+        elif not self._interest & WRITE:
+            self.flush()
+
+    def _flush_at_round_end(self) -> None:
+        self._flushing = False
+        if self.phase is not Phase.CLOSED and not self._interest & WRITE:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write as much of the queue as the socket takes now."""
+        sock = self.sock
+        queue = self.write_queue
+        if sock is None or self.phase is Phase.CLOSED:
+            return
+        written = 0
+        try:
+            while queue and written < BYTES_PER_FLUSH:
+                if len(queue) == 1:
+                    size = sock.send(queue[0])
+                else:
+                    size = sock.sendmsg(list(islice(queue, BUFFERS_PER_SEND)))
+                written += size
+                self._taken(size)
+        except (BlockingIOError, InterruptedError):
+            pass
+        except OSError as error:
+            self._write_failed(error)
+            return
+        if written:
+            self.bytes_out += written
+            self.last_sent = self.loop.now
+        if queue:
+            self._watch(READ | WRITE)
+        elif self._interest & WRITE:
+            self._watch(READ)
+        if self.phase is Phase.CLOSING and not queue:
+            self._finish()
+
+    def _taken(self, size: int) -> None:
+        """Drop the first `size` bytes of the queue."""
+        queue = self.write_queue
+        self.write_queue_size -= size
+        while size:
+            first = queue[0]
+            if len(first) > size:
+                queue[0] = memoryview(first)[size:]
+                return
+            size -= len(first)
+            queue.popleft()
+
+    def _write_failed(self, error: OSError) -> None:
+        # What the peer said before it closed is still to be read, and it may say why; the
+        # reading side ends the connection. Nothing more can be written.
+        self.write_queue.clear()
+        self.write_queue_size = 0
+        if self.phase is Phase.CLOSING:
+            self._finish()
+        elif error.errno in (errno.EPIPE, errno.ECONNRESET):
+            if self._interest & WRITE:
+                self._watch(READ)
+        else:
+            self.fail(self._lost(error.strerror or str(error)))
+
+    def _watch(self, interest: int) -> None:
+        assert self.sock is not None
+        if not self._interest:
+            self.loop.register(self.sock, interest, self._on_events)
+        elif interest != self._interest:
+            self.loop.modify(self.sock, interest)
+        self._interest = interest
+
+    # -- time ------------------------------------------------------------------------------
+
+    def _too_late(self) -> None:
+        step = "no answer to connect" if self.handshake is None else self.handshake.state.name
+        self.fail(
+            HandshakeTimeoutError(
+                f"{self.name or 'a peer'} did not finish the handshake within"
+                f" {self.config.handshake_timeout} s (state: {step.lower()})"
+            )
+        )
+
+    def _start_ticking(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._bytes_in_at_tick = self.bytes_in
+        self.last_sent = self.loop.time()
+        self._next_quarter()
+        self.loop.add_urgent(self._urgent_tick)
+
+    def _next_quarter(self) -> None:
+        self._timer = self.loop.call_later(self.config.tick_time / 4, self._on_quarter)
+        self.tick_deadline = self._timer.when
+
+    def _on_quarter(self) -> None:
+        """A quarter of the tick time is over: tick if nothing was sent, judge if nothing came."""
+        self._next_quarter()
+        if self.loop.now - self.last_sent >= self.config.tick_time / 4 - 0.001:
+            self._tick()
+        if self.bytes_in != self._bytes_in_at_tick:
+            self._bytes_in_at_tick = self.bytes_in
+            self.silent_quarters = 0
+            return
+        self.silent_quarters += 1
+        if self.silent_quarters == SILENT_QUARTERS:
+            self.owner.connection_silent(self)
+        elif self.silent_quarters > SILENT_QUARTERS:
+            self.fail(
+                NoConnection(
+                    f"{self.name} has said nothing for {self.config.tick_time:g} s and does not"
+                    " answer: the connection is given up"
+                )
+            )
+
+    def _tick(self) -> None:
+        # Unwritten bytes are as good as a tick, and one put before them would break a frame.
+        if not self.write_queue and self.phase is Phase.UP:
+            self._append(TICK)
+            self.flush()
+
+    def _urgent_tick(self, now: float) -> None:
+        # Between two bytecodes of anything: only a connection at rest may be touched, and the
+        # queue must stay as it is, for the interrupted code may be about to look at it.
+        if self.phase is not Phase.UP or self.write_queue or self.sock is None:
+            return
+        if now - self.last_sent >= self.config.tick_time / 4:
+            self.last_sent = now
+            try:
+                self.sock.send(TICK)
+            except OSError:
+                pass  # full: bytes are under way already; broken: the next read will tell
+
+    # -- the way down ----------------------------------------------------------------------
+
+    def fail(self, error: UdsDistError) -> None:
+        """Close at once, for a reason; the owner hears of it at the end of the round."""
+        if self.phase is Phase.CLOSED:
+            return
+        if self.error is None:
+            self.error = error
+        self._finish()
+
+    def close(self) -> None:
+        """Close when what is queued has been written, or when that takes too long."""
+        if self.phase in (Phase.CLOSING, Phase.CLOSED):
+            return
+        if self.error is None:
+            self.error = NoConnection(f"the connection to {self.name} was closed by this node")
+        if self.phase is Phase.UP and self.write_queue and not self.loop.forked:
+            self._linger()
+        else:
+            self._finish()
+
+    def _linger(self) -> None:
+        self.phase = Phase.CLOSING
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self.loop.call_later(LINGER, self._finish)
+        self.tick_deadline = self._timer.when
+        self.flush()
+
+    def _finish(self) -> None:
+        """Mark, unregister, close; then the notice."""
+        if self.phase is Phase.CLOSED:
+            return
+        self.phase = Phase.CLOSED
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self.tick_deadline = None
+        self.loop.remove_urgent(self._urgent_tick)
+        if self.sock is not None:
+            if self._interest and not self.loop.forked:
+                self.loop.unregister(self.sock)
+            self._interest = 0
+            self.sock.close()
+        self.write_queue.clear()
+        self.write_queue_size = 0
+        self.backlog.clear()
+        self.loop.call_at_round_end(self._report_down)
+
+    def _report_down(self) -> None:
+        assert self.error is not None
+        logger.debug("%s: %s", self.name, self.error)
+        self.owner.connection_down(self, self.error)
+
+
