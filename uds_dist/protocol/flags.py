@@ -1,0 +1,167 @@
+"""The capability flags that two nodes show each other in the handshake.
+
+Source: Distribution Protocol, section "Distribution Flags".
+"""
+
+from __future__ import annotations
+
+from enum import IntFlag
+
+from uds_dist.config import Config
+
+
+class Flag(IntFlag):
+    """The distribution flags, under the guide's names without their ``DFLAG_``.
+
+    Source: Distribution Protocol, section "Distribution Flags".
+    """
+
+    PUBLISHED = 0x1
+    ATOM_CACHE = 0x2  # obsolete
+    EXTENDED_REFERENCES = 0x4
+    DIST_MONITOR = 0x8
+    FUN_TAGS = 0x10
+    DIST_MONITOR_NAME = 0x20
+    HIDDEN_ATOM_CACHE = 0x40  # obsolete
+    NEW_FUN_TAGS = 0x80
+    EXTENDED_PIDS_PORTS = 0x100
+    EXPORT_PTR_TAG = 0x200
+    BIT_BINARIES = 0x400
+    NEW_FLOATS = 0x800
+    UNICODE_IO = 0x1000
+    DIST_HDR_ATOM_CACHE = 0x2000
+    SMALL_ATOM_TAGS = 0x4000
+    UTF8_ATOMS = 0x1_0000
+    MAP_TAG = 0x2_0000
+    BIG_CREATION = 0x4_0000
+    SEND_SENDER = 0x8_0000
+    BIG_SEQTRACE_LABELS = 0x10_0000
+    EXIT_PAYLOAD = 0x40_0000
+    FRAGMENTS = 0x80_0000
+    HANDSHAKE_23 = 0x100_0000
+    UNLINK_ID = 0x200_0000
+    # The guide's text gives bit 36; the nodes of OTP 25 to 29 really send and test bit 26.
+    MANDATORY_25_DIGEST = 0x400_0000
+    SPAWN = 1 << 32
+    NAME_ME = 1 << 33
+    V4_NC = 1 << 34
+    ALIAS = 1 << 35
+    ALTACT_SIG = 1 << 37
+    NATIVE_RECORDS = 1 << 38
+
+
+# What OTP 25 made mandatory, and what MANDATORY_25_DIGEST says in one bit.
+MANDATORY_25 = (
+    Flag.EXTENDED_REFERENCES
+    | Flag.FUN_TAGS
+    | Flag.NEW_FUN_TAGS
+    | Flag.EXTENDED_PIDS_PORTS
+    | Flag.EXPORT_PTR_TAG
+    | Flag.BIT_BINARIES
+    | Flag.NEW_FLOATS
+    | Flag.UTF8_ATOMS
+    | Flag.MAP_TAG
+    | Flag.BIG_CREATION
+    | Flag.HANDSHAKE_23
+)
+
+# What OTP 26 added. A peer without one of all these is refused, as a BEAM refuses it.
+MANDATORY = MANDATORY_25 | Flag.UNLINK_ID | Flag.V4_NC
+
+# Optional by the guide, but a BEAM that misses one of them does without a whole service: no
+# remote spawn and so no rpc, no monitors, no replies to aliases, old I/O requests.
+SERVICES = (
+    Flag.DIST_MONITOR
+    | Flag.DIST_MONITOR_NAME
+    | Flag.UNICODE_IO
+    | Flag.SMALL_ATOM_TAGS
+    | Flag.SEND_SENDER
+    | Flag.BIG_SEQTRACE_LABELS
+    | Flag.EXIT_PAYLOAD
+    | Flag.SPAWN
+    | Flag.ALIAS
+    | Flag.ALTACT_SIG
+)
+
+
+def default_flags(config: Config) -> Flag:
+    """The flags that a node with these settings shows its peers.
+
+    NATIVE_RECORDS is left out: OTP 29 sends its records without asking for the flag, and the
+    flag would claim that records of this node's own making have a definition somewhere.
+
+    Args:
+        config: ``hidden``, ``atom_cache`` and ``fragments`` are read.
+    Returns:
+        The flags, without NAME_ME, which is a request and no capability.
+    """
+    flags = MANDATORY | Flag.MANDATORY_25_DIGEST | SERVICES
+    if not config.hidden:
+        flags |= Flag.PUBLISHED
+    if config.atom_cache:
+        flags |= Flag.DIST_HDR_ATOM_CACHE
+    if config.fragments:
+        flags |= Flag.FRAGMENTS
+    return flags
+
+
+def expand_digest(flags: Flag) -> Flag:
+    """The flags with all that MANDATORY_25_DIGEST stands for, where that bit is set.
+
+    Args:
+        flags: as a peer sent them.
+    Returns:
+        The flags to be tested and intersected.
+    """
+    if flags & Flag.MANDATORY_25_DIGEST:
+        return flags | MANDATORY_25
+    return flags
+
+
+def missing_mandatory(flags: Flag) -> Flag:
+    """The mandatory flags that a peer lacks.
+
+    Args:
+        flags: as the peer sent them.
+    Returns:
+        The missing ones; ``Flag(0)`` when the peer may be talked to.
+    """
+    return MANDATORY & ~expand_digest(flags)
+
+
+def effective_flags(this: Flag, other: Flag) -> Flag:
+    """The capabilities that both ends of a connection have, and that it therefore uses.
+
+    Args:
+        this: this node's flags, as sent.
+        other: the peer's flags, as received.
+    Returns:
+        The intersection, without NAME_ME.
+    """
+    return expand_digest(this) & expand_digest(other) & ~Flag.NAME_ME
+
+
+def known_flags(bits: int) -> Flag:
+    """The flags among the bits that a peer sent, later inventions left out.
+
+    Args:
+        bits: 64 of them.
+    Returns:
+        The flags that have names here; an IntFlag remembers every value it was ever made of, so
+        a peer must not choose from all 64 bits.
+    """
+    return Flag(bits & _ALL)
+
+
+def flag_names(flags: Flag) -> str:
+    """The names of some flags, for an error's text.
+
+    Args:
+        flags: any flags.
+    Returns:
+        Names joined by ", "; an empty text for no flags.
+    """
+    return ", ".join(flag.name or "" for flag in Flag if flag & flags)
+
+
+_ALL = sum(Flag)

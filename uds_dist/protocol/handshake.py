@@ -1,0 +1,577 @@
+"""The handshake, version 6, in both roles: messages in, messages out, no socket and no clock.
+
+What may follow what is data, in `uds_dist.protocol.transitions`, with the reasons; here are the
+machine that follows it and one method for each step, under the guide's name for the step.
+
+Source: Distribution Protocol, sections "The Handshake in Detail" and "Semigraphic View".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import md5
+from hmac import compare_digest
+from secrets import randbits
+from struct import Struct
+
+from uds_dist.errors import (
+    CookieMismatchError,
+    HandshakeError,
+    LocalProtocolError,
+    NodeNameMismatchError,
+    NotAllowedError,
+    RemoteProtocolError,
+    SimultaneousConnectError,
+)
+from uds_dist.protocol.flags import (
+    Flag,
+    effective_flags,
+    flag_names,
+    known_flags,
+    missing_mandatory,
+)
+from uds_dist.protocol.transitions import (
+    ENDED,
+    FIRST_STATE,
+    OWN_TURN,
+    TABLES,
+    Event,
+    Role,
+    State,
+    Status,
+)
+
+__all__ = ["Handshake", "Peer", "Role", "State", "Status", "gen_challenge", "gen_digest"]
+
+# An 'N' is a name to the one side and a challenge to the other.
+_TAGS: dict[Role, dict[int, Event]] = {
+    Role.INITIATOR: {
+        ord("N"): Event.CHALLENGE,
+        ord("n"): Event.OLD_NAME,
+        ord("a"): Event.CHALLENGE_ACK,
+    },
+    Role.ACCEPTOR: {
+        ord("N"): Event.NAME,
+        ord("n"): Event.OLD_NAME,
+        ord("r"): Event.CHALLENGE_REPLY,
+        ord("c"): Event.COMPLEMENT,
+    },
+}
+_STATUSES = {status.value.encode(): status for status in Status if status is not Status.NAMED}
+_NAMED = b"named:"
+
+_NAME = Struct(">cQIH")  # tag, flags, creation, length of the name
+_CHALLENGE = Struct(">cQIIH")  # tag, flags, challenge, creation, length of the name
+_CHALLENGE_REPLY = Struct(">cI16s")
+_CHALLENGE_ACK = Struct(">c16s")
+_NAME_LENGTH = Struct(">H")
+_CREATION = Struct(">I")
+
+_MAX_NAME = 255  # characters, as of any atom
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """The node at the other end, as it presented itself.
+
+    Args:
+        name: its full name; in the acceptor's ``assign_name`` case the name it was given.
+        flags: what it sent, as far as `Flag` has names for the bits.
+        creation: 32 bits; tells its incarnations apart.
+    """
+
+    name: str
+    flags: Flag
+    creation: int
+
+
+def gen_digest(challenge: int, cookie: str) -> bytes:
+    """The proof that a node knows the cookie.
+
+    Args:
+        challenge: 32 bits, the other node's.
+        cookie: characters of Latin-1.
+    Returns:
+        16 bytes: MD5 of the cookie's text followed by the challenge's decimal text.
+    Raises:
+        LocalProtocolError: the cookie has a character that no Erlang cookie can have.
+
+    Source: Distribution Protocol, section "Definitions".
+    """
+    try:
+        secret = cookie.encode("latin-1")
+    except UnicodeEncodeError:
+        raise LocalProtocolError(
+            "the cookie has a character beyond Latin-1: use letters, digits and punctuation"
+        ) from None
+    return md5(secret + b"%d" % challenge, usedforsecurity=False).digest()
+
+
+def gen_challenge() -> int:
+    """A random challenge of 32 bits.
+
+    Source: Distribution Protocol, section "Definitions".
+    """
+    return randbits(32)
+
+
+def _accept(peer: Peer) -> Status:
+    return Status.OK
+
+
+def _never(name: str) -> bool:
+    return False
+
+
+class Handshake:
+    """One handshake, from the first message to the connection being up.
+
+    Args:
+        role: which side this node is.
+        name: this node's full name; with NAME_ME among the flags, its host name only.
+        creation: this node's, 32 bits.
+        flags: what this node shows the peer.
+        cookie_for: gives the cookie for a peer's name.
+        expected: the name of the node that was dialled (initiator); None takes any.
+        choose_status: the acceptor's decision on a peer: OK, OK_SIMULTANEOUS, NOK, NOT_ALLOWED or
+            ALIVE. A peer that asked for a name gets NAMED in place of an OK.
+        still_connected: asked by the initiator that was told "alive": is there a living
+            connection to that name? If so this attempt ends, if not it goes on and the peer
+            drops what it took for the old connection.
+        assign_name: gives a name and a creation for a peer that has asked for one by its host
+            name (acceptor); None, or an answer of None, refuses such peers.
+        challenge: gives this node's challenge, 32 bits.
+
+    Attributes:
+        state: the step that is due, or the end.
+        peer: who the other is, once it has said so; None before.
+        name, creation: this node's; changed by the peer's answer to NAME_ME.
+        refusal: why a refusing status was sent; to be raised after the status is flushed.
+    """
+
+    __slots__ = (
+        "role",
+        "name",
+        "creation",
+        "flags",
+        "expected",
+        "state",
+        "peer",
+        "refusal",
+        "_cookie_for",
+        "_choose_status",
+        "_still_connected",
+        "_assign_name",
+        "_gen_challenge",
+        "_own_challenge",
+        "_peer_challenge",
+        "_frame",
+        "_status",
+        "_output",
+    )
+
+    def __init__(
+        self,
+        role: Role,
+        name: str,
+        creation: int,
+        flags: Flag,
+        *,
+        cookie_for: Callable[[str], str],
+        expected: str | None = None,
+        choose_status: Callable[[Peer], Status] = _accept,
+        still_connected: Callable[[str], bool] = _never,
+        assign_name: Callable[[str], tuple[str, int] | None] | None = None,
+        challenge: Callable[[], int] = gen_challenge,
+    ) -> None:
+        self.role = role
+        self.name = name
+        self.creation = creation
+        self.flags = flags
+        self.expected = expected
+        self.state = FIRST_STATE[role]
+        self.peer: Peer | None = None
+        self.refusal: HandshakeError | None = None
+        self._cookie_for = cookie_for
+        self._choose_status = choose_status
+        self._still_connected = still_connected
+        self._assign_name = assign_name
+        self._gen_challenge = challenge
+        self._own_challenge = 0
+        self._peer_challenge = 0
+        self._frame = b""
+        self._status = Status.OK
+        self._output: list[bytes] = []
+
+    # --- the machine ---
+
+    @property
+    def is_up(self) -> bool:
+        """Whether both sides have proved that they know the cookie."""
+        return self.state is State.UP
+
+    @property
+    def effective_flags(self) -> Flag:
+        """What both nodes are capable of: the flags that govern the connection.
+
+        Raises:
+            LocalProtocolError: the peer has not shown its flags yet.
+        """
+        if self.peer is None:
+            raise LocalProtocolError("the peer has not shown its flags yet")
+        return effective_flags(self.flags, self.peer.flags)
+
+    def begin(self) -> list[bytes]:
+        """Start: the initiator sends its name, the acceptor has nothing to say yet.
+
+        Returns:
+            Messages to send, without their length prefix.
+        Raises:
+            LocalProtocolError: the handshake has begun already.
+        """
+        if self.state is State.SEND_NAME:
+            return self._run(Event.GO)
+        if self.state is State.RECV_NAME:
+            return []
+        raise LocalProtocolError("begin() was called twice for one handshake")
+
+    def receive(self, frame: bytes) -> list[bytes]:
+        """Take in one message of the peer.
+
+        Args:
+            frame: one whole message without its length prefix.
+        Returns:
+            Messages to send, without their length prefix, in this order.
+        Raises:
+            RemoteProtocolError: the message is malformed, or not the one that is due.
+            CookieMismatchError: the digest is wrong.
+            NodeNameMismatchError: another node than the expected one answers.
+            NotAllowedError: the peer refuses this node, or lacks mandatory flags.
+            SimultaneousConnectError: the other attempt to connect goes first.
+        """
+        self._frame = frame
+        try:
+            return self._run(self._event(frame))
+        except Exception:
+            self.state = State.FAILED
+            raise
+
+    def _event(self, frame: bytes) -> Status | Event:
+        """Tell what a message is; its contents are the step's affair."""
+        if not frame:
+            raise self._unexpected("an empty message")
+        tag = frame[0]
+        if tag == ord("s"):
+            text = frame[1:]
+            if text.startswith(_NAMED):
+                return Status.NAMED
+            status = _STATUSES.get(text)
+            if status is None:
+                raise self._unexpected(f"the unknown status {_shown(text)}")
+            return status
+        event = _TAGS[self.role].get(tag)
+        if event is None:
+            raise self._unexpected(f"a message with the tag {_shown(frame[:1])}")
+        return event
+
+    def _run(self, event: Status | Event) -> list[bytes]:
+        """Take the table's rows, as long as no message is needed for the next one."""
+        table = TABLES[self.role]
+        self._output = []
+        while True:
+            row = table.get((self.state, event))
+            if row is None:
+                kind = "status" if isinstance(event, Status) else "message"
+                raise self._unexpected(f"the {kind} {event.value!r}")
+            step, following = row
+            outcome: Status | Event | None = getattr(self, step)()
+            self.state = following
+            if outcome is None:
+                if following not in OWN_TURN:
+                    return self._output
+                outcome = Event.GO
+            event = outcome
+
+    def _unexpected(self, what: str) -> RemoteProtocolError:
+        who = "the peer" if self.peer is None else self.peer.name
+        if self.state in ENDED:
+            return RemoteProtocolError(f"{who} sent {what} after the handshake: {self.state.value}")
+        return RemoteProtocolError(
+            f"{who} sent {what} in the handshake's state {self.state.value} ({self.role.value})"
+        )
+
+    # --- the steps of both ---
+
+    def send_status(self) -> None:
+        """Step 3 (acceptor) or 3B (initiator): say how this node sees the attempt."""
+        self._output.append(b"s" + self._status.value.encode())
+
+    # --- the initiator's steps ---
+
+    def send_name(self) -> None:
+        """Step 2: this node's flags, creation and name."""
+        name = self.name.encode()
+        self._output.append(_NAME.pack(b"N", self.flags, self.creation, len(name)) + name)
+
+    def recv_status(self) -> None:
+        """Step 3: the peer goes on with the handshake."""
+        if self.flags & Flag.NAME_ME:
+            raise NotAllowedError(
+                f"{self._dialled()} gave this node no name, though it asked for one: give the"
+                " node a name of its own"
+            )
+
+    def recv_status_named(self) -> None:
+        """Step 3, "named:": the peer goes on and gives this node its name and creation."""
+        if not self.flags & Flag.NAME_ME:
+            raise RemoteProtocolError(
+                f"{self._dialled()} gave this node another name without being asked"
+            )
+        name, after = self._name_at(1 + len(_NAMED) + 2)
+        if len(self._frame) < after + 4:
+            raise RemoteProtocolError("the status named: ends before the creation")
+        (self.creation,) = _CREATION.unpack_from(self._frame, after)
+        self.name = name
+
+    def recv_status_nok(self) -> None:
+        """Step 3, "nok": the peer is connecting to this node itself and goes first."""
+        raise SimultaneousConnectError(
+            f"{self._dialled()} is connecting to {self.name} at this moment and its attempt goes"
+            " first: wait for that connection"
+        )
+
+    def recv_status_not_allowed(self) -> None:
+        """Step 3, "not_allowed": the peer does not want this node."""
+        raise NotAllowedError(
+            f"{self._dialled()} does not allow {self.name} to connect: see its list of allowed"
+            f" nodes and its log; the flags shown to it were {int(self.flags):#x}"
+        )
+
+    def recv_status_alive(self) -> Status:
+        """Step 3, "alive": the peer believes it has a connection to this node already."""
+        name = self._dialled()
+        if self._still_connected(name):
+            self._status = Status.FALSE
+            self.refusal = SimultaneousConnectError(
+                f"there is a living connection to {name} already: use that one"
+            )
+        else:
+            self._status = Status.TRUE
+        return self._status
+
+    def recv_challenge(self) -> None:
+        """Step 4: the peer's flags, creation and name, and its challenge."""
+        frame = self._frame
+        if len(frame) < _CHALLENGE.size:
+            raise RemoteProtocolError(
+                f"the challenge has {len(frame)} bytes: at least {_CHALLENGE.size} are needed"
+            )
+        _, flags, self._peer_challenge, creation, _ = _CHALLENGE.unpack_from(frame)
+        name, _ = self._name_at(_CHALLENGE.size)
+        self.peer = Peer(name, known_flags(flags), creation)
+        if self.expected is not None and name != self.expected:
+            raise NodeNameMismatchError(
+                f"{name} answers where {self.expected} was expected: check the node's name and"
+                " the socket directory"
+            )
+        missing = missing_mandatory(self.peer.flags)
+        if missing:
+            raise NotAllowedError(_too_old(name, missing))
+
+    def recv_old_challenge(self) -> None:
+        """Step 4, of handshake version 5: refused."""
+        raise NotAllowedError(
+            f"{self._dialled()} answers with handshake version 5: the node is too old, OTP 26 or"
+            " later is wanted"
+        )
+
+    def send_challenge_reply(self) -> None:
+        """Step 5: the answer to the peer's challenge, and this node's own."""
+        assert self.peer is not None
+        self._own_challenge = self._gen_challenge()
+        digest = gen_digest(self._peer_challenge, self._cookie_for(self.peer.name))
+        self._output.append(_CHALLENGE_REPLY.pack(b"r", self._own_challenge, digest))
+
+    def recv_challenge_ack(self) -> None:
+        """Steps 6 and 7: check the peer's answer to this node's challenge."""
+        if len(self._frame) != _CHALLENGE_ACK.size:
+            raise RemoteProtocolError(
+                f"the challenge ack has {len(self._frame)} bytes: {_CHALLENGE_ACK.size} are needed"
+            )
+        self._check_digest(_CHALLENGE_ACK.unpack(self._frame)[1])
+
+    # --- the acceptor's steps ---
+
+    def recv_name(self) -> Status:
+        """Step 2: who is there, and whether it may come in."""
+        frame = self._frame
+        if len(frame) < _NAME.size:
+            raise RemoteProtocolError(
+                f"the name message has {len(frame)} bytes: at least {_NAME.size} are needed"
+            )
+        _, bits, creation, _ = _NAME.unpack_from(frame)
+        flags = known_flags(bits)
+        wants_name = bool(flags & Flag.NAME_ME)
+        name, _ = self._name_at(_NAME.size, host_only=wants_name)
+        self.peer = Peer(name, flags, creation)
+        missing = missing_mandatory(flags)
+        if missing:
+            return self._refuse(Status.NOT_ALLOWED, NotAllowedError(_too_old(name, missing)))
+        if wants_name:
+            given = None if self._assign_name is None else self._assign_name(name)
+            if given is None:
+                return self._refuse(
+                    Status.NOT_ALLOWED,
+                    NotAllowedError(
+                        f"a node on {name} asks for a name and {self.name} gives none: start that"
+                        " node with a name of its own"
+                    ),
+                )
+            self.peer = Peer(given[0], flags, given[1])
+        return self._judge(wants_name)
+
+    def recv_old_name(self) -> Status:
+        """Step 2, of handshake version 5: refused."""
+        return self._refuse(
+            Status.NOT_ALLOWED,
+            NotAllowedError(
+                "the peer sent its name in the format of handshake version 5: the node is too"
+                " old, OTP 26 or later is wanted"
+            ),
+        )
+
+    def _judge(self, wants_name: bool) -> Status:
+        """Have the node choose the status for the peer."""
+        assert self.peer is not None
+        name = self.peer.name
+        status = self._choose_status(self.peer)
+        if status is Status.NOT_ALLOWED:
+            return self._refuse(
+                status, NotAllowedError(f"{name} is not allowed to connect to {self.name}")
+            )
+        if status is Status.NOK:
+            return self._refuse(
+                status,
+                SimultaneousConnectError(
+                    f"{self.name} is connecting to {name} at this moment and its attempt goes first"
+                ),
+            )
+        if status in (Status.NAMED, Status.TRUE, Status.FALSE):
+            raise LocalProtocolError(f"choose_status may not answer a name with {status.value!r}")
+        if wants_name:
+            if status is Status.ALIVE:
+                raise LocalProtocolError(f"assign_name gave {name}, which is connected already")
+            status = Status.NAMED
+        self._status = status
+        return status
+
+    def _refuse(self, status: Status, refusal: HandshakeError) -> Status:
+        self.refusal = refusal
+        self._status = status
+        return status
+
+    def send_status_named(self) -> None:
+        """Step 3, "named:": go on, and tell the peer its name and creation."""
+        assert self.peer is not None
+        name = self.peer.name.encode()
+        self._output.append(
+            b"s"
+            + _NAMED
+            + _NAME_LENGTH.pack(len(name))
+            + name
+            + _CREATION.pack(self.peer.creation)
+        )
+
+    def recv_status_true(self) -> None:
+        """Step 3B, "true": the old connection is dead, this one replaces it."""
+
+    def recv_status_false(self) -> None:
+        """Step 3B, "false": the attempt was a mistake."""
+        raise SimultaneousConnectError(
+            f"{self._dialled()} has a living connection to {self.name} already and keeps that one"
+        )
+
+    def send_challenge(self) -> None:
+        """Step 4: this node's flags, creation and name, and its challenge."""
+        self._own_challenge = self._gen_challenge()
+        name = self.name.encode()
+        self._output.append(
+            _CHALLENGE.pack(b"N", self.flags, self._own_challenge, self.creation, len(name)) + name
+        )
+
+    def recv_challenge_reply(self) -> None:
+        """Step 5: check the peer's answer to this node's challenge; take the peer's own."""
+        if len(self._frame) != _CHALLENGE_REPLY.size:
+            raise RemoteProtocolError(
+                f"the challenge reply has {len(self._frame)} bytes: {_CHALLENGE_REPLY.size} are"
+                " needed"
+            )
+        _, self._peer_challenge, digest = _CHALLENGE_REPLY.unpack(self._frame)
+        self._check_digest(digest)
+
+    def recv_complement(self) -> None:
+        """Step 4B, of handshake version 5: refused."""
+        raise RemoteProtocolError(
+            "the peer sent a complement message, which only follows a name of handshake version 5"
+        )
+
+    def send_challenge_ack(self) -> None:
+        """Step 6: the answer to the peer's challenge."""
+        assert self.peer is not None
+        digest = gen_digest(self._peer_challenge, self._cookie_for(self.peer.name))
+        self._output.append(_CHALLENGE_ACK.pack(b"a", digest))
+
+    # --- helpers of the steps ---
+
+    def _dialled(self) -> str:
+        if self.peer is not None:
+            return self.peer.name
+        return "the peer" if self.expected is None else self.expected
+
+    def _check_digest(self, digest: bytes) -> None:
+        assert self.peer is not None
+        cookie = self._cookie_for(self.peer.name)
+        if not compare_digest(digest, gen_digest(self._own_challenge, cookie)):
+            raise CookieMismatchError(
+                f"{self.peer.name} and {self.name} do not have the same cookie: give both the"
+                " same (argument cookie, UDS_DIST_COOKIE, or ~/.erlang.cookie)"
+            )
+
+    def _name_at(self, begin: int, *, host_only: bool = False) -> tuple[str, int]:
+        """Read a name that has its 2-byte length in front of ``begin``; more may follow it."""
+        frame = self._frame
+        if len(frame) < begin:
+            raise RemoteProtocolError("the message ends before the node name")
+        (length,) = _NAME_LENGTH.unpack_from(frame, begin - 2)
+        end = begin + length
+        if len(frame) < end:
+            raise RemoteProtocolError(
+                f"the node name is cut off: {length} bytes announced, {len(frame) - begin} there"
+            )
+        raw = frame[begin:end]
+        try:
+            name = raw.decode()
+        except UnicodeDecodeError:
+            raise RemoteProtocolError(f"the node name {_shown(raw)} is not UTF-8") from None
+        parts = name.split("@")
+        if len(parts) != (1 if host_only else 2) or not all(parts) or len(name) > _MAX_NAME:
+            form = "a host name" if host_only else "of the form name@host"
+            raise RemoteProtocolError(f"the node name {_shown(raw)} is not {form}")
+        return name, end
+
+    def __repr__(self) -> str:
+        peer = None if self.peer is None else self.peer.name
+        return f"<Handshake {self.role.value} {self.name} state={self.state.value} peer={peer}>"
+
+
+def _too_old(name: str, missing: Flag) -> str:
+    return (
+        f"{name} lacks the mandatory distribution flags {flag_names(missing)}: the node is too"
+        " old, OTP 26 or later is wanted"
+    )
+
+
+def _shown(data: bytes) -> str:
+    """Foreign bytes for an error's text: printable, and of bounded length."""
+    return repr(data[:64])[1:] + ("..." if len(data) > 64 else "")
