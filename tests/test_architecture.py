@@ -1,0 +1,471 @@
+"""The house rules that a program can check: storeys, imports, rooms, and the public names.
+
+Every check is a function from a folder to a list of complaints. Below the checks, each is run on
+this project, where it must find nothing, and on a small bad example, where it must find it.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = "uds_dist"
+
+# A module imports only from its own storey and those below. The package itself stands between the
+# node and what is built on it: it gives out the names of all below and is imported by those above.
+STOREYS = {
+    "config": 0,
+    "errors": 0,
+    "etf": 1,
+    "protocol": 2,
+    "transport": 3,
+    "node": 4,
+    PACKAGE: 5,
+    "testing": 6,
+    "shell": 6,
+    "cli": 7,
+    "__main__": 8,
+}
+# Every room of the house. A new file is entered here in the change that adds it.
+HOUSE = {
+    "": "__init__.py __main__.py cli.py config.py errors.py py.typed testing.py",
+    "etf": "__init__.py terms.py decode.py encode.py text.py",
+    "protocol": "__init__.py flags.py framing.py handshake.py header.py control.py",
+    "transport": "__init__.py loop.py address.py listener.py connection.py",
+    "node": "__init__.py node.py mailbox.py links.py future.py rpc.py gen.py kernel.py",
+    "shell": "__init__.py io_server.py remote.py",
+}
+TOP_LEVEL = {
+    "pyproject.toml",
+    "Makefile",
+    "README.md",
+    "LICENSE",
+    "CHANGELOG.md",
+    "uds_dist",
+    "tests",
+    "typings",
+}
+# What tools make; a checkout leaves it out by itself.
+MADE_BY_TOOLS = {"build", "dist", "PKG-INFO", "setup.cfg", "__pycache__"}
+# Only a name for mypyc's native integers, never imported when the program runs.
+ANNOTATIONS_ONLY = {"mypy_extensions"}
+# Each costs more than all of uds_dist, and none has a place in a program without threads.
+HEAVY = ("asyncio", "concurrent.futures", "multiprocessing", "subprocess")
+
+
+# --- the checks -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Import:
+    """One import statement's target, and where it stands."""
+
+    importer: str
+    target: str
+    line: int
+    in_function: bool
+    type_checking: bool
+
+    def __str__(self) -> str:
+        return f"{self.importer}:{self.line} imports {self.target}"
+
+
+def module_files(root: Path) -> dict[str, Path]:
+    """The package's modules by dotted name."""
+    found = {}
+    for path in sorted((root / PACKAGE).rglob("*.py")):
+        parts = path.relative_to(root).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def read_imports(root: Path) -> list[Import]:
+    """Every import of every module, those under TYPE_CHECKING and inside functions too."""
+    files = module_files(root)
+    return [
+        found
+        for importer, path in files.items()
+        for found in _imports(ast.parse(path.read_text(), str(path)), importer, files)
+    ]
+
+
+def _imports(
+    node: ast.AST,
+    importer: str,
+    files: dict[str, Path],
+    in_function: bool = False,
+    typed: bool = False,
+) -> Iterator[Import]:
+    if isinstance(node, (ast.Import, ast.ImportFrom)):
+        for target in _targets(node, files):
+            yield Import(importer, target, node.lineno, in_function, typed)
+    elif isinstance(node, ast.Call) and _called(node) in ("__import__", "import_module"):
+        yield Import(importer, ast.unparse(node), node.lineno, True, typed)
+    in_function |= isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
+    guarded = node.body if isinstance(node, ast.If) and _is_typing_only(node) else []
+    for child in ast.iter_child_nodes(node):
+        yield from _imports(child, importer, files, in_function, typed or child in guarded)
+
+
+def _targets(node: ast.Import | ast.ImportFrom, files: dict[str, Path]) -> Iterator[str]:
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+        return
+    base = "." * node.level + (node.module or "")
+    for alias in node.names:
+        whole = f"{base}.{alias.name}"
+        yield whole if whole in files else base
+
+
+def _called(node: ast.Call) -> str:
+    return ast.unparse(node.func).rpartition(".")[2]
+
+
+def _is_typing_only(node: ast.If) -> bool:
+    return ast.unparse(node.test).rpartition(".")[2] == "TYPE_CHECKING"
+
+
+def _storey(module: str) -> int | None:
+    parts = module.split(".")
+    return STOREYS.get(parts[1] if len(parts) > 1 else parts[0])
+
+
+def _is_ours(module: str) -> bool:
+    return module.split(".")[0] == PACKAGE
+
+
+def storey_faults(root: Path) -> list[str]:
+    """Imports from a storey above, relative imports, and modules that stand in no storey."""
+    faults = [f"{m} stands in no storey" for m in module_files(root) if _storey(m) is None]
+    for found in read_imports(root):
+        own, other = _storey(found.importer), _storey(found.target)
+        if found.target.startswith("."):
+            faults.append(f"{found}: write the whole name")
+        elif _is_ours(found.target) and own is not None and other is not None and other > own:
+            faults.append(f"{found}, storey {other} from storey {own}")
+    return faults
+
+
+def hidden_imports(root: Path) -> list[str]:
+    """Imports inside functions, and those made by a call."""
+    return [f"{found} inside a function" for found in read_imports(root) if found.in_function]
+
+
+def circles(root: Path) -> list[str]:
+    """Modules that import each other in a ring, each ring once."""
+    edges: dict[str, set[str]] = {name: set() for name in module_files(root)}
+    for found in read_imports(root):
+        if found.target in edges:
+            edges[found.importer].add(found.target)
+    rings: list[str] = []
+    finished: set[str] = set()
+
+    def walk(module: str, path: list[str]) -> None:
+        if module in path:
+            rings.append(" -> ".join([*path[path.index(module) :], module]))
+        elif module not in finished:
+            for target in sorted(edges[module]):
+                walk(target, [*path, module])
+            finished.add(module)
+
+    for module in sorted(edges):
+        walk(module, [])
+    return rings
+
+
+def foreign_imports(root: Path) -> list[str]:
+    """Imports of what is neither ours nor the standard library's."""
+    return [
+        f"{found}, which is not in the standard library"
+        for found in read_imports(root)
+        if (name := found.target.split(".")[0])
+        and name not in sys.stdlib_module_names
+        and name != PACKAGE
+        and not (found.type_checking and name in ANNOTATIONS_ONLY)
+    ]
+
+
+def unknown_files(root: Path) -> list[str]:
+    """What stands at the top level or in the package without a place in the design."""
+    house = {
+        "/".join(filter(None, (PACKAGE, room, name)))
+        for room, names in HOUSE.items()
+        for name in names.split()
+    }
+    unknown = set()
+    for name in _project_files(root):
+        top = name.split("/")[0]
+        if top == PACKAGE and name not in house:
+            unknown.add(name)
+        elif top not in TOP_LEVEL and not top.startswith("."):
+            unknown.add(top)
+    return sorted(unknown)
+
+
+def _project_files(root: Path) -> list[str]:
+    if (root / ".git").exists():
+        listed = subprocess.run(
+            ["git", "-c", "core.quotepath=off", "ls-files"],
+            cwd=root,
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        return listed.stdout.splitlines()
+    found = []
+    for folder, folders, files in os.walk(root):
+        at_top = Path(folder) == root
+        folders[:] = [
+            name
+            for name in folders
+            if name != "__pycache__" and not (at_top and name in MADE_BY_TOOLS)
+        ]
+        found += [
+            (Path(folder) / name).relative_to(root).as_posix()
+            for name in files
+            if not (at_top and name in MADE_BY_TOOLS)
+        ]
+    return found
+
+
+def heavy_imports(root: Path) -> list[str]:
+    """Modules of HEAVY that ``import uds_dist`` brings in."""
+    program = f"import sys; sys.path.insert(0, {str(root)!r}); import {PACKAGE}"
+    # Isolated and without site: what a virtual environment imports at its start is not ours.
+    run = subprocess.run(
+        [sys.executable, "-I", "-S", "-X", "importtime", "-c", program],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    imported = {line.rpartition("|")[2].strip() for line in run.stderr.splitlines()}
+    assert PACKAGE in imported, run.stderr
+    return [name for name in HEAVY if name in imported]
+
+
+def name_faults(root: Path) -> list[str]:
+    """Differences between ``__all__``, the names ``__init__.py`` binds, and the contract's."""
+    public, bound = _names(root / PACKAGE / "__init__.py")
+    promised, defined = _names(root / "typings" / PACKAGE / "__init__.pyi")
+    sets = {
+        "bound in __init__.py": bound,
+        "in the contract's __all__": promised,
+        "defined in the contract": defined,
+    }
+    faults = []
+    for place, names in sets.items():
+        faults += [f"{name} is in __all__ but not {place}" for name in sorted(public - names)]
+        faults += [f"{name} is {place} but not in __all__" for name in sorted(names - public)]
+    return faults
+
+
+def _names(path: Path) -> tuple[set[str], set[str]]:
+    """A module's ``__all__``, and the public names that it binds."""
+    public: set[str] = set()
+    bound: set[str] = set()
+    for node in ast.parse(path.read_text(), str(path)).body:
+        if isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+            bound.add(node.name)
+        elif isinstance(node, (ast.Assign, ast.AnnAssign)):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names = {target.id for target in targets if isinstance(target, ast.Name)}
+            if names == {"__all__"} and node.value is not None:
+                public = set(ast.literal_eval(node.value))
+            else:
+                bound |= names
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            # In a stub a plain import is for the stub's own use; only "X as X" gives X out.
+            bound |= {
+                alias.asname or alias.name
+                for alias in node.names
+                if path.suffix == ".py" or alias.asname == alias.name
+            }
+    bound.discard("annotations")  # from __future__
+    return public, {name for name in bound if not name.startswith("_") or name in public}
+
+
+# --- the checks run on this project ---------------------------------------------------------------
+
+
+def test_each_storey_imports_only_from_below() -> None:
+    assert storey_faults(ROOT) == []
+
+
+def test_no_import_is_hidden() -> None:
+    assert hidden_imports(ROOT) == []
+
+
+def test_no_module_is_in_a_circle() -> None:
+    assert circles(ROOT) == []
+
+
+def test_only_the_standard_library_is_imported() -> None:
+    assert foreign_imports(ROOT) == []
+
+
+def test_every_file_is_in_the_design() -> None:
+    assert unknown_files(ROOT) == []
+
+
+def test_import_brings_in_nothing_heavy() -> None:
+    assert heavy_imports(ROOT) == []
+
+
+@pytest.mark.skipif(
+    not (ROOT / PACKAGE / "__init__.py").exists(), reason="the public names are not there yet"
+)
+def test_public_names_are_all_and_the_contract() -> None:
+    assert name_faults(ROOT) == []
+
+
+# --- the checks run on bad examples ---------------------------------------------------------------
+
+
+def project(root: Path, **sources: str) -> Path:
+    """A small project: ``etf__decode="..."`` is uds_dist/etf/decode.py, ``init`` its __init__."""
+    for name, source in sources.items():
+        where = "__init__" if name == "init" else name.replace("__", "/")
+        path = root / PACKAGE / f"{where}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(source)
+    return root
+
+
+@pytest.mark.parametrize(
+    ("sources", "fault"),
+    [
+        ({"etf__decode": "from uds_dist.node.node import Node"}, "uds_dist.node.node"),
+        ({"protocol__header": "import uds_dist.transport.loop"}, "uds_dist.transport.loop"),
+        ({"node__node": "from uds_dist import Atom"}, "storey 5 from storey 4"),
+        ({"node__node": "from uds_dist import shell", "shell__remote": ""}, "storey 5"),
+        ({"init": "from uds_dist.cli import main"}, "storey 7 from storey 5"),
+        ({"etf__decode": "from . import terms"}, "write the whole name"),
+        ({"etf__decode": "from ..errors import DecodeError"}, "write the whole name"),
+        ({"attic__old": ""}, "uds_dist.attic.old stands in no storey"),
+        (
+            {
+                "etf__terms": "from typing import TYPE_CHECKING\n"
+                "if TYPE_CHECKING:\n    from uds_dist.node.node import Node\n"
+            },
+            "uds_dist.etf.terms:3",
+        ),
+    ],
+)
+def test_an_import_from_above_is_found(
+    tmp_path: Path, sources: dict[str, str], fault: str
+) -> None:
+    assert fault in " ".join(storey_faults(project(tmp_path, **sources)))
+
+
+def test_imports_from_below_are_no_fault(tmp_path: Path) -> None:
+    project(
+        tmp_path,
+        errors="",
+        etf__decode="from uds_dist.errors import DecodeError\nimport uds_dist.etf.terms",
+        etf__terms="from uds_dist.errors import TermError",
+        init="from uds_dist.etf.decode import decode",
+        cli="from uds_dist import decode\nfrom uds_dist.shell.remote import main",
+        shell__remote="from uds_dist import decode",
+    )
+    assert storey_faults(tmp_path) == circles(tmp_path) == foreign_imports(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "def f():\n    import os",
+        "async def f():\n    from uds_dist.etf import terms",
+        "class A:\n    def f(self):\n        if self:\n            import os",
+        "import importlib\nx = importlib.import_module('uds_dist.node')",
+        "x = __import__('os')",
+    ],
+)
+def test_a_hidden_import_is_found(tmp_path: Path, source: str) -> None:
+    assert len(hidden_imports(project(tmp_path, etf__decode=source))) == 1
+
+
+def test_an_import_at_the_top_is_not_hidden(tmp_path: Path) -> None:
+    source = "import sys\nif sys.platform == 'linux':\n    import fcntl\nclass A:\n    import os"
+    assert hidden_imports(project(tmp_path, etf__decode=source)) == []
+
+
+def test_a_circle_is_found(tmp_path: Path) -> None:
+    project(
+        tmp_path,
+        node__node="from uds_dist.node.mailbox import Mailbox",
+        node__mailbox="from uds_dist.node import links",
+        node__links="from typing import TYPE_CHECKING\n"
+        "if TYPE_CHECKING:\n    from uds_dist.node.node import Node\n",
+    )
+    assert circles(tmp_path) == [
+        "uds_dist.node.links -> uds_dist.node.node -> uds_dist.node.mailbox -> uds_dist.node.links"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("source", "count"),
+    [
+        ("import numpy", 1),
+        ("from mypy_extensions import i64", 1),
+        ("import typing\nif typing.TYPE_CHECKING:\n    from mypy_extensions import i64", 0),
+        ("import typing\nif typing.TYPE_CHECKING:\n    import numpy", 1),
+        ("import typing\nif typing.TYPE_CHECKING:\n    pass\nelse:\n    import mypy_extensions", 1),
+        ("import os.path, socket\nfrom collections import abc", 0),
+    ],
+)
+def test_a_foreign_import_is_found(tmp_path: Path, source: str, count: int) -> None:
+    assert len(foreign_imports(project(tmp_path, etf__decode=source))) == count
+
+
+def test_a_file_outside_the_design_is_found(tmp_path: Path) -> None:
+    project(tmp_path, init="", etf__decode="", etf__helpers="", utils="")
+    for name in ("README.md", "notes.txt", ".gitignore", "build/x", "scripts/run", "tests/a/b.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
+        (tmp_path / name).touch()
+    expected = ["notes.txt", "scripts", "uds_dist/etf/helpers.py", "uds_dist/utils.py"]
+    assert unknown_files(tmp_path) == expected
+    # In a checkout only what is tracked counts.
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    assert unknown_files(tmp_path) == []
+    subprocess.run(["git", "add", "-f", "notes.txt", "build"], cwd=tmp_path, check=True)
+    assert unknown_files(tmp_path) == ["build", "notes.txt"]
+
+
+def test_a_heavy_import_is_found(tmp_path: Path) -> None:
+    project(tmp_path, init="import uds_dist.errors", errors="import concurrent.futures, threading")
+    assert heavy_imports(tmp_path) == ["concurrent.futures"]
+    project(tmp_path, errors="import threading")
+    assert heavy_imports(tmp_path) == []
+
+
+def test_a_difference_of_names_is_found(tmp_path: Path) -> None:
+    project(
+        tmp_path,
+        init="from __future__ import annotations\n"
+        "from uds_dist.errors import Busy, ClosedError\n"
+        "import os as _os\n"
+        "COMPILED: bool = False\n"
+        "__all__ = ['Busy', 'COMPILED']\n",
+    )
+    contract = tmp_path / "typings" / PACKAGE / "__init__.pyi"
+    contract.parent.mkdir(parents=True)
+    contract.write_text(
+        "from collections.abc import Mapping\n"
+        "from uds_dist.errors import Busy as Busy\n"
+        "__all__ = ['Busy', 'COMPILED', 'Node']\n"
+        "class Node: ...\n"
+    )
+    assert name_faults(tmp_path) == [
+        "ClosedError is bound in __init__.py but not in __all__",
+        "Node is in the contract's __all__ but not in __all__",
+        "COMPILED is in __all__ but not defined in the contract",
+        "Node is defined in the contract but not in __all__",
+    ]
