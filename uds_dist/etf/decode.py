@@ -1,0 +1,601 @@
+"""External Term Format to Python values.
+
+One loop reads every term and keeps the open containers on a stack of its own, so that no input
+can exhaust Python's (or, compiled, C's) stack. A leaf costs a walk down an if-chain and nothing
+else: no call, no check of its length. A leaf cut short leaves the cursor behind the end of the
+input, where the next read or the last line notices.
+
+Written so that mypyc can compile it; see the design page, section 10.
+
+Source: External Term Format.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from math import isfinite
+from struct import Struct
+from struct import error as StructError
+from typing import TYPE_CHECKING, NoReturn
+
+from uds_dist.config import Config
+from uds_dist.errors import DecodeError, EncodeError
+from uds_dist.etf.terms import (
+    MAX_ATOM_CHARACTERS,
+    MAX_CACHED_ATOMS,
+    Atom,
+    BitString,
+    Export,
+    Fun,
+    ImproperList,
+    LocalTerm,
+    Map,
+    Pid,
+    Port,
+    Record,
+    Reference,
+    freeze,
+)
+
+if TYPE_CHECKING:
+    from mypy_extensions import i64
+
+VERSION = 131
+DEFAULT_MAX_DEPTH = Config().max_term_depth
+DEFAULT_MAX_SIZE = Config().max_decompressed_size
+
+_INT = Struct(">i").unpack_from
+_WORD = Struct(">I").unpack_from
+_DOUBLE = Struct(">d").unpack_from
+_RECORD = Struct(">IB").unpack_from
+
+# A list of many numbers of one tag is read in runs: 20 ns a number instead of 140 ns.
+_RUN = 32
+_RUN_OF_INTS = Struct(">" + "xi" * _RUN).unpack_from
+_RUN_OF_DOUBLES = Struct(">" + "xd" * _RUN).unpack_from
+_INT_TAGS = b"b" * _RUN
+_DOUBLE_TAGS = b"F" * _RUN
+
+# Kinds of open containers: the tag of their own, or one of these.
+_WHOLE = 0  # not a container: the term that is asked for
+_IMPROPER = 1  # the tail of an improper list
+_NAMES = {True: "true", False: "false", None: "nil"}
+
+_new = object.__new__
+
+# The terms of atoms that came before, by their UTF-8 text: saves the decoding and the Atom.
+_atoms: dict[bytes, object] = {b"true": True, b"false": False, b"nil": None}
+
+
+def atom_term(text: bytes) -> object:
+    """The term of an atom: an Atom, or True, False or None of `true`, `false` and `nil`.
+
+    Args:
+        text: the atom's text in UTF-8.
+    Returns:
+        The term; usually the same object for the same text.
+    Raises:
+        DecodeError: the text is no UTF-8, or longer than 255 characters.
+
+    Source: External Term Format, ATOM_UTF8_EXT.
+    """
+    if text in _atoms:
+        return _atoms[text]
+    try:
+        name = text.decode("utf-8")
+    except UnicodeDecodeError:
+        raise DecodeError(f"an atom is no UTF-8: {text[:40]!r}") from None
+    if len(name) > MAX_ATOM_CHARACTERS:
+        raise DecodeError(f"an atom of {len(name)} characters: the limit is {MAX_ATOM_CHARACTERS}")
+    atom = Atom(name)
+    if len(_atoms) >= MAX_CACHED_ATOMS:
+        _atoms.clear()
+        _atoms.update({b"true": True, b"false": False, b"nil": None})
+    _atoms[text] = atom
+    return atom
+
+
+def decode(
+    data: bytes | bytearray | memoryview,
+    *,
+    max_depth: int = DEFAULT_MAX_DEPTH,
+    max_size: int = DEFAULT_MAX_SIZE,
+) -> object:
+    """Read one term in the External Term Format, as ``term_to_binary`` writes it.
+
+    Args:
+        data: the version byte 131 and one term, nothing behind it.
+        max_depth: how deep terms may be nested; the elements of a list are one level.
+        max_size: how many bytes a compressed term may have when it is decompressed.
+    Returns:
+        The term.
+    Raises:
+        DecodeError: the bytes are no term, or one beyond a limit.
+
+    Source: External Term Format, introduction and "Compressed term".
+    """
+    if type(data) is not bytes:
+        data = bytes(data)
+    if not data or data[0] != VERSION:
+        found = f"byte {data[0]}" if data else "nothing"
+        raise DecodeError(f"a term starts with the version byte {VERSION}, here is {found}")
+    term, end = decode_term(data, 1, (), max_depth, max_size)
+    if end != len(data):
+        raise DecodeError(f"{len(data) - end} bytes behind the term", end)
+    return term
+
+
+def decode_term(
+    data: bytes, pos: int, atoms: Sequence[object], depth_limit: int, size_limit: int
+) -> tuple[object, int]:
+    """Read one term, without a version byte before it.
+
+    Args:
+        data: the bytes to read in.
+        pos: where the term starts.
+        atoms: what ATOM_CACHE_REF stands for, by index: values of ``atom_term``.
+        depth_limit: how deep terms may be nested.
+        size_limit: how many bytes a compressed term may have when it is decompressed.
+    Returns:
+        The term, and where the byte behind it is.
+    Raises:
+        DecodeError: the bytes are no term, or one beyond a limit.
+
+    Source: External Term Format.
+    """
+    size: i64 = len(data)
+    p: i64 = pos
+    tag: i64 = 0
+    n: i64
+    end: i64
+    t: i64
+    # Of the innermost open container: its elements so far, how many are to come, its kind.
+    items: list[object] = []
+    left: i64 = 1
+    kind: i64 = _WHOLE
+    stack: list[tuple[list[object], int, int]] = []
+    known = _atoms
+    try:
+        while True:
+            while left > 0:
+                left -= 1
+                tag = data[p]
+                if tag == 97:  # SMALL_INTEGER_EXT
+                    items.append(data[p + 1])
+                    p += 2
+                elif tag == 82:  # ATOM_CACHE_REF
+                    items.append(atoms[data[p + 1]])
+                    p += 2
+                elif tag == 119:  # SMALL_ATOM_UTF8_EXT
+                    end = p + 2 + data[p + 1]
+                    text = data[p + 2 : end]
+                    if text in known:
+                        items.append(known[text])
+                    else:
+                        items.append(_new_atom(data, p, end))
+                    p = end
+                elif tag == 104:  # SMALL_TUPLE_EXT
+                    n = data[p + 1]
+                    p += 2
+                    if n == 0:
+                        items.append(())
+                        continue
+                    if n > size - p or len(stack) >= depth_limit:
+                        _refuse(data, p - 2, n, depth_limit)
+                    stack.append((items, left, kind))
+                    items = []
+                    left = n
+                    kind = 104
+                elif tag == 109:  # BINARY_EXT
+                    end = p + 5 + _WORD(data, p + 1)[0]
+                    items.append(data[p + 5 : end])
+                    p = end
+                elif tag == 98:  # INTEGER_EXT
+                    if left >= _RUN and data[p + 5] == 98:
+                        while left >= _RUN and data[p : p + 5 * _RUN : 5] == _INT_TAGS:
+                            items.extend(_RUN_OF_INTS(data, p))
+                            p += 5 * _RUN
+                            left -= _RUN
+                        if data[p] != 98:
+                            left += 1
+                            continue
+                    items.append(_INT(data, p + 1)[0])
+                    p += 5
+                elif tag == 108:  # LIST_EXT
+                    n = _WORD(data, p + 1)[0]
+                    p += 5
+                    if n > size - p or len(stack) >= depth_limit:
+                        _refuse(data, p - 5, n, depth_limit)
+                    stack.append((items, left, kind))
+                    items = []
+                    left = n
+                    kind = 108
+                elif tag == 106:  # NIL_EXT
+                    items.append([])
+                    p += 1
+                elif tag == 107:  # STRING_EXT
+                    end = p + 3 + (data[p + 1] << 8 | data[p + 2])
+                    items.append(list(data[p + 3 : end]))
+                    p = end
+                elif tag == 88 or tag == 90:  # NEW_PID_EXT, NEWER_REFERENCE_EXT
+                    if tag == 88:
+                        end = p + 1
+                        n = 12
+                    else:
+                        end = p + 3
+                        n = 4 + 4 * (data[p + 1] << 8 | data[p + 2])
+                        if n > 24 or n == 4:
+                            raise DecodeError(
+                                f"a reference of {(n - 4) // 4} words: it has 1 to 5", p, 90
+                            )
+                    t = data[end]
+                    node: object = None
+                    if t == 82:
+                        node = atoms[data[end + 1]]
+                        end += 2
+                    elif t == 119:
+                        text = data[end + 2 : end + 2 + data[end + 1]]
+                        if text in known:
+                            node = known[text]
+                            end += 2 + data[end + 1]
+                    if type(node) is not Atom:
+                        # Back to the atom: it is new, of another tag, or `true`.
+                        node, end = _atom(data, p + 1 if tag == 88 else p + 3, atoms)
+                    if tag == 88:
+                        pid = _new(Pid)
+                        pid._node = node
+                        pid._words = data[end : end + 12]
+                        items.append(pid)
+                    else:
+                        reference = _new(Reference)
+                        reference._node = node
+                        reference._words = data[end : end + n]
+                        items.append(reference)
+                    p = end + n
+                elif tag == 70:  # NEW_FLOAT_EXT
+                    if left >= _RUN and data[p + 9] == 70:
+                        while left >= _RUN and data[p : p + 9 * _RUN : 9] == _DOUBLE_TAGS:
+                            run = _RUN_OF_DOUBLES(data, p)
+                            if not isfinite(sum(run)):
+                                break  # an infinity, or an overflow: one by one
+                            items.extend(run)
+                            p += 9 * _RUN
+                            left -= _RUN
+                        if data[p] != 70:
+                            left += 1
+                            continue
+                    number: float = _DOUBLE(data, p + 1)[0]
+                    if number - number != 0.0:
+                        raise DecodeError("a float that is not finite", p, 70)
+                    items.append(number)
+                    p += 9
+                elif tag == 116:  # MAP_EXT
+                    n = _WORD(data, p + 1)[0]
+                    p += 5
+                    if 2 * n > size - p or len(stack) >= depth_limit:
+                        _refuse(data, p - 5, n, depth_limit)
+                    stack.append((items, left, kind))
+                    items = []
+                    left = 2 * n
+                    kind = 116
+                elif tag == 110:  # SMALL_BIG_EXT
+                    n = data[p + 1]
+                    end = p + 3 + n
+                    big = int.from_bytes(data[p + 3 : end], "little")
+                    items.append(-big if _sign(data, p + 2) else big)
+                    p = end
+                elif tag == 105:  # LARGE_TUPLE_EXT
+                    n = _WORD(data, p + 1)[0]
+                    p += 5
+                    if n > size - p or len(stack) >= depth_limit:
+                        _refuse(data, p - 5, n, depth_limit)
+                    stack.append((items, left, kind))
+                    items = []
+                    left = n
+                    kind = 105
+                elif tag == 112 or tag == 117 or tag == 67:
+                    # NEW_FUN_EXT, FUN_EXT, RECORD_EXT: containers with a head
+                    if len(stack) >= depth_limit:
+                        _refuse(data, p, 0, depth_limit)
+                    stack.append((items, left, kind))
+                    items = [p]  # its head is looked at when its terms are read
+                    kind = tag
+                    if tag == 112:
+                        left = _WORD(data, p + 26)[0] + 4
+                        p += 30
+                    elif tag == 117:
+                        left = _WORD(data, p + 1)[0] + 4
+                        p += 5
+                    else:
+                        left = 2 * _WORD(data, p + 1)[0] + 2
+                        p += 6
+                    if left > size - p:
+                        _refuse(data, int(items[0]), left, depth_limit)  # type: ignore[call-overload]
+                else:
+                    if tag == 80 and kind == _WHOLE:
+                        return _compressed(data, p, atoms, depth_limit, size_limit)
+                    if tag == 121 and kind == _WHOLE:
+                        return LocalTerm(data[p + 1 :]), size
+                    value, p = _rare(data, p, tag, atoms)
+                    items.append(value)
+            if kind == 104 or kind == 105:
+                made: object = tuple(items)
+            elif kind == 108:
+                # Tails are read here, not as terms: a chain of them is one list, not a depth.
+                tag = data[p]
+                if tag == 106:
+                    p += 1
+                    made = items
+                elif tag == 108:
+                    n = _WORD(data, p + 1)[0]
+                    p += 5
+                    if n > size - p:
+                        _refuse(data, p - 5, n, depth_limit)
+                    left = n
+                    continue
+                elif tag == 107:
+                    end = p + 3 + (data[p + 1] << 8 | data[p + 2])
+                    items.extend(data[p + 3 : end])
+                    p = end
+                    made = items
+                else:
+                    kind = _IMPROPER
+                    left = 1
+                    continue
+            elif kind == 116:
+                made = _map(items, p)
+            elif kind == _WHOLE:
+                break
+            elif kind == _IMPROPER:
+                tail = items.pop()
+                made = ImproperList(items, tail) if items else tail
+            elif kind == 67:
+                made = _record(data, items)
+            else:
+                made = _fun(data, items)
+            items, left, kind = stack.pop()
+            items.append(made)
+    except (IndexError, StructError):
+        if tag == 82 and p + 1 < size and data[p] == 82:
+            raise DecodeError(f"no atom {data[p + 1]} in the atom cache", p, 82) from None
+        p = size + 1 if p < size else p
+    if p > size:
+        raise DecodeError("the input ends within a term", size, tag if tag else None)
+    return items[0], p
+
+
+def _refuse(data: bytes, p: int, n: int, depth_limit: int) -> NoReturn:
+    """Say why a container cannot be: it claims more than there is, or lies too deep."""
+    tag = data[p]
+    if n > len(data) - p:
+        raise DecodeError(f"{n} elements are claimed, {len(data) - p} bytes are left", p, tag)
+    raise DecodeError(
+        f"terms are nested deeper than {depth_limit}: raise max_term_depth if you trust the sender",
+        p,
+        tag,
+    )
+
+
+def _sign(data: bytes, p: int) -> bool:
+    if data[p] > 1:
+        raise DecodeError(f"a sign is 0 or 1, not {data[p]}", p)
+    return data[p] == 1
+
+
+def _new_atom(data: bytes, p: int, end: int) -> object:
+    """The term of a SMALL_ATOM_UTF8_EXT that is not in the cache, at `p` up to `end`."""
+    if end > len(data):
+        raise DecodeError("the input ends within a term", len(data), data[p])
+    try:
+        return atom_term(data[p + 2 : end])
+    except DecodeError as error:
+        raise DecodeError(str(error), p, data[p]) from None
+
+
+def _atom_text(data: bytes, p: int) -> tuple[bytes, int] | None:
+    """The UTF-8 text of an atom at `p` and the end of it; None where there is no atom."""
+    tag = data[p]
+    if tag == 115 or tag == 119:  # SMALL_ATOM_EXT, SMALL_ATOM_UTF8_EXT
+        start = p + 2
+        end = start + data[p + 1]
+    elif tag == 100 or tag == 118:  # ATOM_EXT, ATOM_UTF8_EXT
+        start = p + 3
+        end = start + (data[p + 1] << 8 | data[p + 2])
+    else:
+        return None
+    if end > len(data):
+        raise DecodeError("the input ends within a term", len(data), tag)
+    text = data[start:end]
+    if tag == 100 or tag == 115:
+        text = text.decode("latin-1").encode("utf-8")
+    return text, end
+
+
+def _atom(data: bytes, p: int, atoms: Sequence[object]) -> tuple[Atom, int]:
+    """The atom at `p` where no other term may be, and the end of it."""
+    if data[p] == 82:
+        return _name(atoms[data[p + 1]], p), p + 2
+    found = _atom_text(data, p)
+    if found is None:
+        raise DecodeError(f"an atom is due, here is tag {data[p]}", p, data[p])
+    try:
+        return _name(atom_term(found[0]), p), found[1]
+    except DecodeError as error:
+        raise DecodeError(str(error), p, data[p]) from None
+
+
+def _name(term: object, p: int) -> Atom:
+    """The Atom of an atom's term, where it is a name and not a value."""
+    if isinstance(term, Atom):
+        return term
+    if term is None or isinstance(term, bool):
+        return Atom(_NAMES[term])
+    raise DecodeError(f"an atom is due, here is {term!r:.40}", p)
+
+
+def _map(parts: list[object], p: int) -> object:
+    """A dict where Python can tell the keys apart, else a Map."""
+    keys = parts[::2]
+    values = parts[1::2]
+    try:
+        try:
+            made = dict(zip(keys, values))
+        except TypeError:
+            keys = [freeze(key) for key in keys]
+            made = dict(zip(keys, values))
+        if len(made) == len(keys):
+            return made
+        return Map(zip(keys, values))
+    except EncodeError:
+        raise DecodeError("a key comes twice in a map", p, 116) from None
+    except RecursionError:
+        raise DecodeError("keys of a map are nested too deep to compare", p, 116) from None
+
+
+def _record(data: bytes, items: list[object]) -> Record:
+    """A native record, of the place of its head and the terms that follow the head."""
+    p = items[0]
+    assert isinstance(p, int)
+    if data[p + 5] > 1:
+        raise DecodeError(f"a record is exported or not, 1 or 0, not {data[p + 5]}", p, 67)
+    n = (len(items) - 3) // 2
+    names = [_name(term, p) for term in items[1 : 3 + n]]
+    fields = tuple(zip(names[2:], items[3 + n :]))
+    return Record(names[0], names[1], fields, data[p + 5] == 1)
+
+
+def _fun(data: bytes, items: list[object]) -> Fun:
+    """A fun, of the place of its head and the terms that follow the head."""
+    p = items[0]
+    assert isinstance(p, int)
+    if data[p] == 112:
+        module, old_index, old_uniq, pid = items[1:5]
+        arity: int | None = data[p + 5]
+        uniq = data[p + 6 : p + 22]
+        index = int(_WORD(data, p + 22)[0])
+    else:
+        pid, module, old_index, old_uniq = items[1:5]
+        arity = None
+        uniq = b""
+        index = 0
+    if not isinstance(pid, Pid) or type(old_index) is not int or type(old_uniq) is not int:
+        raise DecodeError("a fun's index, uniq or pid is of another type", p, data[p])
+    return Fun(
+        _name(module, p), arity, index, uniq, old_index, old_uniq, pid, tuple(items[5:])
+    )
+
+
+def _compressed(
+    data: bytes, p: int, atoms: Sequence[object], depth_limit: int, size_limit: int
+) -> tuple[object, int]:
+    """A compressed term at `p`, and the end of it."""
+    if p + 5 > len(data):
+        raise DecodeError("the input ends within a term", len(data), 80)
+    claimed: int = _WORD(data, p + 1)[0]
+    if claimed > size_limit:
+        raise DecodeError(
+            f"a compressed term of {claimed} bytes, more than {size_limit}: "
+            "raise max_decompressed_size if you trust the sender",
+            p,
+            80,
+        )
+    inflate = zlib.decompressobj()
+    try:
+        # One byte more than claimed shows a claim too low; nothing is made room for beforehand.
+        plain = inflate.decompress(data[p + 5 :], claimed + 1)
+    except zlib.error as error:
+        raise DecodeError(f"a compressed term is broken: {error}", p, 80) from None
+    if not inflate.eof or len(plain) != claimed:
+        raise DecodeError(f"a compressed term has not the {claimed} bytes it claims", p, 80)
+    if plain[:1] == b"\x50":
+        raise DecodeError("a compressed term within a compressed term", p, 80)
+    term, end = decode_term(plain, 0, atoms, depth_limit, size_limit)
+    if end != len(plain):
+        raise DecodeError(f"{len(plain) - end} bytes behind the compressed term", p, 80)
+    return term, len(data) - len(inflate.unused_data)
+
+
+def _rare(data: bytes, p: int, tag: int, atoms: Sequence[object]) -> tuple[object, int]:
+    """A leaf of one of the tags that are seldom seen, and the end of it.
+
+    Raises IndexError or struct.error where the input ends within it, as decode_term expects.
+    """
+    if tag == 120 or tag == 89:  # V4_PORT_EXT, NEW_PORT_EXT
+        node, end = _atom(data, p + 1, atoms)
+        width = 8 if tag == 120 else 4
+        words = bytes(8 - width) + data[end : end + width + 4]
+        return _port(node, words), end + width + 4
+    if tag == 113:  # EXPORT_EXT
+        module, end = _atom(data, p + 1, atoms)
+        function, end = _atom(data, end, atoms)
+        if data[end] != 97:
+            raise DecodeError(f"an arity is due, here is tag {data[end]}", end, 113)
+        return Export(module, function, data[end + 1]), end + 2
+    if tag == 77:  # BIT_BINARY_EXT
+        end = p + 6 + _WORD(data, p + 1)[0]
+        bits = data[p + 5]
+        content = data[p + 6 : end]
+        if bits > 8 or (bits == 0) != (end == p + 6):
+            raise DecodeError(f"a bit string uses {bits} bits of its last byte", p, 77)
+        if bits == 0 or bits == 8 or end > len(data):
+            return content, end
+        return BitString(content, bits), end
+    if tag == 111:  # LARGE_BIG_EXT
+        end = p + 6 + _WORD(data, p + 1)[0]
+        number = int.from_bytes(data[p + 6 : end], "little")
+        return -number if _sign(data, p + 5) else number, end
+    if tag == 99:  # FLOAT_EXT
+        return _old_float(data, p), p + 32
+    if tag == 103:  # PID_EXT
+        node, end = _atom(data, p + 1, atoms)
+        pid = Pid(node, _WORD(data, end)[0], _WORD(data, end + 4)[0], data[end + 8])
+        return pid, end + 9
+    if tag == 102:  # PORT_EXT
+        node, end = _atom(data, p + 1, atoms)
+        return Port(node, _WORD(data, end)[0], data[end + 4]), end + 5
+    if tag == 101:  # REFERENCE_EXT
+        node, end = _atom(data, p + 1, atoms)
+        return Reference(node, data[end + 4], (_WORD(data, end)[0],)), end + 5
+    if tag == 114:  # NEW_REFERENCE_EXT
+        count = data[p + 1] << 8 | data[p + 2]
+        if not 1 <= count <= 5:
+            raise DecodeError(f"a reference of {count} words: it has 1 to 5", p, 114)
+        node, end = _atom(data, p + 3, atoms)
+        ids = tuple([int(_WORD(data, end + 1 + 4 * i)[0]) for i in range(count)])
+        return Reference(node, data[end], ids), end + 1 + 4 * count
+    found = _atom_text(data, p)
+    if found is not None:
+        try:
+            return atom_term(found[0]), found[1]
+        except DecodeError as error:
+            raise DecodeError(str(error), p, tag) from None
+    if tag == 80:
+        raise DecodeError("a compressed term within another term", p, 80)
+    if tag == 121:
+        raise DecodeError("a term of the local format within another term has no known end", p, 121)
+    raise DecodeError(f"tag {tag} is not known", p, tag)
+
+
+def _port(node: Atom, words: bytes) -> Port:
+    port = _new(Port)
+    port._node = node
+    port._words = words
+    return port
+
+
+def _old_float(data: bytes, p: int) -> float:
+    text = data[p + 1 : p + 32]
+    if len(text) < 31:
+        raise IndexError
+    # Python's float() takes more than C's sscanf("%lf") writes: underscores, spaces, "inf".
+    digits = text.rstrip(b"\0")
+    if digits.translate(None, b"+-.0123456789e"):
+        raise DecodeError(f"a float is no number: {digits!r}", p, 99)
+    try:
+        number = float(digits)
+    except ValueError:
+        raise DecodeError(f"a float is no number: {digits!r}", p, 99) from None
+    if not isfinite(number):
+        raise DecodeError("a float that is not finite", p, 99)
+    return number

@@ -1,0 +1,497 @@
+"""Python values to External Term Format.
+
+One loop writes every term: a container's elements are an iterator, and the iterators of the open
+containers lie on a stack, so that no term can exhaust Python's stack. What closes a container (the
+NIL behind a list) is chained to its elements as one more element.
+
+Written so that mypyc can compile it; see the design page, section 10.
+
+Source: External Term Format.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from itertools import chain
+from math import isfinite
+from struct import Struct
+from struct import error as StructError
+from typing import TYPE_CHECKING, Any
+
+from uds_dist.config import Config
+from uds_dist.errors import EncodeError
+from uds_dist.etf.terms import (
+    MAX_ATOM_CHARACTERS,
+    MAX_CACHED_ATOMS,
+    Atom,
+    BitString,
+    Export,
+    FrozenList,
+    Fun,
+    ImproperList,
+    LocalTerm,
+    Map,
+    Pid,
+    Port,
+    Record,
+    Reference,
+    exact_key,
+)
+
+if TYPE_CHECKING:
+    from mypy_extensions import i64
+
+DEFAULT_MAX_DEPTH = Config().max_term_depth
+LARGE_BINARY = 65_536  # bytes; from this size on a binary is handed on as it is, not copied
+MAX_CACHE_REFERENCES = 255  # atoms in the header of one message
+
+_INT = Struct(">Bi").pack
+_DOUBLE = Struct(">Bd").pack
+_HEAD = Struct(">BI").pack
+_HEAD_16 = Struct(">BH").pack
+_RECORD = Struct(">BIB").pack
+_FUN = Struct(">BIB16sII").pack
+
+_SMALL_INTS = tuple([bytes((97, n)) for n in range(256)])
+_SMALL_TUPLES = tuple([bytes((104, n)) for n in range(256)])
+_CACHE_REFERENCES = tuple([bytes((82, n)) for n in range(256)])
+# The heads of NEWER_REFERENCE_EXT, by the bytes of the creation and the numbers.
+_REFERENCES = {4 + 4 * n: bytes((90, 0, n)) for n in range(1, 6)}
+_CLOSE_LIST: tuple[list[object]] = ([],)  # an empty list is written as NIL_EXT
+
+_TRUE = Atom("true")
+_FALSE = Atom("false")
+_NONE = Atom("nil")
+_CONSTANTS: dict[str, bytes] = {
+    atom: bytes((119, len(atom))) + atom.encode() for atom in (_TRUE, _FALSE, _NONE)
+}
+
+# Atoms as they are written in full.
+_atoms: dict[str, bytes] = dict(_CONSTANTS)
+
+# Keys of a dict of these types are different keys in Erlang, too.
+_DISTINCT = frozenset({Atom, int, float, Pid, Reference, Port})
+_DISTINCT_WITH_BYTES = _DISTINCT | {bytes}
+_DISTINCT_WITH_STR = _DISTINCT | {str}
+
+_CONTAINERS = (tuple, list, dict, FrozenList, ImproperList, Map, Record, Fun)
+
+
+class _FunEnd:
+    """Stands behind a fun's last term: there its size is known and its head can be written."""
+
+    __slots__ = ("at", "fun")
+
+    def __init__(self, at: int, fun: Fun) -> None:
+        self.at = at  # where in the output the head belongs
+        self.fun = fun
+
+
+def encode(term: object, *, compressed: int = 0) -> bytes:
+    """Write one term in the External Term Format, as ``term_to_binary`` does.
+
+    Args:
+        term: any value that stands for an Erlang term.
+        compressed: zlib's level, 1 to 9; 0 does not compress. What would not become smaller is
+            left as it is.
+    Returns:
+        The version byte 131 and the term.
+    Raises:
+        EncodeError: the value, or one within it, has no Erlang term; the text says which.
+
+    Source: External Term Format.
+    """
+    if type(term) is LocalTerm:
+        return b"\x83\x79" + term.data
+    out = [b"\x83"]
+    try:
+        _write(term, None, out, DEFAULT_MAX_DEPTH)
+    except EncodeError as error:
+        raise _located(error, term, DEFAULT_MAX_DEPTH) from None
+    data = b"".join(out)
+    if compressed:
+        packed = zlib.compress(data[1:], compressed)
+        if len(packed) + 5 < len(data) - 1:
+            return b"\x83" + _HEAD(80, len(data) - 1) + packed
+    return data
+
+
+def encode_parts(
+    term: object, atoms: dict[str, int] | None, depth_limit: int = DEFAULT_MAX_DEPTH
+) -> list[bytes]:
+    """Write one term without the version byte, its large binaries uncopied.
+
+    Args:
+        term: any value that stands for an Erlang term.
+        atoms: the atoms of the message's header and their indices. Atoms are then written as
+            ATOM_CACHE_REF; new ones are added, up to 255. None: atoms are written in full.
+        depth_limit: how deep terms may be nested; the elements of a list are one level.
+    Returns:
+        The bytes in one part or more: binaries of 64 KiB or more are parts of their own, the
+        very objects that the term holds.
+    Raises:
+        EncodeError: as of ``encode``; `atoms` may hold new atoms then.
+
+    Source: External Term Format; Distribution Protocol, "Distribution Header".
+    """
+    out: list[bytes] = []
+    if type(term) is not tuple and isinstance(term, tuple):
+        term = tuple(term)  # a control message: a NamedTuple would take the long way
+    try:
+        large = _write(term, atoms, out, depth_limit)
+    except EncodeError as error:
+        raise _located(error, term, depth_limit) from None
+    if not large:
+        return [b"".join(out)]
+    parts: list[bytes] = []
+    start = 0
+    for i, piece in enumerate(out):
+        if len(piece) >= LARGE_BINARY:
+            parts.append(b"".join(out[start:i]))
+            parts.append(piece)
+            start = i + 1
+    if start < len(out):
+        parts.append(b"".join(out[start:]))
+    return parts
+
+
+def _write(term: object, atoms: dict[str, int] | None, out: list[bytes], depth_limit: int) -> bool:
+    """Append a term's pieces to `out`; True if one of them is a large binary."""
+    large = False
+    n: i64
+    # Any: the loop tells types apart by identity, cheaper than the isinstance that mypy follows.
+    item: Any
+    elements: Iterator[Any] = iter((term,))
+    inner: Iterator[Any] | None
+    stack: list[Iterator[Any]] = []
+    known = _atoms
+    while True:
+        for item in elements:
+            kind = type(item)
+            if kind is Atom:
+                if atoms is None:
+                    out.append(known[item] if item in known else _atom(item))
+                elif item in atoms:
+                    out.append(_CACHE_REFERENCES[atoms[item]])
+                else:
+                    out.append(_cached_atom(item, atoms))
+            elif kind is int:
+                out.append(_SMALL_INTS[item] if 0 <= item <= 255 else _int(item))
+            elif kind is tuple:
+                if len(stack) >= depth_limit:
+                    raise _too_deep(depth_limit)
+                n = len(item)
+                out.append(_SMALL_TUPLES[n] if n < 256 else _HEAD(105, n))
+                stack.append(elements)
+                elements = iter(item)
+                break
+            elif kind is bytes:
+                n = len(item)
+                out.append(_HEAD(109, n))
+                out.append(item)
+                if n >= LARGE_BINARY:
+                    large = True
+            elif kind is Pid:
+                out.append(b"X")
+                if atoms is None:
+                    out.append(known[item._node] if item._node in known else _atom(item._node))
+                else:
+                    out.append(_cached_atom(item._node, atoms))
+                out.append(item._words)
+            elif kind is list:
+                if not item:
+                    out.append(b"j")
+                    continue
+                first = type(item[0])
+                if (first is int or first is float) and _numbers(item, out):
+                    continue
+                if len(stack) >= depth_limit:
+                    raise _too_deep(depth_limit)
+                out.append(_HEAD(108, len(item)))
+                stack.append(elements)
+                elements = chain(item, _CLOSE_LIST)
+                break
+            elif kind is Reference:
+                out.append(_REFERENCES[len(item._words)])
+                if atoms is None:
+                    out.append(known[item._node] if item._node in known else _atom(item._node))
+                else:
+                    out.append(_cached_atom(item._node, atoms))
+                out.append(item._words)
+            elif kind is dict:
+                if len(stack) >= depth_limit:
+                    raise _too_deep(depth_limit)
+                _check_keys(item)
+                out.append(_HEAD(116, len(item)))
+                stack.append(elements)
+                elements = chain.from_iterable(item.items())
+                break
+            elif kind is str:
+                text = _utf8(item)
+                n = len(text)
+                out.append(_HEAD(109, n))
+                out.append(text)
+                if n >= LARGE_BINARY:
+                    large = True
+            elif kind is float:
+                if item - item != 0.0:
+                    raise EncodeError(f"{item} is no Erlang float: send an atom instead")
+                out.append(_DOUBLE(70, item))
+            elif item is None or kind is bool:
+                atom = _NONE if item is None else _TRUE if item else _FALSE
+                out.append(known[atom] if atoms is None else _cached_atom(atom, atoms))
+            elif kind is _FunEnd:
+                _close_fun(item, out)
+                large = large or len(out[-1]) >= LARGE_BINARY
+            else:
+                inner = _open_rare(item, atoms, out, len(stack), depth_limit)
+                if inner is not None:
+                    stack.append(elements)
+                    elements = inner
+                    break
+                large = large or len(out[-1]) >= LARGE_BINARY
+        else:
+            if not stack:
+                return large
+            elements = stack.pop()
+
+
+def _too_deep(depth_limit: int) -> EncodeError:
+    return EncodeError(
+        f"terms are nested deeper than {depth_limit}, or hold themselves: "
+        "raise max_term_depth on both sides, or send a flatter term"
+    )
+
+
+def _atom(atom: str) -> bytes:
+    """An atom in full, kept for the next time."""
+    text = _utf8(atom)
+    if len(atom) > MAX_ATOM_CHARACTERS:
+        raise EncodeError(f"an atom has at most {MAX_ATOM_CHARACTERS} characters, not {len(atom)}")
+    # SMALL_ATOM_UTF8_EXT, ATOM_UTF8_EXT
+    head = bytes((119, len(text))) if len(text) < 256 else _HEAD_16(118, len(text))
+    if len(_atoms) >= MAX_CACHED_ATOMS:
+        _atoms.clear()
+        _atoms.update(_CONSTANTS)
+    _atoms[atom] = code = head + text
+    return code
+
+
+def _cached_atom(atom: str, atoms: dict[str, int]) -> bytes:
+    """An atom as the index of the header's atom; in full where the header has no room."""
+    index = atoms.get(atom)
+    if index is None:
+        index = len(atoms)
+        if index >= MAX_CACHE_REFERENCES:
+            return _atoms[atom] if atom in _atoms else _atom(atom)
+        atoms[atom] = index
+    return _CACHE_REFERENCES[index]
+
+
+def _utf8(text: str) -> bytes:
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise EncodeError(
+            f"{text[:40]!r} holds half a surrogate pair, which UTF-8 cannot: send bytes instead"
+        ) from None
+
+
+def _int(number: int) -> bytes:
+    """An integer that is no SMALL_INTEGER_EXT."""
+    if -0x80000000 <= number <= 0x7FFFFFFF:
+        return _INT(98, number)
+    size = abs(number)
+    n = (size.bit_length() + 7) // 8
+    sign = number < 0
+    head = bytes((110, n, sign)) if n < 256 else _HEAD(111, n) + bytes((sign,))
+    return head + size.to_bytes(n, "little")
+
+
+def _numbers(items: list[Any], out: list[bytes]) -> bool:
+    """Write a list if it is of int only or of float only; False if it is not."""
+    kinds = set(map(type, items))
+    if len(kinds) != 1:
+        return False
+    n = len(items)
+    if float in kinds:
+        if not isfinite(sum(items)) and not all(map(isfinite, items)):
+            return False  # the long way finds which
+        out.append(_HEAD(108, n))
+        out.extend([_DOUBLE(70, number) for number in items])
+        out.append(b"j")
+        return True
+    if n <= 0xFFFF:
+        try:
+            text = bytes(items)
+        except ValueError:
+            pass
+        else:
+            out.append(_HEAD_16(107, n))
+            out.append(text)
+            return True
+    out.append(_HEAD(108, n))
+    out.extend([_SMALL_INTS[item] if 0 <= item <= 255 else _int(item) for item in items])
+    out.append(b"j")
+    return True
+
+
+def _check_keys(items: dict[Any, Any]) -> None:
+    """Refuse a dict of keys that differ in Python and not in Erlang: the peer would hang up."""
+    kinds = set(map(type, items))
+    if kinds <= _DISTINCT_WITH_BYTES or kinds <= _DISTINCT_WITH_STR:
+        return
+    if len({exact_key(key) for key in items}) != len(items):
+        raise EncodeError(
+            "two keys of a dict are one key in Erlang, as 'a' and b'a' or Atom('true') and True are"
+        )
+
+
+def _open_rare(
+    item: Any, atoms: dict[str, int] | None, out: list[bytes], depth: int, depth_limit: int
+) -> Iterator[Any] | None:
+    """Write a leaf of one of the rarer types, or the head of a container and give its elements."""
+    if not isinstance(item, _CONTAINERS):
+        _write_rare(item, atoms, out)
+        return None
+    if depth >= depth_limit:
+        raise _too_deep(depth_limit)
+    if isinstance(item, tuple):
+        n = len(item)
+        out.append(_SMALL_TUPLES[n] if n < 256 else _HEAD(105, n))
+        return iter(item)
+    if isinstance(item, (list, FrozenList)):
+        elements = list(item)
+        if not elements:
+            out.append(b"j")
+            return iter(())
+        if type(elements[0]) in (int, float) and _numbers(elements, out):
+            return iter(())
+        out.append(_HEAD(108, len(elements)))
+        return chain(elements, _CLOSE_LIST)
+    if isinstance(item, (dict, Map)):
+        if isinstance(item, dict):
+            _check_keys(item)
+        out.append(_HEAD(116, len(item)))
+        return chain.from_iterable(item.items())
+    if isinstance(item, ImproperList):
+        out.append(_HEAD(108, len(item.items)))
+        return chain(item.items, (item.tail,))
+    if isinstance(item, Record):
+        out.append(_RECORD(67, len(item.fields), item.exported))
+        names = [name for name, _value in item.fields]
+        return chain((item.module, item.name), names, [value for _name, value in item.fields])
+    return _open_fun(item, out)
+
+
+def _open_fun(fun: Fun, out: list[bytes]) -> Iterator[Any]:
+    if fun.arity is None:
+        out.append(_HEAD(117, len(fun.free)))
+        return chain((fun.pid, fun.module, fun.old_index, fun.old_uniq), fun.free)
+    out.append(b"")  # its head, which tells its size
+    end = _FunEnd(len(out) - 1, fun)
+    return chain((fun.module, fun.old_index, fun.old_uniq, fun.pid), fun.free, (end,))
+
+
+def _close_fun(end: _FunEnd, out: list[bytes]) -> None:
+    fun = end.fun
+    body = b"".join(out[end.at + 1 :])
+    if len(fun.uniq) != 16:
+        raise EncodeError(f"a Fun's uniq has 16 bytes, not {len(fun.uniq)}")
+    try:
+        head = _FUN(112, len(body) + 29, fun.arity, fun.uniq, fun.index, len(fun.free))
+    except StructError:
+        raise EncodeError("a Fun's arity has 8 bits, its index has 32") from None
+    # In one piece, so that funs within funs do not cost the square of their number.
+    out[end.at :] = [head + body]
+
+
+def _write_rare(item: Any, atoms: dict[str, int] | None, out: list[bytes]) -> None:
+    """Write a leaf of one of the rarer types."""
+    if isinstance(item, (bytearray, memoryview)):
+        plain: object = bytes(item)
+    elif isinstance(item, Atom):
+        plain = Atom(str.__str__(item))
+    elif isinstance(item, str):
+        plain = str.__str__(item)
+    elif isinstance(item, int):
+        plain = int(item)
+    elif isinstance(item, float):
+        plain = float(item)
+    elif isinstance(item, bytes):
+        plain = bytes(item)
+    elif isinstance(item, Port):
+        out.append(b"x")
+        plain = item.node
+    elif isinstance(item, Export):
+        out.append(b"q")
+        _write(item.module, atoms, out, 0)
+        _write(item.function, atoms, out, 0)
+        plain = item.arity
+    elif isinstance(item, BitString):
+        out.append(_RECORD(77, len(item.data), item.bits))
+        out.append(item.data)
+        return
+    elif isinstance(item, LocalTerm):
+        raise EncodeError("a LocalTerm can only be encoded by itself, not within another term")
+    else:
+        name = type(item).__name__
+        raise EncodeError(f"{name} has no Erlang term: {_ADVICE.get(name, _ADVICE_FOR_OTHERS)}")
+    _write(plain, atoms, out, 0)
+    if isinstance(item, Port):
+        out.append(item._words)
+
+
+_ADVICE_FOR_OTHERS = "send a tuple, list, dict, str, bytes, int, float or Atom made from it"
+_ADVICE = {
+    "set": "send a list",
+    "frozenset": "send a list",
+    "deque": "send a list",
+    "range": "send a list",
+    "generator": "send a list",
+    "array": "send a list, or bytes",
+    "complex": "send a tuple of two floats",
+    "Decimal": "send a str, or a float",
+    "Fraction": "send a tuple of two ints, or a float",
+    "datetime": "send its isoformat(), or its timestamp()",
+    "date": "send its isoformat()",
+    "UUID": "send its str() or its bytes",
+    "mappingproxy": "send a dict",
+}
+
+
+def _located(error: EncodeError, term: object, depth_limit: int) -> EncodeError:
+    """The error with the place of the value at fault, found by writing the term again in parts."""
+    todo: list[tuple[object, str, int]] = [(term, "", 0)]
+    while todo:
+        item, path, depth = todo.pop()
+        parts = _children(item)
+        if depth >= depth_limit:
+            break  # too deep: no path of such a length helps
+        try:
+            if isinstance(item, dict):
+                _check_keys(item)
+            if not parts:
+                _write(item, None, [], 1)
+        except EncodeError as found:
+            return EncodeError(f"{found} (at term{path[:200]})" if path else str(found))
+        todo.extend([(part, path + step, depth + 1) for step, part in reversed(parts)])
+    return error
+
+
+def _children(item: object) -> list[tuple[str, object]]:
+    """What a container holds, each with its step of the path."""
+    if isinstance(item, Fun):
+        return [(f".free[{i}]", part) for i, part in enumerate(item.free)]
+    if isinstance(item, Record):
+        return [(f".{name}", part) for name, part in item.fields]
+    if isinstance(item, (dict, Map)):
+        pairs = list(item.items())
+        keys = [(f".keys()[{i}]", key) for i, (key, _value) in enumerate(pairs)]
+        return keys + [(f"[{key!r:.40}]", value) for key, value in pairs]
+    if isinstance(item, ImproperList):
+        return [*_children(item.items), (".tail", item.tail)]
+    if isinstance(item, (tuple, list, FrozenList)):
+        return [(f"[{i}]", part) for i, part in enumerate(item)]
+    return []
