@@ -1,0 +1,598 @@
+"""Frames of a connection that is up: distribution header, atom cache and fragments, both ways.
+
+What a frame may look like depends on two flags that both nodes have, or have not:
+
+    ATOM_CACHE  FRAGMENTS   a frame
+    no          no          112, 131 Control [131 Message]            "pass through"
+    no          yes         131 68 0 Control [Message]; 69 and 70 with no atoms
+    yes         no          131 68 Atoms Control [Message]
+    yes         yes         131 68 Atoms Control [Message]; 69 and 70
+
+with 68 a whole message, 69 the first fragment of one and 70 a later one. A BEAM that sends before
+the handshake is over ("hopefully") writes 68 with no atoms, unfragmented at any size, and turns
+it into pass-through if need be; so a receiver takes 68 of any size, and with no atoms in any of
+the last three lines. What the flags do not sanction is refused: to go on would mean to read
+bytes as something they are not.
+
+The atom cache is 2048 entries, 8 segments of 256, one such cache for each direction. The header
+of a message names the entries its atoms are in and brings the text of those that are new; the
+terms behind it refer to atoms by their place in that header. Entries change only by headers, and
+headers count in the order of the frames: a first fragment's when it comes, whatever the fate of
+the rest.
+
+This side's choice of entries (the protocol leaves it free) is: the next unused one, and when all
+are used, the oldest. So two atoms of one message never compete for one entry, and up to 2048
+atoms none is ever sent twice. A BEAM hashes, and writes an atom out when two compete.
+
+Source: External Term Format, section "Distribution Header" and its subsections; Distribution
+Protocol, section "Protocol between Connected Nodes".
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+
+from uds_dist.config import Config
+from uds_dist.errors import DecodeError, EncodeError, LocalProtocolError, RemoteProtocolError
+from uds_dist.etf.decode import atom_term, decode_term
+from uds_dist.etf.encode import encode_parts
+from uds_dist.protocol.control import NO_PAYLOAD
+from uds_dist.protocol.flags import Flag
+
+VERSION = 131
+PASS_THROUGH = 112
+HEADER = 68
+FIRST_FRAGMENT = 69
+LATER_FRAGMENT = 70
+
+CACHE_SIZE = 2048
+MAX_REFERENCES = 255
+
+# Bits of an atom's half byte in a header.
+NEW_ENTRY = 8
+SEGMENT = 7
+LONG_ATOMS = 1
+
+# (DIST_HDR_ATOM_CACHE, FRAGMENTS) -> the tags of the frames that may come.
+_SANCTIONED: dict[tuple[bool, bool], frozenset[int]] = {
+    (False, False): frozenset((PASS_THROUGH,)),
+    (False, True): frozenset((HEADER, FIRST_FRAGMENT, LATER_FRAGMENT)),
+    (True, False): frozenset((HEADER,)),
+    (True, True): frozenset((HEADER, FIRST_FRAGMENT, LATER_FRAGMENT)),
+}
+
+# Headers of messages whose atoms were all cached before, kept to spare writing or reading them
+# again: most traffic has few sets of atoms. Beyond the bound they are forgotten, all at once.
+_MAX_REMEMBERED = 1024
+
+# Fragments smaller than this are copied together, so that a flood of tiny ones takes no more
+# memory than their bytes; the others are kept as they came and joined once.
+_SMALL_FRAGMENT = 4096
+
+# Buffers smaller than this are copied behind their header: cheaper than one more buffer to send.
+_SMALL_BUFFER = 1024
+
+# Room for the largest table of atoms: the length of a frame has 32 bits.
+_MAX_UNFRAGMENTED = 0xFFFF_FFFF - 512 * 1024
+
+_U32 = Struct(">I")
+_IDS = Struct(">QQ")
+_FRAGMENT = Struct(">IBBQQ")
+_NO_ATOMS: tuple[object, ...] = ()
+
+Buffer = bytes | memoryview
+
+
+class _Sequence:
+    """A fragmented message that is not complete."""
+
+    __slots__ = ("control", "atoms", "due", "pieces", "size")
+
+    def __init__(self, control: tuple[object, ...], atoms: tuple[object, ...], due: int) -> None:
+        self.control = control
+        self.atoms = atoms
+        self.due = due  # the fragment id that must come next
+        self.pieces: list[bytes | bytearray | memoryview] = []
+        self.size = 0
+
+    def add(self, piece: memoryview) -> None:
+        count = len(piece)
+        if count == 0:
+            return
+        self.size += count
+        if count >= _SMALL_FRAGMENT:
+            self.pieces.append(piece)
+            return
+        last = self.pieces[-1] if self.pieces else None
+        if isinstance(last, bytearray):
+            last += piece
+        else:
+            self.pieces.append(bytearray(piece))
+
+
+class FrameDecoder:
+    """Turns the frames of one connection into control tuples and payloads.
+
+    Args:
+        effective_flags: what both nodes are capable of, `Handshake.effective_flags`.
+        config: ``max_message_size``, ``max_decompressed_size`` (bytes), ``max_term_depth`` and
+            ``max_fragment_sequences`` are read. ``max_message_size`` bounds each message, and
+            the bytes of all unfinished ones together.
+    """
+
+    __slots__ = (
+        "max_message_size",
+        "max_fragment_sequences",
+        "_depth",
+        "_decompressed",
+        "_sanctioned",
+        "_caching",
+        "_cache",
+        "_known_tables",
+        "_sequences",
+        "_pending",
+    )
+
+    def __init__(self, effective_flags: Flag, config: Config) -> None:
+        self.max_message_size = config.max_message_size
+        self.max_fragment_sequences = config.max_fragment_sequences
+        self._depth = config.max_term_depth
+        self._decompressed = config.max_decompressed_size
+        self._caching = bool(effective_flags & Flag.DIST_HDR_ATOM_CACHE)
+        self._sanctioned = _SANCTIONED[self._caching, bool(effective_flags & Flag.FRAGMENTS)]
+        self._cache: list[object] = [_NO_ATOMS] * (CACHE_SIZE if self._caching else 0)
+        self._known_tables: dict[bytes, tuple[object, ...]] = {}
+        self._sequences: dict[int, _Sequence] = {}
+        self._pending = 0
+
+    @property
+    def unfinished_sequences(self) -> int:
+        """How many fragmented messages have begun and not ended."""
+        return len(self._sequences)
+
+    @property
+    def unfinished_bytes(self) -> int:
+        """How many payload bytes of unfinished messages are held."""
+        return self._pending
+
+    def decode(self, frame: bytes) -> tuple[tuple[object, ...], object] | None:
+        """Take in one frame.
+
+        Args:
+            frame: without its length prefix.
+        Returns:
+            The control tuple and the payload (`NO_PAYLOAD` where there is none) of a complete
+            message; None for a tick, and for a fragment that leaves its message unfinished.
+        Raises:
+            RemoteProtocolError: the frame is malformed or not sanctioned by the flags, holds no
+                terms (its cause is then the DecodeError), or goes beyond a limit. The connection
+                cannot be used any more.
+
+        Source: Distribution Protocol, section "Protocol between Connected Nodes".
+        """
+        size = len(frame)
+        if size == 0:
+            return None
+        if size > self.max_message_size:
+            raise self._too_large(size)
+        try:
+            if size > 2 and frame[0] == VERSION:
+                kind = frame[1]
+                if kind not in self._sanctioned:
+                    raise self._unsanctioned(kind)
+                if kind == HEADER:
+                    if frame[2] == 0:
+                        return self._message(frame, 3, _NO_ATOMS)
+                    atoms, pos = self._atom_table(frame, 2)
+                    return self._message(frame, pos, atoms)
+                if kind == FIRST_FRAGMENT:
+                    return self._first_fragment(frame)
+                return self._later_fragment(frame)
+            if frame[0] == PASS_THROUGH and PASS_THROUGH in self._sanctioned:
+                return self._passed_through(frame)
+        except DecodeError as error:
+            raise RemoteProtocolError(f"the peer sent a frame with a bad term: {error}") from error
+        if frame[0] == VERSION:
+            raise RemoteProtocolError("the peer sent a frame that ends within its header")
+        raise self._unsanctioned(frame[0])
+
+    # --- whole messages ---
+
+    def _message(
+        self, frame: bytes, pos: int, atoms: tuple[object, ...]
+    ) -> tuple[tuple[object, ...], object]:
+        control, pos = decode_term(frame, pos, atoms, self._depth, self._decompressed)
+        if not isinstance(control, tuple):
+            raise _no_tuple(control)
+        if pos == len(frame):
+            return control, NO_PAYLOAD
+        payload, pos = decode_term(frame, pos, atoms, self._depth, self._decompressed)
+        if pos != len(frame):
+            raise _trailing(len(frame) - pos)
+        return control, payload
+
+    def _passed_through(self, frame: bytes) -> tuple[tuple[object, ...], object]:
+        if len(frame) < 2 or frame[1] != VERSION:
+            raise _no_version("control message")
+        control, pos = decode_term(frame, 2, _NO_ATOMS, self._depth, self._decompressed)
+        if not isinstance(control, tuple):
+            raise _no_tuple(control)
+        if pos == len(frame):
+            return control, NO_PAYLOAD
+        if frame[pos] != VERSION:
+            raise _no_version("payload")
+        payload, pos = decode_term(frame, pos + 1, _NO_ATOMS, self._depth, self._decompressed)
+        if pos != len(frame):
+            raise _trailing(len(frame) - pos)
+        return control, payload
+
+    # --- the atom cache ---
+
+    def _atom_table(self, frame: bytes, pos: int) -> tuple[tuple[object, ...], int]:
+        """Read the atoms of a header: from the byte that counts them to the first term."""
+        if pos >= len(frame):
+            raise _header_cut_off()
+        count = frame[pos]
+        if count == 0:
+            return _NO_ATOMS, pos + 1
+        if not self._caching:
+            raise RemoteProtocolError(
+                f"the peer sent a header with {count} atoms, though the atom cache was not agreed"
+                " upon in the handshake"
+            )
+        refs = pos + 1 + count // 2 + 1
+        end = refs + count
+        if end > len(frame):
+            raise _header_cut_off()
+        # With no new entry the header ends here, and its bytes stand for the same atoms as long
+        # as none of their entries is written over. Headers with new ones are never remembered.
+        key = frame[pos:end]
+        known = self._known_tables.get(key)
+        if known is not None:
+            return known, end
+        return self._read_atom_table(frame, pos, count, key)
+
+    def _read_atom_table(
+        self, frame: bytes, pos: int, count: int, key: bytes
+    ) -> tuple[tuple[object, ...], int]:
+        flags = pos + 1
+        size = len(frame)
+        wide = frame[flags + count // 2] >> (count % 2 * 4) & LONG_ATOMS
+        at = flags + count // 2 + 1
+        cache = self._cache
+        atoms: list[object] = []
+        any_new = False
+        for index in range(count):
+            half = frame[flags + index // 2] >> (index % 2 * 4)
+            if at >= size:
+                raise _header_cut_off()
+            entry = (half & SEGMENT) << 8 | frame[at]
+            at += 1
+            if half & NEW_ENTRY:
+                any_new = True
+                if at + 1 + wide > size:
+                    raise _header_cut_off()
+                if wide:
+                    length = frame[at] << 8 | frame[at + 1]
+                    at += 2
+                else:
+                    length = frame[at]
+                    at += 1
+                if at + length > size:
+                    raise _header_cut_off()
+                atom = atom_term(frame[at : at + length])
+                at += length
+                if cache[entry] is not _NO_ATOMS:
+                    self._known_tables.clear()
+                cache[entry] = atom
+            else:
+                atom = cache[entry]
+                if atom is _NO_ATOMS:
+                    raise RemoteProtocolError(
+                        f"the peer referred to entry {entry} of the atom cache, which it never set"
+                    )
+            atoms.append(atom)
+        table = tuple(atoms)
+        if not any_new:
+            if len(self._known_tables) >= _MAX_REMEMBERED:
+                self._known_tables.clear()
+            self._known_tables[key] = table
+        return table, at
+
+    # --- fragments ---
+
+    def _first_fragment(self, frame: bytes) -> tuple[tuple[object, ...], object] | None:
+        if len(frame) < 19:
+            raise _header_cut_off()
+        sequence_id, fragment_id = _IDS.unpack_from(frame, 2)
+        atoms, pos = self._atom_table(frame, 18)
+        if sequence_id in self._sequences:
+            raise RemoteProtocolError(
+                f"the peer began the fragment sequence {sequence_id:#x} anew before its end"
+            )
+        if fragment_id == 0:
+            raise RemoteProtocolError("the peer began a fragment sequence with fragment id 0")
+        if fragment_id == 1:
+            return self._message(frame, pos, atoms)
+        if len(self._sequences) >= self.max_fragment_sequences:
+            raise RemoteProtocolError(
+                f"the peer has {len(self._sequences)} unfinished fragment sequences: raise"
+                " Config.max_fragment_sequences if that many are wanted"
+            )
+        control, pos = decode_term(frame, pos, atoms, self._depth, self._decompressed)
+        if not isinstance(control, tuple):
+            raise _no_tuple(control)
+        sequence = _Sequence(control, atoms, fragment_id - 1)
+        self._sequences[sequence_id] = sequence
+        self._add(sequence, frame, pos)
+        return None
+
+    def _later_fragment(self, frame: bytes) -> tuple[tuple[object, ...], object] | None:
+        if len(frame) < 18:
+            raise _header_cut_off()
+        sequence_id, fragment_id = _IDS.unpack_from(frame, 2)
+        sequence = self._sequences.get(sequence_id)
+        if sequence is None:
+            raise RemoteProtocolError(
+                f"the peer sent fragment {fragment_id} of the sequence {sequence_id:#x}, which it"
+                " never began"
+            )
+        if fragment_id != sequence.due:
+            raise RemoteProtocolError(
+                f"the peer sent fragment {fragment_id} of the sequence {sequence_id:#x} where"
+                f" {sequence.due} was due"
+            )
+        self._add(sequence, frame, 18)
+        if fragment_id > 1:
+            sequence.due = fragment_id - 1
+            return None
+        del self._sequences[sequence_id]
+        self._pending -= sequence.size
+        if sequence.size == 0:
+            return sequence.control, NO_PAYLOAD
+        whole = b"".join(sequence.pieces)
+        payload, pos = decode_term(whole, 0, sequence.atoms, self._depth, self._decompressed)
+        if pos != len(whole):
+            raise _trailing(len(whole) - pos)
+        return sequence.control, payload
+
+    def _add(self, sequence: _Sequence, frame: bytes, pos: int) -> None:
+        count = len(frame) - pos
+        if self._pending + count > self.max_message_size:
+            raise self._too_large(self._pending + count)
+        self._pending += count
+        sequence.add(memoryview(frame)[pos:])
+
+    # --- errors ---
+
+    def _too_large(self, size: int) -> RemoteProtocolError:
+        return RemoteProtocolError(
+            f"the peer sent {size} bytes of one message or of unfinished ones; the limit is"
+            f" {self.max_message_size}: raise Config.max_message_size if they are wanted"
+        )
+
+    def _unsanctioned(self, kind: int) -> RemoteProtocolError:
+        wanted = ", ".join(str(tag) for tag in sorted(self._sanctioned))
+        return RemoteProtocolError(
+            f"the peer sent a frame of the kind {kind}; the flags of the handshake allow {wanted}"
+        )
+
+
+def _no_tuple(control: object) -> RemoteProtocolError:
+    return RemoteProtocolError(
+        f"the peer sent a control message that is no tuple but {type(control).__name__}"
+    )
+
+
+def _no_version(what: str) -> RemoteProtocolError:
+    return RemoteProtocolError(f"the {what} of a frame does not start with the version {VERSION}")
+
+
+def _trailing(count: int) -> RemoteProtocolError:
+    return RemoteProtocolError(f"the peer sent a frame with {count} bytes behind its terms")
+
+
+def _header_cut_off() -> RemoteProtocolError:
+    return RemoteProtocolError("the peer sent a frame that ends within its header")
+
+
+class FrameEncoder:
+    """Turns control tuples and payloads into the frames of one connection.
+
+    What `encode` returned has to be sent, all of it and in order: the peer's copy of the atom
+    cache follows what it receives.
+
+    Args:
+        effective_flags: what both nodes are capable of, `Handshake.effective_flags`.
+        config: ``fragment_size`` (bytes) is read.
+    """
+
+    __slots__ = (
+        "fragment_size",
+        "_caching",
+        "_fragmenting",
+        "_passing_through",
+        "_entries",
+        "_atoms",
+        "_next_entry",
+        "_known_tables",
+        "_sequence_id",
+    )
+
+    def __init__(self, effective_flags: Flag, config: Config) -> None:
+        self.fragment_size = config.fragment_size
+        self._caching = bool(effective_flags & Flag.DIST_HDR_ATOM_CACHE)
+        self._fragmenting = bool(effective_flags & Flag.FRAGMENTS)
+        self._passing_through = not self._caching and not self._fragmenting
+        self._entries: dict[str, int] = {}  # atom -> its entry
+        self._atoms: list[str | None] = [None] * (CACHE_SIZE if self._caching else 0)
+        self._next_entry = 0
+        self._known_tables: dict[tuple[str, ...], bytes] = {}
+        self._sequence_id = 0
+
+    def encode(self, control: tuple[object, ...], payload: object = NO_PAYLOAD) -> list[Buffer]:
+        """Make the frames of one message.
+
+        Args:
+            control: the control tuple, or one of the classes of `uds_dist.protocol.control`.
+            payload: the term that goes with it.
+        Returns:
+            The buffers to send one after the other, length prefixes included: one for a small
+            message. Large binaries are views of the caller's own, not copies.
+        Raises:
+            EncodeError: a value has no term; nothing has changed.
+            LocalProtocolError: the message is too large to go unfragmented; nothing has changed.
+
+        Source: Distribution Protocol, section "Protocol between Connected Nodes".
+        """
+        atoms: dict[str, int] | None = {} if self._caching else None
+        head = encode_parts(control, atoms)
+        if payload is NO_PAYLOAD:
+            if len(head) == 1 and not self._passing_through:
+                return [self._small(atoms, head[0], b"")]
+            return self._large(atoms, head, [])
+        tail = encode_parts(payload, atoms)
+        if len(head) == 1 and len(tail) == 1 and not self._passing_through:
+            if len(tail[0]) <= self.fragment_size:
+                return [self._small(atoms, head[0], tail[0])]
+        return self._large(atoms, head, tail)
+
+    def _small(self, atoms: dict[str, int] | None, control: bytes, payload: bytes) -> bytes:
+        if not atoms:
+            return (
+                _U32.pack(3 + len(control) + len(payload)) + b"\x83D\x00" + control + payload
+            )
+        table = self._atom_table(atoms)
+        size = 2 + len(table) + len(control) + len(payload)
+        return _U32.pack(size) + b"\x83D" + table + control + payload
+
+    def _large(
+        self, atoms: dict[str, int] | None, head: list[bytes], tail: list[bytes]
+    ) -> list[Buffer]:
+        """Any message at all: several buffers, pass-through, fragments."""
+        control_size = sum(map(len, head))
+        size = sum(map(len, tail))
+        fragmented = self._fragmenting and size > self.fragment_size
+        if control_size + (0 if fragmented else size) > _MAX_UNFRAGMENTED:
+            raise LocalProtocolError(
+                f"a message of {control_size + size} bytes fits no frame: only nodes that both"
+                " have the flag FRAGMENTS can pass its payload, and no node its control message"
+            )
+        if self._passing_through:
+            size += control_size + 2 + (1 if tail else 0)
+            buffers: list[Buffer] = [_U32.pack(size) + b"p\x83"]
+            _append(buffers, head)
+            if tail:
+                _append(buffers, [b"\x83"])
+                _append(buffers, tail)
+            return buffers
+        table = self._atom_table(atoms) if atoms else b"\x00"
+        if fragmented:
+            return self._fragments(table, head, control_size, tail, size)
+        size += 2 + len(table) + control_size
+        buffers = [_U32.pack(size) + b"\x83D" + table]
+        _append(buffers, head)
+        _append(buffers, tail)
+        return buffers
+
+    def _fragments(
+        self, table: bytes, head: list[bytes], control_size: int, tail: list[bytes], size: int
+    ) -> list[Buffer]:
+        """Cut the payload into fragments; the first takes the whole control message along."""
+        limit = self.fragment_size
+        sequence_id = self._sequence_id = (self._sequence_id + 1) & 0xFFFF_FFFF_FFFF_FFFF
+        fragment_id = (size + limit - 1) // limit
+        first = min(limit, size)
+        length = 18 + len(table) + control_size + first
+        buffers: list[Buffer] = [
+            _FRAGMENT.pack(length, VERSION, FIRST_FRAGMENT, sequence_id, fragment_id) + table
+        ]
+        _append(buffers, head)
+        room = first  # of the fragment that is being filled
+        left = size - first  # behind it
+        for part in tail:
+            view = memoryview(part)
+            begin = 0
+            total = len(view)
+            while begin < total:
+                if room == 0:
+                    fragment_id -= 1
+                    room = min(limit, left)
+                    left -= room
+                    buffers.append(
+                        _FRAGMENT.pack(18 + room, VERSION, LATER_FRAGMENT, sequence_id, fragment_id)
+                    )
+                count = min(room, total - begin)
+                _append(buffers, [view[begin : begin + count]])
+                begin += count
+                room -= count
+        return buffers
+
+    # --- the atom cache ---
+
+    def _atom_table(self, atoms: dict[str, int]) -> bytes:
+        """The atoms' part of a header; enters the new ones into the cache."""
+        key = tuple(atoms)
+        known = self._known_tables.get(key)
+        if known is not None:
+            return known
+        return self._write_atom_table(key, atoms)
+
+    def _write_atom_table(self, key: tuple[str, ...], atoms: dict[str, int]) -> bytes:
+        count = len(key)
+        entries = self._entries
+        try:
+            texts = {atom: atom.encode() for atom in key if atom not in entries}
+        except UnicodeEncodeError as error:
+            raise EncodeError(f"an atom cannot be written as UTF-8: {error}") from None
+        wide = any(len(text) > 255 for text in texts.values())
+        flags = bytearray(count // 2 + 1)
+        refs = bytearray()
+        for index, atom in enumerate(key):
+            text = texts.get(atom)
+            if text is None:
+                entry = entries[atom]
+                half = entry >> 8
+                refs.append(entry & 255)
+            else:
+                entry = self._enter(atom, atoms)
+                half = entry >> 8 | NEW_ENTRY
+                refs.append(entry & 255)
+                if wide:
+                    refs.append(len(text) >> 8)
+                refs.append(len(text) & 255)
+                refs += text
+            flags[index // 2] |= half << (index % 2 * 4)
+        if wide:
+            flags[count // 2] |= LONG_ATOMS << (count % 2 * 4)
+        table = bytes((count,)) + bytes(flags) + bytes(refs)
+        if not texts:
+            if len(self._known_tables) >= _MAX_REMEMBERED:
+                self._known_tables.clear()
+            self._known_tables[key] = table
+        return table
+
+    def _enter(self, atom: str, atoms: dict[str, int]) -> int:
+        """Give a new atom an entry: the next one that no other atom of the message is in."""
+        entry = self._next_entry
+        old = self._atoms[entry]
+        while old is not None and old in atoms:
+            entry = (entry + 1) % CACHE_SIZE
+            old = self._atoms[entry]
+        if old is not None:
+            del self._entries[old]
+            self._known_tables.clear()
+        self._atoms[entry] = atom
+        self._entries[atom] = entry
+        self._next_entry = (entry + 1) % CACHE_SIZE
+        return entry
+
+
+def _append(buffers: list[Buffer], parts: list[bytes] | list[memoryview]) -> None:
+    """Put parts behind the buffers: small ones into the last buffer, large ones as they are."""
+    for part in parts:
+        if len(part) < _SMALL_BUFFER and type(buffers[-1]) is bytes:
+            if len(buffers[-1]) < _SMALL_BUFFER:
+                buffers[-1] = buffers[-1] + bytes(part)
+                continue
+        buffers.append(part)
