@@ -30,7 +30,7 @@ RUN := $(TOOLS_PYTHON)
 endif
 
 # "-m pytest" puts this folder first on the path, where the sources would hide the compiled package.
-RUN_PYTEST := import sys; del sys.path[0]; from pytest import console_main; sys.exit(console_main())
+RUN_PYTEST := import sys; del sys.path[0]; import pytest; sys.exit(pytest.main())
 # The public modules: those that have a contract.
 CONTRACT := $(patsubst %.__init__,%,$(subst /,.,$(patsubst typings/%.pyi,%,\
 	$(wildcard typings/uds_dist/*.pyi))))
@@ -92,11 +92,11 @@ $(VENV)/bin/python: | python
 
 # One recipe for both: pytest alone for the tests, mypy and the build tools for the rest.
 $(VENV)/%.done: .packaging/%.txt $(VENV)/bin/python
-	@echo "make: installing $$(tr '\n' ' ' <$<)into $(VENV)"
+	@echo "make: installing $$(paste -sd' ' $<) into $(VENV)"
 	@$(VENV)/bin/python -m pip install -q --disable-pip-version-check -r $< \
 		>$(VENV)/$*.log 2>&1 || { \
 		cat $(VENV)/$*.log >&2; \
-		echo "make: pip could not install $$(tr '\n' ' ' <$<). Is there a network, or an index that" \
+		echo "make: pip could not install $$(paste -sd' ' $<). Is there a network, or an index that" \
 			"pip can reach? Without one, name a Python that has them:" \
 			"make TOOLS_PYTHON=python3 ..." >&2; exit 1; }
 	@touch $@

@@ -93,7 +93,7 @@ def read_imports(root: Path) -> list[Import]:
     return [
         found
         for importer, path in files.items()
-        for found in _imports(ast.parse(path.read_text(), str(path)), importer, files)
+        for found in _imports(ast.parse(path.read_text("utf-8"), str(path)), importer, files)
     ]
 
 
@@ -271,7 +271,7 @@ def _names(path: Path) -> tuple[set[str], set[str]]:
     """A module's ``__all__``, and the public names that it binds."""
     public: set[str] = set()
     bound: set[str] = set()
-    for node in ast.parse(path.read_text(), str(path)).body:
+    for node in ast.parse(path.read_text("utf-8"), str(path)).body:
         if isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
             bound.add(node.name)
         elif isinstance(node, (ast.Assign, ast.AnnAssign)):
