@@ -447,24 +447,22 @@ class FrameEncoder:
         """
         atoms: dict[str, int] | None = {} if self._caching else None
         head = encode_parts(control, atoms)
-        if payload is NO_PAYLOAD:
-            if len(head) == 1 and not self._passing_through:
-                return [self._small(atoms, head[0], b"")]
-            return self._large(atoms, head, [])
-        tail = encode_parts(payload, atoms)
-        if len(head) == 1 and len(tail) == 1 and not self._passing_through:
-            if len(tail[0]) <= self.fragment_size:
-                return [self._small(atoms, head[0], tail[0])]
-        return self._large(atoms, head, tail)
-
-    def _small(self, atoms: dict[str, int] | None, control: bytes, payload: bytes) -> bytes:
-        if not atoms:
-            return (
-                _U32.pack(3 + len(control) + len(payload)) + b"\x83D\x00" + control + payload
-            )
-        table = self._atom_table(atoms)
-        size = 2 + len(table) + len(control) + len(payload)
-        return _U32.pack(size) + b"\x83D" + table + control + payload
+        tail = [] if payload is NO_PAYLOAD else encode_parts(payload, atoms)
+        if len(head) != 1 or len(tail) > 1:
+            return self._large(atoms, head, tail)
+        first = head[0]
+        message = tail[0] if tail else b""
+        size = len(first) + len(message)
+        if size > self.fragment_size:
+            return self._large(atoms, head, tail)
+        if atoms:
+            table = self._atom_table(atoms)
+            return [_U32.pack(size + 2 + len(table)) + b"\x83D" + table + first + message]
+        if not self._passing_through:
+            return [_U32.pack(size + 3) + b"\x83D\x00" + first + message]
+        if tail:
+            return [_U32.pack(size + 3) + b"p\x83" + first + b"\x83" + message]
+        return [_U32.pack(size + 2) + b"p\x83" + first]
 
     def _large(
         self, atoms: dict[str, int] | None, head: list[bytes], tail: list[bytes]
