@@ -28,6 +28,7 @@ import errno
 import logging
 import os
 import socket
+import sys
 from collections import deque
 from collections.abc import Sequence
 from enum import Enum
@@ -47,7 +48,7 @@ from uds_dist.errors import (
     UdsDistError,
 )
 from uds_dist.protocol.framing import TICK, FrameReader, handshake_frame
-from uds_dist.protocol.handshake import Handshake
+from uds_dist.protocol.handshake import Handshake, State
 from uds_dist.protocol.header import NO_PAYLOAD, FrameDecoder, FrameEncoder
 from uds_dist.transport.address import SocketAddress
 from uds_dist.transport.listener import may_connect
@@ -127,6 +128,7 @@ class Connection:
         "messages_out",
         "name",
         "owner",
+        "paused",
         "phase",
         "silent_quarters",
         "sock",
@@ -169,6 +171,7 @@ class Connection:
         self.bytes_out = 0
         self.messages_in = 0
         self.messages_out = 0
+        self.paused = False
         self.silent_quarters = 0
         self.last_sent = loop.now
         self.tick_deadline: float | None = None
@@ -292,9 +295,11 @@ class Connection:
         self.decoder = FrameDecoder(flags, self.config)
         self.encoder = FrameEncoder(flags, self.config)
         self.phase = Phase.UP
-        self.handshake = None
         self._start_ticking()
-        self.owner.connection_up(self)
+        try:
+            self.owner.connection_up(self)
+        finally:
+            self.handshake = None
 
     # -- reading ---------------------------------------------------------------------------
 
@@ -341,7 +346,7 @@ class Connection:
             self.fail(error)
 
     def _receive_frames(self) -> None:
-        self.backlog.extend(self.accumulator.frames(MAX_FRAMES))
+        self.backlog.extend(self.accumulator.frames(sys.maxsize))
         self._hand_on()
         if self.loop.now - self.last_sent >= ANSWER_AFTER:
             self._tick()
@@ -375,13 +380,33 @@ class Connection:
     def _lost(self, reason: str) -> NoConnection:
         if self.phase is not Phase.HANDSHAKE:
             return NoConnection(f"the connection to {self.name} was lost: {reason}")
-        assert self.handshake is not None
-        if self.handshake.awaits_proof:
-            # A node that finds the challenge answered wrongly closes without a word.
-            return CookieMismatchError(
-                f"{self.name} ended the handshake at the challenge: the cookies differ"
-            )
+        if self._awaits_proof():
+            return self._no_proof("closed the connection")
         return HandshakeError(f"the handshake with {self.name or 'a peer'} broke off: {reason}")
+
+    def _awaits_proof(self) -> bool:
+        return self.handshake is not None and self.handshake.state is State.RECV_CHALLENGE_ACK
+
+    def _no_proof(self, what: str) -> CookieMismatchError:
+        # A node that finds its challenge answered wrongly says nothing: it closes, or, with the
+        # deployed carrier, leaves the socket open and mute.
+        return CookieMismatchError(
+            f"{self.name} {what} when this node proved its cookie: the cookies differ"
+            " (compare the cookie here with the one that node was started with)"
+        )
+
+    def pause(self) -> None:
+        """Read nothing for a while; what was read already is still handed on."""
+        if self.phase is Phase.UP and not self.paused:
+            self.paused = True
+            self._watch(self._interest & ~READ)
+
+    def resume(self) -> None:
+        """Read again after `pause`."""
+        if self.paused:
+            self.paused = False
+            if self.phase is Phase.UP:
+                self._watch(self._interest | READ)
 
     # -- writing ---------------------------------------------------------------------------
 
@@ -445,9 +470,9 @@ class Connection:
             self.bytes_out += written
             self.last_sent = self.loop.now
         if queue:
-            self._watch(READ | WRITE)
+            self._watch(self._interest | WRITE)
         elif self._interest & WRITE:
-            self._watch(READ)
+            self._watch(self._interest & ~WRITE)
         if self.phase is Phase.CLOSING and not queue:
             self._finish()
 
@@ -472,26 +497,35 @@ class Connection:
             self._finish()
         elif error.errno in (errno.EPIPE, errno.ECONNRESET):
             if self._interest & WRITE:
-                self._watch(READ)
+                self._watch(self._interest & ~WRITE)
         else:
             self.fail(self._lost(error.strerror or str(error)))
 
     def _watch(self, interest: int) -> None:
         assert self.sock is not None
+        if interest == self._interest:
+            return
         if not self._interest:
             self.loop.register(self.sock, interest, self._on_events)
-        elif interest != self._interest:
+        elif not interest:
+            # Not kept with nothing to watch for: a hang-up would then be reported for ever.
+            self.loop.unregister(self.sock)
+        else:
             self.loop.modify(self.sock, interest)
         self._interest = interest
 
     # -- time ------------------------------------------------------------------------------
 
     def _too_late(self) -> None:
-        step = "no answer to connect" if self.handshake is None else self.handshake.state.name
+        if self._awaits_proof():
+            self.fail(self._no_proof("fell silent"))
+            return
+        assert self.handshake is not None
+        where = "connecting" if self.phase is Phase.CONNECTING else self.handshake.state.value
         self.fail(
             HandshakeTimeoutError(
                 f"{self.name or 'a peer'} did not finish the handshake within"
-                f" {self.config.handshake_timeout} s (state: {step.lower()})"
+                f" {self.config.handshake_timeout:g} s: it stopped at {where}"
             )
         )
 
@@ -512,7 +546,7 @@ class Connection:
         self._next_quarter()
         if self.loop.now - self.last_sent >= self.config.tick_time / 4 - 0.001:
             self._tick()
-        if self.bytes_in != self._bytes_in_at_tick:
+        if self.bytes_in != self._bytes_in_at_tick or self.paused:
             self._bytes_in_at_tick = self.bytes_in
             self.silent_quarters = 0
             return

@@ -1,0 +1,166 @@
+"""The outcome of something that is under way: `concurrent.futures.Future` without threads.
+
+A future that its program has dropped is cancelled: a call that timed out and was forgotten leaves
+neither an alias nor a monitor behind, here or at the peer. A future with a callback keeps itself
+alive until the callback has run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Generic, TypeVar, cast
+
+from uds_dist.errors import CancelledError, InvalidStateError, RemoteTimeout
+from uds_dist.transport.loop import EventLoop
+
+T = TypeVar("T")
+
+PENDING = "pending"
+FINISHED = "finished"
+CANCELLED = "cancelled"
+
+
+class Future(Generic[T]):
+    """The outcome, once it is there.
+
+    Args:
+        loop: the loop that brings the outcome.
+        what: what is awaited, for the message of a timeout.
+        withdraw: called when the future is cancelled or dropped while it is pending; must not
+            run user code.
+    """
+
+    __slots__ = (
+        "_callbacks",
+        "_error",
+        "_keep",
+        "_loop",
+        "_result",
+        "_state",
+        "_withdraw",
+        "what",
+        "__weakref__",
+    )
+
+    def __init__(
+        self,
+        loop: EventLoop,
+        what: str = "the answer",
+        withdraw: Callable[[], object] | None = None,
+    ) -> None:
+        self.what = what
+        self._loop = loop
+        self._state = PENDING
+        self._result: T | None = None
+        self._error: BaseException | None = None
+        self._callbacks: list[Callable[[Future[T]], object]] = []
+        self._withdraw = withdraw
+        self._keep: Future[T] | None = None
+
+    def __repr__(self) -> str:
+        outcome = "" if self._error is None else f" {type(self._error).__name__}"
+        return f"<Future {self.what}: {self._state}{outcome}>"
+
+    def done(self) -> bool:
+        """True when there is an outcome: a result, an exception or a cancellation."""
+        return self._state is not PENDING
+
+    def cancelled(self) -> bool:
+        """True when it was cancelled."""
+        return self._state is CANCELLED
+
+    def result(self, timeout: float | None = None) -> T:
+        """Run the loop until the outcome is there, and return or raise it.
+
+        Args:
+            timeout: seconds to wait at most; None for as long as it takes.
+        Returns:
+            The result.
+        Raises:
+            RemoteTimeout: no outcome within the timeout; the future stays pending and can be
+                asked again. Cancel it or drop it to withdraw the call.
+            CancelledError: the future was cancelled.
+            LoopReentryError: there is no outcome yet and this is a handler.
+            Exception: the exception that is the outcome.
+        """
+        self._wait(timeout)
+        if self._error is not None:
+            raise self._error
+        return cast(T, self._result)
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """Like `result`, but returns the exception, or None when there is a result."""
+        self._wait(timeout)
+        return self._error
+
+    def _wait(self, timeout: float | None) -> None:
+        if self._state is PENDING and not self._loop.run_until(self, timeout):
+            raise RemoteTimeout(f"{self.what} did not come within {timeout:g} s")
+        if self._state is CANCELLED:
+            raise CancelledError(f"{self.what}: cancelled")
+
+    def add_done_callback(self, callback: Callable[[Future[T]], object]) -> None:
+        """Have `callback(future)` called by the loop when the outcome is there."""
+        if self._state is PENDING:
+            self._callbacks.append(callback)
+            self._keep = self
+        else:
+            self._loop.call_soon(lambda: callback(self))
+
+    def cancel(self) -> bool:
+        """Withdraw what is under way.
+
+        Returns:
+            False when there was an outcome already.
+        """
+        if self._state is not PENDING:
+            return False
+        withdraw = self._withdraw
+        self._finish(CANCELLED)
+        if withdraw is not None:
+            withdraw()
+        return True
+
+    def set_result(self, result: T) -> None:
+        """Set the result.
+
+        Raises:
+            InvalidStateError: there is an outcome already.
+        """
+        self._check_pending()
+        self._result = result
+        self._finish(FINISHED)
+
+    def set_exception(self, error: BaseException) -> None:
+        """Set an exception as the outcome.
+
+        Raises:
+            InvalidStateError: there is an outcome already.
+        """
+        self._check_pending()
+        self._error = error
+        self._finish(FINISHED)
+
+    def _check_pending(self) -> None:
+        if self._state is not PENDING:
+            raise InvalidStateError(f"{self.what}: the future is {self._state} already")
+
+    def _finish(self, state: str) -> None:
+        self._state = state
+        self._withdraw = None
+        self._keep = None
+        callbacks, self._callbacks = self._callbacks, []
+        for callback in callbacks:
+            self._loop.call_soon(lambda callback=callback: callback(self))
+
+    def __del__(self) -> None:
+        # Anything may be interrupted by this, so the work itself is left to the next round.
+        if getattr(self, "_withdraw", None) is not None and not self._loop.closed:
+            self._loop.call_soon(cast(Callable[[], object], self._withdraw))
+
+
+def failed(loop: EventLoop, error: BaseException, what: str = "the answer") -> Future[object]:
+    """A future that has failed already."""
+    future: Future[object] = Future(loop, what)
+    future.set_exception(error)
+    return future

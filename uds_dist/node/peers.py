@@ -1,0 +1,525 @@
+"""The connections of a node to other nodes: made on demand, accepted, watched, given up.
+
+A peer is known from the first signal for it. Signals for a peer that is not connected start an
+attempt and wait for it, in their order. An attempt ends in one of three ways: it is up; the peer's
+own attempt goes first, and then this one waits for that and tries again when it does not come; or
+it failed, and everything that waited hears of it. There is no fourth, so nothing waits for ever.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import logging
+import secrets
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from uds_dist.config import Config
+from uds_dist.errors import (
+    AddressError,
+    Busy,
+    ClosedError,
+    HandshakeTimeoutError,
+    LocalProtocolError,
+    NoConnection,
+    NodeNameError,
+    SimultaneousConnectError,
+    UdsDistError,
+)
+from uds_dist.etf.decode import decode
+from uds_dist.etf.encode import encode
+from uds_dist.etf.terms import Atom
+from uds_dist.node.future import Future
+from uds_dist.node.mailbox import Mailbox
+from uds_dist.protocol.control import (
+    ALIAS_SEND,
+    ALTACT_SIG_SEND,
+    EXIT2,
+    GROUP_LEADER,
+    LINK,
+    MONITOR_P,
+    NO_PAYLOAD,
+    PAYLOAD_EXIT2,
+    REG_SEND,
+    SEND,
+    SEND_SENDER,
+    SPAWN_REQUEST,
+)
+from uds_dist.protocol.flags import Flag, default_flags
+from uds_dist.protocol.handshake import Handshake, Peer, Role, Status
+from uds_dist.transport.address import SocketAddress, socket_address, split_node_name
+from uds_dist.transport.connection import Connection, Phase
+from uds_dist.transport.listener import Listener
+from uds_dist.transport.loop import EventLoop
+
+logger = logging.getLogger(__name__)
+
+NODEUP = Atom("nodeup")
+NODEDOWN = Atom("nodedown")
+
+# Signals that are worth a connection. The others end something that the lost connection ended.
+CONNECTING = frozenset(
+    {
+        LINK,
+        SEND,
+        REG_SEND,
+        GROUP_LEADER,
+        EXIT2,
+        MONITOR_P,
+        SEND_SENDER,
+        PAYLOAD_EXIT2,
+        SPAWN_REQUEST,
+        ALIAS_SEND,
+        ALTACT_SIG_SEND,
+    }
+)
+# Seconds to wait for the peer's own attempt before this node tries again.
+AFTER_NOK = 0.1
+# Seconds between two looks at a full mailbox whose peer is not read from.
+FULL_CHECK = 0.02
+
+Notice = Callable[[str, str, "UdsDistError | None"], object]
+
+
+@dataclass(frozen=True)
+class PeerStatistics:
+    """A snapshot of one connection's counters; sizes in bytes."""
+
+    name: str
+    phase: str
+    initiator: bool
+    bytes_in: int
+    bytes_out: int
+    messages_in: int
+    messages_out: int
+    unwritten: int
+
+
+class RemoteNode:
+    """What this node knows of another one: its connection or the attempt, and what waits."""
+
+    __slots__ = ("attempt", "connection", "deadline", "futures", "name", "size", "waiting")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.connection: Connection | None = None
+        self.attempt: Connection | None = None
+        self.deadline: float | None = None  # of the attempt, with its repetitions
+        self.futures: list[Future[None]] = []
+        self.waiting: list[tuple[tuple[object, ...], object]] = []
+        self.size = 0  # of what waits, in bytes
+
+    @property
+    def connecting(self) -> bool:
+        return self.deadline is not None
+
+
+class Peers:
+    """The table of other nodes; the owner of every connection.
+
+    Args:
+        loop: the loop of all the sockets.
+        config: the settings.
+        name: this node's full name, or with `dynamic` only its host part.
+        creation: this node's creation.
+        cookie: this node's cookie.
+        received: acts on a message: (node, control message, payload or NO_PAYLOAD).
+        node_down: fires what was tied to a node.
+        silent: provokes an answer from a node that has said nothing for long.
+        named: told the name and creation that a peer has given this node.
+        dynamic: ask the first peer for a name.
+    """
+
+    def __init__(
+        self,
+        loop: EventLoop,
+        config: Config,
+        name: str,
+        creation: int,
+        cookie: str,
+        *,
+        received: Callable[[str, tuple[object, ...], object], None],
+        node_down: Callable[[str, UdsDistError], None],
+        silent: Callable[[str], None],
+        named: Callable[[str, int], None],
+        dynamic: bool = False,
+    ) -> None:
+        self.name = name
+        self.creation = creation
+        self.config = config
+        self.cookie = cookie
+        self.cookies: dict[str, str] = {}
+        self.allowed: list[str] | None = None
+        self.nodes: dict[str, RemoteNode] = {}
+        self.notices: list[Notice] = []
+        self.listener: Listener | None = None
+        self.dynamic = dynamic
+        self._loop = loop
+        self._received = received
+        self._node_down = node_down
+        self._silent = silent
+        self._named = named
+        self._incoming: set[Connection] = set()  # still in their handshake
+        self._closed = False
+
+    # -- identity --------------------------------------------------------------------------
+
+    def cookie_for(self, name: str) -> str:
+        """The cookie that goes with a peer."""
+        return self.cookies.get(name, self.cookie)
+
+    def _flags(self) -> Flag:
+        flags = default_flags(self.config)
+        return flags | Flag.NAME_ME if self.dynamic else flags
+
+    def _is_allowed(self, name: str) -> bool:
+        if self.allowed is None:
+            return True
+        return any(fnmatch.fnmatchcase(name, pattern) for pattern in self.allowed)
+
+    # -- sending ---------------------------------------------------------------------------
+
+    def route_message(self, node: str, control: tuple[object, ...], payload: object) -> None:
+        """Send a program's message; Busy when too much waits to be written."""
+        peer = self.nodes.get(node)
+        if peer is not None:
+            connection = peer.connection
+            waiting = peer.size if connection is None else connection.write_queue_size
+            if waiting > self.config.write_high_water:
+                raise Busy(
+                    f"{waiting} bytes wait to be written to {node}: run the loop and try again,"
+                    " or call Node.flush()"
+                )
+            if connection is not None:
+                connection.send(control, payload)
+                return
+        self.route(node, control, payload)
+
+    def route(self, node: str, control: tuple[object, ...], payload: object) -> None:
+        """Send a signal, now or when the connection is up."""
+        peer = self.nodes.get(node)
+        if peer is not None and peer.connection is not None:
+            peer.connection.send(control, payload)
+            return
+        connecting = peer is not None and peer.connecting
+        if self._closed or not (connecting or control[0] in CONNECTING):
+            return
+        data = b""
+        if payload is not NO_PAYLOAD:
+            # Encoded now, so that a term that has no encoding fails here, at its sender, and
+            # what is changed afterwards is not changed in the message.
+            data = encode(payload)
+            payload = decode(data, max_depth=self.config.max_term_depth, max_size=len(data))
+        encode(control)
+        try:
+            peer = self._attempt(node)
+        except (NodeNameError, AddressError) as error:
+            self._unreachable(node, error)
+            return
+        peer.waiting.append((control, payload))
+        peer.size += len(data) + 64
+
+    def _unreachable(self, node: str, error: UdsDistError) -> None:
+        """A node that cannot even be dialled is down like any other, in the next round."""
+
+        def report() -> None:
+            down = NoConnection(str(error))
+            self._node_down(node, down)
+            self._notify(NODEDOWN, node, down)
+
+        self._loop.call_soon(report)
+
+    # -- connecting ------------------------------------------------------------------------
+
+    def connect(self, name: str) -> Future[None]:
+        """A future that is done when there is a connection to `name`, or there can be none."""
+        future: Future[None] = Future(self._loop, f"the connection to {name}")
+        if self._closed:
+            future.set_exception(ClosedError(f"the node {self.name} is closed"))
+            return future
+        peer = self.nodes.get(name)
+        if peer is not None and peer.connection is not None:
+            future.set_result(None)
+            return future
+        try:
+            self._attempt(name).futures.append(future)
+        except (NodeNameError, AddressError) as error:
+            future.set_exception(error)
+        return future
+
+    def _attempt(self, name: str) -> RemoteNode:
+        """The record of a peer to which an attempt to connect is under way."""
+        peer = self.nodes.get(name)
+        if peer is None:
+            split_node_name(name)
+            if name == self.name:
+                raise NodeNameError(f"{name} is this node itself")
+            peer = self.nodes[name] = RemoteNode(name)
+        if not peer.connecting:
+            peer.deadline = self._loop.time() + self.config.handshake_timeout
+            try:
+                self._dial(peer)
+            except AddressError:
+                del self.nodes[name]
+                raise
+        return peer
+
+    def _dial(self, peer: RemoteNode) -> None:
+        address = socket_address(peer.name, self.config)
+        handshake = Handshake(
+            Role.INITIATOR,
+            split_node_name(self.name)[1] if self.dynamic else self.name,
+            self.creation,
+            self._flags(),
+            cookie_for=self.cookie_for,
+            expected=peer.name,
+            still_connected=self._is_connected,
+        )
+        peer.attempt = Connection(self._loop, self.config, self, handshake, peer.name)
+        peer.attempt.connect(address)
+
+    def _is_connected(self, name: str) -> bool:
+        peer = self.nodes.get(name)
+        return peer is not None and peer.connection is not None
+
+    def _dial_again(self, peer: RemoteNode) -> None:
+        if peer.connecting and peer.attempt is None and self.nodes.get(peer.name) is peer:
+            self._dial(peer)
+
+    # -- accepting -------------------------------------------------------------------------
+
+    def listen(self) -> SocketAddress:
+        """Open the listening socket."""
+        if self._closed:
+            raise ClosedError(f"the node {self.name} is closed")
+        if self.listener is not None:
+            raise LocalProtocolError(f"{self.name} listens already at {self.listener.address}")
+        if self.dynamic:
+            raise LocalProtocolError("a node that asks its peer for a name cannot listen")
+        address = socket_address(self.name, self.config)
+        self.listener = Listener(self._loop, address, self.config, self._accepted)
+        return address
+
+    def _accepted(self, accepted: socket.socket) -> None:
+        if len(self._incoming) >= self.config.max_pending_handshakes:
+            logger.warning("%s: too many handshakes are pending: one is turned away", self.name)
+            accepted.close()
+            return
+        assert self.listener is not None
+        handshake = Handshake(
+            Role.ACCEPTOR,
+            self.name,
+            self.creation,
+            self._flags(),
+            cookie_for=self.cookie_for,
+            choose_status=self._choose_status,
+            assign_name=self._assign_name,
+        )
+        connection = Connection(self._loop, self.config, self, handshake)
+        self._incoming.add(connection)
+        connection.accept(accepted, self.listener.address)
+
+    def _choose_status(self, peer: Peer) -> Status:
+        """What to answer to a peer's name. Source: Distribution Protocol, "send_status"."""
+        if peer.name == self.name or not self._is_allowed(peer.name):
+            return Status.NOT_ALLOWED
+        known = self.nodes.get(peer.name)
+        if known is None:
+            return Status.OK
+        if known.connection is not None:
+            return Status.ALIVE
+        if known.attempt is None:
+            return Status.OK
+        # Both dial: the attempt of the greater name stays.
+        return Status.OK_SIMULTANEOUS if peer.name > self.name else Status.NOK
+
+    def _assign_name(self, host: str) -> tuple[str, int]:
+        """A name for a node that has none. Source: Distribution Protocol, flag NAME_ME."""
+        while True:
+            name = f"{secrets.token_hex(6).upper()}@{host}"
+            if name not in self.nodes:
+                return name, secrets.randbelow(2**32 - 4) + 4
+
+    # -- the connection's events -----------------------------------------------------------
+
+    def connection_up(self, connection: Connection) -> None:
+        """A handshake is done: this is the connection to that node from now on."""
+        self._incoming.discard(connection)
+        name = connection.name
+        assert name is not None
+        if self.dynamic and connection.initiator:
+            self._take_name(connection)
+        peer = self.nodes.get(name)
+        if peer is None:
+            peer = self.nodes[name] = RemoteNode(name)
+        old, attempt = peer.connection, peer.attempt
+        peer.attempt = None
+        peer.connection = None
+        if attempt is not None and attempt is not connection:
+            attempt.fail(SimultaneousConnectError(f"the attempt of {name} went first"))
+        if old is not None:
+            # The peer has forgotten the old connection, as it does when it was started anew.
+            error = NoConnection(f"{name} has replaced its connection")
+            old.fail(error)
+            self._node_down(name, error)
+            self._notify(NODEDOWN, name, error)
+        peer.connection = connection
+        peer.deadline = None
+        waiting, peer.waiting, peer.size = peer.waiting, [], 0
+        futures, peer.futures = peer.futures, []
+        for future in futures:
+            if not future.done():
+                future.set_result(None)
+        for control, payload in waiting:
+            connection.send(control, payload)
+        self._notify(NODEUP, name, None)
+
+    def _take_name(self, connection: Connection) -> None:
+        handshake = connection.handshake
+        assert handshake is not None
+        self.dynamic = False
+        self.name = handshake.name
+        self.creation = handshake.creation
+        self._named(self.name, self.creation)
+
+    def connection_message(
+        self, connection: Connection, control: tuple[object, ...], payload: object
+    ) -> None:
+        """A message has come."""
+        assert connection.name is not None
+        self._received(connection.name, control, payload)
+
+    def connection_silent(self, connection: Connection) -> None:
+        """A peer has said nothing for three quarters of the tick time."""
+        assert connection.name is not None
+        self._silent(connection.name)
+
+    def connection_down(self, connection: Connection, error: UdsDistError) -> None:
+        """A connection has ended, or an attempt has failed."""
+        self._incoming.discard(connection)
+        peer = self.nodes.get(connection.name or "")
+        if peer is not None and peer.connection is connection:
+            peer.connection = None
+            self._give_up(peer, error)
+        elif peer is not None and peer.attempt is connection:
+            peer.attempt = None
+            self._attempt_failed(peer, error)
+        elif not connection.initiator and not self._closed:
+            logger.warning("%s: an incoming connection failed: %s", self.name, error)
+
+    def _attempt_failed(self, peer: RemoteNode, error: UdsDistError) -> None:
+        assert peer.deadline is not None
+        if isinstance(error, SimultaneousConnectError):
+            if self._loop.time() + AFTER_NOK < peer.deadline:
+                self._loop.call_later(AFTER_NOK, lambda: self._dial_again(peer))
+                return
+            error = HandshakeTimeoutError(
+                f"{peer.name} refused this node's attempt for its own, which did not come within"
+                f" {self.config.handshake_timeout:g} s"
+            )
+        self._give_up(peer, error)
+
+    def _give_up(self, peer: RemoteNode, error: UdsDistError) -> None:
+        """No connection, and none under way: whoever waits for one hears why."""
+        if self.nodes.get(peer.name) is peer:
+            del self.nodes[peer.name]
+        futures, peer.futures = peer.futures, []
+        lost = len(peer.waiting)
+        if lost:
+            logger.warning("%s: %d signals could not be delivered: %s", peer.name, lost, error)
+        for future in futures:
+            if not future.done():
+                future.set_exception(error)
+        self._node_down(peer.name, error)
+        self._notify(NODEDOWN, peer.name, error)
+
+    def _notify(self, event: Atom, name: str, error: UdsDistError | None) -> None:
+        # Each by itself: one that raises must not keep the news from the others.
+        for notice in tuple(self.notices):
+            self._loop.call_soon(lambda notice=notice: notice(event, name, error))
+
+    # -- a full mailbox --------------------------------------------------------------------
+
+    def hold_back(self, node: str, process: Mailbox, limit: int) -> None:
+        """Read no more from a peer until the mailbox that it has filled is half empty."""
+        peer = self.nodes.get(node)
+        if peer is None or peer.connection is None or peer.connection.paused:
+            return
+        connection = peer.connection
+        logger.warning(
+            "%s: the mailbox %s holds %d messages: nothing is read until it is half empty",
+            node,
+            process.name or process.pid,
+            len(process),
+        )
+        connection.pause()
+
+        def look() -> None:
+            if connection.phase is Phase.UP:
+                if process.alive and len(process) > limit // 2:
+                    self._loop.call_later(FULL_CHECK, look)
+                else:
+                    connection.resume()
+
+        self._loop.call_later(FULL_CHECK, look)
+
+    # -- looking and leaving ---------------------------------------------------------------
+
+    def up(self) -> list[str]:
+        """The names of the connected nodes."""
+        return [name for name, peer in self.nodes.items() if peer.connection is not None]
+
+    def unwritten(self) -> int:
+        """How many bytes wait to be written, for connections or to the sockets."""
+        return sum(
+            peer.size if peer.connection is None else peer.connection.write_queue_size
+            for peer in self.nodes.values()
+        )
+
+    def disconnect(self, name: str) -> bool:
+        """Close the connection to a node; False when there is none."""
+        peer = self.nodes.get(name)
+        if peer is None or peer.connection is None:
+            return False
+        peer.connection.close()
+        return True
+
+    def statistics(self) -> list[PeerStatistics]:
+        """A snapshot of each connection's counters."""
+        return [
+            PeerStatistics(
+                name=peer.name,
+                phase=connection.phase.value,
+                initiator=connection.initiator,
+                bytes_in=connection.bytes_in,
+                bytes_out=connection.bytes_out,
+                messages_in=connection.messages_in,
+                messages_out=connection.messages_out,
+                unwritten=connection.write_queue_size,
+            )
+            for peer in self.nodes.values()
+            if (connection := peer.connection or peer.attempt) is not None
+        ]
+
+    def close(self) -> None:
+        """Stop listening and close every connection."""
+        if self._closed:
+            return
+        self._closed = True
+        if self.listener is not None:
+            self.listener.close()
+        error = ClosedError(f"the node {self.name} is closed")
+        for connection in tuple(self._incoming):
+            connection.fail(error)
+        for peer in tuple(self.nodes.values()):
+            for future in peer.futures:
+                if not future.done():
+                    future.set_exception(error)
+            peer.futures.clear()
+            peer.waiting.clear()
+            peer.deadline = None
+            if peer.attempt is not None:
+                peer.attempt.fail(error)
+            if peer.connection is not None:
+                peer.connection.close()
