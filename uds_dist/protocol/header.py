@@ -31,6 +31,7 @@ Protocol, section "Protocol between Connected Nodes".
 from __future__ import annotations
 
 from struct import Struct
+from typing import Union
 
 from uds_dist.config import Config
 from uds_dist.errors import DecodeError, EncodeError, LocalProtocolError, RemoteProtocolError
@@ -38,6 +39,8 @@ from uds_dist.etf.decode import atom_term, decode_term
 from uds_dist.etf.encode import encode_parts
 from uds_dist.protocol.control import NO_PAYLOAD
 from uds_dist.protocol.flags import Flag
+
+__all__ = ["NO_PAYLOAD", "Buffer", "FrameDecoder", "FrameEncoder"]
 
 VERSION = 131
 PASS_THROUGH = 112
@@ -80,7 +83,7 @@ _IDS = Struct(">QQ")
 _FRAGMENT = Struct(">IBBQQ")
 _NO_ATOMS: tuple[object, ...] = ()
 
-Buffer = bytes | memoryview
+Buffer = Union[bytes, memoryview]
 
 
 class _Sequence:

@@ -1,0 +1,211 @@
+"""Frames out of a byte stream, however it is cut."""
+
+from __future__ import annotations
+
+import random
+import resource
+import struct
+import sys
+
+import pytest
+
+from uds_dist.config import Config
+from uds_dist.errors import LocalProtocolError, RemoteProtocolError
+from uds_dist.protocol.framing import TICK, FrameReader, handshake_frame
+
+SMALL_BUFFER = Config(receive_size=4096)
+
+
+def wire(frames: list[bytes], prefix: str = ">I") -> bytes:
+    return b"".join(struct.pack(prefix, len(frame)) + frame for frame in frames)
+
+
+def some_frames(rng: random.Random, largest: int = 12_000) -> list[bytes]:
+    sizes = [
+        rng.choice([0, 1, rng.randrange(64), rng.randrange(5000), rng.randrange(largest)])
+        for _ in range(60)
+    ]
+    return [rng.randbytes(size) for size in sizes]
+
+
+def receive_into(reader: FrameReader, data: bytes) -> None:
+    """What a socket would do with the reader's buffer."""
+    while data:
+        buffer = reader.get_buffer()
+        count = min(len(buffer), len(data))
+        buffer[:count] = data[:count]
+        reader.buffer_updated(count)
+        data = data[count:]
+
+
+@pytest.mark.parametrize("prefix_size, prefix", [(2, ">H"), (4, ">I")])
+def test_byte_by_byte(prefix_size: int, prefix: str) -> None:
+    frames = [b"", b"a", b"bc" * 150, b"", b"d" * 5000, b"e"]
+    reader = FrameReader(SMALL_BUFFER, prefix_size)
+    found = []
+    for byte in wire(frames, prefix):
+        reader.feed(bytes((byte,)))
+        frame = reader.next_frame()
+        if frame is not None:
+            found.append(frame)
+    assert found == frames
+    assert reader.unread == 0
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_random_cuts(seed: int) -> None:
+    rng = random.Random(seed)
+    frames = some_frames(rng)
+    data = wire(frames)
+    reader = FrameReader(SMALL_BUFFER, 4)
+    found: list[bytes] = []
+    at = 0
+    while at < len(data):
+        count = rng.choice([1, rng.randrange(1, 100), rng.randrange(1, 20_000)])
+        chunk = data[at : at + count]
+        at += count
+        if rng.random() < 0.5:
+            reader.feed(rng.choice([bytes, bytearray, memoryview])(chunk))
+        else:
+            buffer = reader.get_buffer()
+            count = min(len(buffer), len(chunk))
+            buffer[:count] = chunk[:count]
+            reader.buffer_updated(count)
+            reader.feed(chunk[count:])
+        if rng.random() < 0.7:
+            found += reader.frames(rng.randrange(1, 10))
+    while len(found) < len(frames):
+        more = reader.frames(3)
+        assert more
+        found += more
+    assert found == frames
+    assert reader.frames(3) == []
+    assert all(type(frame) is bytes for frame in found)
+
+
+def test_many_frames_come_in_one_sweep_and_in_order() -> None:
+    frames = [b"%d" % n for n in range(10_000)]
+    reader = FrameReader(SMALL_BUFFER, 4)
+    reader.feed(wire(frames))
+    assert reader.frames(100) == frames[:100]
+    assert reader.frames(100_000) == frames[100:]
+    # The room that the backlog took is given back.
+    reader.get_buffer()
+    assert len(reader.accumulator) == 4096
+
+
+def test_a_large_frame_is_received_into_a_buffer_of_its_own() -> None:
+    reader = FrameReader(SMALL_BUFFER, 4)
+    frame = random.Random(1).randbytes(3_000_000)
+    data = wire([b"first", frame, b"last"])
+    receive_into(reader, data[:1000])
+    assert reader.frames(10) == [b"first"]
+    assert reader.unread == 1000 - 9 - 4
+    buffer = reader.get_buffer()
+    assert len(buffer) == len(frame) - reader.unread  # the rest of the frame, and no more
+    receive_into(reader, data[1000:-1])
+    assert reader.frames(10) == [frame]
+    receive_into(reader, data[-1:])
+    assert reader.frames(10) == [b"last"]
+
+
+def test_feed_behind_a_large_frame() -> None:
+    reader = FrameReader(SMALL_BUFFER, 4)
+    frame = b"x" * 100_000
+    data = wire([frame, b"y", frame])
+    reader.feed(data[:10])
+    assert reader.frames(10) == []
+    reader.feed(data[10:])
+    assert reader.frames(1) == [frame]
+    assert reader.frames(10) == [b"y", frame]
+
+
+def test_a_buffer_is_never_empty_even_if_nobody_takes_frames() -> None:
+    reader = FrameReader(SMALL_BUFFER, 4)
+    frames = [b"z" * 100] * 1000
+    receive_into(reader, wire(frames))
+    assert len(reader.get_buffer()) > 0
+    assert reader.frames(10_000) == frames
+
+
+def test_the_prefix_changes_between_two_frames() -> None:
+    reader = FrameReader(Config())
+    assert reader.prefix_size == 2
+    reader.feed(wire([b"sok"], ">H") + wire([b"message", b""]))
+    assert reader.next_frame() == b"sok"
+    reader.use_message_prefix()
+    assert reader.prefix_size == 4
+    assert reader.next_frame() == b"message"
+    assert reader.next_frame() == b""
+    assert reader.next_frame() is None
+
+
+def test_the_prefix_does_not_change_within_a_frame() -> None:
+    reader = FrameReader(SMALL_BUFFER)
+    reader.feed(b"\xff\xffabc")
+    assert reader.next_frame() is None
+    with pytest.raises(LocalProtocolError, match="middle of a frame"):
+        reader.use_message_prefix()
+
+
+def test_a_tick_is_an_empty_frame() -> None:
+    reader = FrameReader(Config(), 4)
+    reader.feed(TICK * 2)
+    assert reader.frames(5) == [b"", b""]
+
+
+def test_a_frame_above_the_limit_is_refused_when_it_is_announced() -> None:
+    reader = FrameReader(Config(max_frame_size=1000), 4)
+    reader.feed(wire([b"ok", b"x" * 1000]) + b"\x00\x00\x03\xe9")
+    # What came in front of it is not lost, and asking again does not make it better.
+    assert reader.frames(10) == [b"ok", b"x" * 1000]
+    for _ in range(2):
+        with pytest.raises(RemoteProtocolError, match="1001 bytes.*Config.max_frame_size"):
+            reader.frames(10)
+
+
+def test_an_announced_frame_takes_no_memory() -> None:
+    def most_memory() -> int:
+        used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return used if sys.platform == "darwin" else used * 1024
+
+    reader = FrameReader(SMALL_BUFFER, 4)
+    before = most_memory()
+    size = Config().max_frame_size
+    reader.feed(struct.pack(">I", size) + b"x")
+    assert reader.frames(1) == []
+    assert reader.unread == 1
+    assert len(reader.get_buffer()) == size - 1
+    assert most_memory() - before < size // 4
+
+
+def test_buffer_updated_is_checked() -> None:
+    reader = FrameReader(SMALL_BUFFER, 4)
+    with pytest.raises(LocalProtocolError):
+        reader.buffer_updated(1)
+    size = len(reader.get_buffer())
+    with pytest.raises(LocalProtocolError):
+        reader.buffer_updated(size + 1)
+    reader.get_buffer()
+    reader.buffer_updated(0)
+    assert reader.unread == 0
+
+
+def test_a_lent_buffer_is_dead_after_use() -> None:
+    reader = FrameReader(SMALL_BUFFER, 4)
+    buffer = reader.get_buffer()
+    reader.buffer_updated(0)
+    with pytest.raises(ValueError):
+        buffer[0] = 1
+
+
+def test_handshake_frame() -> None:
+    assert handshake_frame(b"sok") == b"\x00\x03sok"
+    with pytest.raises(LocalProtocolError):
+        handshake_frame(bytes(65536))
+
+
+def test_repr_shows_the_state() -> None:
+    reader = FrameReader(Config())
+    reader.feed(b"abc")
+    assert repr(reader) == "<FrameReader prefix_size=2 unread=3>"
