@@ -60,12 +60,31 @@ _DOUBLE_TAGS = b"F" * _RUN
 # Kinds of open containers: the tag of their own, or one of these.
 _WHOLE = 0  # not a container: the term that is asked for
 _IMPROPER = 1  # the tail of an improper list
-_NAMES = {True: "true", False: "false", None: "nil"}
 
 _new = object.__new__
 
-# The terms of atoms that came before, by their UTF-8 text: saves the decoding and the Atom.
-_atoms: dict[bytes, object] = {b"true": True, b"false": False, b"nil": None}
+
+class _Terms(dict[bytes, object]):
+    """The terms of atoms that came before, by their UTF-8 text."""
+
+    def __missing__(self, text: bytes) -> object:
+        try:
+            name = text.decode("utf-8")
+        except UnicodeDecodeError:
+            raise DecodeError(f"an atom is no UTF-8: {text[:40]!r}") from None
+        if len(name) > MAX_ATOM_CHARACTERS:
+            raise DecodeError(
+                f"an atom of {len(name)} characters: at most {MAX_ATOM_CHARACTERS} are allowed"
+            )
+        if len(self) >= MAX_CACHED_ATOMS:
+            self.clear()
+        term: object = _VALUES[name] if name in _VALUES else Atom(name)
+        self[text] = term
+        return term
+
+
+_VALUES: dict[str, object] = {"true": True, "false": False, "nil": None}
+_terms = _Terms()
 
 
 def atom_term(text: bytes) -> object:
@@ -80,20 +99,7 @@ def atom_term(text: bytes) -> object:
 
     Source: External Term Format, ATOM_UTF8_EXT.
     """
-    if text in _atoms:
-        return _atoms[text]
-    try:
-        name = text.decode("utf-8")
-    except UnicodeDecodeError:
-        raise DecodeError(f"an atom is no UTF-8: {text[:40]!r}") from None
-    if len(name) > MAX_ATOM_CHARACTERS:
-        raise DecodeError(f"an atom of {len(name)} characters: the limit is {MAX_ATOM_CHARACTERS}")
-    atom = Atom(name)
-    if len(_atoms) >= MAX_CACHED_ATOMS:
-        _atoms.clear()
-        _atoms.update({b"true": True, b"false": False, b"nil": None})
-    _atoms[text] = atom
-    return atom
+    return _terms[text]
 
 
 def decode(
@@ -149,38 +155,107 @@ def decode_term(
     tag: i64 = 0
     n: i64
     end: i64
-    t: i64
     # Of the innermost open container: its elements so far, how many are to come, its kind.
     items: list[object] = []
     left: i64 = 1
     kind: i64 = _WHOLE
     stack: list[tuple[list[object], int, int]] = []
-    known = _atoms
+    terms = _terms
+    node: object
     try:
         while True:
             while left > 0:
                 left -= 1
                 tag = data[p]
-                if tag == 97:  # SMALL_INTEGER_EXT
-                    items.append(data[p + 1])
-                    p += 2
-                elif tag == 82:  # ATOM_CACHE_REF
-                    items.append(atoms[data[p + 1]])
-                    p += 2
+                # Two chains instead of one: 100 ns less for the tags at the end.
+                if tag < 100:
+                    if tag == 97:  # SMALL_INTEGER_EXT
+                        items.append(data[p + 1])
+                        p += 2
+                    elif tag == 82:  # ATOM_CACHE_REF
+                        items.append(atoms[data[p + 1]])
+                        p += 2
+                    elif tag == 98:  # INTEGER_EXT
+                        if left >= _RUN and data[p + 5] == 98:
+                            while left >= _RUN and data[p : p + 5 * _RUN : 5] == _INT_TAGS:
+                                items.extend(_RUN_OF_INTS(data, p))
+                                p += 5 * _RUN
+                                left -= _RUN
+                            if data[p] != 98:
+                                left += 1
+                                continue
+                        items.append(_INT(data, p + 1)[0])
+                        p += 5
+                    elif tag == 90:  # NEWER_REFERENCE_EXT
+                        n = 4 + 4 * (data[p + 1] << 8 | data[p + 2])
+                        if n < 8 or n > 24:
+                            raise DecodeError(f"a reference of {n // 4 - 1} words", p, 90)
+                        if data[p + 3] == 82:
+                            node = atoms[data[p + 4]]
+                            end = p + 5
+                        elif data[p + 3] == 119:
+                            end = p + 5 + data[p + 4]
+                            node = terms[data[p + 5 : end]]
+                        else:
+                            node, end = _atom(data, p + 3, atoms)
+                        reference = _new(Reference)
+                        reference._node = node if type(node) is Atom else _name(node, p)
+                        p = end + n
+                        reference._words = data[end:p]
+                        items.append(reference)
+                    elif tag == 88:  # NEW_PID_EXT
+                        if data[p + 1] == 82:
+                            node = atoms[data[p + 2]]
+                            end = p + 3
+                        elif data[p + 1] == 119:
+                            end = p + 3 + data[p + 2]
+                            node = terms[data[p + 3 : end]]
+                        else:
+                            node, end = _atom(data, p + 1, atoms)
+                        pid = _new(Pid)
+                        pid._node = node if type(node) is Atom else _name(node, p)
+                        p = end + 12
+                        pid._words = data[end:p]
+                        items.append(pid)
+                    elif tag == 70:  # NEW_FLOAT_EXT
+                        if left >= _RUN and data[p + 9] == 70:
+                            while left >= _RUN and data[p : p + 9 * _RUN : 9] == _DOUBLE_TAGS:
+                                run = _RUN_OF_DOUBLES(data, p)
+                                if not isfinite(sum(run)):
+                                    break  # one is not, or the sum overflows: one by one
+                                items.extend(run)
+                                p += 9 * _RUN
+                                left -= _RUN
+                            if data[p] != 70:
+                                left += 1
+                                continue
+                        number: float = _DOUBLE(data, p + 1)[0]
+                        if number - number != 0.0:
+                            raise DecodeError("a float that is not finite", p, 70)
+                        items.append(number)
+                        p += 9
+                    elif tag == 80 and kind == _WHOLE:
+                        return _compressed(data, p, atoms, depth_limit, size_limit)
+                    elif tag == 67:  # RECORD_EXT
+                        if len(stack) >= depth_limit:
+                            _refuse(data, p, 0, depth_limit)
+                        stack.append((items, left, kind))
+                        items = [p]  # its head is looked at when its terms are read
+                        left = 2 * _WORD(data, p + 1)[0] + 2
+                        kind = 67
+                        p += 6
+                        if left > size - p:
+                            _refuse(data, p - 6, left, depth_limit)
+                    else:
+                        value, p = _rare(data, p, tag, atoms)
+                        items.append(value)
                 elif tag == 119:  # SMALL_ATOM_UTF8_EXT
                     end = p + 2 + data[p + 1]
-                    text = data[p + 2 : end]
-                    if text in known:
-                        items.append(known[text])
-                    else:
-                        items.append(_new_atom(data, p, end))
+                    items.append(terms[data[p + 2 : end]])
                     p = end
                 elif tag == 104:  # SMALL_TUPLE_EXT
                     n = data[p + 1]
                     p += 2
-                    if n == 0:
-                        items.append(())
-                        continue
                     if n > size - p or len(stack) >= depth_limit:
                         _refuse(data, p - 2, n, depth_limit)
                     stack.append((items, left, kind))
@@ -191,26 +266,18 @@ def decode_term(
                     end = p + 5 + _WORD(data, p + 1)[0]
                     items.append(data[p + 5 : end])
                     p = end
-                elif tag == 98:  # INTEGER_EXT
-                    if left >= _RUN and data[p + 5] == 98:
-                        while left >= _RUN and data[p : p + 5 * _RUN : 5] == _INT_TAGS:
-                            items.extend(_RUN_OF_INTS(data, p))
-                            p += 5 * _RUN
-                            left -= _RUN
-                        if data[p] != 98:
-                            left += 1
-                            continue
-                    items.append(_INT(data, p + 1)[0])
-                    p += 5
-                elif tag == 108:  # LIST_EXT
+                elif tag == 108 or tag == 116 or tag == 105:
+                    # LIST_EXT, MAP_EXT, LARGE_TUPLE_EXT
                     n = _WORD(data, p + 1)[0]
+                    if tag == 116:
+                        n *= 2
                     p += 5
                     if n > size - p or len(stack) >= depth_limit:
                         _refuse(data, p - 5, n, depth_limit)
                     stack.append((items, left, kind))
                     items = []
                     left = n
-                    kind = 108
+                    kind = tag
                 elif tag == 106:  # NIL_EXT
                     items.append([])
                     p += 1
@@ -218,105 +285,28 @@ def decode_term(
                     end = p + 3 + (data[p + 1] << 8 | data[p + 2])
                     items.append(list(data[p + 3 : end]))
                     p = end
-                elif tag == 88 or tag == 90:  # NEW_PID_EXT, NEWER_REFERENCE_EXT
-                    if tag == 88:
-                        end = p + 1
-                        n = 12
-                    else:
-                        end = p + 3
-                        n = 4 + 4 * (data[p + 1] << 8 | data[p + 2])
-                        if n > 24 or n == 4:
-                            raise DecodeError(
-                                f"a reference of {(n - 4) // 4} words: it has 1 to 5", p, 90
-                            )
-                    t = data[end]
-                    node: object = None
-                    if t == 82:
-                        node = atoms[data[end + 1]]
-                        end += 2
-                    elif t == 119:
-                        text = data[end + 2 : end + 2 + data[end + 1]]
-                        if text in known:
-                            node = known[text]
-                            end += 2 + data[end + 1]
-                    if type(node) is not Atom:
-                        # Back to the atom: it is new, of another tag, or `true`.
-                        node, end = _atom(data, p + 1 if tag == 88 else p + 3, atoms)
-                    if tag == 88:
-                        pid = _new(Pid)
-                        pid._node = node
-                        pid._words = data[end : end + 12]
-                        items.append(pid)
-                    else:
-                        reference = _new(Reference)
-                        reference._node = node
-                        reference._words = data[end : end + n]
-                        items.append(reference)
-                    p = end + n
-                elif tag == 70:  # NEW_FLOAT_EXT
-                    if left >= _RUN and data[p + 9] == 70:
-                        while left >= _RUN and data[p : p + 9 * _RUN : 9] == _DOUBLE_TAGS:
-                            run = _RUN_OF_DOUBLES(data, p)
-                            if not isfinite(sum(run)):
-                                break  # an infinity, or an overflow: one by one
-                            items.extend(run)
-                            p += 9 * _RUN
-                            left -= _RUN
-                        if data[p] != 70:
-                            left += 1
-                            continue
-                    number: float = _DOUBLE(data, p + 1)[0]
-                    if number - number != 0.0:
-                        raise DecodeError("a float that is not finite", p, 70)
-                    items.append(number)
-                    p += 9
-                elif tag == 116:  # MAP_EXT
-                    n = _WORD(data, p + 1)[0]
-                    p += 5
-                    if 2 * n > size - p or len(stack) >= depth_limit:
-                        _refuse(data, p - 5, n, depth_limit)
-                    stack.append((items, left, kind))
-                    items = []
-                    left = 2 * n
-                    kind = 116
                 elif tag == 110:  # SMALL_BIG_EXT
-                    n = data[p + 1]
-                    end = p + 3 + n
+                    end = p + 3 + data[p + 1]
                     big = int.from_bytes(data[p + 3 : end], "little")
-                    items.append(-big if _sign(data, p + 2) else big)
+                    if data[p + 2]:
+                        items.append(-big)
+                    else:
+                        items.append(big)
                     p = end
-                elif tag == 105:  # LARGE_TUPLE_EXT
-                    n = _WORD(data, p + 1)[0]
-                    p += 5
-                    if n > size - p or len(stack) >= depth_limit:
-                        _refuse(data, p - 5, n, depth_limit)
-                    stack.append((items, left, kind))
-                    items = []
-                    left = n
-                    kind = 105
-                elif tag == 112 or tag == 117 or tag == 67:
-                    # NEW_FUN_EXT, FUN_EXT, RECORD_EXT: containers with a head
+                elif tag == 112 or tag == 117:  # NEW_FUN_EXT, FUN_EXT
                     if len(stack) >= depth_limit:
                         _refuse(data, p, 0, depth_limit)
                     stack.append((items, left, kind))
                     items = [p]  # its head is looked at when its terms are read
                     kind = tag
-                    if tag == 112:
-                        left = _WORD(data, p + 26)[0] + 4
-                        p += 30
-                    elif tag == 117:
-                        left = _WORD(data, p + 1)[0] + 4
-                        p += 5
-                    else:
-                        left = 2 * _WORD(data, p + 1)[0] + 2
-                        p += 6
-                    if left > size - p:
-                        _refuse(data, int(items[0]), left, depth_limit)  # type: ignore[call-overload]
+                    end = p + 30 if tag == 112 else p + 5
+                    left = _WORD(data, end - 4)[0] + 4
+                    if left > size - end:
+                        _refuse(data, p, left, depth_limit)
+                    p = end
+                elif tag == 121 and kind == _WHOLE:
+                    return LocalTerm(data[p + 1 :]), size
                 else:
-                    if tag == 80 and kind == _WHOLE:
-                        return _compressed(data, p, atoms, depth_limit, size_limit)
-                    if tag == 121 and kind == _WHOLE:
-                        return LocalTerm(data[p + 1 :]), size
                     value, p = _rare(data, p, tag, atoms)
                     items.append(value)
             if kind == 104 or kind == 105:
@@ -357,12 +347,22 @@ def decode_term(
             items, left, kind = stack.pop()
             items.append(made)
     except (IndexError, StructError):
-        if tag == 82 and p + 1 < size and data[p] == 82:
-            raise DecodeError(f"no atom {data[p + 1]} in the atom cache", p, 82) from None
-        p = size + 1 if p < size else p
+        if p < size and data[p] == 82 and p + 1 < size:
+            raise DecodeError(f"no atom {data[p + 1]} in the header", p, 82) from None
+        raise _cut_short(data, kind if p == size else tag) from None
+    except DecodeError as error:
+        # Of an atom that is cut short the rest may be no UTF-8: say what came first.
+        if p < size and tag == 119 and p + 2 + data[p + 1] > size:
+            raise _cut_short(data, tag) from None
+        raise DecodeError(str(error), error.offset or p, error.tag or tag) from None
     if p > size:
-        raise DecodeError("the input ends within a term", size, tag if tag else None)
+        raise _cut_short(data, tag)
     return items[0], p
+
+
+def _cut_short(data: bytes, tag: int) -> DecodeError:
+    tag = 108 if tag == _IMPROPER else tag
+    return DecodeError("the input ends within a term", len(data), tag if tag else None)
 
 
 def _refuse(data: bytes, p: int, n: int, depth_limit: int) -> NoReturn:
@@ -377,22 +377,6 @@ def _refuse(data: bytes, p: int, n: int, depth_limit: int) -> NoReturn:
     )
 
 
-def _sign(data: bytes, p: int) -> bool:
-    if data[p] > 1:
-        raise DecodeError(f"a sign is 0 or 1, not {data[p]}", p)
-    return data[p] == 1
-
-
-def _new_atom(data: bytes, p: int, end: int) -> object:
-    """The term of a SMALL_ATOM_UTF8_EXT that is not in the cache, at `p` up to `end`."""
-    if end > len(data):
-        raise DecodeError("the input ends within a term", len(data), data[p])
-    try:
-        return atom_term(data[p + 2 : end])
-    except DecodeError as error:
-        raise DecodeError(str(error), p, data[p]) from None
-
-
 def _atom_text(data: bytes, p: int) -> tuple[bytes, int] | None:
     """The UTF-8 text of an atom at `p` and the end of it; None where there is no atom."""
     tag = data[p]
@@ -405,7 +389,7 @@ def _atom_text(data: bytes, p: int) -> tuple[bytes, int] | None:
     else:
         return None
     if end > len(data):
-        raise DecodeError("the input ends within a term", len(data), tag)
+        raise _cut_short(data, tag)
     text = data[start:end]
     if tag == 100 or tag == 115:
         text = text.decode("latin-1").encode("utf-8")
@@ -419,10 +403,7 @@ def _atom(data: bytes, p: int, atoms: Sequence[object]) -> tuple[Atom, int]:
     found = _atom_text(data, p)
     if found is None:
         raise DecodeError(f"an atom is due, here is tag {data[p]}", p, data[p])
-    try:
-        return _name(atom_term(found[0]), p), found[1]
-    except DecodeError as error:
-        raise DecodeError(str(error), p, data[p]) from None
+    return _name(_terms[found[0]], p), found[1]
 
 
 def _name(term: object, p: int) -> Atom:
@@ -430,7 +411,7 @@ def _name(term: object, p: int) -> Atom:
     if isinstance(term, Atom):
         return term
     if term is None or isinstance(term, bool):
-        return Atom(_NAMES[term])
+        return Atom("nil" if term is None else "true" if term else "false")
     raise DecodeError(f"an atom is due, here is {term!r:.40}", p)
 
 
@@ -491,7 +472,7 @@ def _compressed(
 ) -> tuple[object, int]:
     """A compressed term at `p`, and the end of it."""
     if p + 5 > len(data):
-        raise DecodeError("the input ends within a term", len(data), 80)
+        raise _cut_short(data, 80)
     claimed: int = _WORD(data, p + 1)[0]
     if claimed > size_limit:
         raise DecodeError(
@@ -544,7 +525,7 @@ def _rare(data: bytes, p: int, tag: int, atoms: Sequence[object]) -> tuple[objec
     if tag == 111:  # LARGE_BIG_EXT
         end = p + 6 + _WORD(data, p + 1)[0]
         number = int.from_bytes(data[p + 6 : end], "little")
-        return -number if _sign(data, p + 5) else number, end
+        return -number if data[p + 5] else number, end
     if tag == 99:  # FLOAT_EXT
         return _old_float(data, p), p + 32
     if tag == 103:  # PID_EXT
@@ -566,10 +547,7 @@ def _rare(data: bytes, p: int, tag: int, atoms: Sequence[object]) -> tuple[objec
         return Reference(node, data[end], ids), end + 1 + 4 * count
     found = _atom_text(data, p)
     if found is not None:
-        try:
-            return atom_term(found[0]), found[1]
-        except DecodeError as error:
-            raise DecodeError(str(error), p, tag) from None
+        return _terms[found[0]], found[1]
     if tag == 80:
         raise DecodeError("a compressed term within another term", p, 80)
     if tag == 121:

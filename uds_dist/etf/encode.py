@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Any
 from uds_dist.config import Config
 from uds_dist.errors import EncodeError
 from uds_dist.etf.terms import (
-    MAX_ATOM_CHARACTERS,
     MAX_CACHED_ATOMS,
     Atom,
     BitString,
@@ -53,22 +52,43 @@ _HEAD_16 = Struct(">BH").pack
 _RECORD = Struct(">BIB").pack
 _FUN = Struct(">BIB16sII").pack
 
+# Heads in tables: an index costs 25 ns, packing one 100 ns.
 _SMALL_INTS = tuple([bytes((97, n)) for n in range(256)])
 _SMALL_TUPLES = tuple([bytes((104, n)) for n in range(256)])
 _CACHE_REFERENCES = tuple([bytes((82, n)) for n in range(256)])
+_BINARIES = tuple([_HEAD(109, n) for n in range(256)])
+_LISTS = tuple([_HEAD(108, n) for n in range(256)])
+_MAPS = tuple([_HEAD(116, n) for n in range(256)])
+_BIGS = tuple([bytes((110, n, 0)) for n in range(256)])
+_NEGATIVE_BIGS = tuple([bytes((110, n, 1)) for n in range(256)])
 # The heads of NEWER_REFERENCE_EXT, by the bytes of the creation and the numbers.
 _REFERENCES = {4 + 4 * n: bytes((90, 0, n)) for n in range(1, 6)}
 _CLOSE_LIST: tuple[list[object]] = ([],)  # an empty list is written as NIL_EXT
 
-_TRUE = Atom("true")
-_FALSE = Atom("false")
-_NONE = Atom("nil")
-_CONSTANTS: dict[str, bytes] = {
-    atom: bytes((119, len(atom))) + atom.encode() for atom in (_TRUE, _FALSE, _NONE)
-}
+# Many numbers are written by packing a chunk of them and then pulling the bytes apart to make
+# room for the tags: 25 ns a number instead of 120 ns.
+_CHUNK = 256
+_CHUNK_OF_INTS = Struct(f">{_CHUNK}i").pack
+_CHUNK_OF_DOUBLES = Struct(f">{_CHUNK}d").pack
+_INT_TAGS = b"b" * _CHUNK
+_DOUBLE_TAGS = b"F" * _CHUNK
 
-# Atoms as they are written in full.
-_atoms: dict[str, bytes] = dict(_CONSTANTS)
+
+class _Codes(dict[str, bytes]):
+    """Atoms that came before, as they are written in full."""
+
+    def __missing__(self, atom: str) -> bytes:
+        text = _utf8(atom)
+        # SMALL_ATOM_UTF8_EXT, ATOM_UTF8_EXT
+        head = bytes((119, len(text))) if len(text) < 256 else _HEAD_16(118, len(text))
+        if len(self) >= MAX_CACHED_ATOMS:
+            self.clear()
+        code = head + text
+        self[atom] = code
+        return code
+
+
+_codes = _Codes()
 
 # Keys of a dict of these types are different keys in Erlang, too.
 _DISTINCT = frozenset({Atom, int, float, Pid, Reference, Port})
@@ -102,12 +122,12 @@ def encode(term: object, *, compressed: int = 0) -> bytes:
 
     Source: External Term Format.
     """
-    if type(term) is LocalTerm:
-        return b"\x83\x79" + term.data
     out = [b"\x83"]
     try:
         _write(term, None, out, DEFAULT_MAX_DEPTH)
     except EncodeError as error:
+        if isinstance(term, LocalTerm):  # fit to stand by itself only
+            return b"\x83\x79" + term.data
         raise _located(error, term, DEFAULT_MAX_DEPTH) from None
     data = b"".join(out)
     if compressed:
@@ -165,19 +185,24 @@ def _write(term: object, atoms: dict[str, int] | None, out: list[bytes], depth_l
     elements: Iterator[Any] = iter((term,))
     inner: Iterator[Any] | None
     stack: list[Iterator[Any]] = []
-    known = _atoms
+    codes = _codes
     while True:
         for item in elements:
             kind = type(item)
             if kind is Atom:
                 if atoms is None:
-                    out.append(known[item] if item in known else _atom(item))
+                    out.append(codes[item])
                 elif item in atoms:
                     out.append(_CACHE_REFERENCES[atoms[item]])
                 else:
-                    out.append(_cached_atom(item, atoms))
+                    out.append(_new_reference(item, atoms))
             elif kind is int:
-                out.append(_SMALL_INTS[item] if 0 <= item <= 255 else _int(item))
+                if 0 <= item <= 255:
+                    out.append(_SMALL_INTS[item])
+                elif -0x80000000 <= item <= 0x7FFFFFFF:
+                    out.append(_INT(98, item))
+                else:
+                    out.append(_big(item))
             elif kind is tuple:
                 if len(stack) >= depth_limit:
                     raise _too_deep(depth_limit)
@@ -188,49 +213,48 @@ def _write(term: object, atoms: dict[str, int] | None, out: list[bytes], depth_l
                 break
             elif kind is bytes:
                 n = len(item)
-                out.append(_HEAD(109, n))
+                out.append(_BINARIES[n] if n < 256 else _HEAD(109, n))
                 out.append(item)
                 if n >= LARGE_BINARY:
                     large = True
             elif kind is Pid:
                 out.append(b"X")
-                if atoms is None:
-                    out.append(known[item._node] if item._node in known else _atom(item._node))
-                else:
-                    out.append(_cached_atom(item._node, atoms))
+                out.append(codes[item._node] if atoms is None else _reference(item._node, atoms))
                 out.append(item._words)
             elif kind is list:
-                if not item:
+                n = len(item)
+                if n == 0:
                     out.append(b"j")
                     continue
-                first = type(item[0])
-                if (first is int or first is float) and _numbers(item, out):
+                kind = type(item[0])
+                if (kind is int or kind is float) and _numbers(item, out):
                     continue
                 if len(stack) >= depth_limit:
                     raise _too_deep(depth_limit)
-                out.append(_HEAD(108, len(item)))
+                out.append(_LISTS[n] if n < 256 else _HEAD(108, n))
                 stack.append(elements)
                 elements = chain(item, _CLOSE_LIST)
                 break
             elif kind is Reference:
                 out.append(_REFERENCES[len(item._words)])
-                if atoms is None:
-                    out.append(known[item._node] if item._node in known else _atom(item._node))
-                else:
-                    out.append(_cached_atom(item._node, atoms))
+                out.append(codes[item._node] if atoms is None else _reference(item._node, atoms))
                 out.append(item._words)
             elif kind is dict:
                 if len(stack) >= depth_limit:
                     raise _too_deep(depth_limit)
-                _check_keys(item)
-                out.append(_HEAD(116, len(item)))
+                for key in item:
+                    if type(key) is not Atom:
+                        _check_keys(item)
+                        break
+                n = len(item)
+                out.append(_MAPS[n] if n < 256 else _HEAD(116, n))
                 stack.append(elements)
                 elements = chain.from_iterable(item.items())
                 break
             elif kind is str:
                 text = _utf8(item)
                 n = len(text)
-                out.append(_HEAD(109, n))
+                out.append(_BINARIES[n] if n < 256 else _HEAD(109, n))
                 out.append(text)
                 if n >= LARGE_BINARY:
                     large = True
@@ -239,8 +263,8 @@ def _write(term: object, atoms: dict[str, int] | None, out: list[bytes], depth_l
                     raise EncodeError(f"{item} is no Erlang float: send an atom instead")
                 out.append(_DOUBLE(70, item))
             elif item is None or kind is bool:
-                atom = _NONE if item is None else _TRUE if item else _FALSE
-                out.append(known[atom] if atoms is None else _cached_atom(atom, atoms))
+                name = "nil" if item is None else "true" if item else "false"
+                out.append(codes[name] if atoms is None else _reference(name, atoms))
             elif kind is _FunEnd:
                 _close_fun(item, out)
                 large = large or len(out[-1]) >= LARGE_BINARY
@@ -264,28 +288,17 @@ def _too_deep(depth_limit: int) -> EncodeError:
     )
 
 
-def _atom(atom: str) -> bytes:
-    """An atom in full, kept for the next time."""
-    text = _utf8(atom)
-    if len(atom) > MAX_ATOM_CHARACTERS:
-        raise EncodeError(f"an atom has at most {MAX_ATOM_CHARACTERS} characters, not {len(atom)}")
-    # SMALL_ATOM_UTF8_EXT, ATOM_UTF8_EXT
-    head = bytes((119, len(text))) if len(text) < 256 else _HEAD_16(118, len(text))
-    if len(_atoms) >= MAX_CACHED_ATOMS:
-        _atoms.clear()
-        _atoms.update(_CONSTANTS)
-    _atoms[atom] = code = head + text
-    return code
+def _reference(atom: str, atoms: dict[str, int]) -> bytes:
+    """An atom as the index that it has in the header, or is given there now."""
+    return _CACHE_REFERENCES[atoms[atom]] if atom in atoms else _new_reference(atom, atoms)
 
 
-def _cached_atom(atom: str, atoms: dict[str, int]) -> bytes:
-    """An atom as the index of the header's atom; in full where the header has no room."""
-    index = atoms.get(atom)
-    if index is None:
-        index = len(atoms)
-        if index >= MAX_CACHE_REFERENCES:
-            return _atoms[atom] if atom in _atoms else _atom(atom)
-        atoms[atom] = index
+def _new_reference(atom: str, atoms: dict[str, int]) -> bytes:
+    """An atom that is not in the header yet; in full where the header has no room for more."""
+    index = len(atoms)
+    if index >= MAX_CACHE_REFERENCES:
+        return _codes[atom]
+    atoms[atom] = index
     return _CACHE_REFERENCES[index]
 
 
@@ -298,31 +311,27 @@ def _utf8(text: str) -> bytes:
         ) from None
 
 
-def _int(number: int) -> bytes:
-    """An integer that is no SMALL_INTEGER_EXT."""
-    if -0x80000000 <= number <= 0x7FFFFFFF:
-        return _INT(98, number)
-    size = abs(number)
-    n = (size.bit_length() + 7) // 8
-    sign = number < 0
-    head = bytes((110, n, sign)) if n < 256 else _HEAD(111, n) + bytes((sign,))
-    return head + size.to_bytes(n, "little")
+def _big(number: int) -> bytes:
+    """An integer of more than 32 bits."""
+    n = (number.bit_length() + 7) // 8
+    if n > 255:
+        return _RECORD(111, n, number < 0) + abs(number).to_bytes(n, "little")
+    if number < 0:
+        return _NEGATIVE_BIGS[n] + (-number).to_bytes(n, "little")
+    return _BIGS[n] + number.to_bytes(n, "little")
 
 
 def _numbers(items: list[Any], out: list[bytes]) -> bool:
     """Write a list if it is of int only or of float only; False if it is not."""
-    kinds = set(map(type, items))
-    if len(kinds) != 1:
+    n: i64 = len(items)
+    kind = type(items[0])
+    if list(map(type, items)).count(kind) != n:
         return False
-    n = len(items)
-    if float in kinds:
+    if kind is float:
+        # A sum that is finite has only finite parts; the long way finds which is not.
         if not isfinite(sum(items)) and not all(map(isfinite, items)):
-            return False  # the long way finds which
-        out.append(_HEAD(108, n))
-        out.extend([_DOUBLE(70, number) for number in items])
-        out.append(b"j")
-        return True
-    if n <= 0xFFFF:
+            return False
+    elif n <= 0xFFFF:
         try:
             text = bytes(items)
         except ValueError:
@@ -331,10 +340,57 @@ def _numbers(items: list[Any], out: list[bytes]) -> bool:
             out.append(_HEAD_16(107, n))
             out.append(text)
             return True
-    out.append(_HEAD(108, n))
-    out.extend([_SMALL_INTS[item] if 0 <= item <= 255 else _int(item) for item in items])
+    out.append(_LISTS[n] if n < 256 else _HEAD(108, n))
+    start: i64 = 0
+    while start < n:
+        chunk = items[start : start + _CHUNK] if n > _CHUNK else items
+        if kind is float:
+            out.append(_doubles(chunk))
+        else:
+            out.append(_ints(chunk))
+        start += _CHUNK
     out.append(b"j")
     return True
+
+
+def _doubles(chunk: list[Any]) -> bytes:
+    if len(chunk) < _CHUNK:
+        return b"".join([_DOUBLE(70, number) for number in chunk])
+    return _with_tags(_DOUBLE_TAGS, _CHUNK_OF_DOUBLES(*chunk), 8)
+
+
+def _ints(chunk: list[Any]) -> bytes:
+    if len(chunk) == _CHUNK:
+        try:
+            packed = _CHUNK_OF_INTS(*chunk)
+        except StructError:
+            pass  # a big one
+        else:
+            # A number of 0 to 255 is the one with zeros in its upper three bytes.
+            upper = int.from_bytes(packed[0::4], "big")
+            upper |= int.from_bytes(packed[1::4], "big") | int.from_bytes(packed[2::4], "big")
+            if 0 not in upper.to_bytes(_CHUNK, "big"):
+                return _with_tags(_INT_TAGS, packed, 4)
+    return b"".join(
+        [
+            _SMALL_INTS[number]
+            if 0 <= number <= 255
+            else _INT(98, number)
+            if -0x80000000 <= number <= 0x7FFFFFFF
+            else _big(number)
+            for number in chunk
+        ]
+    )
+
+
+def _with_tags(tags: bytes, packed: bytes, width: int) -> bytes:
+    """Packed numbers of `width` bytes, each with its tag before it."""
+    step = width + 1
+    tagged = bytearray(len(tags) * step)
+    tagged[::step] = tags
+    for i in range(width):
+        tagged[i + 1 :: step] = packed[i::width]
+    return bytes(tagged)
 
 
 def _check_keys(items: dict[Any, Any]) -> None:
