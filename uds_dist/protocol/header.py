@@ -143,7 +143,8 @@ class FrameDecoder:
         self._decompressed = config.max_decompressed_size
         self._caching = bool(effective_flags & Flag.DIST_HDR_ATOM_CACHE)
         self._sanctioned = _SANCTIONED[self._caching, bool(effective_flags & Flag.FRAGMENTS)]
-        self._cache: list[object] = [_NO_ATOMS] * (CACHE_SIZE if self._caching else 0)
+        # Both directions' caches are dicts, not tables of 2048: idle connections are many.
+        self._cache: dict[int, object] = {}
         self._known_tables: dict[bytes, tuple[object, ...]] = {}
         self._sequences: dict[int, _Sequence] = {}
         self._pending = 0
@@ -285,11 +286,11 @@ class FrameDecoder:
                     raise _header_cut_off()
                 atom = atom_term(frame[at : at + length])
                 at += length
-                if cache[entry] is not _NO_ATOMS:
+                if entry in cache:
                     self._known_tables.clear()
                 cache[entry] = atom
             else:
-                atom = cache[entry]
+                atom = cache.get(entry, _NO_ATOMS)
                 if atom is _NO_ATOMS:
                     raise RemoteProtocolError(
                         f"the peer referred to entry {entry} of the atom cache, which it never set"
@@ -428,7 +429,7 @@ class FrameEncoder:
         self._fragmenting = bool(effective_flags & Flag.FRAGMENTS)
         self._passing_through = not self._caching and not self._fragmenting
         self._entries: dict[str, int] = {}  # atom -> its entry
-        self._atoms: list[str | None] = [None] * (CACHE_SIZE if self._caching else 0)
+        self._atoms: dict[int, str] = {}  # entry -> its atom
         self._next_entry = 0
         self._known_tables: dict[tuple[str, ...], bytes] = {}
         self._sequence_id = 0
@@ -576,10 +577,10 @@ class FrameEncoder:
     def _enter(self, atom: str, atoms: dict[str, int]) -> int:
         """Give a new atom an entry: the next one that no other atom of the message is in."""
         entry = self._next_entry
-        old = self._atoms[entry]
+        old = self._atoms.get(entry)
         while old is not None and old in atoms:
             entry = (entry + 1) % CACHE_SIZE
-            old = self._atoms[entry]
+            old = self._atoms.get(entry)
         if old is not None:
             del self._entries[old]
             self._known_tables.clear()

@@ -28,7 +28,6 @@ import errno
 import logging
 import os
 import socket
-import sys
 from collections import deque
 from collections.abc import Sequence
 from enum import Enum
@@ -325,8 +324,15 @@ class Connection:
         assert self.sock is not None
         if self.backlog:
             return  # the rest of an earlier recv goes first; `_go_on` is queued for it
+        reader = self.accumulator
+        buffer = reader.large_buffer()
+        data = b""
         try:
-            size = self.sock.recv_into(self.accumulator.get_buffer())
+            if buffer is None:
+                data = self.sock.recv(self.config.receive_size)
+                size = len(data)
+            else:
+                size = self.sock.recv_into(buffer)
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
@@ -337,7 +343,10 @@ class Connection:
             return
         self.bytes_in += size
         try:
-            self.accumulator.buffer_updated(size)
+            if buffer is None:
+                reader.feed(data)
+            else:
+                reader.large_filled(size)
             if self.phase is Phase.HANDSHAKE:
                 self._receive_handshake()
             if self.phase is Phase.UP:
@@ -346,7 +355,7 @@ class Connection:
             self.fail(error)
 
     def _receive_frames(self) -> None:
-        self.backlog.extend(self.accumulator.frames(sys.maxsize))
+        self.backlog.extend(self.accumulator.frames())
         self._hand_on()
         if self.loop.now - self.last_sent >= ANSWER_AFTER:
             self._tick()
