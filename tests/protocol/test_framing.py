@@ -137,15 +137,28 @@ def test_the_prefix_does_not_change_within_a_frame() -> None:
         reader.use_message_prefix()
 
 
+@pytest.mark.parametrize("cut", range(1, 8))
+def test_the_prefix_changes_wherever_the_next_message_is_cut(cut: int) -> None:
+    reader = FrameReader(Config())
+    after = wire([b"message"])
+    reader.feed(wire([b"ack"], ">H") + after[:cut])
+    assert reader.next_frame() == b"ack"
+    reader.use_message_prefix()
+    assert reader.next_frame() is None
+    reader.feed(after[cut:])
+    assert reader.next_frame() == b"message"
+
+
 def test_a_tick_is_an_empty_frame() -> None:
     reader = FrameReader(Config(), 4)
     reader.feed(TICK * 2)
     assert reader.frames(5) == [b"", b""]
 
 
-def test_a_frame_above_the_limit_is_refused_when_it_is_announced() -> None:
+@pytest.mark.parametrize("there", [0, 5, 1001])
+def test_a_frame_above_the_limit_is_refused_however_much_of_it_is_there(there: int) -> None:
     reader = FrameReader(Config(max_frame_size=1000), 4)
-    reader.feed(wire([b"ok", b"x" * 1000]) + b"\x00\x00\x03\xe9")
+    reader.feed(wire([b"ok", b"x" * 1000]) + b"\x00\x00\x03\xe9" + bytes(there))
     # What came in front of it is not lost, and asking again does not make it better.
     assert reader.frames(10) == [b"ok", b"x" * 1000]
     for _ in range(2):

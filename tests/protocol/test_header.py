@@ -38,7 +38,7 @@ def frames_of(buffers: list[Buffer]) -> list[bytes]:
     """The frames that a peer would cut out of what was sent."""
     reader = FrameReader(CONFIG, 4)
     for buffer in buffers:
-        reader.feed(buffer)
+        reader.feed(bytes(buffer))
     frames = reader.frames(1_000_000)
     assert reader.unread == 0
     return frames
@@ -669,7 +669,7 @@ def test_what_is_encoded_is_decoded(flags: Flag, seed: int) -> None:
         payload = NO_PAYLOAD if rng.random() < 0.1 else some_term(rng)
         sent.append((control, payload))
         for buffer in encoder.encode(control, payload):
-            reader.feed(buffer)
+            reader.feed(bytes(buffer))
         if rng.random() < 0.1:
             reader.feed(bytes(4))  # a tick
         for frame in reader.frames(1000):

@@ -32,9 +32,6 @@ MESSAGE_PREFIX = 4
 
 TICK = b"\0\0\0\0"
 
-# How much of the accumulator is made `bytes` at a time.
-_SNAPSHOT = 64 * 1024
-
 _U16 = Struct(">H")
 _U32 = Struct(">I")
 
@@ -98,8 +95,10 @@ class FrameReader:
         Raises:
             LocalProtocolError: a frame has begun to be read with the old prefix.
         """
-        if self._wanted or self._large is not None:
+        # A lone first byte of a prefix that no frame was read by yet is no hindrance.
+        if self._wanted > self.prefix_size or self._large is not None:
             raise LocalProtocolError("the prefix cannot change in the middle of a frame")
+        self._wanted = 0
         self.prefix_size = MESSAGE_PREFIX
 
     @property
@@ -183,12 +182,12 @@ class FrameReader:
         self._wanted = 0
         while len(found) < limit and end - start >= prefix:
             (size,) = unpack(data, start)
+            if size > self.max_frame_size:
+                if found:
+                    break
+                raise self._too_large(size)
             after = start + prefix + size
             if after > end:
-                if size > self.max_frame_size:
-                    if found:
-                        break
-                    raise self._too_large(size)
                 if size > LARGE_FRAME:
                     self._begin_large(size, data[start + prefix :])
                     start = end
