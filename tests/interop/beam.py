@@ -31,6 +31,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import IO
 
 HERE = Path(__file__).parent
 SOURCES = (HERE / "carrier" / "uds_dist.erl", HERE / "erl" / "uds_dist_driver.erl")
@@ -200,7 +201,7 @@ class Beam:
     """One running BEAM node; see `Beam.start`. A context manager that kills it at the end."""
 
     def __init__(self, otp: Otp, name: str, socket_dir: str, process: subprocess.Popen[bytes],
-                 requests: int, answers: int, log_fd: int) -> None:  # fmt: skip
+                 requests: int, answers: int, log: IO[bytes]) -> None:  # fmt: skip
         self.otp = otp
         self.name = name
         self.socket_dir = socket_dir
@@ -208,7 +209,7 @@ class Beam:
         self._process = process
         self._requests = requests
         self._answers = answers
-        self._log_fd = log_fd
+        self._log = log
         self._inbox = bytearray()
         self._pending: dict[int, Pending] = {}
         self._last_id = 0
@@ -257,19 +258,19 @@ class Beam:
 
         request_end, requests = os.pipe()
         answers, answer_end = os.pipe()
-        log_fd = os.open(SHARED, os.O_TMPFILE | os.O_RDWR)
+        log = tempfile.TemporaryFile()
         argv += ["-uds_dist_driver", "fds", str(request_end), str(answer_end)]
         try:
             process = subprocess.Popen(
                 otp.command(argv, SHARED if abstract else socket_dir), stdin=subprocess.DEVNULL,
-                stdout=log_fd, stderr=log_fd, pass_fds=(request_end, answer_end), start_new_session=True,
+                stdout=log, stderr=log, pass_fds=(request_end, answer_end), start_new_session=True,
             )  # fmt: skip
         finally:
             os.close(request_end)
             os.close(answer_end)
         os.set_blocking(requests, False)
         os.set_blocking(answers, False)
-        beam = cls(otp, name, socket_dir, process, requests, answers, log_fd)
+        beam = cls(otp, name, socket_dir, process, requests, answers, log)
         beam._pending[0] = ready = Pending(beam, 0)
         try:
             ready.wait(timeout)
@@ -348,8 +349,8 @@ class Beam:
     @property
     def log(self) -> str:
         """What the node printed and logged so far."""
-        size = os.fstat(self._log_fd).st_size
-        return os.pread(self._log_fd, size, 0).decode("utf-8", "replace")
+        fd = self._log.fileno()  # its offset belongs to the node
+        return os.pread(fd, os.fstat(fd).st_size, 0).decode("utf-8", "replace")
 
     def stop(self, timeout: float = 15.0) -> None:
         """End the node in order (init:stop): it closes its connections and removes its socket."""
@@ -357,14 +358,10 @@ class Beam:
             self.submit("init:stop()", process="stop")
             deadline = time.monotonic() + timeout
             pidfd = os.pidfd_open(self.pid)
-            try:
-                while not select.select([pidfd], [], [], 0.01 if self.pump else timeout)[0]:
-                    if time.monotonic() > deadline:
-                        break
-                    if self.pump:
-                        self.pump()
-            finally:
-                os.close(pidfd)
+            while not select.select([pidfd], [], [], 0 if self.pump else timeout)[0] and time.monotonic() < deadline:
+                if self.pump:
+                    self.pump()
+            os.close(pidfd)
         self.kill()
 
     def kill(self) -> None:
@@ -381,9 +378,6 @@ class Beam:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.kill()
-
-    def __del__(self) -> None:
-        os.close(self._log_fd)
 
     def __repr__(self) -> str:
         return f"<Beam {self.name} OTP {self.otp.label} pid {self.pid} {'up' if self.alive else 'down'}>"

@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.interop.beam import HOW_TO_INSTALL, RELEASES, Beam, Otp, find_otps
+from tests.interop.beam import HOW_TO_GET, Beam, Otp, find_otps
 
+RELEASES = ("27", "29")
 OTPS = find_otps()
 REQUIRED = os.environ.get("UDS_DIST_REQUIRE_BEAM") == "1"
 
@@ -30,8 +31,8 @@ def otp(request: pytest.FixtureRequest) -> Otp:
     found = getattr(request, "param", None)
     if found is None:
         if REQUIRED:
-            pytest.fail(f"an OTP is missing: {HOW_TO_INSTALL}")
-        pytest.skip(f"no BEAM was found: {HOW_TO_INSTALL}")
+            pytest.fail(f"an OTP is missing: {HOW_TO_GET}")
+        pytest.skip(f"no BEAM was found: {HOW_TO_GET}")
     assert isinstance(found, Otp)
     return found
 
