@@ -608,26 +608,13 @@ def test_limits_of_the_terms_are_the_configs() -> None:
         FrameDecoder(FRAGMENTS, Config(max_decompressed_size=9_000)).decode(packed)
 
 
-class Claimed(bytes):
-    """A binary that says it is larger than any machine's memory."""
-
-    def __len__(self) -> int:
-        return 1 << 33
-
-
-def test_a_message_that_fits_no_frame(monkeypatch: pytest.MonkeyPatch) -> None:
-    def parts(term: object, atoms: dict[str, int] | None) -> list[bytes]:
-        if atoms is not None:
-            atoms["new"] = 0
-        return [b"h\x01", Claimed(b"x")]
-
+def test_a_message_that_fits_no_frame() -> None:
     encoder = FrameEncoder(CACHE, CONFIG)
-    monkeypatch.setattr("uds_dist.protocol.header.encode_parts", parts)
+    # 4 GiB by reference: one binary of zeroed pages that nobody touches, 64 times.
     with pytest.raises(LocalProtocolError, match="FRAGMENTS"):
-        encoder.encode((5,), b"")
-    monkeypatch.undo()
-    (frame,) = frames_of(encoder.encode((5,), Atom("first")))
-    assert frame == b"\x83D\x01\x08\x00\x05firsth\x01a\x05R\x00"
+        encoder.encode((5,), [Atom("first"), [bytes(1 << 26)] * 64])
+    (frame,) = frames_of(encoder.encode((5,), Atom("second")))
+    assert frame == b"\x83D\x01\x08\x00\x06secondh\x01a\x05R\x00"
 
 
 # --- both sides, at random ------------------------------------------------------------------------

@@ -195,7 +195,9 @@ class FrameDecoder:
             if frame[0] == PASS_THROUGH and PASS_THROUGH in self._sanctioned:
                 return self._passed_through(frame)
         except DecodeError as error:
-            raise RemoteProtocolError(f"the peer sent a frame with a bad term: {error}") from error
+            refusal = RemoteProtocolError(f"the peer sent a frame with a bad term: {error}")
+            refusal.__cause__ = error  # mypyc forgets what `raise ... from` says
+            raise refusal
         if frame[0] == VERSION:
             raise RemoteProtocolError("the peer sent a frame that ends within its header")
         raise self._unsanctioned(frame[0])
