@@ -9,12 +9,17 @@
 5. end-of-round callbacks: writes joined over the round, notices of what went down.
 
 Whatever a handler starts runs in the next round at the earliest, so a handler that keeps itself
-busy cannot starve the others. A handler's exception leaves `run_once` at once; what it kept from
-running is still ready, still in the heap or still in the queue, and the next call goes on with it.
+busy cannot starve the others. A handler's exception leaves `run_once` at once, and the next call
+does the rest of that round and nothing else: so even a handler that raises every time, before it
+has taken what made it ready, keeps nobody waiting for more than one call.
 
 The selector is level-triggered on purpose: a handler that reads only part of what is there, or
 that raises before reading, loses nothing. It also makes `fileno` nestable: epoll and kqueue
 descriptors are readable exactly while something registered with them is ready.
+
+A round that finds nothing costs less than twice the bare `select(0)`. That is why forks are
+counted by a hook instead of asking for the process id, which is a system call, and why what a
+round does stands in a method of its own that an idle one does not enter.
 """
 
 from __future__ import annotations
@@ -29,8 +34,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
-from itertools import count
-from typing import Protocol
+from typing import ClassVar, Protocol, cast
 
 from uds_dist.errors import (
     ClosedError,
@@ -45,6 +49,12 @@ WRITE = selectors.EVENT_WRITE
 # A longer wait would overflow the timeout of poll(2) and hide a clock that was set back.
 LONGEST_WAIT = 3600.0
 
+# The loop's states: anything but IDLE bars `run_once`.
+IDLE, RUNNING, CLOSED = range(3)
+STATES = ("idle", "running", "closed")
+
+Ready = list[tuple[selectors.SelectorKey, int]]
+
 
 class HasFileno(Protocol):
     """Anything with `fileno() -> int`, a socket for one."""
@@ -58,7 +68,7 @@ class Completable(Protocol):
     def done(self) -> bool: ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class LoopStatistics:
     """A snapshot of the loop's counters.
 
@@ -95,14 +105,27 @@ class Timer:
 
 
 class _Registration:
-    """What a descriptor is watched for; `live` is re-checked at dispatch."""
+    """What a descriptor is watched for; `events` is re-checked at dispatch, 0 when it is over."""
 
-    __slots__ = ("fileobj", "callback", "live")
+    __slots__ = ("callback", "events")
 
-    def __init__(self, fileobj: object, callback: Callable[[int], object]) -> None:
-        self.fileobj = fileobj
+    def __init__(self, callback: Callable[[int], object], events: int) -> None:
         self.callback = callback
-        self.live = True
+        self.events = events
+
+
+@dataclass(frozen=True, slots=True)
+class _Unfinished:
+    """What an exception kept a round from doing.
+
+    ``registrations`` that were ready; ``timers`` below this number belong to the round; ``soon``
+    and ``round_end`` so many callbacks of each queue, None for all that there are.
+    """
+
+    registrations: frozenset[object]
+    timers: int
+    soon: int
+    round_end: int | None
 
 
 class EventLoop:
@@ -115,6 +138,10 @@ class EventLoop:
             `run_once`. KeyboardInterrupt and SystemExit are let out in any case.
     """
 
+    # Counted in children only, so a loop that was made before the fork finds another number.
+    _forks: ClassVar[int] = 0
+    _counts_forks: ClassVar[bool] = False
+
     def __init__(
         self,
         *,
@@ -123,17 +150,20 @@ class EventLoop:
         on_error: Callable[[Exception], object] | None = None,
     ) -> None:
         self._selector = selectors.DefaultSelector() if selector is None else selector
+        self._select = self._selector.select
         self._clock = clock
         self.on_error = on_error
         self._pid = os.getpid()
+        self._made_after = EventLoop._forks
+        _count_forks()
         self._timers: list[tuple[float, int, Timer]] = []
-        self._sequence = count()
+        self._timer_number = 0
         self._cancelled = 0
         self._soon: deque[Callable[[], object]] = deque()
         self._round_end: deque[Callable[[], object]] = deque()
-        self._running = False
+        self._unfinished: _Unfinished | None = None
+        self._state = IDLE
         self._stopping = False
-        self._closed = False
         self.now = clock()  # when the present or last round began to dispatch
         self._rounds = 0
         self._events = 0
@@ -144,10 +174,9 @@ class EventLoop:
         self.register(self._waker, READ, self._drain_wakeups)
 
     def __repr__(self) -> str:
-        state = "closed" if self._closed else "running" if self._running else "idle"
         return (
-            f"<EventLoop {state} descriptors={self._descriptors()} timers={len(self._timers)}"
-            f" queued={len(self._soon)} rounds={self._rounds}>"
+            f"<EventLoop {STATES[self._state]} descriptors={self._descriptors()}"
+            f" timers={len(self._timers)} queued={len(self._soon)} rounds={self._rounds}>"
         )
 
     # -- one round -------------------------------------------------------------------------
@@ -165,46 +194,31 @@ class EventLoop:
             LoopReentryError: called from inside a handler.
             ForkedLoopError: called in a child of the process that made the loop.
             ClosedError: the loop is closed.
+            Exception: a handler raised it and there is no `on_error`. The next call goes on with
+                the rest of the round.
         """
         if timeout:
             if timeout < 0:
                 raise ValueError(f"timeout is {timeout}: use 0 to poll, None to wait")
-            timeout = min(timeout, LONGEST_WAIT)
-        if self._running or self._closed or os.getpid() != self._pid:
+            if timeout > LONGEST_WAIT:
+                timeout = LONGEST_WAIT
+        if self._state or EventLoop._forks != self._made_after:
             self._check_usable()
-        self._running = True
-        events = 0
         try:
-            soon = self._soon
-            timers = self._timers
+            self._state = RUNNING
+            if self._unfinished:
+                return self._finish_round(self._unfinished)
             if timeout != 0.0:
                 timeout = self._wait(timeout)
-            ready = self._selector.select(timeout)
-            self.now = self._clock()
+            ready = self._select(timeout)
+            now = self.now = self._clock()
             self._rounds += 1
-            newest = len(soon)
-            for key, mask in ready:
-                registration = key.data
-                if registration.live:
-                    events += 1
-                    try:
-                        registration.callback(mask)
-                    except Exception as error:
-                        self._handler_failed(error)
-            if timers and timers[0][0] <= self.now:
-                events += self._run_timers(self.now)
-            for _ in range(newest):
-                events += 1
-                try:
-                    soon.popleft()()
-                except Exception as error:
-                    self._handler_failed(error)
-            if self._round_end:
-                events += self._run_round_end()
+            timers = self._timers
+            if ready or self._soon or self._round_end or (timers and timers[0][0] <= now):
+                return self._dispatch(ready, self._timer_number, len(self._soon), None)
+            return 0
         finally:
-            self._running = False
-            self._events += events
-        return events
+            self._state = IDLE
 
     def _wait(self, timeout: float | None) -> float | None:
         due = self.next_timeout()
@@ -212,49 +226,99 @@ class EventLoop:
             return LONGEST_WAIT if timeout is None else timeout
         return due if timeout is None or due < timeout else timeout
 
-    def _run_timers(self, now: float) -> int:
+    def _dispatch(self, ready: Ready, first_new: int, soon: int, round_end: int | None) -> int:
+        """Do a round: what was ready and what is due, then `soon` and `round_end` callbacks.
+
+        A timer from number `first_new` on was started by a handler of this round: it is for the
+        next one, even on a clock that has not moved since.
+        """
+        events = 0
+        rest = iter(ready)
         timers = self._timers
-        # A timer started by one that runs now has a higher number: it is for the next round,
-        # even on a clock that has not moved since.
-        first_new = next(self._sequence)
-        events = 0
-        while timers and timers[0][0] <= now and timers[0][1] < first_new:
-            timer = heappop(timers)[2]
-            callback, timer.callback = timer.callback, None
-            if callback is None:
-                self._cancelled -= 1
-                continue
-            events += 1
-            try:
-                callback()
-            except Exception as error:
-                self._handler_failed(error)
+        now = self.now
+        try:
+            for key, mask in rest:
+                registration: _Registration = key.data
+                mask &= registration.events
+                if mask:
+                    events += 1
+                    try:
+                        registration.callback(mask)
+                    except Exception as error:
+                        if not self._handled(error):
+                            raise
+                    if EventLoop._forks != self._made_after:
+                        self._check_usable()
+            while timers and timers[0][0] <= now and timers[0][1] < first_new:
+                timer = heappop(timers)[2]
+                due, timer.callback = timer.callback, None
+                if due is None:
+                    self._cancelled -= 1
+                else:
+                    events += 1
+                    self._call(due)
+            while soon:
+                soon -= 1
+                events += 1
+                self._call(self._soon.popleft())
+            if round_end is None:
+                round_end = len(self._round_end)
+            while round_end:
+                round_end -= 1
+                events += 1
+                self._call(self._round_end.popleft())
+        except BaseException:
+            self._note_unfinished(
+                _Unfinished(frozenset(key.data for key, _ in rest), first_new, soon, round_end)
+            )
+            raise
+        finally:
+            self._events += events
         return events
 
-    def _run_round_end(self) -> int:
-        queue = self._round_end
-        events = 0
-        for _ in range(len(queue)):
-            events += 1
-            try:
-                queue.popleft()()
-            except Exception as error:
-                self._handler_failed(error)
-        return events
+    def _call(self, callback: Callable[[], object]) -> None:
+        try:
+            callback()
+        except Exception as error:
+            if not self._handled(error):
+                raise
+        if EventLoop._forks != self._made_after:
+            self._check_usable()
 
-    def _handler_failed(self, error: Exception) -> None:
-        if self.on_error is None:
-            raise error
+    def _handled(self, error: Exception) -> bool:
+        if self.on_error is None or isinstance(error, ForkedLoopError):
+            return False
         self.on_error(error)
+        return True
+
+    def _note_unfinished(self, left: _Unfinished) -> None:
+        timers = self._timers
+        if (
+            left.registrations
+            or left.soon
+            or (len(self._round_end) if left.round_end is None else left.round_end)
+            or (timers and timers[0][0] <= self.now and timers[0][1] < left.timers)
+        ):
+            self._unfinished = left
+
+    def _finish_round(self, left: _Unfinished) -> int:
+        """Do what an exception has left of a round, as far as it is still to be done."""
+        self._unfinished = None
+        ready: Ready = []
+        if left.registrations:
+            ready = [item for item in self._select(0.0) if item[0].data in left.registrations]
+        self.now = self._clock()
+        self._rounds += 1
+        return self._dispatch(ready, left.timers, left.soon, left.round_end)
 
     def _check_usable(self) -> None:
-        if os.getpid() != self._pid:
+        if self.forked:
             raise ForkedLoopError(
                 f"this loop belongs to process {self._pid}: make a new EventLoop after the fork"
             )
-        if self._closed:
+        if self._state == CLOSED:
             raise ClosedError("the loop is closed")
-        if self._running:
+        if self._state == RUNNING:
             raise LoopReentryError(
                 "the loop is running already: a handler must not wait;"
                 " let it return a Future or use add_done_callback"
@@ -275,12 +339,11 @@ class EventLoop:
         Raises:
             LoopReentryError, ForkedLoopError, ClosedError: as `run_once` does.
         """
-        holds = getattr(condition, "done", condition)
+        holds = _predicate(condition)
         if timeout is not None and timeout < 0:
             raise ValueError(f"timeout is {timeout}: use 0 to poll, None to wait")
         deadline = None if timeout is None else self._clock() + timeout
-        if self._running or self._closed or os.getpid() != self._pid:
-            self._check_usable()
+        self._check_usable()
         while not holds():
             if deadline is None:
                 self.run_once(None)
@@ -288,7 +351,7 @@ class EventLoop:
             left = deadline - self._clock()
             self.run_once(left if left > 0.0 else 0.0)
             if left <= 0.0:
-                return bool(holds())
+                return holds()
         return True
 
     def run_forever(self) -> None:
@@ -318,7 +381,8 @@ class EventLoop:
         if delay < 0:
             raise ValueError(f"delay is {delay}: use 0 or more seconds")
         timer = Timer(self, self._clock() + delay, callback)
-        heappush(self._timers, (timer.when, next(self._sequence), timer))
+        heappush(self._timers, (timer.when, self._timer_number, timer))
+        self._timer_number += 1
         return timer
 
     def call_soon(self, callback: Callable[[], object]) -> None:
@@ -332,23 +396,25 @@ class EventLoop:
     @property
     def running(self) -> bool:
         """True inside `run_once`."""
-        return self._running
+        return self._state == RUNNING and not self.forked
 
     @property
     def closed(self) -> bool:
         """True after `close`."""
-        return self._closed
+        return self._state == CLOSED
 
     @property
     def forked(self) -> bool:
         """True in a child of the process that made the loop."""
-        return os.getpid() != self._pid
+        return EventLoop._forks != self._made_after
 
     def time(self) -> float:
         """The loop's clock, in seconds from an arbitrary start."""
         return self._clock()
 
     def _timer_cancelled(self) -> None:
+        if self._state == CLOSED:
+            return
         # Cancelled timers stay in the heap until they come up; when they are the most of it,
         # they are swept out, so that calls which rarely time out do not pile up.
         self._cancelled += 1
@@ -370,15 +436,21 @@ class EventLoop:
             callback: called with the events that are ready, once a round while they are.
         Raises:
             ValueError: the descriptor is unusable, or `events` is empty.
+            OSError: the system cannot watch it; epoll cannot watch plain files.
             KeyError: it is registered already.
         """
-        self._check_owner()
-        self._selector.register(fileobj, events, _Registration(fileobj, callback))
+        self.check_owner()
+        self._selector.register(fileobj, events, _Registration(callback, events))
 
     def modify(self, fileobj: int | HasFileno, events: int) -> None:
-        """Change the events that a registered descriptor is watched for."""
-        self._check_owner()
-        self._selector.modify(fileobj, events, self._selector.get_key(fileobj).data)
+        """Change the events that a registered descriptor is watched for.
+
+        What it is no longer watched for is not reported any more, in this round included.
+        """
+        self.check_owner()
+        registration: _Registration = self._selector.get_key(fileobj).data
+        self._selector.modify(fileobj, events, registration)
+        registration.events = events
 
     def unregister(self, fileobj: int | HasFileno) -> None:
         """Watch a descriptor no longer, a callback due in this round included.
@@ -386,13 +458,19 @@ class EventLoop:
         Raises:
             KeyError: it is not registered.
         """
-        if self._closed:
+        if self._state == CLOSED:
             return
-        self._check_owner()
-        self._selector.unregister(fileobj).data.live = False
+        self.check_owner()
+        self._selector.unregister(fileobj).data.events = 0
 
-    def _check_owner(self) -> None:
-        if self._closed or os.getpid() != self._pid:
+    def check_owner(self) -> None:
+        """Make sure that the descriptors may be used here.
+
+        Raises:
+            ForkedLoopError: this is a child of the process that made the loop.
+            ClosedError: the loop is closed.
+        """
+        if self._state == CLOSED or self.forked:
             self._check_usable()
 
     # -- for other loops -------------------------------------------------------------------
@@ -417,7 +495,7 @@ class EventLoop:
         Returns:
             0.0 for at once, None for never.
         """
-        if self._soon or self._round_end:
+        if self._soon or self._round_end or self._unfinished is not None:
             return 0.0
         timers = self._timers
         while timers and timers[0][2].callback is None:
@@ -428,10 +506,16 @@ class EventLoop:
         return min(max(timers[0][0] - self._clock(), 0.0), LONGEST_WAIT)
 
     def wakeup(self) -> None:
-        """End a wait of `run_once` from a signal handler or another thread."""
+        """End a wait of `run_once` from a signal handler or another thread.
+
+        It may be called at any moment, also between any two bytecodes of the loop itself. After
+        `call_soon` it makes the waiting loop look at its queue.
+        """
+        if self.forked:
+            return  # the other end is the parent's
         try:
             self._wakeup_socket.send(b"\0")
-        except (BlockingIOError, OSError):
+        except OSError:
             # Full: a wake-up is under way already. Closed: there is no wait to end.
             pass
 
@@ -479,18 +563,19 @@ class EventLoop:
             raise ConfigError("that interval timer is in use: give signal_ticks another timer")
 
         def on_signal(_number: int, _frame: object) -> None:
-            if not self._running and not self._closed and os.getpid() == self._pid:
+            if self._state == IDLE and not self.forked:
                 now = self._clock()
                 for callback in tuple(self._urgent):
                     callback(now)
 
         before = signal.signal(number, on_signal)
-        signal.setitimer(timer, interval, interval)
         try:
+            signal.setitimer(timer, interval, interval)
             yield
         finally:
             signal.setitimer(timer, 0.0)
-            signal.signal(number, before)
+            # None: the handler that was there before is not Python's and cannot be put back.
+            signal.signal(number, signal.SIG_DFL if before is None else before)
 
     # -- the end ---------------------------------------------------------------------------
 
@@ -506,7 +591,7 @@ class EventLoop:
 
     def _descriptors(self) -> int:
         # The loop's own wake-up pipe is nobody's business.
-        return 0 if self._closed else len(self._selector.get_map()) - 1
+        return 0 if self._state == CLOSED else len(self._selector.get_map()) - 1
 
     def close(self) -> None:
         """Give the loop's own descriptors back; what others registered is left to them.
@@ -514,11 +599,13 @@ class EventLoop:
         In a forked child this closes only the child's copies: the parent's registrations live
         in the shared epoll instance and are not touched.
         """
-        if self._closed:
+        if self._state == CLOSED:
             return
-        if self._running:
+        if self._state == RUNNING and not self.forked:
             raise LoopReentryError("a handler must not close the loop: call stop() instead")
-        self._closed = True
+        self._state = CLOSED
+        self._unfinished = None
+        self._cancelled = 0
         self._timers.clear()
         self._soon.clear()
         self._round_end.clear()
@@ -534,3 +621,17 @@ class EventLoop:
         self.close()
 
 
+def _predicate(condition: Completable | Callable[[], bool]) -> Callable[[], bool]:
+    done: Callable[[], bool] | None = getattr(condition, "done", None)
+    return cast(Callable[[], bool], condition) if done is None else done
+
+
+def _count_forks() -> None:
+    # The hook cannot be taken back, so there is one for all loops and it holds on to none.
+    if not EventLoop._counts_forks:
+        EventLoop._counts_forks = True
+        os.register_at_fork(after_in_child=_forked)
+
+
+def _forked() -> None:
+    EventLoop._forks += 1
