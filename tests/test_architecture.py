@@ -37,7 +37,7 @@ STOREYS = {
 # Every room of the house. A new file is entered here in the change that adds it.
 HOUSE = {
     "": "__init__.py __main__.py cli.py config.py errors.py py.typed testing.py",
-    "etf": "__init__.py terms.py decode.py encode.py text.py",
+    "etf": "__init__.py identifiers.py terms.py decode.py encode.py parse.py text.py",
     "protocol": "__init__.py flags.py framing.py handshake.py header.py control.py",
     "transport": "__init__.py loop.py address.py listener.py connection.py",
     "node": "__init__.py node.py mailbox.py links.py future.py rpc.py gen.py kernel.py",

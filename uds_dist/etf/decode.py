@@ -21,21 +21,19 @@ from typing import TYPE_CHECKING, NoReturn
 
 from uds_dist.config import Config
 from uds_dist.errors import DecodeError, EncodeError
+from uds_dist.etf.identifiers import MAX_ATOM_CHARACTERS, MAX_CACHED_ATOMS
 from uds_dist.etf.terms import (
-    MAX_ATOM_CHARACTERS,
-    MAX_CACHED_ATOMS,
     Atom,
     BitString,
     Export,
     Fun,
     ImproperList,
     LocalTerm,
-    Map,
     Pid,
     Port,
     Record,
     Reference,
-    freeze,
+    make_map,
 )
 
 if TYPE_CHECKING:
@@ -416,18 +414,8 @@ def _name(term: object, p: int) -> Atom:
 
 
 def _map(parts: list[object], p: int) -> object:
-    """A dict where Python can tell the keys apart, else a Map."""
-    keys = parts[::2]
-    values = parts[1::2]
     try:
-        try:
-            made = dict(zip(keys, values))
-        except TypeError:
-            keys = [freeze(key) for key in keys]
-            made = dict(zip(keys, values))
-        if len(made) == len(keys):
-            return made
-        return Map(zip(keys, values))
+        return make_map(parts[::2], parts[1::2])
     except EncodeError:
         raise DecodeError("a key comes twice in a map", p, 116) from None
     except RecursionError:

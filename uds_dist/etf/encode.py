@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 from uds_dist.config import Config
 from uds_dist.errors import EncodeError
+from uds_dist.etf.identifiers import MAX_CACHED_ATOMS
 from uds_dist.etf.terms import (
-    MAX_CACHED_ATOMS,
     Atom,
     BitString,
     Export,

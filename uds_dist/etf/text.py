@@ -1,0 +1,280 @@
+"""Terms to the text that Erlang prints, and back.
+
+``format_term`` writes what ``io:format("~0ktp", [Term])`` does, on one line. As on a plain node a
+list prints as a string where its characters are Latin-1; a binary, where UTF-8 leaves no doubt, in
+any script. ``parse_term`` is in ``parse``.
+
+Source: stdlib, io(3); Erlang Reference Manual, "Term Comparisons".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from itertools import chain, repeat
+from math import copysign
+from typing import Any
+
+from uds_dist.errors import EncodeError
+from uds_dist.etf.parse import LETTERS, MAX_DIGITS, RESERVED_WORDS, parse_term
+from uds_dist.etf.terms import (
+    Atom,
+    BitString,
+    Export,
+    FrozenList,
+    Fun,
+    ImproperList,
+    LocalTerm,
+    Map,
+    Pid,
+    Port,
+    Record,
+    Reference,
+)
+
+__all__ = ["format_term", "parse_term"]
+
+MAX_FORMAT_DEPTH = 100_000  # no limit on memory, only an end for a term that holds itself
+
+_PLAIN_ATOM = re.compile("[a-zß-öø-ÿ][0-9A-Za-z_@ß-öø-ÿÀ-ÖØ-Þ]*")
+_ESCAPES = {char: letter for letter, char in LETTERS.items() if char != " "}
+# What Erlang calls printable; 127 is not.
+_LATIN_1 = re.compile("[\b-\r\x1b -~\xa0-\xff]*")
+_UNICODE = re.compile("[\b-\r\x1b -~\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]*")
+
+
+def format_term(term: object) -> str:
+    """The text of a term, as Erlang prints it on one line, a map's keys in order.
+
+    Args:
+        term: any value that stands for an Erlang term.
+    Returns:
+        The text. Pids, ports and references show the name of their node; they, funs and records
+        cannot be read back.
+    Raises:
+        EncodeError: the value, or one within it, has no Erlang term.
+
+    Source: stdlib, io(3), control sequences ``~p``, ``~t`` and ``~k``.
+    """
+    out: list[str] = []
+    # A stack instead of recursion: a term may be nested deeper than Python's frames.
+    # Of the innermost open container: its parts, each with the text before it, and its end.
+    parts: Iterator[tuple[str, object]] = iter((("", term),))
+    end = ""
+    stack: list[tuple[Iterator[tuple[str, object]], str]] = []
+    while True:
+        for before, part in parts:
+            opened = _open(part)
+            if opened is None:
+                out.append(before + _leaf(part))
+                continue
+            if len(stack) >= MAX_FORMAT_DEPTH:
+                raise EncodeError(
+                    f"terms are nested deeper than {MAX_FORMAT_DEPTH}, or hold themselves"
+                )
+            stack.append((parts, end))
+            start, parts, end = opened
+            out.append(before + start)
+            break
+        else:
+            out.append(end)
+            if not stack:
+                return "".join(out)
+            parts, end = stack.pop()
+
+
+def _open(term: object) -> tuple[str, Iterator[tuple[str, object]], str] | None:
+    """What a container starts with, its parts, what it ends with; None of other terms."""
+    if isinstance(term, tuple):
+        return "{", _with_commas(term), "}"
+    if isinstance(term, (list, FrozenList)):
+        text = _string(term)
+        return ("[", _with_commas(term), "]") if text is None else (text, iter(()), "")
+    if isinstance(term, (dict, Map)):
+        return "#{", _pairs(term), "}"
+    if isinstance(term, ImproperList):
+        return "[", chain(_with_commas(term.items), (("|", term.tail),)), "]"
+    if isinstance(term, Record):
+        start = f"#{_atom(term.module)}:{_atom(term.name)}{{"
+        fields = enumerate(term.fields)
+        parts = [(f"{',' if i else ''}{_atom(name)} = ", value) for i, (name, value) in fields]
+        return start, iter(parts), "}"
+    return None
+
+
+def _with_commas(parts: Iterable[object]) -> Iterator[tuple[str, object]]:
+    return zip(chain(("",), repeat(",")), parts)
+
+
+def _pairs(term: dict[Any, Any] | Map) -> Iterator[tuple[str, object]]:
+    pairs = list(term.items())
+    try:
+        pairs.sort(key=lambda pair: _order(pair[0]))
+    except RecursionError:
+        pass  # keys too deep to compare stay in the order of the wire
+    for i, (key, value) in enumerate(pairs):
+        yield "," if i else "", key
+        yield " => ", value
+
+
+def _leaf(term: object) -> str:
+    if isinstance(term, bool) or term is None:
+        return "nil" if term is None else "true" if term else "false"
+    if isinstance(term, Atom):
+        return _atom(term)
+    if isinstance(term, str):
+        return _binary(_utf8(term))
+    if isinstance(term, int):
+        return _decimal(int(term))
+    if isinstance(term, float):
+        return _float(term)
+    if isinstance(term, (bytes, bytearray, memoryview)):
+        return _binary(bytes(term))
+    if isinstance(term, BitString):
+        last = f"{term.data[-1] >> (8 - term.bits)}:{term.bits}"
+        return f"<<{','.join([*map(str, term.data[:-1]), last])}>>"
+    if isinstance(term, Export):
+        return f"fun {_atom(term.module)}:{_atom(term.function)}/{term.arity}"
+    if isinstance(term, (Pid, Port, Reference, Fun)):
+        return str(term)
+    if isinstance(term, LocalTerm):
+        return f"#Local<{len(term.data)}>"
+    raise EncodeError(f"{type(term).__name__} has no Erlang term")
+
+
+def _string(items: list[Any] | FrozenList) -> str | None:
+    """The text of a list that is printed as a string, or as []."""
+    if not items:
+        return "[]"
+    try:
+        text = bytes(list(items)).decode("latin-1")  # type: ignore[arg-type]  # tried, not known
+    except (TypeError, ValueError):
+        return None
+    return _quoted(text, '"') if _LATIN_1.fullmatch(text) else None
+
+
+def _utf8(text: str) -> bytes:
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise EncodeError(f"{text[:40]!r} holds half a surrogate pair") from None
+
+
+def _atom(atom: str) -> str:
+    if _PLAIN_ATOM.fullmatch(atom) and atom not in RESERVED_WORDS:
+        return str(atom)
+    return _quoted(atom, "'")
+
+
+def _quoted(text: str, quote: str) -> str:
+    def escaped(char: str) -> str:
+        if char == quote or char == "\\":
+            return "\\" + char
+        if char in _ESCAPES:
+            return "\\" + _ESCAPES[char]
+        return f"\\{ord(char):03o}" if char < " " or "\x7f" <= char < "\xa0" else char
+
+    return quote + "".join(map(escaped, text)) + quote
+
+
+def _binary(data: bytes) -> str:
+    if not data:
+        return "<<>>"
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        text = ""
+    if text and _UNICODE.fullmatch(text):
+        return "<<" + _quoted(text, '"') + (">>" if text.isascii() else "/utf8>>")
+    text = data.decode("latin-1")
+    if _LATIN_1.fullmatch(text):
+        return "<<" + _quoted(text, '"') + ">>"
+    return f"<<{','.join(map(str, data))}>>"
+
+
+def _decimal(number: int) -> str:
+    """An integer's digits, however many."""
+    if number < 0:
+        return "-" + _decimal(-number)
+    if number.bit_length() < 3 * MAX_DIGITS:
+        return str(number)
+    # Halves of about as many digits each: 0.30103 is log10(2).
+    digits = int(number.bit_length() * 0.30103) // 2
+    upper, lower = divmod(number, 10**digits)
+    return _decimal(upper) + _decimal(lower).rjust(digits, "0")
+
+
+def _float(number: float) -> str:
+    """A float's shortest digits, with the point where Erlang has it."""
+    if number - number != 0.0:
+        raise EncodeError(f"{number} is no Erlang float: send an atom instead")
+    sign = "-" if copysign(1.0, number) < 0 else ""
+    if number == 0.0:
+        return sign + "0.0"
+    number = abs(float(number))
+    mantissa, _e, exponent = repr(number).partition("e")
+    whole, _dot, fraction = mantissa.partition(".")
+    digits = whole + fraction
+    place = len(whole) + int(exponent or "0")
+    place -= len(digits) - len(digits.lstrip("0"))
+    digits = digits.strip("0")
+    n = len(digits)
+    scientific = f"{digits[0]}.{digits[1:] or '0'}e{place - 1}"
+    # From 2**53 on not every integer is a float: there the digits would say more than is known.
+    if number >= 2**53:
+        return sign + scientific
+    if 0 < place < n:
+        return f"{sign}{digits[:place]}.{digits[place:]}"
+    plain = "0." + "0" * -place + digits if place <= 0 else digits + "0" * (place - n) + ".0"
+    return sign + (plain if len(plain) <= len(scientific) else scientific)
+
+
+# --- the order of terms ---------------------------------------------------------------------------
+
+_EMPTY_LIST = (10,)
+
+
+def _order(term: object) -> tuple[object, ...]:
+    """A key that sorts terms as Erlang orders a map's keys: any integer before any float.
+
+    Source: Erlang Reference Manual, "Term Comparisons".
+    """
+    if isinstance(term, Atom):
+        return 2, str(term)
+    if isinstance(term, bool) or term is None:
+        return 2, _leaf(term)
+    if isinstance(term, int):
+        return 0, int(term)
+    if isinstance(term, float):
+        return 1, term, copysign(1.0, term)
+    if isinstance(term, Reference):
+        return 3, str(term.node), term.creation, len(term.ids), term.ids[::-1]
+    if isinstance(term, Fun):
+        return 4, 0, str(term.module), term.index, term.old_uniq, tuple(map(_order, term.free))
+    if isinstance(term, Export):
+        return 4, 1, str(term.module), str(term.function), term.arity
+    if isinstance(term, Port):
+        return 5, term.id, str(term.node), term.creation
+    if isinstance(term, Pid):
+        return 6, term.serial, term.id, str(term.node), term.creation
+    if isinstance(term, tuple):
+        return 7, len(term), tuple(map(_order, term))
+    if isinstance(term, Record):
+        values = tuple([_order(value) for _name, value in term.fields])
+        return 8, str(term.module), str(term.name), values
+    if isinstance(term, (dict, Map)):
+        pairs = sorted([(_order(key), _order(value)) for key, value in term.items()])
+        return 9, len(pairs), [key for key, _value in pairs], [value for _key, value in pairs]
+    if isinstance(term, (list, FrozenList)):
+        # Cell by cell, so that a list comes before one that goes on where it ends.
+        cells = [(11, _order(item)) for item in term]
+        return (11, (*cells, _EMPTY_LIST)) if cells else _EMPTY_LIST
+    if isinstance(term, ImproperList):
+        return 11, (*[(11, _order(item)) for item in term.items], _order(term.tail))
+    if isinstance(term, BitString):
+        return 12, term.data, term.bits
+    if isinstance(term, (bytes, bytearray, memoryview)):
+        return 12, bytes(term), 8
+    if isinstance(term, str):
+        return 12, _utf8(term), 8
+    return 13, repr(term)
