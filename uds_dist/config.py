@@ -65,8 +65,7 @@ class Config:
     fragment_size: int = 64 * KIB
     write_high_water: int = 64 * MIB
     write_low_water: int = 16 * MIB
-    # One recv: below what malloc begins to map and unmap at each call, ten times as slow.
-    receive_size: int = 96 * KIB
+    receive_size: int = 256 * KIB  # one recv, at most
     messages_per_round: int = 1000  # decoded and handed on, per connection and round
 
     def __post_init__(self) -> None:

@@ -8,7 +8,7 @@ How the bytes travel, and why:
 - What one recv brought is kept by reference and its frames are cut out of it in one sweep. A
   connection at rest holds no buffer at all, so that a thousand idle ones take little memory.
 - The rest of a recv, the beginning of a frame, is joined with what comes next only when the
-  frame is complete: the whole is linear however the bytes arrive.
+  frame is complete, and that frame alone: the whole is linear however the bytes arrive.
 - A large frame gets a buffer of its own as soon as its prefix is known, and the socket receives
   straight into it. That buffer is a BytesIO over `bytes(size)`: the zeroed pages of `bytes(n)`
   take no memory before they are written, so a peer cannot make this node allocate what it only
@@ -54,7 +54,7 @@ def handshake_frame(message: bytes) -> bytes:
 
 
 # An unfinished frame above this size gets a buffer of its own.
-LARGE_FRAME = 64 * 1024
+LARGE_FRAME = 256 * 1024
 
 
 class FrameReader:
@@ -73,8 +73,10 @@ class FrameReader:
         "accumulator",
         "max_frame_size",
         "prefix_size",
+        "_completed",
         "_filled",
         "_large",
+        "_start",
         "_view",
         "_wanted",
     )
@@ -84,6 +86,8 @@ class FrameReader:
         self.max_frame_size = config.max_frame_size
         # The bytes that no frame was made of yet; a bytearray while a frame is being completed.
         self.accumulator: bytes | bytearray = b""
+        self._start = 0  # so many of them are taken already
+        self._completed: bytes | None = None  # the frame in front of them
         self._wanted = 0  # what the accumulator must hold before there is anything to take
         self._large: BytesIO | None = None
         self._view: memoryview | None = None  # of what is still to be filled
@@ -104,7 +108,8 @@ class FrameReader:
     @property
     def unread(self) -> int:
         """How many bytes are held that no frame has been made of yet."""
-        return len(self.accumulator) + self._filled
+        completed = 0 if self._completed is None else self.prefix_size + len(self._completed)
+        return len(self.accumulator) - self._start + completed + self._filled
 
     # --- bytes in ---
 
@@ -136,12 +141,23 @@ class FrameReader:
             self._view[:count] = memoryview(data)[:count]
             self.large_filled(count)
             data = data[count:]
-        if not self.accumulator:
+        if self._start:
+            self.accumulator = self.accumulator[self._start :]
+            self._start = 0
+        begun = self.accumulator
+        missing = self._wanted - len(begun)
+        if not begun:
             self.accumulator = data
-        elif type(self.accumulator) is bytearray:
-            self.accumulator += data
+        elif self._wanted > self.prefix_size and 0 < missing <= len(data):
+            # Only the frame that was begun is joined; what follows it stays where it is.
+            self._completed = bytes(begun[self.prefix_size :]) + data[:missing]
+            self._wanted = 0
+            self._start = missing
+            self.accumulator = data
+        elif type(begun) is bytearray:
+            begun += data
         else:
-            self.accumulator = bytearray(self.accumulator) + data
+            self.accumulator = bytearray(begun) + data
 
     # --- frames out ---
 
@@ -172,13 +188,17 @@ class FrameReader:
             if self._view is not None:
                 return found
             found.append(self._take_large())
+        if self._completed is not None:
+            found.append(self._completed)
+            self._completed = None
         end = len(self.accumulator)
         if end < self._wanted or not end:
             return found
         data = bytes(self.accumulator)  # no copy where it is bytes already
         prefix = self.prefix_size
         unpack = (_U32 if prefix == MESSAGE_PREFIX else _U16).unpack_from
-        start = 0
+        start = self._start
+        self._start = 0
         self._wanted = 0
         while len(found) < limit and end - start >= prefix:
             (size,) = unpack(data, start)
