@@ -265,7 +265,25 @@ class Peers:
                 raise
         return peer
 
-    def _dial(self, peer: RemoteNode) -> None:
+    def dial_over(self, name: str, sock: socket.socket) -> Future[None]:
+        """Connect to `name` through a non-blocking socket that leads there already.
+
+        Returns:
+            A future as that of `connect`.
+        Raises:
+            LocalProtocolError: there is a connection to it or an attempt under way.
+        """
+        if name in self.nodes:
+            raise LocalProtocolError(f"{name} is connected or being connected to")
+        split_node_name(name)
+        future: Future[None] = Future(self._loop, f"the connection to {name}")
+        peer = self.nodes[name] = RemoteNode(name)
+        peer.deadline = self._loop.time() + self.config.handshake_timeout
+        peer.futures.append(future)
+        self._dial(peer, sock)
+        return future
+
+    def _dial(self, peer: RemoteNode, sock: socket.socket | None = None) -> None:
         address = socket_address(peer.name, self.config)
         handshake = Handshake(
             Role.INITIATOR,
@@ -277,7 +295,7 @@ class Peers:
             still_connected=self._is_connected,
         )
         peer.attempt = Connection(self._loop, self.config, self, handshake, peer.name)
-        peer.attempt.connect(address)
+        peer.attempt.connect(address, sock)
 
     def _is_connected(self, name: str) -> bool:
         peer = self.nodes.get(name)
@@ -307,6 +325,10 @@ class Peers:
             accepted.close()
             return
         assert self.listener is not None
+        self.accept_over(accepted, self.listener.address)
+
+    def accept_over(self, accepted: socket.socket, address: SocketAddress) -> None:
+        """Wait for a peer's handshake on a non-blocking socket that it has connected."""
         handshake = Handshake(
             Role.ACCEPTOR,
             self.name,
@@ -318,7 +340,7 @@ class Peers:
         )
         connection = Connection(self._loop, self.config, self, handshake)
         self._incoming.add(connection)
-        connection.accept(accepted, self.listener.address)
+        connection.accept(accepted, address)
 
     def _choose_status(self, peer: Peer) -> Status:
         """What to answer to a peer's name. Source: Distribution Protocol, "send_status"."""

@@ -205,9 +205,18 @@ class Connection:
 
     # -- the way up ------------------------------------------------------------------------
 
-    def connect(self, address: SocketAddress) -> None:
-        """Begin to connect; the outcome comes as `connection_up` or `connection_down`."""
+    def connect(self, address: SocketAddress, sock: socket.socket | None = None) -> None:
+        """Begin to connect; the outcome comes as `connection_up` or `connection_down`.
+
+        Args:
+            address: where the peer listens.
+            sock: a non-blocking socket that is connected to it already, if there is one.
+        """
         self.address = address
+        if sock is not None:
+            self.sock = sock
+            self._connected()
+            return
         try:
             self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             self.sock.setblocking(False)
@@ -461,8 +470,10 @@ class Connection:
         if self.loop.running:
             self._flushing = True
             self.loop.call_at_round_end(self._flush_at_round_end)
-        elif not self._interest & WRITE:
-            self.flush()
+        else:
+            self.loop.check_owner()  # a forked child must not write into its parent's stream
+            if not self._interest & WRITE:
+                self.flush()
 
     def _flush_at_round_end(self) -> None:
         self._flushing = False
@@ -642,14 +653,25 @@ class Connection:
         self.tick_deadline = None
         self.loop.remove_urgent(self._urgent_tick)
         if self.sock is not None:
-            if self._interest and not self.loop.forked:
-                self.loop.unregister(self.sock)
+            if not self.loop.forked:
+                if self._interest:
+                    self.loop.unregister(self.sock)
+                self._hang_up(self.sock)
             self._interest = 0
             self.sock.close()
         self.write_queue.clear()
         self.write_queue_size = 0
         self.backlog.clear()
         self.loop.call_at_round_end(self._report_down)
+
+    @staticmethod
+    def _hang_up(sock: socket.socket) -> None:
+        # A child that was forked meanwhile holds the socket too: its copy would keep the stream
+        # open, and the peer waiting, after this one's close.
+        try:
+            sock.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # not connected, or no longer
 
     def _report_down(self) -> None:
         assert self.error is not None
