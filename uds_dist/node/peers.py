@@ -284,7 +284,10 @@ class Peers:
         return future
 
     def _dial(self, peer: RemoteNode, sock: socket.socket | None = None) -> None:
-        address = socket_address(peer.name, self.config)
+        if sock is None:
+            address = socket_address(peer.name, self.config)
+        else:
+            address = SocketAddress(f"a socket given for {peer.name}", False)
         handshake = Handshake(
             Role.INITIATOR,
             split_node_name(self.name)[1] if self.dynamic else self.name,
