@@ -8,6 +8,7 @@ alive until the callback has run.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Generic, TypeVar, cast
 
 from uds_dist.errors import CancelledError, InvalidStateError, RemoteTimeout
@@ -33,7 +34,6 @@ class Future(Generic[T]):
     __slots__ = (
         "_callbacks",
         "_error",
-        "_keep",
         "_loop",
         "_result",
         "_state",
@@ -55,7 +55,6 @@ class Future(Generic[T]):
         self._error: BaseException | None = None
         self._callbacks: list[Callable[[Future[T]], object]] = []
         self._withdraw = withdraw
-        self._keep: Future[T] | None = None
 
     def __repr__(self) -> str:
         outcome = "" if self._error is None else f" {type(self._error).__name__}"
@@ -103,9 +102,23 @@ class Future(Generic[T]):
         """Have `callback(future)` called by the loop when the outcome is there."""
         if self._state is PENDING:
             self._callbacks.append(callback)
-            self._keep = self
+            # A cycle of references would not do: the garbage collector sees through it.
+            self._loop.hold(self)
         else:
-            self._loop.call_soon(lambda: callback(self))
+            self._loop.call_soon(partial(callback, self))
+
+    def remove_done_callback(self, callback: Callable[[Future[T]], object]) -> bool:
+        """Take a callback back; a pending future without any is dropped if nobody holds it.
+
+        Returns:
+            False when it was not waiting for the outcome.
+        """
+        if callback not in self._callbacks:
+            return False
+        self._callbacks.remove(callback)
+        if not self._callbacks:
+            self._keep = None
+        return True
 
     def cancel(self) -> bool:
         """Withdraw what is under way.
@@ -148,10 +161,10 @@ class Future(Generic[T]):
     def _finish(self, state: str) -> None:
         self._state = state
         self._withdraw = None
-        self._keep = None
+        self._loop.release(self)
         callbacks, self._callbacks = self._callbacks, []
         for callback in callbacks:
-            self._loop.call_soon(lambda callback=callback: callback(self))
+            self._loop.call_soon(partial(callback, self))
 
     def __del__(self) -> None:
         # Anything may be interrupted by this, so the work itself is left to the next round.

@@ -7,6 +7,8 @@ dropped by this node instead of landing in somebody's mailbox.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import NamedTuple
 from weakref import ref as weak_reference
 
 from uds_dist.errors import NoConnection, NoProcess, RemoteError, UdsDistError
@@ -14,11 +16,29 @@ from uds_dist.etf.terms import Atom, ImproperList, Pid, Reference
 from uds_dist.node.future import Future
 from uds_dist.node.mailbox import Mailbox
 from uds_dist.node.processes import NOCONNECTION, NOPROC, Processes
+from uds_dist.protocol.control import ALIAS_SEND, SEND_SENDER
 from uds_dist.transport.loop import EventLoop
 
 GEN_CALL = Atom("$gen_call")
 GEN_CAST = Atom("$gen_cast")
 ALIAS = Atom("alias")
+
+
+class From(NamedTuple):
+    """Who waits for a reply: the caller's pid, and the tag by which it knows the reply."""
+
+    pid: Pid
+    tag: object
+
+
+class MultiReply(NamedTuple):
+    """The outcome of a call to servers at several nodes.
+
+    ``replies`` has the reply of each node that answered; ``bad_nodes`` are the others.
+    """
+
+    replies: dict[str, object]
+    bad_nodes: list[str]
 
 
 def start_call(
@@ -85,6 +105,114 @@ def cast(processes: Processes, caller: Mailbox, dest: object, request: object) -
     """Send a request that has no answer. Raises what `Mailbox.send` raises."""
     assert isinstance(dest, (Pid, Reference, str, tuple))
     processes.send(caller, dest, (GEN_CAST, request))
+
+
+def start_multi_call(
+    loop: EventLoop,
+    processes: Processes,
+    caller: Mailbox,
+    nodes: Iterable[str],
+    name: str,
+    request: object,
+    timeout: float | None,
+) -> Future[MultiReply]:
+    """Call the servers of one name at several nodes, as ``gen_server:multi_call`` does.
+
+    Args:
+        loop, processes, caller: as `start_call` takes them.
+        nodes: the nodes' names.
+        name: the servers' registered name.
+        request: any term.
+        timeout: seconds after which a node that has not answered is a bad one; None for no end.
+    Returns:
+        A future with a MultiReply; it does not fail.
+    Raises:
+        EncodeError: the request is no term.
+    """
+    names = list(dict.fromkeys(nodes))
+    calls: dict[str, Future[object]] = {}
+    timer = None if timeout is None else loop.call_later(timeout, lambda: finish())
+
+    def withdraw() -> None:
+        if timer is not None:
+            timer.cancel()
+        for call in calls.values():
+            call.cancel()
+
+    future: Future[MultiReply] = Future(loop, f"the answers of {name}", withdraw)
+    pending = weak_reference(future)
+
+    def finish() -> None:
+        waiting = pending()
+        if waiting is None or waiting.done():
+            return
+        replies = {
+            node: call.result()
+            for node, call in calls.items()
+            if call.done() and not call.cancelled() and call.exception() is None
+        }
+        waiting.set_result(MultiReply(replies, [node for node in names if node not in replies]))
+        withdraw()
+
+    def answered(_call: Future[object]) -> None:
+        if all(call.done() for call in calls.values()):
+            finish()
+
+    try:
+        for node in names:
+            calls[node] = start_call(loop, processes, caller, (name, node), request)
+    except BaseException:
+        future.cancel()
+        raise
+    for call in calls.values():
+        call.add_done_callback(answered)
+    if not calls:
+        finish()
+    return future
+
+
+def reply(processes: Processes, sender: Pid, from_: From, answer: object) -> None:
+    """Answer a generic call.
+
+    A reply is never refused because much waits to be written: the caller could not be told.
+
+    Args:
+        processes: the node's process table.
+        sender: the process that answers.
+        from_: who asked; with an alias in its tag the answer goes to that.
+        answer: any term.
+    Raises:
+        EncodeError: the answer is no term; nothing was sent.
+    """
+    alias = alias_of(from_.tag)
+    if alias is not None:
+        processes.signal(alias.node, (ALIAS_SEND, sender, alias), (from_.tag, answer))
+    else:
+        control = (SEND_SENDER, sender, from_.pid)
+        processes.signal(from_.pid.node, control, (from_.tag, answer))
+
+
+def alias_of(tag: object) -> Reference | None:
+    """The alias in the tag of a generic call: ``[alias|Ref]`` or ``[[alias|Ref]|_]``."""
+    if isinstance(tag, ImproperList) and len(tag.items) == 1:
+        if tag.items[0] == ALIAS and isinstance(tag.tail, Reference):
+            return tag.tail
+        return alias_of(tag.items[0])
+    return None
+
+
+def monitor_of(tag: object) -> Reference | None:
+    """The caller's monitor in the tag of a generic call: ``Ref`` or ``[_|Ref]``."""
+    if isinstance(tag, ImproperList):
+        tag = tag.tail
+    return tag if isinstance(tag, Reference) else None
+
+
+def from_term(term: object) -> From | None:
+    """The ``{Pid, Tag}`` of a generic call."""
+    if type(term) is tuple and len(term) == 2 and isinstance(term[0], Pid):
+        return From(term[0], term[1])
+    return None
 
 
 def down_error(processes: Processes, dest: object, reason: object) -> UdsDistError:
