@@ -74,6 +74,7 @@ class Mailbox:
         "name",
         "on_exit",
         "on_message",
+        "on_unwatched",
         "pid",
         "queue",
         "trap_exit",
@@ -95,6 +96,8 @@ class Mailbox:
         self.name: Atom | None = None
         self.on_message = on_message
         self.on_exit: Callable[[object], object] | None = None  # told the reason, at the end
+        # Told of a monitor that has ended while this process lives; must not run user code.
+        self.on_unwatched: Callable[[Reference], None] | None = None
         self.trap_exit = trap_exit
         self.queue: deque[object] = deque()
         self.links = LinkTable()

@@ -196,17 +196,22 @@ class Processes:
         name: str | None = None,
         on_message: Callable[[object], object] | None = None,
         trap_exit: bool = False,
+        pid: Pid | None = None,
     ) -> Mailbox:
-        """Start a process, registered under `name` if one is given."""
+        """Start a process, registered under `name` if one is given; `pid` is from `new_pid`."""
         if self._closed:
             raise ClosedError(f"the node {self.name} is closed")
-        number = next(self._pid_numbers)
-        pid = Pid(self.name, number & 0xFFFFFFFF, number >> 32, self.creation)
+        pid = self.new_pid() if pid is None else pid
         process = Mailbox(self._loop, self, pid, on_message, trap_exit)
         if name is not None:
             self.register(process, name)
         self.by_pid[pid] = process
         return process
+
+    def new_pid(self) -> Pid:
+        """A pid that no process of this node has, had or will have."""
+        number = next(self._pid_numbers)
+        return Pid(self.name, number & 0xFFFFFFFF, number >> 32, self.creation)
 
     def new_reference(self) -> Reference:
         """A reference that no other of this node equals."""
@@ -636,6 +641,8 @@ class Processes:
         process = self.find(control.to_proc)
         if process is not None and control.ref in process.watchers:
             self._drop_watcher(process, control.ref)
+            if process.on_unwatched is not None:
+                process.on_unwatched(control.ref)
 
     def _on_monitor_exit(self, node: str, control: ControlMessage, payload: object) -> None:
         assert isinstance(control, (MonitorPExit, PayloadMonitorPExit))
@@ -685,6 +692,8 @@ class Processes:
     def _fire(self, ties: Ties) -> None:
         for process, ref in ties.watchers:
             process.watchers.pop(ref, None)
+            if process.on_unwatched is not None:
+                process.on_unwatched(ref)
         for request in ties.spawns:
             _node, on_reply = self.spawns.pop(request)
             on_reply(SpawnReply(SPAWN_REPLY, request, self._nobody(), SpawnFlag(0), NOCONNECTION))
