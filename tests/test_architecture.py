@@ -30,17 +30,29 @@ STOREYS = {
     "node": 4,
     PACKAGE: 5,
     "testing": 6,
+    "notation": 6,
+    "demo": 6,
     "shell": 6,
     "cli": 7,
     "__main__": 8,
 }
-# Every room of the house. A new file is entered here in the change that adds it.
+# Every room of the house. A new file is entered here in the change that adds it. Rooms that the
+# first plan did not have, and why they are there:
+#   demo.py            what `uds-dist demo` runs: two processes, far from what a subcommand does
+#   notation.py        terms as JSON and in Elixir's notation, for the command line
+#   etf/identifiers.py atoms, pids, ports and references, which terms.py had no room for
+#   etf/parse.py       the other half of text.py
+#   node/identity.py   the cookie and the creation: wanted without a node, too
+#   node/outcome.py    how a Python function ended, in Erlang's words: for rpc.py and gen.py
+#   node/peers.py      connections to other nodes; node.py keeps what a program calls
+#   node/processes.py  the process table and every signal in and out
 HOUSE = {
-    "": "__init__.py __main__.py cli.py config.py errors.py py.typed testing.py",
+    "": "__init__.py __main__.py cli.py config.py demo.py errors.py notation.py py.typed testing.py",
     "etf": "__init__.py identifiers.py terms.py decode.py encode.py parse.py text.py",
     "protocol": "__init__.py flags.py framing.py handshake.py header.py control.py",
     "transport": "__init__.py loop.py address.py listener.py connection.py",
-    "node": "__init__.py node.py mailbox.py links.py future.py rpc.py gen.py kernel.py",
+    "node": "__init__.py node.py mailbox.py links.py future.py rpc.py gen.py kernel.py identity.py"
+    " outcome.py peers.py processes.py",
     "shell": "__init__.py io_server.py remote.py",
 }
 TOP_LEVEL = {
@@ -319,9 +331,6 @@ def test_import_brings_in_nothing_heavy() -> None:
     assert heavy_imports(ROOT) == []
 
 
-@pytest.mark.skipif(
-    not (ROOT / PACKAGE / "__init__.py").exists(), reason="the public names are not there yet"
-)
 def test_public_names_are_all_and_the_contract() -> None:
     assert name_faults(ROOT) == []
 

@@ -1,0 +1,221 @@
+"""The main job in a few seconds: two nodes in two processes, one Unix socket, and what it takes.
+
+`uds-dist demo` shows it; nothing is needed for it but Python.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import select
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from uds_dist import (
+    Atom,
+    EventLoop,
+    Future,
+    Mailbox,
+    Node,
+    Pid,
+    UdsDistError,
+)
+from uds_dist.config import MIB
+from uds_dist.etf.text import format_term
+from uds_dist.node.kernel import reply
+from uds_dist.transport.address import PATH_LIMIT
+from uds_dist.transport.loop import READ
+
+HERE = "demo@localhost"
+THERE = "partner@localhost"
+CALLS = 1000
+BULK = 64 * MIB
+TIMEOUT = 20.0  # seconds for any one step: far more than a slow machine takes
+
+SHUTDOWN = Atom("shutdown")
+
+
+def run_demo(show: Callable[[str], object]) -> None:
+    """Run the demonstration.
+
+    Args:
+        show: called with each line of the report.
+    Raises:
+        UdsDistError: a step failed; the second process and the folder are gone all the same.
+    """
+    with _socket_folder() as folder:
+        cookie = secrets.token_hex(16)
+        with _second_process(folder, cookie):
+            # The loop is made after the fork: it belongs to the process that made it.
+            with EventLoop() as loop, Node(HERE, loop=loop, cookie=cookie, socket_dir=folder) as node:
+                show(f"socket     {os.path.join(folder, 'partner.sock')}, two processes")
+                _steps(node, show)
+
+
+def _steps(node: Node, show: Callable[[str], object]) -> None:
+    start = time.perf_counter()
+    node.connect(THERE).result(TIMEOUT)
+    show(f"handshake  {HERE} and {THERE} are connected{_took(start)}")
+
+    start = time.perf_counter()
+    _check(node.ping(THERE, TIMEOUT), "the ping had no answer")
+    show(f"ping       pong{_took(start)}")
+
+    server = ("calculator", THERE)
+    start = time.perf_counter()
+    answer = node.call(server, (Atom("add"), 40, 2)).result(TIMEOUT)
+    _check(answer == 42, f"40 + 2 gave {answer!r}")
+    show(f"call       {HERE} -> {THERE}: 40 + 2 = {answer}{_took(start)}")
+
+    # The partner answers this call only when its own call, back to this node, has its answer.
+    _greeter(node)
+    start = time.perf_counter()
+    greeting = node.call(server, (Atom("ask_back"), (Atom("greeter"), node.name))).result(TIMEOUT)
+    _check(greeting == b"hello, partner", f"the call back gave {greeting!r}")
+    show(f"call back  {THERE} -> {HERE}: {format_term(greeting)}{_took(start)}")
+
+    start = time.perf_counter()
+    for number in range(CALLS):
+        node.call(server, (Atom("add"), number, 1)).result(TIMEOUT)
+    each = (time.perf_counter() - start) / CALLS
+    show(f"calls      {CALLS:,} one after another, {each * 1e6:.0f} microseconds each")
+
+    with node.mailbox() as box:
+        start = time.perf_counter()
+        monitor = box.monitor(("worker", THERE))
+        box.send(("worker", THERE), Atom("stop"))
+        down = box.receive(lambda m: isinstance(m, tuple) and m[1] == monitor, timeout=TIMEOUT)
+        assert isinstance(down, tuple)
+        _check(down[4] == SHUTDOWN, f"the monitor told {down!r}")
+        show(f"monitor    fired: the process {down[3][0]} exited with {down[4]}{_took(start)}")
+
+    data = os.urandom(BULK)
+    start = time.perf_counter()
+    size = node.call(server, (Atom("keep"), data)).result(TIMEOUT)
+    seconds = time.perf_counter() - start
+    checksum = node.call(server, Atom("checksum")).result(TIMEOUT)
+    _check(size == BULK and checksum == hashlib.sha256(data).digest(), "the data arrived changed")
+    show(
+        f"bulk       {BULK // MIB} MiB in one message, SHA-256 equal:"
+        f" {seconds:.2f} s, {BULK / seconds / 1e6:,.0f} MB/s"
+    )
+
+
+def _took(start: float) -> str:
+    return f" ({(time.perf_counter() - start) * 1e3:.1f} ms)"
+
+
+def _check(holds: bool, otherwise: str) -> None:
+    if not holds:
+        raise UdsDistError(f"the demonstration failed: {otherwise}")
+
+
+# --- the two nodes' servers -----------------------------------------------------------------------
+
+
+def _server(node: Node, name: str, handle: Callable[[object], object]) -> None:
+    """Answer generic calls; an answer that is a future goes out when it is done."""
+
+    def on_message(message: object) -> None:
+        match message:
+            case ("$gen_call", (Pid() as caller, tag), request):
+                answer = handle(request)
+                if isinstance(answer, Future):
+                    answer.add_done_callback(lambda done: reply(box, caller, tag, done.result()))
+                else:
+                    reply(box, caller, tag, answer)
+
+    box: Mailbox = node.mailbox(name, on_message=on_message)
+
+
+def _greeter(node: Node) -> None:
+    _server(node, "greeter", lambda _request: "hello, partner")
+
+
+def _calculator(node: Node) -> None:
+    kept: list[bytes] = []
+
+    def handle(request: object) -> object:
+        match request:
+            case ("add", int() as a, int() as b):
+                return a + b
+            case ("ask_back", (str() as name, str() as back)):
+                return node.call((name, back), Atom("greet"))  # a handler must not wait for it
+            case ("keep", bytes() as data):
+                kept[:] = [data]
+                return len(data)
+            case "checksum":
+                return hashlib.sha256(kept[0]).digest()
+        return Atom("what")
+
+    _server(node, "calculator", handle)
+
+
+def _serve(folder: str, cookie: str, ready: int, life_line: int) -> None:
+    """The second process: serve until the first one closes its end of the life line."""
+    with EventLoop() as loop, Node(THERE, loop=loop, cookie=cookie, socket_dir=folder) as node:
+        _calculator(node)
+        worker: Mailbox = node.mailbox("worker", on_message=lambda _message: worker.close(SHUTDOWN))
+        loop.register(life_line, READ, lambda _events: loop.stop())
+        node.listen()
+        os.write(ready, b"\n")
+        loop.run_forever()
+        loop.unregister(life_line)
+
+
+# --- the second process and the folder ------------------------------------------------------------
+
+
+@contextmanager
+def _socket_folder() -> Iterator[str]:
+    folder = tempfile.mkdtemp(prefix="uds_dist-")
+    if len(os.fsencode(folder)) + len("/partner.sock") > PATH_LIMIT:
+        os.rmdir(folder)  # TMPDIR lies too deep for the path of a socket
+        folder = tempfile.mkdtemp(prefix="uds_dist-", dir="/tmp")
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _second_process(folder: str, cookie: str) -> Iterator[None]:
+    """Fork the second process; at the end it is gone, by itself or by force."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    ready, ready_end = os.pipe()
+    life_line_end, life_line = os.pipe()
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            os.close(ready)
+            os.close(life_line)
+            _serve(folder, cookie, ready_end, life_line_end)
+            code = 0
+        except KeyboardInterrupt:
+            pass  # the first process has it too, and reports it
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            # Whatever happened, this copy of the program must not go on where the first one does.
+            os._exit(code)
+    os.close(ready_end)
+    os.close(life_line_end)
+    try:
+        _check(os.read(ready, 1) == b"\n", "the second process did not start")
+        yield
+    finally:
+        os.close(life_line)
+        # Its end of this pipe closes when it ends.
+        if not select.select([ready], [], [], 5.0)[0]:
+            os.kill(child, signal.SIGKILL)
+        os.close(ready)
+        os.waitpid(child, 0)
