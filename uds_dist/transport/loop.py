@@ -168,6 +168,7 @@ class EventLoop:
         self._rounds = 0
         self._events = 0
         self._urgent: set[Callable[[float], object]] = set()
+        self._held: set[object] = set()
         self._waker, self._wakeup_socket = socket.socketpair()
         self._waker.setblocking(False)
         self._wakeup_socket.setblocking(False)
@@ -393,6 +394,14 @@ class EventLoop:
         """Run a callback when the present round, or else the next one, is otherwise done."""
         self._round_end.append(callback)
 
+    def hold(self, thing: object) -> None:
+        """Keep something alive until `release`: what nothing else refers to but the outside."""
+        self._held.add(thing)
+
+    def release(self, thing: object) -> None:
+        """Let go of what `hold` was given, if it was."""
+        self._held.discard(thing)
+
     @property
     def running(self) -> bool:
         """True inside `run_once`."""
@@ -446,8 +455,15 @@ class EventLoop:
         """Change the events that a registered descriptor is watched for.
 
         What it is no longer watched for is not reported any more, in this round included.
+
+        Raises:
+            ValueError: `events` is empty.
+            KeyError: it is not registered.
         """
         self.check_owner()
+        if not events:
+            # Some selectors take it; a hang-up would then be reported in every round, for ever.
+            raise ValueError("events is 0: unregister the descriptor instead")
         registration: _Registration = self._selector.get_key(fileobj).data
         self._selector.modify(fileobj, events, registration)
         registration.events = events
@@ -610,6 +626,7 @@ class EventLoop:
         self._soon.clear()
         self._round_end.clear()
         self._urgent.clear()
+        self._held.clear()
         self._selector.close()
         self._waker.close()
         self._wakeup_socket.close()
