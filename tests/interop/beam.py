@@ -54,12 +54,12 @@ KILL_TIMEOUT = 10.0
 class BeamError(Exception):
     """Code that raised on a BEAM node, or a node that does not do what it was asked.
 
-    `kind` is error, exit, throw, timeout or down; `reason` and `stack` are printed Erlang terms.
+    `class_` is error, exit, throw, timeout or down; `reason` and `stack` are printed Erlang terms.
     """
 
-    def __init__(self, kind: str, reason: str, stack: str = "", log: str = "") -> None:
-        super().__init__(f"{kind}: {reason}" + (f"\n{stack}" if stack else "") + (f"\n{log}" if log else ""))
-        self.kind = kind
+    def __init__(self, class_: str, reason: str, stack: str = "", log: str = "") -> None:
+        super().__init__(f"{class_}: {reason}" + (f"\n{stack}" if stack else "") + (f"\n{log}" if log else ""))
+        self.class_ = class_
         self.reason = reason
         self.stack = stack
 
@@ -196,6 +196,8 @@ def socket_folder() -> Iterator[str]:
 
 # ---- A node
 
+Start = Callable[..., "Beam"]  # what the `beam` and `beams` fixtures give
+
 
 class Beam:
     """One running BEAM node; see `Beam.start`. A context manager that kills it at the end."""
@@ -210,6 +212,7 @@ class Beam:
         self._requests = requests
         self._answers = answers
         self._log = log
+        self._logged = b""
         self._inbox = bytearray()
         self._pending: dict[int, Pending] = {}
         self._last_id = 0
@@ -294,7 +297,7 @@ class Beam:
                 mailbox and lives until its code is killed.
 
         Raises:
-            BeamError: what the code raised, with `kind`, `reason` and `stack`.
+            BeamError: what the code raised, with `class_`, `reason` and `stack`.
         """
         return self.submit(expr, bindings, keep, process).result(timeout)
 
@@ -348,9 +351,11 @@ class Beam:
 
     @property
     def log(self) -> str:
-        """What the node printed and logged so far."""
-        fd = self._log.fileno()  # its offset belongs to the node
-        return os.pread(fd, os.fstat(fd).st_size, 0).decode("utf-8", "replace")
+        """What the node printed and logged so far; also after its end."""
+        if not self._log.closed:
+            fd = self._log.fileno()  # its offset belongs to the node
+            self._logged = os.pread(fd, os.fstat(fd).st_size, 0)
+        return self._logged.decode("utf-8", "replace")
 
     def stop(self, timeout: float = 15.0) -> None:
         """End the node in order (init:stop): it closes its connections and removes its socket."""
@@ -368,15 +373,18 @@ class Beam:
         """End the node at once (SIGKILL), stopped or not. Its socket file stays behind."""
         self._process.kill()
         self._process.wait(KILL_TIMEOUT)
-        for fd in (self._requests, self._answers):
-            if fd >= 0:
-                os.close(fd)
-        self._requests = self._answers = -1
+        if self._requests >= 0:
+            os.close(self._requests)
+            os.close(self._answers)
+            self._requests = self._answers = -1
+            self._logged = self.log.encode()
+            self._log.close()
 
     def __enter__(self) -> Beam:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:  # fmt: skip
         self.kill()
 
     def __repr__(self) -> str:
@@ -408,7 +416,9 @@ class Beam:
             except BlockingIOError:
                 if time.monotonic() > deadline:
                     raise BeamError("timeout", f"{self!r} reads no requests") from None
-                select.select([], [self._requests], [], 0.1)
+                # The node may be waiting for us to read its answers.
+                select.select([self._answers], [self._requests], [], 0.1)
+                self._receive(0)
             except BrokenPipeError:
                 raise self._down() from None
 
@@ -480,8 +490,8 @@ class Pending:
 
     def _answer(self, failed: bool, fields: list[bytes]) -> None:
         if failed:
-            kind, reason, stack = (field.decode() for field in fields)
-            self._error = BeamError(kind, reason, stack)
+            class_, reason, stack = (field.decode() for field in fields)
+            self._error = BeamError(class_, reason, stack)
         else:
             (self._value,) = fields
 

@@ -1,61 +1,69 @@
-"""Fixtures of the tests against real BEAM nodes."""
+"""Fixtures of the tests against real BEAM nodes, each run with every OTP release that is found.
+
+Without any release these tests are skipped; with UDS_DIST_REQUIRE_BEAM=1 they fail unless both
+OTP 27 and 29 are there.
+"""
 
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
-from tests.interop.beam import HOW_TO_GET, Beam, Otp, find_otps
+from tests.interop.beam import HOW_TO_GET, Beam, Otp, Start, find_otps, socket_folder
 
-RELEASES = ("27", "29")
-OTPS = find_otps()
-REQUIRED = os.environ.get("UDS_DIST_REQUIRE_BEAM") == "1"
-
-
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "otp" in metafunc.fixturenames:
-        found = {otp.label: otp for otp in OTPS}
-        labels = [*found, *(label for label in RELEASES if REQUIRED and label not in found)]
-        if labels:
-            otps = [found.get(label) for label in labels]
-            metafunc.parametrize("otp", otps, ids=[f"otp{label}" for label in labels], indirect=True)
+REQUIRED = ("27", "29") if os.environ.get("UDS_DIST_REQUIRE_BEAM") == "1" else ()
+OTPS = {otp.label: otp for otp in find_otps()}
 
 
-@pytest.fixture
+@pytest.fixture(scope="session", autouse=True)
+def _beam_or_skip() -> None:
+    if missing := [label for label in REQUIRED if label not in OTPS]:
+        pytest.fail(f"OTP {' and '.join(missing)} missing: {HOW_TO_GET}", pytrace=False)
+    if not OTPS:
+        pytest.skip(HOW_TO_GET)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if not OTPS:  # a skip's reason is not shown by default
+        terminalreporter.write_line(HOW_TO_GET)
+
+
+@pytest.fixture(scope="session", params=OTPS or ["-none"], ids="otp{}".format)
 def otp(request: pytest.FixtureRequest) -> Otp:
-    """Each OTP that was found, one after the other."""
-    found = getattr(request, "param", None)
-    if found is None:
-        if REQUIRED:
-            pytest.fail(f"an OTP is missing: {HOW_TO_GET}")
-        pytest.skip(f"no BEAM was found: {HOW_TO_GET}")
-    assert isinstance(found, Otp)
-    return found
+    """Each OTP release that was found, one after the other."""
+    return OTPS[request.param]
 
 
 @pytest.fixture
 def socket_dir() -> Iterator[str]:
-    """A short folder for sockets, under one path for this host and the chroots."""
-    folder = tempfile.mkdtemp(prefix="uds", dir="/tmp")
-    yield folder
-    shutil.rmtree(folder, ignore_errors=True)
+    """A new folder for socket files, under one path for this machine and every release."""
+    with socket_folder() as folder:
+        yield folder
 
 
 @pytest.fixture
-def beam(otp: Otp, socket_dir: str) -> Iterator[Callable[..., Beam]]:
-    """Start nodes of the test's OTP; they end with the test."""
-    started: list[Beam] = []
-    default_dir = socket_dir
+def beams(socket_dir: str) -> Iterator[Start]:
+    """Start nodes of any release: beams(otp, name, ...), as Beam.start. They end with the test."""
+    started = []
 
-    def start(name: str, socket_dir: str = default_dir, otp: Otp = otp, **options: object) -> Beam:
-        node = Beam.start(otp, name, socket_dir, **options)  # type: ignore[arg-type]
-        started.append(node)
-        return node
+    def start(otp: Otp, name: str, socket_dir: str = socket_dir, **options: object) -> Beam:
+        beam = Beam.start(otp, name, socket_dir, **options)  # type: ignore[arg-type]
+        started.append(beam)
+        return beam
 
     yield start
-    for node in started:
-        node.stop()
+    for beam in started:
+        beam.kill()
+        print(f"---- log of {beam.name}, OTP {beam.otp.label}\n{beam.log}")  # shown when the test fails
+
+
+@pytest.fixture
+def beam(otp: Otp, beams: Start) -> Start:
+    """Start nodes of the test's release: beam(name, ...), as Beam.start. They end with the test."""
+
+    def start(name: str, **options: object) -> Beam:
+        return beams(otp, name, **options)
+
+    return start

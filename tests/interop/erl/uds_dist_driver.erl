@@ -98,7 +98,10 @@ evaluator(Driver, Name, Erlang, Elixir) ->
     evaluator(Driver, Name, NewErlang, NewElixir).
 
 evaluate(?ELIXIR, Code, _, Inputs, Erlang, Elixir) ->
-    Bound = [{binary_to_atom(Name), Value} || {Name, Value} <- Inputs] ++ Elixir,
+    Bound = lists:foldl(fun({Name, Value}, Acc) ->
+                                Variable = binary_to_atom(Name),
+                                lists:keystore(Variable, 1, Acc, {Variable, Value})
+                        end, Elixir, Inputs),
     {Value, NewElixir} = 'Elixir.Code':eval_string(Code, Bound, []),
     Inspected = 'Elixir.Kernel':inspect(Value, [{limit, infinity}, {printable_limit, infinity}]),
     {Inspected, Erlang, NewElixir};
