@@ -117,7 +117,7 @@ class Future(Generic[T]):
             return False
         self._callbacks.remove(callback)
         if not self._callbacks:
-            self._keep = None
+            self._loop.release(self)
         return True
 
     def cancel(self) -> bool:

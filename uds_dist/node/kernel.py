@@ -21,6 +21,7 @@ class NetKernel:
 
     def __init__(self, processes: Processes) -> None:
         self.process: Mailbox = processes.new_mailbox(NET_KERNEL, self._on_message, trap_exit=True)
+        self.process.system = True
 
     def _on_message(self, message: object) -> None:
         match message:

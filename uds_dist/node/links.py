@@ -15,7 +15,7 @@ Source: Distribution Protocol, section "Link Protocol".
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from uds_dist.etf.terms import Pid, Reference
 
@@ -41,9 +41,13 @@ class LinkTable:
         """True when there is an entry, active or not."""
         return pid in self._entries
 
-    def active(self) -> Iterator[Pid]:
+    def active(self) -> list[Pid]:
         """The linked pids."""
-        return iter([pid for pid, state in self._entries.items() if state == ACTIVE])
+        return [pid for pid, state in self._entries.items() if state == ACTIVE]
+
+    def all(self) -> list[Pid]:
+        """The pids of all entries, the inactive ones among them."""
+        return list(self._entries)
 
     def link(self, pid: Pid) -> bool:
         """Note this end's link; True when a LINK signal is to be sent."""

@@ -33,7 +33,9 @@ EMPTY = Empty()
 class Signals(Protocol):
     """What a mailbox needs of its node: the signals that a process sends."""
 
-    def send(self, sender: Mailbox, dest: Destination, message: object) -> None: ...
+    def send(
+        self, sender: Mailbox, dest: Destination, message: object, priority: bool = False
+    ) -> None: ...
 
     def link(self, process: Mailbox, pid: Pid) -> None: ...
 
@@ -43,11 +45,13 @@ class Signals(Protocol):
 
     def demonitor(self, process: Mailbox, ref: Reference) -> bool: ...
 
-    def make_alias(self, process: Mailbox) -> Reference: ...
+    def make_alias(self, process: Mailbox, priority: bool = False) -> Reference: ...
 
     def drop_alias(self, process: Mailbox, ref: Reference) -> bool: ...
 
-    def exit_signal(self, sender: Pid, dest: Pid, reason: object) -> None: ...
+    def exit_signal(
+        self, sender: Pid, dest: Pid | Reference, reason: object, priority: bool = False
+    ) -> None: ...
 
     def register(self, process: Mailbox, name: str) -> None: ...
 
@@ -77,8 +81,12 @@ class Mailbox:
         "on_unwatched",
         "pid",
         "queue",
+        "system",
         "trap_exit",
         "watchers",
+        "_disturbed",
+        "_draining",
+        "_first",
         "_signals",
         "__weakref__",
     )
@@ -106,7 +114,12 @@ class Mailbox:
         self.aliases: set[Reference] = set()
         self.group_leader: Pid | None = None
         self.exit_reason: object = None
+        # A process that the node cannot do without: exit signals do not end it.
+        self.system = False
         self._signals: Signals | None = signals
+        self._first = 0  # how many messages with priority stand at the queue's head
+        self._disturbed = 0  # counts what moves the places of the messages that wait
+        self._draining = False  # `_drain` is to run in the next round
 
     def __repr__(self) -> str:
         state = "" if self.alive else f" exited: {self.exit_reason!r}"
@@ -131,18 +144,20 @@ class Mailbox:
 
     # -- messages --------------------------------------------------------------------------
 
-    def send(self, dest: Destination, message: object) -> None:
+    def send(self, dest: Destination, message: object, priority: bool = False) -> None:
         """Send a message as this process.
 
         Args:
             dest: a Pid, an alias Reference, a registered name here, or ``(name, node)``.
             message: any term.
+            priority: let it go before the messages that wait, if `dest` is an alias that was
+                made for that and both nodes know of it (OTP 28); else it is sent as any other.
         Raises:
             EncodeError: the message is no term; nothing was sent.
             Busy: the connection's write queue is full; nothing was sent.
             ClosedError: this process or its node has ended.
         """
-        self._alive().send(self, dest, message)
+        self._alive().send(self, dest, message, priority)
 
     def receive(
         self,
@@ -165,11 +180,15 @@ class Mailbox:
         if match is None:
             if not queue:
                 self._await(lambda: bool(queue), timeout)
-            return queue.popleft()
+            return self._take(0)
         seen = 0  # messages that did not match are not looked at twice
+        disturbed = self._disturbed
 
         def found() -> bool:
-            nonlocal seen
+            nonlocal seen, disturbed
+            if disturbed != self._disturbed:
+                # A handler took a message out, or one with priority went before the others.
+                seen, disturbed = 0, self._disturbed
             while seen < len(queue):
                 if match(queue[seen]):
                     return True
@@ -178,15 +197,20 @@ class Mailbox:
 
         if not found():
             self._await(found, timeout)
-        message = queue[seen]
-        del queue[seen]
-        return message
+        return self._take(seen)
 
     def _await(self, found: Callable[[], bool], timeout: float | None) -> None:
         self._alive()
-        if not self.loop.run_until(lambda: found() or not self.alive, timeout):
+        holds = False
+
+        def ready() -> bool:
+            nonlocal holds
+            holds = found()
+            return holds or not self.alive
+
+        if not self.loop.run_until(ready, timeout):
             raise ReceiveTimeoutError(f"no message for {self.name or self.pid} within {timeout} s")
-        if not found():
+        if not holds:
             self._alive()
 
     def poll(self) -> object:
@@ -195,7 +219,53 @@ class Mailbox:
         Returns:
             The message, or `EMPTY`.
         """
-        return self.queue.popleft() if self.queue else EMPTY
+        return self._take(0) if self.queue else EMPTY
+
+    def _take(self, index: int) -> object:
+        self._disturbed += 1
+        if index < self._first:
+            self._first -= 1
+        queue = self.queue
+        if index == 0:
+            return queue.popleft()
+        message = queue[index]
+        del queue[index]
+        return message
+
+    def deliver(self, message: object, priority: bool = False) -> None:
+        """Have a message wait here, without running user code; only the node calls this."""
+        if not self.alive:
+            return
+        if priority:
+            self.queue.insert(self._first, message)
+            self._first += 1
+            self._disturbed += 1
+        else:
+            self.queue.append(message)
+        if self.on_message is not None and not self._draining:
+            self._draining = True
+            self.loop.call_soon(self._drain)
+
+    def deliver_now(self, message: object) -> None:
+        """Hand a peer's message to `on_message`, or have it wait; only the node calls this."""
+        if self.on_message is None or self.queue:
+            self.deliver(message)
+        else:
+            self.on_message(message)
+
+    def _drain(self) -> None:
+        """Hand `on_message` what waits, but leave what comes meanwhile for the next round."""
+        self._draining = False
+        try:
+            for _ in range(len(self.queue)):
+                if not self.alive or self.on_message is None or not self.queue:
+                    return
+                self.on_message(self._take(0))
+        finally:
+            # The rest of a drain that a handler's exception has cut short, for instance.
+            if self.queue and self.alive and self.on_message and not self._draining:
+                self._draining = True
+                self.loop.call_soon(self._drain)
 
     # -- signals ---------------------------------------------------------------------------
 
@@ -204,6 +274,11 @@ class Mailbox:
 
         A process that does not exist answers with the exit reason ``noproc``, a node that cannot
         be reached with ``noconnection``.
+
+        Args:
+            pid: the other process.
+        Raises:
+            ClosedError: this process or its node has ended.
         """
         self._alive().link(self, pid)
 
@@ -239,13 +314,20 @@ class Mailbox:
                     and message[0] == "DOWN"
                     and message[1] == ref
                 ):
-                    del self.queue[index]
+                    self._take(index)
                     break
         return found
 
-    def alias(self) -> Reference:
-        """Make an alias: a reference that others can send to, until `unalias`."""
-        return self._alive().make_alias(self)
+    def alias(self, priority: bool = False) -> Reference:
+        """Make an alias: a reference that others can send to, until `unalias`.
+
+        Args:
+            priority: messages and exit signals that are sent to it with priority go before the
+                messages that wait.
+        Returns:
+            The alias.
+        """
+        return self._alive().make_alias(self, priority)
 
     def unalias(self, ref: Reference) -> bool:
         """Take an alias back: what is sent to it from now on is dropped.
@@ -255,14 +337,19 @@ class Mailbox:
         """
         return self._alive().drop_alias(self, ref)
 
-    def exit(self, dest: Pid, reason: object) -> None:
+    def exit(self, dest: Pid | Reference, reason: object, priority: bool = False) -> None:
         """Send an exit signal to a process, as ``exit/2`` does.
 
         Args:
-            dest: the process.
+            dest: the process, or an alias of it (which needs a node of OTP 28 or later).
             reason: any term; ``Atom("kill")`` cannot be trapped.
+            priority: let the ``EXIT`` message of a process that traps exits go before others,
+                under the conditions of `send`.
+        Raises:
+            EncodeError: the reason is no term; nothing was sent.
+            ClosedError: this process or its node has ended.
         """
-        self._alive().exit_signal(self.pid, dest, reason)
+        self._alive().exit_signal(self.pid, dest, reason, priority)
 
     def register(self, name: str) -> None:
         """Give this process a registered name.
@@ -276,6 +363,11 @@ class Mailbox:
         """End this process: links and monitors hear of it with `reason`.
 
         Messages that wait can still be taken with `poll` and `receive`.
+
+        Args:
+            reason: any term.
+        Raises:
+            EncodeError: the reason is no term; the process lives on.
         """
         if self._signals is not None:
             self._signals.terminate(self, reason)

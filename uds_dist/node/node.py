@@ -21,9 +21,10 @@ from uds_dist.node.gen import ALIAS, GEN_CALL, cast, start_call
 from uds_dist.node.identity import checked_cookie, find_cookie, new_creation
 from uds_dist.node.kernel import IS_AUTH, NET_KERNEL, YES, NetKernel
 from uds_dist.node.mailbox import Destination, Mailbox
-from uds_dist.node.peers import NODEDOWN, Notice, Peers, PeerStatistics
+from uds_dist.node.peers import Notice, Peers, PeerStatistics
 from uds_dist.node.processes import UNUSED, Processes
 from uds_dist.node.rpc import start_rpc, start_spawn
+from uds_dist.node.signals import Incoming
 from uds_dist.protocol.control import REG_SEND
 from uds_dist.transport.address import split_node_name
 from uds_dist.transport.loop import EventLoop
@@ -107,9 +108,10 @@ class Node:
             dynamic=dynamic,
         )
         self._processes: Processes | None = None
+        self._incoming: Incoming | None = None
         if not dynamic:
             self._start_processes(name, creation)
-        self._peers.notices.append(self._notice)
+        self._peers.losses.append(self._lost)
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else "listening" if self._peers.listener else "open"
@@ -169,8 +171,10 @@ class Node:
             self.loop, self.config, name, creation, peers.route, peers.route_message
         )
         processes.on_full = self._mailbox_full
+        self._incoming = Incoming(self.loop, processes)
         self._processes = processes
         self._own = processes.new_mailbox(on_message=_drop, trap_exit=True)
+        self._own.system = True
         self._net_kernel = NetKernel(processes)
 
     def _take_name(self, name: str, creation: int) -> None:
@@ -255,17 +259,18 @@ class Node:
 
         Args:
             callback: called with ``"nodeup"`` or ``"nodedown"``, the node's name, and the error
-                that ended the connection, or the attempt; None with nodeup.
+                that ended the connection; None with nodeup. The two take turns: a node that
+                could not be reached has not gone.
         """
         self._peers.notices.append(callback)
 
-    def _notice(self, event: str, name: str, error: UdsDistError | None) -> None:
-        if event == NODEDOWN and error is not None and self.on_down is not None:
+    def _lost(self, name: str, error: UdsDistError) -> None:
+        if self.on_down is not None:
             self.on_down(name, error)
 
     def _received(self, node: str, control: tuple[object, ...], payload: object) -> None:
-        if self._processes is not None:
-            self._processes.received(node, control, payload)
+        if self._incoming is not None:
+            self._incoming.received(node, control, payload)
 
     def _node_down(self, node: str, error: UdsDistError) -> None:
         if self._processes is not None:
@@ -313,9 +318,18 @@ class Node:
         """Send a message; connects to the node if need be. See `Mailbox.send`."""
         self.processes.send(self._own, dest, message)
 
-    def exit(self, dest: Pid, reason: object) -> None:
+    def exit(self, dest: Pid | Reference, reason: object) -> None:
         """Send an exit signal to a process. See `Mailbox.exit`."""
         self.processes.exit_signal(self._own.pid, dest, reason)
+
+    def group_leader(self, leader: Pid, dest: Pid) -> None:
+        """Make one process the group leader of another, as ``group_leader/2`` does.
+
+        Args:
+            leader: the process that is to take what `dest` prints.
+            dest: the process whose leader it becomes.
+        """
+        self.processes.set_group_leader(leader, dest)
 
     def spawn(
         self,
@@ -404,7 +418,7 @@ class Node:
             processes=len(processes.by_pid),
             names=len(processes.by_name),
             monitors=len(processes.monitors),
-            aliases=len(processes.aliases),
+            aliases=len(processes.aliases) + len(processes.mailbox_aliases),
             futures=len(processes.spawns),
             links=sum(len(process.links) for process in processes.by_pid.values()),
             watchers=sum(len(process.watchers) for process in processes.by_pid.values()),

@@ -4,6 +4,22 @@ A peer is known from the first signal for it. Signals for a peer that is not con
 attempt and wait for it, in their order. An attempt ends in one of three ways: it is up; the peer's
 own attempt goes first, and then this one waits for that and tries again when it does not come; or
 it failed, and everything that waited hears of it. There is no fourth, so nothing waits for ever.
+
+What is going on with a peer is in the fields of its `RemoteNode`:
+
+    connection   up; if `accepting` is there too, the peer was told "alive" and replaces it
+    attempt      this node dials; there is never an incoming handshake besides
+    accepting    an incoming handshake that was answered with ok: nobody dials against it, because
+                 two attempts that each end the other would leave no connection at all
+    closing      closed by this node, with bytes still to be written: the next attempt waits for
+                 them, so that they do not arrive on a connection that the peer has given up
+    deadline     set as long as somebody waits for a connection: the end of this node's patience
+
+Two nodes that dial each other at once: the attempt of the node with the greater name goes on. The
+other side answers its name with ok_simultaneous and ends its own attempt; that one would be
+answered with nok.
+
+Source: Distribution Protocol, section "The Handshake in Detail".
 """
 
 from __future__ import annotations
@@ -14,6 +30,7 @@ import secrets
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from uds_dist.config import Config
 from uds_dist.errors import (
@@ -30,6 +47,7 @@ from uds_dist.errors import (
 from uds_dist.etf.decode import decode
 from uds_dist.etf.encode import encode
 from uds_dist.etf.terms import Atom
+from uds_dist.node.dialect import Dialect, dialect
 from uds_dist.node.future import Future
 from uds_dist.node.mailbox import Mailbox
 from uds_dist.protocol.control import (
@@ -44,6 +62,7 @@ from uds_dist.protocol.control import (
     REG_SEND,
     SEND,
     SEND_SENDER,
+    SPAWN_REPLY,
     SPAWN_REQUEST,
 )
 from uds_dist.protocol.flags import Flag, default_flags
@@ -57,6 +76,7 @@ logger = logging.getLogger(__name__)
 
 NODEUP = Atom("nodeup")
 NODEDOWN = Atom("nodedown")
+NOTSUP = Atom("notsup")
 
 # Signals that are worth a connection. The others end something that the lost connection ended.
 CONNECTING = frozenset(
@@ -99,20 +119,42 @@ class PeerStatistics:
 class RemoteNode:
     """What this node knows of another one: its connection or the attempt, and what waits."""
 
-    __slots__ = ("attempt", "connection", "deadline", "futures", "name", "size", "waiting")
+    __slots__ = (
+        "accepting",
+        "attempt",
+        "closing",
+        "connection",
+        "deadline",
+        "dialect",
+        "futures",
+        "name",
+        "size",
+        "waiting",
+    )
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.connection: Connection | None = None
         self.attempt: Connection | None = None
-        self.deadline: float | None = None  # of the attempt, with its repetitions
+        self.accepting: Connection | None = None
+        self.closing: Connection | None = None
+        self.deadline: float | None = None
+        self.dialect: Dialect = {}
         self.futures: list[Future[None]] = []
         self.waiting: list[tuple[tuple[object, ...], object]] = []
         self.size = 0  # of what waits, in bytes
 
     @property
     def connecting(self) -> bool:
+        """True when somebody waits for a connection."""
         return self.deadline is not None
+
+    @property
+    def idle(self) -> bool:
+        """True when there is nothing to know about this node."""
+        return not (
+            self.connection or self.attempt or self.accepting or self.closing or self.connecting
+        )
 
 
 class Peers:
@@ -152,7 +194,8 @@ class Peers:
         self.cookies: dict[str, str] = {}
         self.allowed: list[str] | None = None
         self.nodes: dict[str, RemoteNode] = {}
-        self.notices: list[Notice] = []
+        self.notices: list[Notice] = []  # of nodes that come, and go again
+        self.losses: list[Callable[[str, UdsDistError], object]] = []  # attempts among them
         self.listener: Listener | None = None
         self.dynamic = dynamic
         self._loop = loop
@@ -184,7 +227,7 @@ class Peers:
         """Send a program's message; Busy when too much waits to be written."""
         peer = self.nodes.get(node)
         if peer is not None:
-            connection = peer.connection
+            connection = self._living(peer)
             waiting = peer.size if connection is None else connection.write_queue_size
             if waiting > self.config.write_high_water:
                 raise Busy(
@@ -192,17 +235,52 @@ class Peers:
                     " or call Node.flush()"
                 )
             if connection is not None:
-                connection.send(control, payload)
+                self._write(peer, connection, control, payload)
                 return
-        self.route(node, control, payload)
+        self._queue(node, control, payload)
 
     def route(self, node: str, control: tuple[object, ...], payload: object) -> None:
         """Send a signal, now or when the connection is up."""
         peer = self.nodes.get(node)
-        if peer is not None and peer.connection is not None:
-            peer.connection.send(control, payload)
+        connection = None if peer is None else self._living(peer)
+        if peer is None or connection is None:
+            self._queue(node, control, payload)
+        else:
+            self._write(peer, connection, control, payload)
+
+    def _living(self, peer: RemoteNode) -> Connection | None:
+        """A peer's connection; one that has ended in this round is taken off the books first."""
+        connection = peer.connection
+        if connection is not None and connection.phase is not Phase.UP:
+            self._lost(peer, connection)
+            return None
+        return connection
+
+    def _write(
+        self,
+        peer: RemoteNode,
+        connection: Connection,
+        control: tuple[object, ...],
+        payload: object,
+    ) -> None:
+        op = control[0]
+        translation = peer.dialect.get(op) if isinstance(op, int) else None
+        if translation is None:
+            connection.send(control, payload)
             return
-        connecting = peer is not None and peer.connecting
+        if payload is not NO_PAYLOAD:
+            encode(payload)  # what the peer is not sent must be a term all the same
+        translated = translation(control, payload)
+        if translated is not None:
+            connection.send(*translated)
+        elif op == SPAWN_REQUEST:
+            reply = (SPAWN_REPLY, control[1], control[2], 0, NOTSUP)
+            self._loop.call_soon(partial(self._received, peer.name, reply, NO_PAYLOAD))
+
+    def _queue(self, node: str, control: tuple[object, ...], payload: object) -> None:
+        """Have a signal wait for the connection, and see to it that there will be one."""
+        known = self.nodes.get(node)
+        connecting = known is not None and known.connecting
         if self._closed or not (connecting or control[0] in CONNECTING):
             return
         data = b""
@@ -215,20 +293,15 @@ class Peers:
         try:
             peer = self._attempt(node)
         except (NodeNameError, AddressError) as error:
-            self._unreachable(node, error)
+            # Down like any other, in the next round.
+            self._loop.call_soon(partial(self._unreachable, node, NoConnection(str(error))))
             return
         peer.waiting.append((control, payload))
         peer.size += len(data) + 64
 
     def _unreachable(self, node: str, error: UdsDistError) -> None:
-        """A node that cannot even be dialled is down like any other, in the next round."""
-
-        def report() -> None:
-            down = NoConnection(str(error))
-            self._node_down(node, down)
-            self._notify(NODEDOWN, node, down)
-
-        self._loop.call_soon(report)
+        self._node_down(node, error)
+        self._tell_loss(node, error)
 
     # -- connecting ------------------------------------------------------------------------
 
@@ -239,7 +312,7 @@ class Peers:
             future.set_exception(ClosedError(f"the node {self.name} is closed"))
             return future
         peer = self.nodes.get(name)
-        if peer is not None and peer.connection is not None:
+        if peer is not None and self._living(peer) is not None:
             future.set_result(None)
             return future
         try:
@@ -255,14 +328,13 @@ class Peers:
             split_node_name(name)
             if name == self.name:
                 raise NodeNameError(f"{name} is this node itself")
-            peer = self.nodes[name] = RemoteNode(name)
+            peer = RemoteNode(name)
         if not peer.connecting:
+            address = socket_address(name, self.config)
+            self.nodes[name] = peer
             peer.deadline = self._loop.time() + self.config.handshake_timeout
-            try:
-                self._dial(peer)
-            except AddressError:
-                del self.nodes[name]
-                raise
+            if peer.accepting is None and peer.closing is None:
+                self._dial(peer, address)
         return peer
 
     def dial_over(self, name: str, sock: socket.socket) -> Future[None]:
@@ -280,14 +352,12 @@ class Peers:
         peer = self.nodes[name] = RemoteNode(name)
         peer.deadline = self._loop.time() + self.config.handshake_timeout
         peer.futures.append(future)
-        self._dial(peer, sock)
+        self._dial(peer, SocketAddress(f"a socket given for {name}", False), sock)
         return future
 
-    def _dial(self, peer: RemoteNode, sock: socket.socket | None = None) -> None:
-        if sock is None:
-            address = socket_address(peer.name, self.config)
-        else:
-            address = SocketAddress(f"a socket given for {peer.name}", False)
+    def _dial(
+        self, peer: RemoteNode, address: SocketAddress, sock: socket.socket | None = None
+    ) -> None:
         handshake = Handshake(
             Role.INITIATOR,
             split_node_name(self.name)[1] if self.dynamic else self.name,
@@ -302,11 +372,27 @@ class Peers:
 
     def _is_connected(self, name: str) -> bool:
         peer = self.nodes.get(name)
-        return peer is not None and peer.connection is not None
+        return peer is not None and self._living(peer) is not None
 
     def _dial_again(self, peer: RemoteNode) -> None:
-        if peer.connecting and peer.attempt is None and self.nodes.get(peer.name) is peer:
-            self._dial(peer)
+        """Dial if somebody still waits and nothing else is under way."""
+        if (
+            peer.connecting
+            and not (peer.attempt or peer.accepting or peer.closing)
+            and self.nodes.get(peer.name) is peer
+        ):
+            self._dial(peer, socket_address(peer.name, self.config))
+
+    def _wait_ended(self, peer: RemoteNode) -> None:
+        """What the attempt had to wait for is over: now it is its turn."""
+        if peer.connecting:
+            peer.deadline = self._loop.time() + self.config.handshake_timeout
+            self._dial_again(peer)
+        self._forget_if_idle(peer)
+
+    def _forget_if_idle(self, peer: RemoteNode) -> None:
+        if peer.idle and self.nodes.get(peer.name) is peer:
+            del self.nodes[peer.name]
 
     # -- accepting -------------------------------------------------------------------------
 
@@ -338,26 +424,34 @@ class Peers:
             self.creation,
             self._flags(),
             cookie_for=self.cookie_for,
-            choose_status=self._choose_status,
+            choose_status=lambda peer: self._choose_status(connection, peer),
             assign_name=self._assign_name,
         )
         connection = Connection(self._loop, self.config, self, handshake)
         self._incoming.add(connection)
         connection.accept(accepted, address)
 
-    def _choose_status(self, peer: Peer) -> Status:
+    def _choose_status(self, connection: Connection, peer: Peer) -> Status:
         """What to answer to a peer's name. Source: Distribution Protocol, "send_status"."""
         if peer.name == self.name or not self._is_allowed(peer.name):
             return Status.NOT_ALLOWED
         known = self.nodes.get(peer.name)
         if known is None:
-            return Status.OK
-        if known.connection is not None:
-            return Status.ALIVE
-        if known.attempt is None:
-            return Status.OK
-        # Both dial: the attempt of the greater name stays.
-        return Status.OK_SIMULTANEOUS if peer.name > self.name else Status.NOK
+            known = self.nodes[peer.name] = RemoteNode(peer.name)
+        if self._living(known) is not None:
+            status = Status.ALIVE
+        elif known.attempt is None:
+            status = Status.OK
+        elif peer.name > self.name:
+            status = Status.OK_SIMULTANEOUS
+            attempt, known.attempt = known.attempt, None
+            attempt.fail(SimultaneousConnectError(f"the attempt of {peer.name} goes first"))
+        else:
+            return Status.NOK
+        # A handshake of the same peer that is still pending is a leftover: it dials once at a time.
+        self.nodes[peer.name] = known
+        known.accepting = connection
+        return status
 
     def _assign_name(self, host: str) -> tuple[str, int]:
         """A name for a node that has none. Source: Distribution Protocol, flag NAME_ME."""
@@ -372,24 +466,31 @@ class Peers:
         """A handshake is done: this is the connection to that node from now on."""
         self._incoming.discard(connection)
         name = connection.name
-        assert name is not None
-        if self.dynamic and connection.initiator:
-            self._take_name(connection)
+        handshake = connection.handshake
+        assert name is not None and handshake is not None
+        if connection.initiator and handshake.flags & Flag.NAME_ME:
+            if not self.dynamic:
+                # Two nodes were asked for a name at once. This one has given the second, and is
+                # to learn the first.
+                connection.fail(SimultaneousConnectError("another node gave a name first"))
+                return
+            self._take_name(handshake)
         peer = self.nodes.get(name)
         if peer is None:
             peer = self.nodes[name] = RemoteNode(name)
-        old, attempt = peer.connection, peer.attempt
+        old, attempt = self._living(peer), peer.attempt
         peer.attempt = None
-        peer.connection = None
+        if peer.accepting is connection:
+            peer.accepting = None
         if attempt is not None and attempt is not connection:
             attempt.fail(SimultaneousConnectError(f"the attempt of {name} went first"))
         if old is not None:
             # The peer has forgotten the old connection, as it does when it was started anew.
-            error = NoConnection(f"{name} has replaced its connection")
-            old.fail(error)
-            self._node_down(name, error)
-            self._notify(NODEDOWN, name, error)
+            old.fail(NoConnection(f"{name} has replaced its connection"))
+            self._lost(peer, old)
+        self.nodes[name] = peer
         peer.connection = connection
+        peer.dialect = dialect(handshake.effective_flags)
         peer.deadline = None
         waiting, peer.waiting, peer.size = peer.waiting, [], 0
         futures, peer.futures = peer.futures, []
@@ -397,12 +498,10 @@ class Peers:
             if not future.done():
                 future.set_result(None)
         for control, payload in waiting:
-            connection.send(control, payload)
-        self._notify(NODEUP, name, None)
+            self._write(peer, connection, control, payload)
+        self._tell(NODEUP, name, None)
 
-    def _take_name(self, connection: Connection) -> None:
-        handshake = connection.handshake
-        assert handshake is not None
+    def _take_name(self, handshake: Handshake) -> None:
         self.dynamic = False
         self.name = handshake.name
         self.creation = handshake.creation
@@ -425,44 +524,66 @@ class Peers:
         self._incoming.discard(connection)
         peer = self.nodes.get(connection.name or "")
         if peer is not None and peer.connection is connection:
-            peer.connection = None
-            self._give_up(peer, error)
+            self._lost(peer, connection)
         elif peer is not None and peer.attempt is connection:
             peer.attempt = None
             self._attempt_failed(peer, error)
-        elif not connection.initiator and not self._closed:
-            logger.warning("%s: an incoming connection failed: %s", self.name, error)
+        elif peer is not None and peer.closing is connection:
+            peer.closing = None
+            self._wait_ended(peer)
+        elif connection.decoder is None and not connection.initiator:
+            if not self._closed:
+                logger.warning("%s: an incoming connection failed: %s", self.name, error)
+            if peer is not None and peer.accepting is connection:
+                peer.accepting = None
+                self._wait_ended(peer)
+
+    def _lost(self, peer: RemoteNode, connection: Connection) -> None:
+        """A connection that was up has ended: everything that was tied to it fires."""
+        peer.connection = None
+        if connection.phase is Phase.CLOSING:
+            peer.closing = connection
+        self._forget_if_idle(peer)
+        error = connection.error or NoConnection(f"the connection to {peer.name} was lost")
+        self._node_down(peer.name, error)
+        self._tell(NODEDOWN, peer.name, error)
+        self._tell_loss(peer.name, error)
 
     def _attempt_failed(self, peer: RemoteNode, error: UdsDistError) -> None:
         assert peer.deadline is not None
         if isinstance(error, SimultaneousConnectError):
             if self._loop.time() + AFTER_NOK < peer.deadline:
-                self._loop.call_later(AFTER_NOK, lambda: self._dial_again(peer))
+                self._loop.call_later(AFTER_NOK, partial(self._dial_again, peer))
                 return
             error = HandshakeTimeoutError(
                 f"{peer.name} refused this node's attempt for its own, which did not come within"
                 f" {self.config.handshake_timeout:g} s"
             )
         self._give_up(peer, error)
+        self._node_down(peer.name, error)
+        self._tell_loss(peer.name, error)
 
     def _give_up(self, peer: RemoteNode, error: UdsDistError) -> None:
         """No connection, and none under way: whoever waits for one hears why."""
-        if self.nodes.get(peer.name) is peer:
-            del self.nodes[peer.name]
+        peer.deadline = None
         futures, peer.futures = peer.futures, []
-        lost = len(peer.waiting)
+        lost, peer.waiting, peer.size = len(peer.waiting), [], 0
+        self._forget_if_idle(peer)
         if lost:
             logger.warning("%s: %d signals could not be delivered: %s", peer.name, lost, error)
         for future in futures:
             if not future.done():
                 future.set_exception(error)
-        self._node_down(peer.name, error)
-        self._notify(NODEDOWN, peer.name, error)
 
-    def _notify(self, event: Atom, name: str, error: UdsDistError | None) -> None:
-        # Each by itself: one that raises must not keep the news from the others.
-        for notice in tuple(self.notices):
-            self._loop.call_soon(lambda notice=notice: notice(event, name, error))
+    def _tell(self, event: Atom, name: str, error: UdsDistError | None) -> None:
+        # At the round's end, before any message of the peer and after every one; and each by
+        # itself: one that raises must not keep the news from the others.
+        for notice in self.notices:
+            self._loop.call_at_round_end(partial(notice, event, name, error))
+
+    def _tell_loss(self, name: str, error: UdsDistError) -> None:
+        for notice in self.losses:
+            self._loop.call_at_round_end(partial(notice, name, error))
 
     # -- a full mailbox --------------------------------------------------------------------
 
@@ -493,7 +614,11 @@ class Peers:
 
     def up(self) -> list[str]:
         """The names of the connected nodes."""
-        return [name for name, peer in self.nodes.items() if peer.connection is not None]
+        return [
+            name
+            for name, peer in self.nodes.items()
+            if peer.connection is not None and peer.connection.phase is Phase.UP
+        ]
 
     def unwritten(self) -> int:
         """How many bytes wait to be written, for connections or to the sockets."""
@@ -505,9 +630,11 @@ class Peers:
     def disconnect(self, name: str) -> bool:
         """Close the connection to a node; False when there is none."""
         peer = self.nodes.get(name)
-        if peer is None or peer.connection is None:
+        connection = None if peer is None else self._living(peer)
+        if peer is None or connection is None:
             return False
-        peer.connection.close()
+        connection.close()
+        self._lost(peer, connection)
         return True
 
     def statistics(self) -> list[PeerStatistics]:
@@ -538,13 +665,14 @@ class Peers:
         for connection in tuple(self._incoming):
             connection.fail(error)
         for peer in tuple(self.nodes.values()):
-            for future in peer.futures:
-                if not future.done():
-                    future.set_exception(error)
-            peer.futures.clear()
-            peer.waiting.clear()
-            peer.deadline = None
-            if peer.attempt is not None:
-                peer.attempt.fail(error)
-            if peer.connection is not None:
-                peer.connection.close()
+            attempt, peer.attempt = peer.attempt, None
+            if attempt is not None:
+                attempt.fail(error)
+            waiting = peer.connecting
+            self._give_up(peer, error)
+            living = self._living(peer)
+            if living is not None:
+                living.close()
+                self._lost(peer, living)
+            elif waiting:
+                self._node_down(peer.name, error)

@@ -1,9 +1,11 @@
-"""The processes of a node and the signals between them and the rest of the world.
+"""The processes of a node, and the signals that they send.
 
 Outgoing signals of a process go to the node of their destination; those for this same node are
-control messages too, and take the way of incoming ones, so that a link or a monitor works alike
-whether the other end is here or there. They are worked off one after the other, never from within
-one another: a chain of linked processes may be as long as it likes.
+control messages too, and take the way of incoming ones (`signals.Incoming`), so that a link or a
+monitor works alike whether the other end is here or there. They are worked off one after the
+other, never from within one another: a chain of linked processes may be as long as it likes. A
+message between two processes here is encoded and decoded as well: it must be a term, and it is a
+copy, as it would be anywhere else.
 
 User code runs only inside `run_once`. A message of a peer goes straight to `on_message`; anything
 else for such a process, a local message or the notice of a lost connection, waits in its queue for
@@ -14,11 +16,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from itertools import count
 from secrets import randbits
 
 from uds_dist.config import Config
 from uds_dist.errors import ClosedError, ConfigError, EncodeError, UdsDistError
+from uds_dist.etf.decode import decode
+from uds_dist.etf.encode import encode
 from uds_dist.etf.terms import Atom, Pid, Reference
 from uds_dist.node.links import Monitor
 from uds_dist.node.mailbox import Destination, Mailbox
@@ -26,6 +31,7 @@ from uds_dist.protocol.control import (
     ALIAS_SEND,
     ALTACT_SIG_SEND,
     DEMONITOR_P,
+    GROUP_LEADER,
     LINK,
     MONITOR_P,
     NO_PAYLOAD,
@@ -35,44 +41,14 @@ from uds_dist.protocol.control import (
     REG_SEND,
     SEND_SENDER,
     SPAWN_REPLY,
-    SPAWN_REQUEST,
     UNLINK_ID,
-    UNLINK_ID_ACK,
-    AliasSend,
-    AliasSendTt,
     AltactFlag,
-    AltactSigSend,
-    AltactSigSendTt,
     ControlMessage,
-    DemonitorP,
-    Exit,
-    Exit2,
-    Exit2Tt,
-    ExitTt,
-    GroupLeader,
-    Link,
-    MonitorP,
-    MonitorPExit,
-    NodeLink,
-    PayloadExit,
-    PayloadExit2,
-    PayloadExit2Tt,
-    PayloadExitTt,
-    PayloadMonitorPExit,
-    RegSend,
-    RegSendTt,
-    Send,
-    SendSender,
-    SendSenderTt,
-    SendTt,
     SpawnFlag,
     SpawnReply,
     SpawnReplyTt,
     SpawnRequest,
     SpawnRequestTt,
-    Unlink,
-    UnlinkId,
-    UnlinkIdAck,
     parse,
 )
 from uds_dist.transport.loop import EventLoop
@@ -83,10 +59,16 @@ KILLED = Atom("killed")
 NOPROC = Atom("noproc")
 NOCONNECTION = Atom("noconnection")
 NOTSUP = Atom("notsup")
+SHUTDOWN = Atom("shutdown")
 DOWN = Atom("DOWN")
 EXIT = Atom("EXIT")
 PROCESS = Atom("process")
 UNUSED = Atom("")
+
+PRIO_ALIAS = int(AltactFlag.PRIO | AltactFlag.ALIAS)
+# Terms that cannot be changed behind a receiver's back, and are encoded as what they are.
+UNCHANGEABLE = frozenset((Atom, int, bool, bytes, type(None), Pid, Reference))
+MAX_UNLINK_ID = 2**64 - 1
 
 # How a signal leaves for another node: (node, control message, payload).
 Route = Callable[[str, tuple[object, ...], object], None]
@@ -132,7 +114,9 @@ class Processes:
         self.creation = creation
         self.by_pid: dict[Pid, Mailbox] = {}
         self.by_name: dict[str, Mailbox] = {}
+        # Aliases whose messages are handed to a call, and those of mailboxes, with their priority.
         self.aliases: dict[Reference, Callable[[object], None]] = {}
+        self.mailbox_aliases: dict[Reference, tuple[Mailbox, bool]] = {}
         self.monitors: dict[Reference, Monitor] = {}
         self.spawns: dict[Reference, tuple[str, Callable[[SpawnReply | SpawnReplyTt], None]]] = {}
         self.ties: dict[str, Ties] = {}
@@ -142,8 +126,11 @@ class Processes:
         self.on_full: Callable[[str, Mailbox], None] | None = None
         # Why the node went down whose monitors fire at this moment.
         self.down_error: UdsDistError | None = None
+        # What acts on a signal: (node, control message, payload). `signals.Incoming` sets it.
+        self.handle: Callable[[str, ControlMessage, object], None] = _unhandled
+        self.max_mailbox_length = config.max_mailbox_length
         self._loop = loop
-        self._max_mailbox_length = config.max_mailbox_length
+        self._config = config
         self._route = route
         self._route_message = route_message
         self._pid_numbers = count(1)
@@ -154,40 +141,6 @@ class Processes:
         self._local: deque[tuple[ControlMessage, object]] = deque()
         self._local_running = False
         self._closed = False
-        self._handlers: dict[type, Callable[[str, ControlMessage, object], None]] = {
-            Send: self._on_send,
-            SendTt: self._on_send,
-            SendSender: self._on_send,
-            SendSenderTt: self._on_send,
-            RegSend: self._on_reg_send,
-            RegSendTt: self._on_reg_send,
-            AliasSend: self._on_alias_send,
-            AliasSendTt: self._on_alias_send,
-            AltactSigSend: self._on_altact,
-            AltactSigSendTt: self._on_altact,
-            Link: self._on_link,
-            Unlink: self._on_unlink,
-            UnlinkId: self._on_unlink,
-            UnlinkIdAck: self._on_unlink_ack,
-            Exit: self._on_exit,
-            ExitTt: self._on_exit,
-            PayloadExit: self._on_exit,
-            PayloadExitTt: self._on_exit,
-            Exit2: self._on_exit2,
-            Exit2Tt: self._on_exit2,
-            PayloadExit2: self._on_exit2,
-            PayloadExit2Tt: self._on_exit2,
-            MonitorP: self._on_monitor,
-            DemonitorP: self._on_demonitor,
-            MonitorPExit: self._on_monitor_exit,
-            PayloadMonitorPExit: self._on_monitor_exit,
-            GroupLeader: self._on_group_leader,
-            SpawnRequest: self._on_spawn_request,
-            SpawnRequestTt: self._on_spawn_request,
-            SpawnReply: self._on_spawn_reply,
-            SpawnReplyTt: self._on_spawn_reply,
-            NodeLink: self._on_node_link,
-        }
 
     # -- making ----------------------------------------------------------------------------
 
@@ -243,22 +196,40 @@ class Processes:
         return ties
 
     def _untie(self, node: str) -> None:
-        if not self.ties[node]:
+        ties = self.ties.get(node)
+        if ties is not None and not ties:
             del self.ties[node]
+
+    def copy(self, term: object) -> object:
+        """What a term is on the other side of a connection, even if it stays on this one.
+
+        Raises:
+            EncodeError: it is no term.
+        """
+        if type(term) in UNCHANGEABLE:
+            return term
+        data = encode(term)
+        return decode(data, max_depth=self._config.max_term_depth, max_size=len(data))
 
     # -- signals out -----------------------------------------------------------------------
 
-    def send(self, sender: Mailbox, dest: Destination, message: object) -> None:
+    def send(
+        self, sender: Mailbox, dest: Destination, message: object, priority: bool = False
+    ) -> None:
         """Send a program's message; see `Mailbox.send`."""
         if self._closed:
             raise ClosedError(f"the node {self.name} is closed")
         control: tuple[object, ...]
+        node: str
         if type(dest) is Pid:
-            node: str = dest.node
+            node = dest.node
             control = (SEND_SENDER, sender.pid, dest)
         elif type(dest) is Reference:
             node = dest.node
-            control = (ALIAS_SEND, sender.pid, dest)
+            if priority:
+                control = (ALTACT_SIG_SEND, PRIO_ALIAS, sender.pid, dest)
+            else:
+                control = (ALIAS_SEND, sender.pid, dest)
         else:
             name, node = self.name_and_node(dest)
             control = (REG_SEND, sender.pid, UNUSED, Atom(name))
@@ -285,6 +256,8 @@ class Processes:
         if node != self.name:
             self._route(node, control, payload)
             return
+        if payload is not NO_PAYLOAD:
+            payload = self.copy(payload)
         self._local.append((parse(control), payload))
         if not self._local_running:
             self._run_local()
@@ -294,7 +267,7 @@ class Processes:
         try:
             while self._local:
                 control, payload = self._local.popleft()
-                self._handlers[type(control)](self.name, control, payload)
+                self.handle(self.name, control, payload)
         finally:
             self._local_running = False
 
@@ -306,7 +279,7 @@ class Processes:
 
     def unlink(self, process: Mailbox, pid: Pid) -> None:
         """Send an unlink signal; see `Mailbox.unlink`."""
-        unlink_id = next(self._unlink_ids)
+        unlink_id = (next(self._unlink_ids) - 1) % MAX_UNLINK_ID + 1
         if process.links.unlink(pid, unlink_id):
             self.signal(pid.node, (UNLINK_ID, unlink_id, process.pid, pid))
 
@@ -324,15 +297,18 @@ class Processes:
 
     def watch_spawned(self, process: Mailbox, pid: Pid, ref: Reference) -> None:
         """Note the monitor of a process that a spawn request has started."""
-        process.monitors.add(ref)
         self.note_monitor(process.pid, pid, ref, self._down_message(process, ref, pid))
+        if process.alive:
+            process.monitors.add(ref)
+        else:
+            self.stop_monitor(ref)  # it ended between its request and the reply
 
     def _down_message(
         self, process: Mailbox, ref: Reference, watched: object
     ) -> Callable[[object], None]:
         def on_down(reason: object) -> None:
             process.monitors.discard(ref)
-            self.deliver(process, (DOWN, ref, PROCESS, watched, reason))
+            process.deliver((DOWN, ref, PROCESS, watched, reason))
 
         return on_down
 
@@ -360,8 +336,8 @@ class Processes:
         if isinstance(dest, Pid):
             target, node = dest, dest.node
         else:
-            name, node = self.name_and_node(dest)
-            target = Atom(name)
+            name, on_node = self.name_and_node(dest)
+            target, node = Atom(name), Atom(on_node)
         self.monitors[ref] = Monitor(ref, owner, target, node, on_down)
         self.ties_with(node).monitors.add(ref)
 
@@ -374,24 +350,27 @@ class Processes:
 
     def stop_monitor(self, ref: Reference) -> bool:
         """End a monitor; False when there is none of that reference any more."""
-        monitor = self._forget_monitor(ref)
+        monitor = self.forget_monitor(ref)
         if monitor is None:
             return False
         self.signal(monitor.node, (DEMONITOR_P, monitor.owner, monitor.target, ref))
         return True
 
-    def _forget_monitor(self, ref: Reference) -> Monitor | None:
+    def forget_monitor(self, ref: Reference) -> Monitor | None:
+        """Take a monitor off the books: it has fired, or it is to be ended."""
         monitor = self.monitors.pop(ref, None)
         if monitor is not None:
-            self.ties[monitor.node].monitors.discard(ref)
-            self._untie(monitor.node)
+            ties = self.ties.get(monitor.node)
+            if ties is not None:
+                ties.monitors.discard(ref)
+                self._untie(monitor.node)
         return monitor
 
-    def make_alias(self, process: Mailbox) -> Reference:
+    def make_alias(self, process: Mailbox, priority: bool = False) -> Reference:
         """Make an alias of a mailbox; see `Mailbox.alias`."""
         ref = self.new_reference()
         process.aliases.add(ref)
-        self.aliases[ref] = lambda message: self.deliver(process, message)
+        self.mailbox_aliases[ref] = (process, priority)
         return ref
 
     def drop_alias(self, process: Mailbox, ref: Reference) -> bool:
@@ -399,12 +378,26 @@ class Processes:
         if ref not in process.aliases:
             return False
         process.aliases.discard(ref)
-        del self.aliases[ref]
+        del self.mailbox_aliases[ref]
         return True
 
-    def exit_signal(self, sender: Pid, dest: Pid, reason: object) -> None:
+    def exit_signal(
+        self, sender: Pid, dest: Pid | Reference, reason: object, priority: bool = False
+    ) -> None:
         """Send an exit signal; see `Mailbox.exit`."""
-        self.signal(dest.node, (PAYLOAD_EXIT2, sender, dest), reason)
+        if isinstance(dest, Pid) and not priority:
+            self.signal(dest.node, (PAYLOAD_EXIT2, sender, dest), reason)
+            return
+        flags = AltactFlag.EXIT
+        if priority:
+            flags |= AltactFlag.PRIO
+        if isinstance(dest, Reference):
+            flags |= AltactFlag.ALIAS
+        self.signal(dest.node, (ALTACT_SIG_SEND, int(flags), sender, dest), reason)
+
+    def set_group_leader(self, leader: Pid, dest: Pid) -> None:
+        """Make `leader` the group leader of the process `dest`, wherever that is."""
+        self.signal(dest.node, (GROUP_LEADER, leader, dest))
 
     def request_spawn(
         self,
@@ -413,268 +406,124 @@ class Processes:
         arguments: list[object],
         on_reply: Callable[[SpawnReply | SpawnReplyTt], None],
     ) -> None:
-        """Send a spawn request; its reply, or a made-up one at `noconnection`, goes to a call."""
+        """Send a spawn request; its reply, or a made-up one at `noconnection`, goes to a call.
+
+        Raises:
+            EncodeError: an argument is no term.
+            Busy: the connection's write queue is full.
+        """
         request = control[1]
         assert isinstance(request, Reference)
         self.spawns[request] = (node, on_reply)
         self.ties_with(node).spawns.add(request)
-        self.signal(node, control, arguments)
+        if node == self.name:
+            self.signal(node, control, arguments)
+        else:
+            self._route_message(node, control, arguments)
 
     def forget_spawn(self, request: Reference) -> None:
         """Forget a spawn request that could not be sent."""
+        self.take_spawn(request)
+
+    def take_spawn(self, request: Reference) -> Callable[[SpawnReply | SpawnReplyTt], None] | None:
+        """Take a spawn request off the books, and return what awaits its reply."""
         entry = self.spawns.pop(request, None)
-        if entry is not None:
-            self.ties[entry[0]].spawns.discard(request)
-            self._untie(entry[0])
+        if entry is None:
+            return None
+        node, on_reply = entry
+        ties = self.ties.get(node)
+        if ties is not None:
+            ties.spawns.discard(request)
+            self._untie(node)
+        return on_reply
 
     def terminate(self, process: Mailbox, reason: object) -> None:
-        """End a process: every tie of it gets its signal."""
+        """End a process: every tie of it gets its signal.
+
+        Raises:
+            EncodeError: the reason is no term; the process lives on.
+        """
+        reason = self.copy(reason)
         if self.by_pid.pop(process.pid, None) is None:
             return
         process.ended(reason)
         if process.name is not None and self.by_name.get(process.name) is process:
             del self.by_name[process.name]
         for alias in process.aliases:
-            del self.aliases[alias]
+            del self.mailbox_aliases[alias]
         process.aliases.clear()
         for ref in tuple(process.monitors):
             self.stop_monitor(ref)
         process.monitors.clear()
         for ref, (watcher, target) in tuple(process.watchers.items()):
-            self._drop_watcher(process, ref)
-            self._send_down(watcher, target, ref, reason)
-        for pid in process.links.active():
+            self.drop_watcher(process, ref)
+            self.send_down(watcher, target, ref, reason)
+        linked = process.links.active()
+        for pid in process.links.all():
             process.links.drop(pid)
-            self._drop_link_tie(process, pid)
+            self.drop_link_tie(process, pid)
+        for pid in linked:
             self.signal(pid.node, (PAYLOAD_EXIT, process.pid, pid), reason)
         if process.on_exit is not None:
-            on_exit = process.on_exit
-            self._loop.call_soon(lambda: on_exit(reason))
+            self._loop.call_soon(partial(process.on_exit, reason))
 
-    def _send_down(self, watcher: Pid, target: Pid | Atom, ref: Reference, reason: object) -> None:
+    def send_down(self, watcher: Pid, target: Pid | Atom, ref: Reference, reason: object) -> None:
+        """Tell a watcher that what it monitors is down."""
         self.signal(watcher.node, (PAYLOAD_MONITOR_P_EXIT, target, watcher, ref), reason)
 
-    def _drop_watcher(self, process: Mailbox, ref: Reference) -> None:
-        watcher, _target = process.watchers.pop(ref)
-        ties = self.ties.get(watcher.node)
-        if ties is not None:
-            ties.watchers.discard((process, ref))
-            self._untie(watcher.node)
+    def add_watcher(self, process: Mailbox, watcher: Pid, ref: Reference) -> None:
+        """Note a monitor of a process here, such as one that came with a spawn request."""
+        self.note_watcher(process, watcher, process.pid, ref)
 
-    def _drop_link_tie(self, process: Mailbox, pid: Pid) -> None:
+    def note_watcher(
+        self, process: Mailbox, watcher: Pid, target: Pid | Atom, ref: Reference
+    ) -> None:
+        """Note a monitor of a process here, and under which name or pid it is monitored."""
+        process.watchers[ref] = (watcher, target)
+        self.ties_with(watcher.node).watchers.add((process, ref))
+
+    def drop_watcher(self, process: Mailbox, ref: Reference) -> None:
+        """Take the monitor of a process here off the books."""
+        entry = process.watchers.pop(ref, None)
+        ties = None if entry is None else self.ties.get(entry[0].node)
+        if entry is not None and ties is not None:
+            ties.watchers.discard((process, ref))
+            self._untie(entry[0].node)
+
+    def add_link(self, process: Mailbox, pid: Pid) -> None:
+        """Note a link that the other end has made: by a LINK signal, or along with a spawn."""
+        if not process.alive:
+            self.signal(pid.node, (PAYLOAD_EXIT, process.pid, pid), NOPROC)
+            return
+        process.links.received_link(pid)
+        self.ties_with(pid.node).links.add((process, pid))
+
+    def drop_link_tie(self, process: Mailbox, pid: Pid) -> None:
+        """Take the entry of a link off the books of the other end's node."""
         ties = self.ties.get(pid.node)
         if ties is not None:
             ties.links.discard((process, pid))
             self._untie(pid.node)
 
-    # -- delivery --------------------------------------------------------------------------
-
-    def deliver(self, process: Mailbox, message: object) -> None:
-        """Put a message where the process finds it, without running user code here."""
-        if process.alive:
-            process.queue.append(message)
-            if process.on_message is not None and len(process.queue) == 1:
-                self._loop.call_soon(lambda: self._drain(process))
-
-    def _drain(self, process: Mailbox) -> None:
-        """Hand an `on_message` process what waits for it, but not what comes meanwhile."""
-        queue = process.queue
-        try:
-            for _ in range(len(queue)):
-                if not process.alive or process.on_message is None:
-                    return
-                # Taken out when its turn is over: what comes meanwhile must wait behind it.
-                try:
-                    process.on_message(queue[0])
-                finally:
-                    queue.popleft()
-        finally:
-            if queue and process.alive:
-                self._loop.call_soon(lambda: self._drain(process))
-
-    def _deliver_now(self, node: str, process: Mailbox, message: object) -> None:
-        if process.on_message is None:
-            process.queue.append(message)
-            if len(process.queue) >= self._max_mailbox_length and self.on_full is not None:
-                self.on_full(node, process)
-        elif process.queue or node == self.name:
-            self.deliver(process, message)
-        else:
-            process.on_message(message)
-
-    # -- signals in ------------------------------------------------------------------------
-
-    def received(self, node: str, control: tuple[object, ...], payload: object) -> None:
-        """Act on a control message of a peer.
-
-        Raises:
-            RemoteProtocolError: it is none.
-        """
-        message = parse(control, payload is not NO_PAYLOAD)
-        self._handlers[type(message)](node, message, payload)
-
-    def _on_send(self, node: str, control: ControlMessage, payload: object) -> None:
-        assert isinstance(control, (Send, SendTt, SendSender, SendSenderTt))
-        process = self.by_pid.get(control.to_pid)
-        if process is not None:
-            self._deliver_now(node, process, payload)
-
-    def _on_reg_send(self, node: str, control: ControlMessage, payload: object) -> None:
-        assert isinstance(control, (RegSend, RegSendTt))
-        process = self.by_name.get(control.to_name)
-        if process is not None:
-            self._deliver_now(node, process, payload)
-
-    def _on_alias_send(self, node: str, control: ControlMessage, payload: object) -> None:
-        assert isinstance(control, (AliasSend, AliasSendTt))
-        self._to_alias(control.alias, payload)
-
-    def _to_alias(self, alias: Reference, message: object) -> None:
-        receiver = self.aliases.get(alias)
-        if receiver is not None:
-            receiver(message)
-
-    def _on_altact(self, node: str, control: ControlMessage, payload: object) -> None:
-        assert isinstance(control, (AltactSigSend, AltactSigSendTt))
-        dest = control.to
-        if control.flags & AltactFlag.EXIT:
-            process = self._owner_of(dest)
-            if process is not None:
-                self._exit2(process, control.from_pid, payload)
-        elif isinstance(dest, Reference):
-            self._to_alias(dest, payload)
-        else:
-            process = self.find(dest)
-            if process is not None:
-                self._deliver_now(node, process, payload)
-
-    def _owner_of(self, dest: Pid | Atom | Reference) -> Mailbox | None:
-        if not isinstance(dest, Reference):
-            return self.find(dest)
-        for process in self.by_pid.values():  # rare: an exit signal to an alias
-            if dest in process.aliases:
-                return process
-        return None
-
-    def _on_link(self, node: str, control: ControlMessage, payload: object) -> None:
-        assert isinstance(control, Link)
-        process = self.by_pid.get(control.to_pid)
-        if process is None:
-            self.signal(node, (PAYLOAD_EXIT, control.to_pid, control.from_pid), NOPROC)
-            return
-        process.links.received_link(control.from_pid)
-        self.ties_with(control.from_pid.node).links.add((process, control.from_pid))
-
-    def _on_unlink(self, node: str, control: ControlMessage, payload: object) -> None:
-        assert isinstance(control, (Unlink, UnlinkId))
-        process = self.by_pid.get(control.to_pid)
-        if process is not None:
-            process.links.received_unlink(control.from_pid)
-            self._drop_link_if_gone(process, control.from_pid)
-        if isinstance(control, UnlinkId):
-            self.signal(node, (UNLINK_ID_ACK, control.id, control.to_pid, control.from_pid))
-
-    def _on_unlink_ack(self, node: str, control: ControlMessage, payload: object) -> None:
-        assert isinstance(control, UnlinkIdAck)
-        process = self.by_pid.get(control.to_pid)
-        if process is not None:
-            process.links.received_ack(control.from_pid, control.id)
-            self._drop_link_if_gone(process, control.from_pid)
-
-    def _drop_link_if_gone(self, process: Mailbox, pid: Pid) -> None:
-        if not process.links.known(pid):
-            self._drop_link_tie(process, pid)
-
-    def _on_exit(self, node: str, control: ControlMessage, payload: object) -> None:
-        assert isinstance(control, (Exit, ExitTt, PayloadExit, PayloadExitTt))
-        reason = control.reason if isinstance(control, (Exit, ExitTt)) else payload
-        process = self.by_pid.get(control.to_pid)
-        if process is not None:
-            self._link_broke(process, control.from_pid, reason)
-
-    def _link_broke(self, process: Mailbox, pid: Pid, reason: object) -> None:
+    def link_broke(self, process: Mailbox, pid: Pid, reason: object) -> None:
+        """Have a process react to the exit signal of a link, if it is linked."""
         active = process.links.received_exit(pid)
-        self._drop_link_tie(process, pid)
+        self.drop_link_tie(process, pid)
         if not active:
             return
         if process.trap_exit:
-            self.deliver(process, (EXIT, pid, reason))
-        elif reason != NORMAL:
+            process.deliver((EXIT, pid, reason))
+        elif not process.system and not is_atom(reason, NORMAL):
             self.terminate(process, reason)
 
-    def _on_exit2(self, node: str, control: ControlMessage, payload: object) -> None:
-        assert isinstance(control, (Exit2, Exit2Tt, PayloadExit2, PayloadExit2Tt))
-        reason = control.reason if isinstance(control, (Exit2, Exit2Tt)) else payload
-        process = self.by_pid.get(control.to_pid)
-        if process is not None:
-            self._exit2(process, control.from_pid, reason)
-
-    def _exit2(self, process: Mailbox, sender: Pid, reason: object) -> None:
-        if reason == KILL and isinstance(reason, Atom):
+    def exit2(self, process: Mailbox, sender: Pid, reason: object, priority: bool = False) -> None:
+        """Have a process react to an exit signal that was sent with ``exit/2``."""
+        if is_atom(reason, KILL) and not process.system:
             self.terminate(process, KILLED)
         elif process.trap_exit:
-            self.deliver(process, (EXIT, sender, reason))
-        elif reason != NORMAL or sender == process.pid:
+            process.deliver((EXIT, sender, reason), priority)
+        elif not process.system and (not is_atom(reason, NORMAL) or sender == process.pid):
             self.terminate(process, reason)
-
-    def _on_monitor(self, node: str, control: ControlMessage, payload: object) -> None:
-        assert isinstance(control, MonitorP)
-        process = self.find(control.to_proc)
-        if process is None:
-            self._send_down(control.from_pid, control.to_proc, control.ref, NOPROC)
-            return
-        process.watchers[control.ref] = (control.from_pid, control.to_proc)
-        self.ties_with(control.from_pid.node).watchers.add((process, control.ref))
-
-    def add_watcher(self, process: Mailbox, watcher: Pid, ref: Reference) -> None:
-        """Note a monitor that came with a spawn request."""
-        process.watchers[ref] = (watcher, process.pid)
-        self.ties_with(watcher.node).watchers.add((process, ref))
-
-    def add_link(self, process: Mailbox, pid: Pid) -> None:
-        """Note a link that came with a spawn request."""
-        process.links.received_link(pid)
-        self.ties_with(pid.node).links.add((process, pid))
-
-    def _on_demonitor(self, node: str, control: ControlMessage, payload: object) -> None:
-        assert isinstance(control, DemonitorP)
-        process = self.find(control.to_proc)
-        if process is not None and control.ref in process.watchers:
-            self._drop_watcher(process, control.ref)
-            if process.on_unwatched is not None:
-                process.on_unwatched(control.ref)
-
-    def _on_monitor_exit(self, node: str, control: ControlMessage, payload: object) -> None:
-        assert isinstance(control, (MonitorPExit, PayloadMonitorPExit))
-        reason = control.reason if isinstance(control, MonitorPExit) else payload
-        monitor = self._forget_monitor(control.ref)
-        if monitor is not None:
-            monitor.on_down(reason)
-
-    def _on_group_leader(self, node: str, control: ControlMessage, payload: object) -> None:
-        assert isinstance(control, GroupLeader)
-        process = self.by_pid.get(control.to_pid)
-        if process is not None:
-            process.group_leader = control.from_pid
-
-    def _on_spawn_request(self, node: str, control: ControlMessage, payload: object) -> None:
-        assert isinstance(control, (SpawnRequest, SpawnRequestTt))
-        if self.on_spawn is None:
-            self.signal(node, (SPAWN_REPLY, control.req_id, control.from_pid, 0, NOTSUP))
-        else:
-            self.on_spawn(node, control, payload)
-
-    def _on_spawn_reply(self, node: str, control: ControlMessage, payload: object) -> None:
-        assert isinstance(control, (SpawnReply, SpawnReplyTt))
-        entry = self.spawns.pop(control.req_id, None)
-        if entry is not None:
-            self.ties[entry[0]].spawns.discard(control.req_id)
-            entry[1](control)
-            if entry[0] in self.ties:
-                self._untie(entry[0])
-
-    def _on_node_link(self, node: str, control: ControlMessage, payload: object) -> None:
-        """Obsolete, and without effect in every node that ever knew it."""
 
     # -- the end of a connection -----------------------------------------------------------
 
@@ -683,38 +532,44 @@ class Processes:
         ties = self.ties.pop(node, None)
         if ties is None:
             return
-        self.down_error = error
+        before, self.down_error = self.down_error, error
         try:
             self._fire(ties)
         finally:
-            self.down_error = None
+            self.down_error = before
 
     def _fire(self, ties: Ties) -> None:
         for process, ref in ties.watchers:
-            process.watchers.pop(ref, None)
-            if process.on_unwatched is not None:
+            if process.watchers.pop(ref, None) and process.on_unwatched is not None:
                 process.on_unwatched(ref)
         for request in ties.spawns:
-            _node, on_reply = self.spawns.pop(request)
-            on_reply(SpawnReply(SPAWN_REPLY, request, self._nobody(), SpawnFlag(0), NOCONNECTION))
+            on_reply = self.take_spawn(request)
+            if on_reply is not None:
+                flags = SpawnFlag(0)
+                on_reply(SpawnReply(SPAWN_REPLY, request, self._nobody(), flags, NOCONNECTION))
         for ref in ties.monitors:
-            monitor = self.monitors.pop(ref, None)
+            monitor = self.forget_monitor(ref)
             if monitor is not None:
                 monitor.on_down(NOCONNECTION)
         for process, pid in ties.links:
             if process.alive:
-                self._link_broke(process, pid, NOCONNECTION)
-            else:
-                process.links.drop(pid)
+                self.link_broke(process, pid, NOCONNECTION)
 
     def _nobody(self) -> Pid:
         return Pid(self.name, 0, 0, self.creation)
 
     def close(self) -> None:
-        """End every process with reason `shutdown`, with no way back."""
+        """End every process with reason `shutdown`, and every call between two of them."""
         for process in tuple(self.by_pid.values()):
-            self.terminate(process, Atom("shutdown"))
+            self.terminate(process, SHUTDOWN)
         self._closed = True
+        self.node_down(self.name, ClosedError(f"the node {self.name} is closed"))
 
 
-__all__ = ["Processes", "Route", "Ties"]
+def is_atom(term: object, atom: Atom) -> bool:
+    """True when a term is this atom, and not a binary or text that looks like it."""
+    return isinstance(term, Atom) and term == atom
+
+
+def _unhandled(node: str, control: ControlMessage, payload: object) -> None:
+    raise AssertionError(f"nothing acts on the signals of {node}")
