@@ -31,9 +31,6 @@ endif
 
 # "-m pytest" puts this folder first on the path, where the sources would hide the compiled package.
 RUN_PYTEST := import sys; del sys.path[0]; import pytest; sys.exit(pytest.main())
-# The public modules: those that have a contract.
-CONTRACT := $(patsubst %.__init__,%,$(subst /,.,$(patsubst typings/%.pyi,%,\
-	$(wildcard typings/uds_dist/*.pyi))))
 
 help:  ## this list
 	@echo "make GOAL, where GOAL is one of"
@@ -54,7 +51,7 @@ interop-install:  ## OTP 27 and 29 for those tests, into ~/.cache/uds_dist (Debi
 typecheck: $(HAS_MYPY) | python  ## mypy, and the contract in typings/ against the package
 	@$(RUN) -m mypy
 	@MYPYPATH=typings $(RUN) -m mypy.stubtest --mypy-config-file pyproject.toml \
-		--allowlist tests/typing/not_public.txt --ignore-unused-allowlist $(CONTRACT)
+		--allowlist tests/typing/not_public.txt --ignore-unused-allowlist uds_dist
 	@MYPYPATH=typings $(RUN) -m mypy --cache-dir build/mypy-contract tests/typing
 
 check: typecheck test demo  ## typecheck, test and demo

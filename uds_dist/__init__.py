@@ -44,8 +44,10 @@ from uds_dist.etf.terms import (
     Atom,
     BitString,
     Export,
+    FrozenList,
     Fun,
     ImproperList,
+    LocalTerm,
     Map,
     Pid,
     Port,
@@ -54,9 +56,10 @@ from uds_dist.etf.terms import (
 )
 from uds_dist.etf.text import format_term, parse_term
 from uds_dist.node.future import Future
-from uds_dist.node.mailbox import EMPTY, Mailbox
-from uds_dist.node.node import Node
-from uds_dist.transport.loop import EventLoop
+from uds_dist.node.mailbox import EMPTY, Destination, Mailbox
+from uds_dist.node.node import Node, NodeStatistics
+from uds_dist.node.peers import PeerStatistics
+from uds_dist.transport.loop import EventLoop, LoopStatistics, Timer
 
 __all__ = [
     "AddressError",
@@ -70,6 +73,7 @@ __all__ = [
     "ConnectFailedError",
     "CookieMismatchError",
     "DecodeError",
+    "Destination",
     "DuplicateNameError",
     "EMPTY",
     "EncodeError",
@@ -79,6 +83,7 @@ __all__ = [
     "Exit",
     "Export",
     "ForkedLoopError",
+    "FrozenList",
     "Fun",
     "Future",
     "HandshakeError",
@@ -87,7 +92,9 @@ __all__ = [
     "InvalidStateError",
     "ListenError",
     "LocalProtocolError",
+    "LocalTerm",
     "LoopReentryError",
+    "LoopStatistics",
     "Mailbox",
     "Map",
     "NoConnection",
@@ -95,8 +102,10 @@ __all__ = [
     "Node",
     "NodeNameError",
     "NodeNameMismatchError",
+    "NodeStatistics",
     "NotAllowedError",
     "ParseError",
+    "PeerStatistics",
     "Pid",
     "Port",
     "ProtocolError",
@@ -109,6 +118,7 @@ __all__ = [
     "SimultaneousConnectError",
     "TermError",
     "Throw",
+    "Timer",
     "UdsDistError",
     "decode",
     "encode",

@@ -1,0 +1,568 @@
+"""uds_dist: a synchronous Python program as an Erlang node over Unix domain sockets.
+
+This is the public contract: `from uds_dist import ...` gives these names and no others. Times are
+in seconds, sizes in bytes. The docstrings in the package say more of each.
+"""
+
+import selectors
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import ClassVar, Generic, Protocol, TypeAlias, TypeVar
+
+from uds_dist.config import Config as Config
+from uds_dist.errors import (
+    AddressError as AddressError,
+    Busy as Busy,
+    CancelledError as CancelledError,
+    ClosedError as ClosedError,
+    ConfigError as ConfigError,
+    ConnectFailedError as ConnectFailedError,
+    CookieMismatchError as CookieMismatchError,
+    DecodeError as DecodeError,
+    DuplicateNameError as DuplicateNameError,
+    EncodeError as EncodeError,
+    ErlangError as ErlangError,
+    ErlangException as ErlangException,
+    Exit as Exit,
+    ForkedLoopError as ForkedLoopError,
+    HandshakeError as HandshakeError,
+    HandshakeTimeoutError as HandshakeTimeoutError,
+    InvalidStateError as InvalidStateError,
+    ListenError as ListenError,
+    LocalProtocolError as LocalProtocolError,
+    LoopReentryError as LoopReentryError,
+    NoConnection as NoConnection,
+    NoProcess as NoProcess,
+    NodeNameError as NodeNameError,
+    NodeNameMismatchError as NodeNameMismatchError,
+    NotAllowedError as NotAllowedError,
+    ParseError as ParseError,
+    ProtocolError as ProtocolError,
+    ReceiveTimeoutError as ReceiveTimeoutError,
+    RemoteError as RemoteError,
+    RemoteProtocolError as RemoteProtocolError,
+    RemoteTimeout as RemoteTimeout,
+    SimultaneousConnectError as SimultaneousConnectError,
+    TermError as TermError,
+    Throw as Throw,
+    UdsDistError as UdsDistError,
+)
+
+__all__ = [
+    "AddressError",
+    "Atom",
+    "BitString",
+    "Busy",
+    "CancelledError",
+    "ClosedError",
+    "Config",
+    "ConfigError",
+    "ConnectFailedError",
+    "CookieMismatchError",
+    "DecodeError",
+    "Destination",
+    "DuplicateNameError",
+    "EMPTY",
+    "EncodeError",
+    "ErlangError",
+    "ErlangException",
+    "EventLoop",
+    "Exit",
+    "Export",
+    "ForkedLoopError",
+    "FrozenList",
+    "Fun",
+    "Future",
+    "HandshakeError",
+    "HandshakeTimeoutError",
+    "ImproperList",
+    "InvalidStateError",
+    "ListenError",
+    "LocalProtocolError",
+    "LocalTerm",
+    "LoopReentryError",
+    "LoopStatistics",
+    "Mailbox",
+    "Map",
+    "NoConnection",
+    "NoProcess",
+    "Node",
+    "NodeNameError",
+    "NodeNameMismatchError",
+    "NodeStatistics",
+    "NotAllowedError",
+    "ParseError",
+    "PeerStatistics",
+    "Pid",
+    "Port",
+    "ProtocolError",
+    "ReceiveTimeoutError",
+    "Record",
+    "Reference",
+    "RemoteError",
+    "RemoteProtocolError",
+    "RemoteTimeout",
+    "SimultaneousConnectError",
+    "TermError",
+    "Throw",
+    "Timer",
+    "UdsDistError",
+    "decode",
+    "encode",
+    "format_term",
+    "parse_term",
+]
+
+_T = TypeVar("_T")
+
+# --- Terms: how Erlang's values are written in Python, see the table in the README ----------------
+
+# An Erlang atom: a str that encodes as an atom instead of a binary.
+class Atom(str):
+    def __new__(cls, text: str) -> Atom: ...
+
+# The identifier of a process.
+class Pid:
+    __match_args__ = ("node", "id", "serial", "creation")
+    def __init__(self, node: str, id: int, serial: int, creation: int) -> None: ...
+    # The name of the process's node.
+    @property
+    def node(self) -> Atom: ...
+    # The process's number on its node.
+    @property
+    def id(self) -> int: ...
+    # What continues the number.
+    @property
+    def serial(self) -> int: ...
+    # Which incarnation of the node it is of.
+    @property
+    def creation(self) -> int: ...
+    def __eq__(self, other: object) -> bool: ...
+    def __hash__(self) -> int: ...
+
+# The identifier of a port.
+class Port:
+    __match_args__ = ("node", "id", "creation")
+    def __init__(self, node: str, id: int, creation: int) -> None: ...
+    # The name of the port's node.
+    @property
+    def node(self) -> Atom: ...
+    # The port's number on its node.
+    @property
+    def id(self) -> int: ...
+    # Which incarnation of the node it is of.
+    @property
+    def creation(self) -> int: ...
+    def __eq__(self, other: object) -> bool: ...
+    def __hash__(self) -> int: ...
+
+# A unique value made by a node: of a monitor, a call, an alias.
+class Reference:
+    __match_args__ = ("node", "creation", "ids")
+    def __init__(self, node: str, creation: int, ids: tuple[int, ...]) -> None: ...
+    # The name of the node that made it.
+    @property
+    def node(self) -> Atom: ...
+    # Which incarnation of the node made it.
+    @property
+    def creation(self) -> int: ...
+    # Its numbers, in the order of the wire.
+    @property
+    def ids(self) -> tuple[int, ...]: ...
+    def __eq__(self, other: object) -> bool: ...
+    def __hash__(self) -> int: ...
+
+# A fun of the form `fun Module:Function/Arity`.
+@dataclass(frozen=True, slots=True)
+class Export:
+    module: Atom
+    function: Atom
+    arity: int  # 0 to 255
+
+# A fun with its environment: not callable here, but it goes back byte for byte.
+@dataclass(frozen=True, slots=True)
+class Fun:
+    module: Atom
+    arity: int | None
+    index: int  # 32 bits; FUN_EXT: any integer
+    uniq: bytes  # 16 bytes: the MD5 of the module's code; FUN_EXT has none
+    old_index: int
+    old_uniq: int
+    pid: Pid
+    free: tuple[object, ...] = ()  # the values of its free variables
+
+# A bit string whose length is no multiple of 8.
+@dataclass(frozen=True, slots=True)
+class BitString:
+    data: bytes
+    bits: int
+
+# A list whose last tail is no list: `[a, b | tail]`.
+class ImproperList:
+    __match_args__ = ("items", "tail")
+    def __init__(self, items: Iterable[object], tail: object) -> None: ...
+    # The elements before the tail.
+    @property
+    def items(self) -> tuple[object, ...]: ...
+    # The last tail.
+    @property
+    def tail(self) -> object: ...
+    def __eq__(self, other: object) -> bool: ...
+    def __hash__(self) -> int: ...
+
+# A native record of OTP 29, as in `#module:name{field = Value}`.
+@dataclass(frozen=True, slots=True)
+class Record:
+    module: Atom
+    name: Atom
+    fields: tuple[tuple[Atom, object], ...]
+    exported: bool = True
+    # The value of the field of that name.
+    def get(self, name: str, default: object = None) -> object: ...
+
+# A term in the format that one node keeps for itself: opaque, it goes back as it came.
+@dataclass(frozen=True, slots=True)
+class LocalTerm:
+    data: bytes  # all that follows the tag
+
+# A list in the place of a map's key, where Python wants a hashable value.
+class FrozenList:
+    __match_args__ = ("items",)
+    def __init__(self, items: Iterable[object]) -> None: ...
+    # The elements.
+    @property
+    def items(self) -> tuple[object, ...]: ...
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[object]: ...
+    def __getitem__(self, index: int) -> object: ...
+    def __eq__(self, other: object) -> bool: ...
+    def __hash__(self) -> int: ...
+
+# A map that a dict cannot hold: its keys may be equal in Python, as 1, 1.0 and True are.
+class Map:
+    __match_args__ = ("pairs",)
+    def __init__(self, pairs: Iterable[tuple[object, object]]) -> None: ...
+    # The keys and values, in the order of the wire.
+    @property
+    def pairs(self) -> tuple[tuple[object, object], ...]: ...
+    # The value of exactly this key: 1 is not 1.0.
+    def get(self, key: object, default: object = None) -> object: ...
+    def __getitem__(self, key: object) -> object: ...
+    def __contains__(self, key: object) -> bool: ...
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[object]: ...
+    # The keys, as of a dict.
+    def keys(self) -> list[object]: ...
+    # The values, as of a dict.
+    def values(self) -> list[object]: ...
+    # The keys and values, as of a dict.
+    def items(self) -> tuple[tuple[object, object], ...]: ...
+    def __eq__(self, other: object) -> bool: ...
+    def __hash__(self) -> int: ...
+
+# --- Terms as bytes and as text -------------------------------------------------------------------
+
+# Write one term in the External Term Format, as `term_to_binary` does.
+def encode(term: object, *, compressed: int = 0) -> bytes: ...
+# Read one term in the External Term Format, as `term_to_binary` writes it.
+def decode(
+    data: bytes | bytearray | memoryview, *, max_depth: int = ..., max_size: int = ...
+) -> object: ...
+# The text of a term, as Erlang prints it on one line, a map's keys in order.
+def format_term(term: object) -> str: ...
+# Read one term from Erlang's text.
+def parse_term(text: str) -> object: ...
+
+# --- The event loop -------------------------------------------------------------------------------
+
+# Anything with `fileno() -> int`, a socket for one.
+class _HasFileno(Protocol):
+    def fileno(self) -> int: ...
+
+# Anything with `done() -> bool`, a Future for one.
+class _Completable(Protocol):
+    def done(self) -> bool: ...
+
+# Owns every socket and every timer of the nodes that share it.
+class EventLoop:
+    on_error: Callable[[Exception], object] | None
+    def __init__(
+        self,
+        *,
+        selector: selectors.BaseSelector | None = None,
+        clock: Callable[[], float] = ...,
+        on_error: Callable[[Exception], object] | None = None,
+    ) -> None: ...
+    # Wait for something to do and do one round of it.
+    def run_once(self, timeout: float | None = 0.0) -> int: ...
+    # Run rounds until a future is done or a predicate is true.
+    def run_until(
+        self, condition: _Completable | Callable[[], bool], timeout: float | None = None
+    ) -> bool: ...
+    # Run rounds until `stop` is called.
+    def run_forever(self) -> None: ...
+    # Let `run_forever` return after the present round.
+    def stop(self) -> None: ...
+    # Run a callback once, not before some time has passed.
+    def call_later(self, delay: float, callback: Callable[[], object]) -> Timer: ...
+    # Run a callback in the next round, in the order of the calls.
+    def call_soon(self, callback: Callable[[], object]) -> None: ...
+    # True inside `run_once`.
+    @property
+    def running(self) -> bool: ...
+    # True after `close`.
+    @property
+    def closed(self) -> bool: ...
+    # The loop's clock, in seconds from an arbitrary start.
+    def time(self) -> float: ...
+    # Watch a descriptor.
+    def register(
+        self, fileobj: int | _HasFileno, events: int, callback: Callable[[int], object]
+    ) -> None: ...
+    # Change the events that a registered descriptor is watched for.
+    def modify(self, fileobj: int | _HasFileno, events: int) -> None: ...
+    # Watch a descriptor no longer, a callback due in this round included.
+    def unregister(self, fileobj: int | _HasFileno) -> None: ...
+    # The selector's own descriptor, readable while a registered one is ready.
+    def fileno(self) -> int: ...
+    # Seconds until `run_once` has something to do without a descriptor being ready.
+    def next_timeout(self) -> float | None: ...
+    # End a wait of `run_once` from a signal handler or another thread.
+    def wakeup(self) -> None: ...
+    # Send due ticks from a signal handler while the program computes.
+    @contextmanager
+    def signal_ticks(self, interval: float = 1.0, timer: int = ...) -> Iterator[None]: ...
+    # A snapshot of the loop's counters.
+    def statistics(self) -> LoopStatistics: ...
+    # Give the loop's own descriptors back; what others registered is left to them.
+    def close(self) -> None: ...
+    def __enter__(self) -> EventLoop: ...
+    def __exit__(self, *_exc: object) -> None: ...
+
+# A callback that waits for its time; `cancel` is all there is to do with it.
+class Timer:
+    when: float
+    def __init__(self, loop: EventLoop, when: float, callback: Callable[[], object]) -> None: ...
+    # Make sure the callback does not run; a no-op when it has run.
+    def cancel(self) -> None: ...
+
+# A snapshot of the loop's counters.
+@dataclass(frozen=True, slots=True)
+class LoopStatistics:
+    rounds: int
+    events: int
+    descriptors: int
+    timers: int
+    queued: int
+
+# --- What is under way ----------------------------------------------------------------------------
+
+# The outcome, once it is there.
+class Future(Generic[_T]):
+    what: str
+    def __init__(
+        self,
+        loop: EventLoop,
+        what: str = "the answer",
+        withdraw: Callable[[], object] | None = None,
+    ) -> None: ...
+    # True when there is an outcome: a result, an exception or a cancellation.
+    def done(self) -> bool: ...
+    # True when it was cancelled.
+    def cancelled(self) -> bool: ...
+    # Run the loop until the outcome is there, and return or raise it.
+    def result(self, timeout: float | None = None) -> _T: ...
+    # Like `result`, but returns the exception, or None when there is a result.
+    def exception(self, timeout: float | None = None) -> BaseException | None: ...
+    # Have `callback(future)` called by the loop when the outcome is there.
+    def add_done_callback(self, callback: Callable[[Future[_T]], object]) -> None: ...
+    # Take a callback back; a pending future without any is dropped if nobody holds it.
+    def remove_done_callback(self, callback: Callable[[Future[_T]], object]) -> bool: ...
+    # Withdraw what is under way.
+    def cancel(self) -> bool: ...
+    # Set the result.
+    def set_result(self, result: _T) -> None: ...
+    # Set an exception as the outcome.
+    def set_exception(self, error: BaseException) -> None: ...
+
+# --- Processes ------------------------------------------------------------------------------------
+
+Destination: TypeAlias = Pid | Reference | str | tuple[str, str]
+
+# The type of `EMPTY`.
+class _Empty:
+    def __bool__(self) -> bool: ...
+
+EMPTY: _Empty  # what Mailbox.poll returns when there is no message
+
+# A process: made by `Node.mailbox`, ended by `close` or by an exit signal.
+class Mailbox:
+    @property
+    def pid(self) -> Pid: ...
+    @property
+    def name(self) -> Atom | None: ...
+    on_message: Callable[[object], object] | None
+    on_exit: Callable[[object], object] | None
+    on_unwatched: Callable[[Reference], None] | None
+    trap_exit: bool
+    group_leader: Pid | None
+    @property
+    def exit_reason(self) -> object: ...
+    def __init__(
+        self,
+        loop: EventLoop,
+        signals: object,
+        pid: Pid,
+        on_message: Callable[[object], object] | None = None,
+        trap_exit: bool = False,
+    ) -> None: ...
+    def __len__(self) -> int: ...
+    def __bool__(self) -> bool: ...
+    # False after `close` or a fatal exit signal.
+    @property
+    def alive(self) -> bool: ...
+    # Send a message as this process.
+    def send(self, dest: Destination, message: object) -> None: ...
+    # Take the next message, running the loop until there is one.
+    def receive(
+        self, match: Callable[[object], object] | None = None, timeout: float | None = None
+    ) -> object: ...
+    # Take the next message if there is one, without running the loop.
+    def poll(self) -> object: ...
+    # Link this process with another: the end of either is a signal to the other.
+    def link(self, pid: Pid) -> None: ...
+    # Take a link back; no exit signal of the other comes through any more.
+    def unlink(self, pid: Pid) -> None: ...
+    # Watch a process by its pid or its name.
+    def monitor(self, dest: Pid | str | tuple[str, str]) -> Reference: ...
+    # Stop watching.
+    def demonitor(self, ref: Reference, flush: bool = False) -> bool: ...
+    # Make an alias: a reference that others can send to, until `unalias`.
+    def alias(self) -> Reference: ...
+    # Take an alias back: what is sent to it from now on is dropped.
+    def unalias(self, ref: Reference) -> bool: ...
+    # Send an exit signal to a process, as `exit/2` does.
+    def exit(self, dest: Pid, reason: object) -> None: ...
+    # Give this process a registered name.
+    def register(self, name: str) -> None: ...
+    # End this process: links and monitors hear of it with `reason`.
+    def close(self, reason: object = ...) -> None: ...
+    def __enter__(self) -> Mailbox: ...
+    def __exit__(self, *_exc: object) -> None: ...
+
+# --- The node -------------------------------------------------------------------------------------
+
+# An Erlang node in this process.
+class Node:
+    config: Config
+    loop: EventLoop
+    on_down: Callable[[str, UdsDistError], object] | None
+    def __init__(
+        self,
+        name: str,
+        *,
+        loop: EventLoop | None = None,
+        cookie: str | None = None,
+        socket_dir: str | None = None,
+        hidden: bool | None = None,
+        config: Config | None = None,
+        on_down: Callable[[str, UdsDistError], object] | None = None,
+    ) -> None: ...
+    def __enter__(self) -> Node: ...
+    def __exit__(self, *_exc: object) -> None: ...
+    # The node's full name; of a node that has none yet, `nonode@nohost`.
+    @property
+    def name(self) -> Atom: ...
+    # What tells this incarnation of the node from earlier ones: 32 bits.
+    @property
+    def creation(self) -> int: ...
+    # True after `close`.
+    @property
+    def closed(self) -> bool: ...
+    # The pid of the node's own process, in whose name `send`, `call` and `rpc` act.
+    @property
+    def pid(self) -> Pid: ...
+    # Change the cookie for new connections.
+    def set_cookie(self, cookie: str, node: str | None = None) -> None: ...
+    # Admit only these nodes from now on; others get the status `not_allowed`.
+    def allow(self, names: Sequence[str]) -> None: ...
+    # Open the listening socket; without this call nobody can dial this node.
+    def listen(self) -> None: ...
+    # Connect to a node, if there is no connection yet.
+    def connect(self, name: str) -> Future[None]: ...
+    # Ask a node for a sign of life, connecting to it if need be, as `net_adm:ping` does.
+    def ping(self, name: str, timeout: float | None = 5.0) -> bool: ...
+    # The names of the nodes that are connected.
+    def nodes(self) -> list[str]: ...
+    # Close the connection to a node.
+    def disconnect(self, name: str) -> bool: ...
+    # Be told of every node that comes and goes.
+    def monitor_nodes(
+        self, callback: Callable[[str, str, UdsDistError | None], object]
+    ) -> None: ...
+    # Start a process of this node.
+    def mailbox(
+        self,
+        name: str | None = None,
+        on_message: Callable[[object], object] | None = None,
+        trap_exit: bool = False,
+    ) -> Mailbox: ...
+    # The pid that is registered under a name here, or None.
+    def whereis(self, name: str) -> Pid | None: ...
+    # Send a message; connects to the node if need be. See `Mailbox.send`.
+    def send(self, dest: Destination, message: object) -> None: ...
+    # Send an exit signal to a process. See `Mailbox.exit`.
+    def exit(self, dest: Pid, reason: object) -> None: ...
+    # Start a process at another node.
+    def spawn(
+        self,
+        node: str,
+        module: str,
+        function: str,
+        arguments: Sequence[object] = (),
+        *,
+        parent: Mailbox | None = None,
+        link: bool = False,
+        monitor: bool = False,
+    ) -> Future[tuple[Pid, Reference | None]]: ...
+    # Call a generic server, as `gen_server:call` does.
+    def call(self, dest: Pid | str | tuple[str, str], request: object) -> Future[object]: ...
+    # Send a generic server a request that has no answer, as `gen_server:cast` does.
+    def cast(self, dest: Destination, request: object) -> None: ...
+    # Call a function at another node, as `erpc:call` does.
+    def rpc(
+        self, node: str, module: str, function: str, arguments: Sequence[object] = ()
+    ) -> Future[object]: ...
+    # A snapshot of what the node holds.
+    def statistics(self) -> NodeStatistics: ...
+    # Run the loop until everything that was sent has been handed to the sockets.
+    def flush(self, timeout: float | None = None) -> bool: ...
+    # End the node: processes exit with `shutdown`, sockets close, the socket file goes.
+    def close(self) -> None: ...
+
+# A snapshot of a node: what it holds at this moment.
+@dataclass(frozen=True)
+class NodeStatistics:
+    name: str
+    processes: int
+    names: int
+    monitors: int
+    aliases: int
+    futures: int
+    links: int
+    watchers: int
+    unwritten: int
+    connections: tuple[PeerStatistics, ...]
+
+# A snapshot of one connection's counters; sizes in bytes.
+@dataclass(frozen=True)
+class PeerStatistics:
+    name: str
+    phase: str
+    initiator: bool
+    bytes_in: int
+    bytes_out: int
+    messages_in: int
+    messages_out: int
+    unwritten: int
