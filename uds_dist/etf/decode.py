@@ -197,7 +197,7 @@ def decode_term(
                         else:
                             node, end = _atom(data, p + 3, atoms)
                         reference = _new(Reference)
-                        reference._node = node if type(node) is Atom else _name(node, p)
+                        reference._node = node if type(node) is Atom else _name(node, p, 90)
                         p = end + n
                         reference._words = data[end:p]
                         items.append(reference)
@@ -211,7 +211,7 @@ def decode_term(
                         else:
                             node, end = _atom(data, p + 1, atoms)
                         pid = _new(Pid)
-                        pid._node = node if type(node) is Atom else _name(node, p)
+                        pid._node = node if type(node) is Atom else _name(node, p, 88)
                         p = end + 12
                         pid._words = data[end:p]
                         items.append(pid)
@@ -236,14 +236,14 @@ def decode_term(
                         return _compressed(data, p, atoms, depth_limit, size_limit)
                     elif tag == 67:  # RECORD_EXT
                         if len(stack) >= depth_limit:
-                            _refuse(data, p, 0, depth_limit)
+                            _refuse(p, 67, 0, 0, depth_limit)
                         stack.append((items, left, kind))
                         items = [p]  # its head is looked at when its terms are read
                         left = 2 * _WORD(data, p + 1)[0] + 2
                         kind = 67
                         p += 6
                         if left > size - p:
-                            _refuse(data, p - 6, left, depth_limit)
+                            _refuse(p - 6, 67, left, size - p, depth_limit)
                     else:
                         value, p = _rare(data, p, tag, atoms)
                         items.append(value)
@@ -255,7 +255,7 @@ def decode_term(
                     n = data[p + 1]
                     p += 2
                     if n > size - p or len(stack) >= depth_limit:
-                        _refuse(data, p - 2, n, depth_limit)
+                        _refuse(p - 2, 104, n, size - p, depth_limit)
                     stack.append((items, left, kind))
                     items = []
                     left = n
@@ -271,7 +271,7 @@ def decode_term(
                         n *= 2
                     p += 5
                     if n > size - p or len(stack) >= depth_limit:
-                        _refuse(data, p - 5, n, depth_limit)
+                        _refuse(p - 5, tag, n, size - p, depth_limit)
                     stack.append((items, left, kind))
                     items = []
                     left = n
@@ -293,14 +293,14 @@ def decode_term(
                     p = end
                 elif tag == 112 or tag == 117:  # NEW_FUN_EXT, FUN_EXT
                     if len(stack) >= depth_limit:
-                        _refuse(data, p, 0, depth_limit)
+                        _refuse(p, tag, 0, 0, depth_limit)
                     stack.append((items, left, kind))
                     items = [p]  # its head is looked at when its terms are read
                     kind = tag
                     end = p + 30 if tag == 112 else p + 5
                     left = _WORD(data, end - 4)[0] + 4
                     if left > size - end:
-                        _refuse(data, p, left, depth_limit)
+                        _refuse(p, tag, left, size - end, depth_limit)
                     p = end
                 elif tag == 121 and kind == _WHOLE:
                     return LocalTerm(data[p + 1 :]), size
@@ -319,7 +319,7 @@ def decode_term(
                     n = _WORD(data, p + 1)[0]
                     p += 5
                     if n > size - p:
-                        _refuse(data, p - 5, n, depth_limit)
+                        _refuse(p - 5, tag, n, size - p, depth_limit)
                     left = n
                     continue
                 elif tag == 107:
@@ -345,8 +345,7 @@ def decode_term(
             items, left, kind = stack.pop()
             items.append(made)
     except (IndexError, StructError):
-        if p < size and data[p] == 82 and p + 1 < size:
-            raise DecodeError(f"no atom {data[p + 1]} in the header", p, 82) from None
+        _check_reference(data, p, atoms)
         raise _cut_short(data, kind if p == size else tag) from None
     except DecodeError as error:
         # Of an atom that is cut short the rest may be no UTF-8: say what came first.
@@ -363,11 +362,17 @@ def _cut_short(data: bytes, tag: int) -> DecodeError:
     return DecodeError("the input ends within a term", len(data), tag if tag else None)
 
 
-def _refuse(data: bytes, p: int, n: int, depth_limit: int) -> NoReturn:
+def _check_reference(data: bytes, p: int, atoms: Sequence[object]) -> None:
+    """Refuse an ATOM_CACHE_REF that the header has no atom for, at `p` or in what starts there."""
+    at = p + {82: 0, 88: 1, 90: 3}.get(data[p], len(data)) if p < len(data) else len(data)
+    if at + 1 < len(data) and data[at] == 82 and data[at + 1] >= len(atoms):
+        raise DecodeError(f"no atom {data[at + 1]} in the header", at, 82)
+
+
+def _refuse(p: int, tag: int, n: int, room: int, depth_limit: int) -> NoReturn:
     """Say why a container cannot be: it claims more than there is, or lies too deep."""
-    tag = data[p]
-    if n > len(data) - p:
-        raise DecodeError(f"{n} elements are claimed, {len(data) - p} bytes are left", p, tag)
+    if n > room:
+        raise DecodeError(f"{n} elements are claimed, {max(room, 0)} bytes are left", p, tag)
     raise DecodeError(
         f"terms are nested deeper than {depth_limit}: raise max_term_depth if you trust the sender",
         p,
@@ -397,20 +402,21 @@ def _atom_text(data: bytes, p: int) -> tuple[bytes, int] | None:
 def _atom(data: bytes, p: int, atoms: Sequence[object]) -> tuple[Atom, int]:
     """The atom at `p` where no other term may be, and the end of it."""
     if data[p] == 82:
-        return _name(atoms[data[p + 1]], p), p + 2
+        _check_reference(data, p, atoms)
+        return _name(atoms[data[p + 1]], p, 82), p + 2
     found = _atom_text(data, p)
     if found is None:
         raise DecodeError(f"an atom is due, here is tag {data[p]}", p, data[p])
-    return _name(_terms[found[0]], p), found[1]
+    return _name(_terms[found[0]], p, data[p]), found[1]
 
 
-def _name(term: object, p: int) -> Atom:
+def _name(term: object, p: int, tag: int) -> Atom:
     """The Atom of an atom's term, where it is a name and not a value."""
     if isinstance(term, Atom):
         return term
     if term is None or isinstance(term, bool):
         return Atom("nil" if term is None else "true" if term else "false")
-    raise DecodeError(f"an atom is due, here is {term!r:.40}", p)
+    raise DecodeError(f"an atom is due, here is {term!r:.40}", p, tag)
 
 
 def _map(parts: list[object], p: int) -> object:
@@ -429,7 +435,7 @@ def _record(data: bytes, items: list[object]) -> Record:
     if data[p + 5] > 1:
         raise DecodeError(f"a record is exported or not, 1 or 0, not {data[p + 5]}", p, 67)
     n = (len(items) - 3) // 2
-    names = [_name(term, p) for term in items[1 : 3 + n]]
+    names = [_name(term, p, 67) for term in items[1 : 3 + n]]
     fields = tuple(zip(names[2:], items[3 + n :]))
     return Record(names[0], names[1], fields, data[p + 5] == 1)
 
@@ -451,7 +457,7 @@ def _fun(data: bytes, items: list[object]) -> Fun:
     if not isinstance(pid, Pid) or type(old_index) is not int or type(old_uniq) is not int:
         raise DecodeError("a fun's index, uniq or pid is of another type", p, data[p])
     return Fun(
-        _name(module, p), arity, index, uniq, old_index, old_uniq, pid, tuple(items[5:])
+        _name(module, p, data[p]), arity, index, uniq, old_index, old_uniq, pid, tuple(items[5:])
     )
 
 
@@ -479,7 +485,10 @@ def _compressed(
         raise DecodeError(f"a compressed term has not the {claimed} bytes it claims", p, 80)
     if plain[:1] == b"\x50":
         raise DecodeError("a compressed term within a compressed term", p, 80)
-    term, end = decode_term(plain, 0, atoms, depth_limit, size_limit)
+    try:
+        term, end = decode_term(plain, 0, atoms, depth_limit, size_limit)
+    except DecodeError as error:
+        raise DecodeError(f"within a compressed term: {error}", p, 80) from None
     if end != len(plain):
         raise DecodeError(f"{len(plain) - end} bytes behind the compressed term", p, 80)
     return term, len(data) - len(inflate.unused_data)
@@ -505,9 +514,9 @@ def _rare(data: bytes, p: int, tag: int, atoms: Sequence[object]) -> tuple[objec
         end = p + 6 + _WORD(data, p + 1)[0]
         bits = data[p + 5]
         content = data[p + 6 : end]
-        if bits > 8 or (bits == 0) != (end == p + 6):
-            raise DecodeError(f"a bit string uses {bits} bits of its last byte", p, 77)
-        if bits == 0 or bits == 8 or end > len(data):
+        if not 1 <= bits <= 8 or end == p + 6:
+            raise DecodeError(f"a bit string of {end - p - 6} bytes uses {bits} bits", p, 77)
+        if bits == 8 or end > len(data):
             return content, end
         return BitString(content, bits), end
     if tag == 111:  # LARGE_BIG_EXT
