@@ -16,12 +16,13 @@ from uds_dist.errors import (
     UdsDistError,
 )
 from uds_dist.etf.terms import Atom, ImproperList, Pid, Reference
+from uds_dist.node.cluster import GlobalNameServer, PgScope
 from uds_dist.node.future import Future
 from uds_dist.node.gen import ALIAS, GEN_CALL, cast, start_call
 from uds_dist.node.identity import checked_cookie, find_cookie, new_creation
 from uds_dist.node.kernel import IS_AUTH, NET_KERNEL, YES, NetKernel
 from uds_dist.node.mailbox import Destination, Mailbox
-from uds_dist.node.peers import Notice, Peers, PeerStatistics
+from uds_dist.node.peers import NODEUP, Peers, PeerStatistics
 from uds_dist.node.processes import UNUSED, Processes
 from uds_dist.node.rpc import start_rpc, start_spawn
 from uds_dist.node.signals import Incoming
@@ -109,9 +110,12 @@ class Node:
         )
         self._processes: Processes | None = None
         self._incoming: Incoming | None = None
+        self._global: GlobalNameServer | None = None
+        self._pg_scopes: dict[str, PgScope] = {}
         if not dynamic:
             self._start_processes(name, creation)
         self._peers.losses.append(self._lost)
+        self._peers.notices.append(self._notice)
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else "listening" if self._peers.listener else "open"
@@ -176,6 +180,8 @@ class Node:
         self._own = processes.new_mailbox(on_message=_drop, trap_exit=True)
         self._own.system = True
         self._net_kernel = NetKernel(processes)
+        if not self.config.hidden:
+            self._global = GlobalNameServer(processes, peers.connect, peers.disconnect)
 
     def _take_name(self, name: str, creation: int) -> None:
         self._start_processes(name, creation)
@@ -264,6 +270,13 @@ class Node:
         """
         self._peers.notices.append(callback)
 
+    def _notice(self, event: str, name: str, _error: UdsDistError | None) -> None:
+        if event == NODEUP:
+            for scope in self._pg_scopes.values():
+                scope.greet(name)
+        elif self._global is not None:
+            self._global.node_down(name)
+
     def _lost(self, name: str, error: UdsDistError) -> None:
         if self.on_down is not None:
             self.on_down(name, error)
@@ -308,6 +321,21 @@ class Node:
             ConfigError: the name is taken.
         """
         return self.processes.new_mailbox(name, on_message, trap_exit)
+
+    def pg(self, scope: str = "pg") -> PgScope:
+        """Take part in a scope of `pg`, the process groups of a cluster.
+
+        Args:
+            scope: the scope's name; a BEAM runs the one named ``pg`` with ``-kernel start_pg true``.
+        Returns:
+            The scope: `join`, `leave` and `members`.
+        """
+        found = self._pg_scopes.get(scope)
+        if found is None:
+            found = self._pg_scopes[scope] = PgScope(self.processes, scope)
+            for name in self.nodes():
+                found.greet(name)
+        return found
 
     def whereis(self, name: str) -> Pid | None:
         """The pid that is registered under a name here, or None."""

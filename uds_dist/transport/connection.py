@@ -363,10 +363,17 @@ class Connection:
                     self._fit_receive_size(size)
             else:
                 reader.large_filled(size)
-            if self.phase is Phase.HANDSHAKE:
+            new = self.phase is Phase.HANDSHAKE
+            if new:
                 self._receive_handshake()
             if self.phase is Phase.UP:
-                self._receive_frames()
+                if new:
+                    # The owner's notices of the new node go out at the round's end: they first.
+                    self.backlog.extend(reader.frames())
+                    if self.backlog:
+                        self.loop.call_soon(self._go_on)
+                else:
+                    self._receive_frames()
         except RemoteProtocolError as error:
             self.fail(error)
 
