@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import traceback
+from ast import literal_eval
 from collections.abc import Callable
+
+from uds_dist import EventLoop
 
 Pair = tuple[socket.socket, socket.socket]
 
@@ -28,3 +33,46 @@ def raiser(error: BaseException) -> Callable[..., None]:
         raise error
 
     return raise_it
+
+
+def in_child(work: Callable[[], object]) -> object:
+    """Run `work` in a forked child that then vanishes, and give what it returned.
+
+    What it returns must be a Python literal. An exception in the child is one here.
+    """
+    reader, writer = os.pipe()
+    child = os.fork()
+    if not child:
+        try:
+            outcome = (True, work())
+        except BaseException:  # nothing may get out of the child
+            outcome = (False, traceback.format_exc())
+        os.write(writer, repr(outcome).encode())
+        os._exit(0)
+    os.close(writer)
+    with open(reader, encoding="utf-8") as pipe:
+        text = pipe.read()
+    os.waitpid(child, 0)
+    succeeded, outcome_there = literal_eval(text)
+    assert succeeded, outcome_there
+    return outcome_there
+
+
+def open_descriptors() -> int:
+    """How many descriptors this process has open."""
+    count = 0
+    for number in range(1024):
+        try:
+            os.fstat(number)
+        except OSError:
+            continue
+        count += 1
+    return count
+
+
+def settle(loop: EventLoop) -> None:
+    """Run rounds until there is nothing to do: in one process all that is on its way arrives."""
+    for _ in range(10_000):
+        if not loop.run_once():
+            return
+    raise AssertionError(f"{loop!r} does not come to rest")

@@ -1,0 +1,613 @@
+"""The loop and the system: signals, forks (rule 14), many descriptors, none left, many cycles."""
+
+from __future__ import annotations
+
+import gc
+import os
+import resource
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.transport.conftest import MakeNode
+from tests.transport.support import Pair, in_child, open_descriptors, settle
+from uds_dist import ConfigError, ConnectFailedError, EventLoop, ForkedLoopError, Node
+from uds_dist.testing import FakeClock, connect, fake_loop
+from uds_dist.transport.connection import Connection
+from uds_dist.transport.listener import PAUSE
+from uds_dist.transport.loop import READ, WRITE
+
+
+class Interrupted(Exception):
+    """What the signal handlers of these tests raise."""
+
+
+@contextmanager
+def on_signal(handler: Callable[[], object], number: int = signal.SIGUSR1) -> Iterator[None]:
+    """Have `handler` called by a signal."""
+    before = signal.signal(number, lambda _number, _frame: handler() and None)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
+
+
+@contextmanager
+def alarm(seconds: float, handler: Callable[[], object]) -> Iterator[None]:
+    """Have `handler` called by SIGALRM once, after some real time."""
+    with on_signal(handler, signal.SIGALRM):
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+        try:
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def interrupt() -> None:
+    raise Interrupted
+
+
+# --- signals --------------------------------------------------------------------------------------
+
+
+def test_a_signal_during_a_wait_does_not_end_it(loop: EventLoop) -> None:
+    seen: list[int] = []
+    started = time.monotonic()
+    with alarm(0.01, lambda: seen.append(1)):
+        assert loop.run_once(0.05) == 0
+    assert seen == [1]
+    assert time.monotonic() - started >= 0.05
+    assert loop.statistics().rounds == 1
+
+
+def test_a_signal_handler_that_wakes_the_loop_ends_the_wait(loop: EventLoop) -> None:
+    ran: list[str] = []
+
+    def stop_the_program() -> None:
+        loop.call_soon(lambda: ran.append("soon"))
+        loop.wakeup()
+
+    with alarm(0.01, stop_the_program):
+        assert loop.run_until(lambda: bool(ran), timeout=30)
+    assert loop.statistics().rounds <= 2
+
+
+def test_a_signal_handler_that_raises_during_a_wait_loses_nothing(
+    loop: EventLoop, make_node: MakeNode
+) -> None:
+    a, b = make_node("a"), make_node("b")
+    box = b.mailbox("box")
+    assert a.ping("b@test")
+    with alarm(0.01, interrupt), pytest.raises(Interrupted):
+        loop.run_until(lambda: False, timeout=30)
+    assert not loop.running
+    for number in range(100):
+        a.send(("box", "b@test"), number)
+    assert [box.receive(timeout=5) for _ in range(100)] == list(range(100))
+
+
+def test_a_signal_that_raises_in_handlers_loses_no_message(
+    loop: EventLoop, make_node: MakeNode
+) -> None:
+    a, b = make_node("a"), make_node("b")
+    got: list[object] = []
+
+    def on_message(message: object) -> None:
+        got.append(message)
+        if len(got) % 7 == 0:
+            signal.raise_signal(signal.SIGUSR1)
+
+    b.mailbox("box", on_message=on_message)
+    assert a.ping("b@test")
+    for number in range(500):
+        a.send(("box", "b@test"), number)
+    interrupted = 0
+    with on_signal(interrupt):
+        while len(got) < 500:
+            try:
+                assert loop.run_once(5)
+            except Interrupted:
+                interrupted += 1
+    assert got == list(range(500))
+    assert interrupted == 500 // 7
+
+
+def test_control_c_in_a_handler_leaves_the_loop_usable(
+    loop: EventLoop, make_node: MakeNode
+) -> None:
+    a, b = make_node("a"), make_node("b")
+    loop.on_error = lambda error: None  # even then
+    b.mailbox("box", on_message=lambda message: signal.raise_signal(signal.SIGINT))
+    box = b.mailbox("other")
+    assert a.ping("b@test")
+    a.send(("box", "b@test"), 1)
+    a.send(("other", "b@test"), 2)
+    with on_signal(lambda: (_ for _ in ()).throw(KeyboardInterrupt), signal.SIGINT):
+        with pytest.raises(KeyboardInterrupt):
+            loop.run_until(lambda: False, timeout=5)
+    assert box.receive(timeout=5) == 2
+    assert a.ping("b@test")
+
+
+def test_re_entry_by_a_signal_handler_is_refused(loop: EventLoop) -> None:
+    loop.call_soon(lambda: signal.raise_signal(signal.SIGUSR1))
+    loop.on_error = None
+    with on_signal(loop.run_once), pytest.raises(RuntimeError, match="running already"):
+        loop.run_once()
+    assert loop.run_once() == 0
+
+
+# --- ticks from a signal --------------------------------------------------------------------------
+
+
+def bytes_out(node: Node) -> int:
+    return sum(connection.bytes_out for connection in node.statistics().connections)
+
+
+def received(node: Node) -> int:
+    """Bytes that are there to read, without reading them."""
+    connection = next(iter(node._peers.nodes.values())).connection
+    assert connection is not None and connection.sock is not None
+    try:
+        return len(connection.sock.recv(65536, socket.MSG_PEEK))
+    except BlockingIOError:
+        return 0
+
+
+@pytest.fixture
+def ticking(make_node: MakeNode) -> tuple[FakeClock, Node, Node]:
+    """Two connected nodes with a tick time of 60 s, on one loop whose clock stands still."""
+    a, b = make_node("a"), make_node("b")
+    assert a.ping("b@test")
+    settle(a.loop)
+    clock = FakeClock(a.loop.time())
+    a.loop._clock = clock
+    return clock, a, b
+
+
+def test_signal_ticks_sends_what_is_due_while_the_program_computes(
+    ticking: tuple[FakeClock, Node, Node],
+) -> None:
+    clock, a, b = ticking
+    loop = a.loop
+    with loop.signal_ticks(interval=1000):
+        signal.raise_signal(signal.SIGALRM)
+        assert received(b) == 0  # not due yet
+        clock.advance(15)
+        signal.raise_signal(signal.SIGALRM)
+        assert received(b) == 4
+        signal.raise_signal(signal.SIGALRM)
+        assert received(b) == 4  # it was sent a moment ago
+        clock.advance(15)
+        signal.raise_signal(signal.SIGALRM)
+        assert received(b) == 8
+    loop.run_once()
+    assert a.ping("b@test")
+
+
+def test_signal_ticks_does_nothing_inside_run_once_nor_into_a_message(
+    ticking: tuple[FakeClock, Node, Node],
+) -> None:
+    clock, a, b = ticking
+    loop = a.loop
+    with loop.signal_ticks(interval=1000):
+        clock.advance(14.9)
+        seen: list[int] = []
+
+        def in_handler() -> None:
+            clock.advance(0.2)
+            signal.raise_signal(signal.SIGALRM)
+            seen.append(received(b))
+
+        loop.call_soon(in_handler)
+        loop.run_once()
+        assert seen == [0]
+        loop.run_once()
+        connection = a._peers.nodes["b@test"].connection
+        assert connection is not None
+        clock.advance(20)
+        before = received(b)
+        connection.write_queue.append(b"half a message")
+        signal.raise_signal(signal.SIGALRM)
+        assert received(b) == before
+        connection.write_queue.clear()
+
+
+@pytest.mark.parametrize(
+    ("timer", "number"),
+    [
+        (signal.ITIMER_REAL, signal.SIGALRM),
+        (signal.ITIMER_VIRTUAL, signal.SIGVTALRM),
+        (signal.ITIMER_PROF, signal.SIGPROF),
+    ],
+)
+def test_signal_ticks_gives_everything_back(loop: EventLoop, timer: int, number: int) -> None:
+    before = signal.getsignal(number)
+    with pytest.raises(Interrupted):
+        with loop.signal_ticks(interval=50, timer=timer):
+            assert signal.getitimer(timer)[1] == 50
+            with pytest.raises(ConfigError, match="in use"):
+                with loop.signal_ticks(timer=timer):
+                    pass
+            assert signal.getitimer(timer)[1] == 50
+            raise Interrupted
+    assert signal.getitimer(timer) == (0.0, 0.0)
+    assert signal.getsignal(number) == before
+    for interval in (0, -1, float("nan")):
+        with pytest.raises(ValueError, match="interval"):
+            with loop.signal_ticks(interval=interval):
+                pass
+
+
+def test_signal_ticks_ticks_in_real_time_between_bytecodes(
+    loop: EventLoop, make_node: MakeNode
+) -> None:
+    a, b = make_node("a", tick_time=0.08), make_node("b")
+    assert a.ping("b@test")
+    settle(loop)
+    with loop.signal_ticks(interval=0.005):
+        until = time.monotonic() + 5
+        while received(b) < 12 and time.monotonic() < until:
+            sum(range(1000))  # the program computes
+    assert received(b) >= 12 and received(b) % 4 == 0
+
+
+# --- 14: forks ------------------------------------------------------------------------------------
+
+
+def errors_of(*verbs: Callable[[], object]) -> list[str]:
+    """The kinds of the exceptions that the functions raise."""
+    kinds = []
+    for verb in verbs:
+        try:
+            verb()
+            kinds.append("none")
+        except Exception as error:
+            kinds.append(type(error).__name__)
+    return kinds
+
+
+def test_14_the_child_can_use_nothing_but_close(
+    loop: EventLoop, make_node: MakeNode, pair: Pair
+) -> None:
+    a, b = make_node("a"), make_node("b")
+    assert a.ping("b@test")
+    settle(loop)
+    loop.register(pair[0], READ, lambda _: None)
+    before = received(b)
+    kinds = in_child(
+        lambda: errors_of(
+            loop.run_once,
+            lambda: loop.run_until(lambda: True),
+            lambda: loop.register(pair[1], READ, print),
+            lambda: loop.modify(pair[0], WRITE),
+            lambda: loop.unregister(pair[0]),
+            lambda: a.send(("box", "b@test"), 1),
+            lambda: a.ping("b@test"),
+            loop.wakeup,
+        )
+    )
+    assert kinds == ["ForkedLoopError"] * 7 + ["none"]
+    assert received(b) == before
+    assert loop.run_once() == 0  # nor has the child's wakeup come here
+    assert a.ping("b@test")
+    loop.unregister(pair[0])
+
+
+@pytest.mark.parametrize("way", ["close", "exit", "collect"])
+def test_14_a_child_that_closes_or_exits_leaves_the_parent_alone(
+    loop: EventLoop, make_node: MakeNode, tmp_path: Path, way: str
+) -> None:
+    a, b = make_node("a"), make_node("b")
+    box = b.mailbox("box")
+    assert a.ping("b@test")
+
+    def child() -> str:
+        if way == "close":
+            a.close()
+            b.close()
+            loop.close()
+            assert not a.loop.running
+        elif way == "collect":
+            for node in (a, b):
+                node.__dict__.clear()
+            gc.collect()
+        return way
+
+    descriptors = loop.statistics().descriptors
+    assert in_child(child) == way
+    assert sorted(os.listdir(tmp_path)) == ["a.sock", "b.sock"]
+    assert loop.statistics().descriptors == descriptors
+    for number in range(10):
+        a.send(("box", "b@test"), number)
+    assert [box.receive(timeout=5) for _ in range(10)] == list(range(10))
+    c = make_node("c")
+    assert c.ping("a@test") and c.ping("b@test")
+
+
+def test_14_a_child_makes_a_loop_of_its_own(make_node: MakeNode, tmp_path: Path) -> None:
+    parent = make_node("a")
+
+    def child() -> bool:
+        parent.close()
+        with EventLoop() as loop:
+            with Node("x@test", loop=loop, cookie="secret", socket_dir=str(tmp_path)) as x:
+                x.listen()
+                with Node("y@test", loop=loop, cookie="secret", socket_dir=str(tmp_path)) as y:
+                    return y.ping("x@test")
+
+    assert in_child(child) is True
+    assert os.listdir(tmp_path) == ["a.sock"]
+
+
+@pytest.mark.parametrize("where", ["descriptor", "timer", "soon", "end"])
+def test_14_a_child_forked_by_a_handler_does_not_go_on_with_the_round(
+    loop: EventLoop, where: str
+) -> None:
+    made = [socket.socketpair() for _ in range(2)]
+    ran: list[int] = []
+    reader, writer = os.pipe()
+    parent = os.getpid()
+
+    def fork(*_args: object) -> None:
+        ran.append(1)
+        if len(ran) == 1 and not os.fork():
+            ran[:] = [0]
+
+    for left, _ in made:
+        loop.register(left, WRITE, fork if where == "descriptor" else lambda _: None)
+    for _ in range(2):
+        if where == "timer":
+            loop.call_later(0, fork)
+        elif where == "soon":
+            loop.call_soon(fork)
+        elif where == "end":
+            loop.call_at_round_end(fork)
+    try:
+        loop.run_once()
+    except ForkedLoopError:
+        if os.getpid() != parent:
+            loop.close()
+            os.write(writer, b"refused" if ran == [0] else b"went on")
+    finally:
+        if os.getpid() != parent:
+            os._exit(0)
+    os.close(writer)
+    with open(reader, "rb") as pipe:
+        assert pipe.read() == b"refused"
+    os.wait()
+    assert ran == [1, 1]
+    for left, right in made:
+        loop.unregister(left)
+        left.close()
+        right.close()
+
+
+def test_14_the_peer_sees_the_close_though_a_child_holds_the_socket(
+    loop: EventLoop, make_node: MakeNode
+) -> None:
+    a, b = make_node("a"), make_node("b")
+    assert a.ping("b@test")
+    alive_r, alive_w = os.pipe()
+    child = os.fork()
+    if not child:
+        os.close(alive_w)
+        os.read(alive_r, 1)  # holds every descriptor until the parent is through
+        os._exit(0)
+    os.close(alive_r)
+    a.disconnect("b@test")
+    gone = loop.run_until(lambda: not b.nodes(), timeout=5)
+    os.close(alive_w)
+    os.waitpid(child, 0)
+    assert gone
+
+
+# --- descriptors ----------------------------------------------------------------------------------
+
+
+def test_descriptors_above_1023(
+    loop: EventLoop, make_node: MakeNode
+) -> None:
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if hard != resource.RLIM_INFINITY and hard < 1200:
+        pytest.skip(f"the hard limit of descriptors is {hard}")
+    kind = type(loop._selector)
+
+    def child() -> object:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (1200, hard))
+        filler = [os.dup(0) for _ in range(1050)]
+        assert max(filler) > 1023
+        with EventLoop(selector=kind()) as high, EventLoop() as default:
+            for own in (high, default):
+                x = Node("x@test", loop=own, cookie="c", socket_dir=a.config.socket_dir)
+                y = Node("y@test", loop=own, cookie="c", socket_dir=a.config.socket_dir)
+                x.listen()
+                assert y.ping("x@test")
+                connection = y._peers.nodes["x@test"].connection
+                assert connection is not None and connection.sock is not None
+                assert connection.sock.fileno() > 1023
+                x.close()
+                y.close()
+        return "reached"
+
+    a = make_node("a")
+    assert in_child(child) == "reached"
+
+
+@contextmanager
+def no_descriptors_left() -> Iterator[None]:
+    """Use up every descriptor of this process; only for a child."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, (200, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    filler = []
+    try:
+        while True:
+            filler.append(os.dup(0))
+    except OSError:
+        pass
+    try:
+        yield
+    finally:
+        for number in filler:
+            os.close(number)
+
+
+def test_no_descriptor_left_at_accept_pauses_and_resumes(
+    loop: EventLoop, tmp_path: Path
+) -> None:
+    kind = type(loop._selector)
+
+    def child() -> object:
+        clock = FakeClock()
+        with EventLoop(selector=kind(), clock=clock) as own:
+            node = Node("a@test", loop=own, cookie="c", socket_dir=str(tmp_path))
+            node.listen()
+            listener = node._peers.listener
+            assert listener is not None
+            with socket.socket(socket.AF_UNIX) as caller:
+                with no_descriptors_left():
+                    caller.connect(str(tmp_path / "a.sock"))
+                    assert own.run_once() == 1
+                    assert "paused" in repr(listener)
+                    # No spin: the listener is not watched, and the wait is the pause's.
+                    assert [own.run_once() for _ in range(5)] == [0] * 5
+                    assert own.next_timeout() == pytest.approx(PAUSE)
+                    clock.advance(PAUSE)
+                    own.run_once()
+                    assert own.run_once() == 1 and "paused" in repr(listener)
+                clock.advance(PAUSE)
+                own.run_once()
+                assert own.run_once() == 1
+                assert listener.accepted == 1 and "open" in repr(listener)
+            node.close()
+        return os.listdir(tmp_path)
+
+    assert in_child(child) == []
+
+
+def test_a_listener_that_pauses_can_be_closed(loop: EventLoop, tmp_path: Path) -> None:
+    def child() -> object:
+        with EventLoop() as own:
+            node = Node("a@test", loop=own, cookie="c", socket_dir=str(tmp_path))
+            node.listen()
+            with socket.socket(socket.AF_UNIX) as caller:
+                with no_descriptors_left():
+                    caller.connect(str(tmp_path / "a.sock"))
+                    own.run_once()
+                    node.close()
+                own.run_once()
+            return own.statistics().timers, own.statistics().descriptors, os.listdir(tmp_path)
+
+    assert in_child(child) == (0, 0, [])
+
+
+def test_no_descriptor_left_at_connect(loop: EventLoop, make_node: MakeNode) -> None:
+    a, b = make_node("a"), make_node("b")
+    kind = type(loop._selector)
+
+    def child() -> object:
+        with EventLoop(selector=kind()) as own:
+            x = Node("x@test", loop=own, cookie="c", socket_dir=a.config.socket_dir)
+            y = Node("y@test", loop=own, cookie="c", socket_dir=a.config.socket_dir)
+            y.listen()
+            with no_descriptors_left():
+                future = x.connect("y@test")
+                error = future.exception(timeout=5)
+                assert isinstance(error, ConnectFailedError)
+                assert x.connect("y@test").exception(timeout=5) is not error
+            assert x.ping("y@test")
+            x.close()
+            y.close()
+        return str(error)
+
+    assert "Too many open files" in str(in_child(child))
+
+
+# --- cycles ---------------------------------------------------------------------------------------
+
+
+def objects(*kinds: type) -> int:
+    gc.collect()
+    return sum(isinstance(thing, kinds) for thing in gc.get_objects())
+
+
+def test_1000_cycles_of_open_and_close(loop: EventLoop, make_node: MakeNode) -> None:
+    a, b = make_node("a"), make_node("b")
+    box = b.mailbox("box")
+
+    def cycle(number: int) -> None:
+        a.send(("box", "b@test"), number)
+        assert box.receive(timeout=5) == number
+        a.disconnect("b@test")
+        loop.run_until(lambda: not a.nodes() and not b.nodes(), timeout=5)
+
+    for number in range(20):
+        cycle(number)
+    loop.run_once()
+    descriptors, connections = open_descriptors(), objects(Connection)
+    everything = len(gc.get_objects())
+    before = loop.statistics()
+    for number in range(1000):
+        cycle(number)
+    loop.run_once()
+    after = loop.statistics()
+    assert open_descriptors() == descriptors
+    assert objects(Connection) == connections
+    assert len(gc.get_objects()) < everything + 500
+    assert after.descriptors == before.descriptors
+    assert after.timers <= before.timers + 1
+    # No spin: so many rounds do what has to be done, and every one of them does something.
+    assert (after.rounds - before.rounds) / 1000 <= 12
+    assert len(box) == 0
+    assert loop.run_once() == 0
+
+
+def test_1000_cycles_of_register_and_unregister(loop: EventLoop) -> None:
+    descriptors = open_descriptors()
+    seen: list[bytes] = []
+    for _ in range(1000):
+        left, right = socket.socketpair()
+        loop.register(left, READ, lambda _, left=left: seen.append(left.recv(1)))  # type: ignore[misc]
+        right.send(b"x")
+        assert loop.run_once() == 1
+        loop.unregister(left)
+        left.close()
+        right.close()
+    assert len(seen) == 1000
+    assert loop.statistics().rounds == 1000
+    assert open_descriptors() == descriptors
+
+
+def test_an_idle_loop_sleeps(loop: EventLoop, make_node: MakeNode) -> None:
+    a, b = make_node("a"), make_node("b")
+    assert a.ping("b@test")
+    loop.run_until(lambda: False, timeout=0.01)
+    before = loop.statistics().rounds
+    loop.run_until(lambda: False, timeout=0.1)
+    assert loop.statistics().rounds - before <= 3
+
+
+def test_a_connection_at_rest_is_woken_for_its_ticks_only() -> None:
+    clock = FakeClock()
+    with fake_loop(clock) as loop:
+        a = Node("a@test", loop=loop, cookie="c")
+        b = Node("b@test", loop=loop, cookie="c")
+        connect(a, b)
+        before = loop.statistics().rounds
+        assert not loop.run_until(lambda: False, timeout=600)
+        # In a quarter of the tick time each side ticks once and reads once.
+        assert loop.statistics().rounds - before <= 4 * 4 * 10
+        assert a.nodes() and b.nodes()
+        a.close()
+        b.close()
+        loop.run_once()
+
+
+def test_select_is_not_used() -> None:
+    # select(2) cannot watch a descriptor above 1023.
+    with EventLoop() as loop:
+        assert type(loop._selector).__name__ != "SelectSelector"
