@@ -29,6 +29,7 @@ from uds_dist.etf.decode import decode
 from uds_dist.etf.encode import encode
 from uds_dist.etf.terms import (
     Atom,
+    BitString,
     FrozenList,
     ImproperList,
     Map,
@@ -161,8 +162,8 @@ _MARKED: dict[str, Callable[[object], object]] = {
 # --- Elixir ---------------------------------------------------------------------------------------
 
 _MODULE = re.compile(r"Elixir((?:\.[A-Z][0-9A-Za-z_]*)+)\Z")
-_PLAIN = re.compile(r"[a-z_][0-9A-Za-z_]*[?!]?\Z")
-_RESERVED = frozenset({"nil", "true", "false"})
+_PLAIN = re.compile(r"[^\W\d][\w@]*[?!]?\Z")
+_WORDS = frozenset({"nil", "true", "false", "Elixir"})
 _CHARACTERS = frozenset([*range(7, 14), 27, *range(32, 127)])  # Elixir's inspect: a charlist
 _ESCAPES = {"\a": "\\a", "\b": "\\b", "\t": "\\t", "\n": "\\n", "\v": "\\v", "\f": "\\f"}
 _ESCAPES |= {"\r": "\\r", "\x1b": "\\e", '"': '\\"', "\\": "\\\\"}
@@ -197,6 +198,9 @@ def format_elixir(term: object) -> str:
         return f"[{', '.join(map(format_elixir, term.items))} | {format_elixir(term.tail)}]"
     if isinstance(term, (dict, Map)):
         return _elixir_map(term)
+    if isinstance(term, BitString):
+        last = f"{term.data[-1] >> (8 - term.bits)}::size({term.bits})"
+        return f"<<{', '.join([*map(str, term.data[:-1]), last])}>>"
     text = format_term(term)
     return f"#PID{text}" if isinstance(term, Pid) else text
 
@@ -205,7 +209,7 @@ def _elixir_atom(atom: str) -> str:
     module = _MODULE.match(atom)
     if module:
         return module[1][1:]
-    if atom in _RESERVED:
+    if atom in _WORDS:
         return atom
     return f":{atom}" if _PLAIN.match(atom) else f":{_quoted(atom)}"
 
@@ -220,13 +224,15 @@ def _is_keyword(item: object) -> bool:
 
 
 def _is_name(key: object) -> bool:
-    return isinstance(key, Atom) and not _MODULE.match(key)
+    if isinstance(key, Atom):
+        return not _MODULE.match(key) and key != "Elixir"
+    return key is None or isinstance(key, bool)
 
 
 def _keywords(pairs: Iterable[Any]) -> str:
+    # After its colon a name is what it is before it as an atom.
     return ", ".join(
-        f"{key if _PLAIN.match(key) else _quoted(key)}: {format_elixir(value)}"
-        for key, value in pairs
+        f"{format_elixir(key).removeprefix(':')}: {format_elixir(value)}" for key, value in pairs
     )
 
 
@@ -237,6 +243,6 @@ def _elixir_map(term: dict[object, object] | Map) -> str:
     if struct:
         pairs = [pair for pair in pairs if pair[0] != "__struct__"]
     if all(_is_name(key) for key, _value in pairs):
-        return f"%{name}{{{_keywords(sorted(pairs, key=lambda pair: str(pair[0])))}}}"
+        return f"%{name}{{{_keywords(sorted(pairs, key=lambda pair: format_elixir(pair[0])))}}}"
     items = (f"{format_elixir(key)} => {format_elixir(value)}" for key, value in pairs)
     return f"%{name}{{{', '.join(items)}}}"
