@@ -28,10 +28,11 @@ _NAME = re.compile(r"[^@/\0\s]+\Z")
 
 ALIVE = "alive"
 STALE = "stale"
+DENIED = "denied"
 NO_SOCKET = "no socket"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class SocketAddress:
     """One node's socket: ``value`` is what bind and connect take, ``text`` what people read."""
 
@@ -126,7 +127,9 @@ def probe(address: SocketAddress) -> str:
         try:
             mode = os.stat(address.value).st_mode
         except (FileNotFoundError, NotADirectoryError):
-            return NO_SOCKET
+            if not os.path.islink(address.value):
+                return NO_SOCKET
+            mode = stat.S_IFLNK  # a link to nothing: bind would find it in its way
         if not stat.S_ISSOCK(mode):
             raise AddressError(f"{address} exists and is no socket: it is left as it is")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as knock:
@@ -149,7 +152,8 @@ def listening_names(config: Config) -> list[tuple[str, str]]:
     Args:
         config: `socket_dir` and `layout` are used.
     Returns:
-        Pairs of a name and ALIVE or STALE, by name. For abstract sockets only live ones exist.
+        Pairs of a name and ALIVE, STALE or DENIED (this user may not knock), by name. Of
+        abstract sockets only live ones exist.
     Raises:
         OSError: the folder cannot be read.
         AddressError: abstract sockets do not exist on this system.
@@ -159,16 +163,28 @@ def listening_names(config: Config) -> list[tuple[str, str]]:
     else:
         suffix = "" if config.layout == "erl_uds_dist" else ".sock"
         names = [
-            entry.name[: len(entry.name) - len(suffix)]
-            for entry in os.scandir(config.socket_dir)
-            if entry.name.endswith(suffix) and stat.S_ISSOCK(entry.stat().st_mode)
+            entry[: len(entry) - len(suffix)]
+            for entry in sorted(os.listdir(config.socket_dir))
+            if entry.endswith(suffix) and _is_socket(os.path.join(config.socket_dir, entry))
         ]
     found = []
     for name in sorted(name for name in set(names) if _NAME.match(name)):
-        state = probe(socket_address(name, config))
+        try:
+            state = probe(socket_address(name, config))
+        except PermissionError:
+            state = DENIED
+        except AddressError:
+            continue  # not a node's: a path too long to be dialled, or no stream socket
         if state != NO_SOCKET:
             found.append((name, state))
     return found
+
+
+def _is_socket(path: str) -> bool:
+    try:
+        return stat.S_ISSOCK(os.stat(path).st_mode)
+    except OSError:
+        return False  # it went meanwhile, or is a link to nothing
 
 
 def _abstract_names(directory: str) -> list[str]:

@@ -123,6 +123,11 @@ class Listener:
                 os.unlink(self._path)
             except OSError as error:
                 logger.warning("%s: the socket file stays: %s", self.address, error.strerror)
+        try:
+            # A forked child may hold the socket too: whoever dials it shall not wait for ever.
+            self._socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # some systems shut down connected sockets only
         self._socket.close()
 
 
@@ -174,7 +179,7 @@ def _bind_abstract(listener: socket.socket, address: SocketAddress) -> None:
     try:
         listener.bind(address.value)
     except OSError as error:
-        if error.errno == errno.EADDRINUSE:
+        if error.errno == errno.EADDRINUSE and probe(address) == ALIVE:
             raise _duplicate(address) from None
         raise _listen_error(address, error) from None
 
@@ -222,13 +227,18 @@ def _narrow_mode(listener: socket.socket, mode: int) -> Iterator[None]:
 @contextmanager
 def _folder_lock(folder: str) -> Iterator[None]:
     try:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
         raise ListenError(
             error.errno, f"socket_dir {folder!r} cannot be used: {error.strerror}"
         ) from None
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        except OSError as error:
+            raise ListenError(
+                error.errno, f"socket_dir {folder!r} cannot be locked: {error.strerror}"
+            ) from None
         yield
     finally:
         os.close(descriptor)

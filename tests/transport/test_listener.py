@@ -1,0 +1,456 @@
+"""The listening socket: how it comes to be, how it goes, who is let in."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import stat
+import struct
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.transport.conftest import MakeNode
+from tests.transport.support import in_child, open_descriptors, settle
+from uds_dist import Config, DuplicateNameError, EventLoop, ListenError, Node, NotAllowedError
+from uds_dist.transport import listener as module
+from uds_dist.transport.address import SocketAddress, socket_address
+from uds_dist.transport.listener import ACCEPTS_PER_ROUND, Listener, may_connect, peer_uid
+
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="abstract sockets are Linux's")
+
+
+@contextmanager
+def listening(
+    loop: EventLoop, folder: Path | str, name: str = "a@test", **settings: object
+) -> Iterator[tuple[Listener, list[socket.socket]]]:
+    """A listener, and what it has accepted."""
+    config = Config(socket_dir=str(folder)).replace(**settings)
+    accepted: list[socket.socket] = []
+    listener = Listener(loop, socket_address(name, config), config, accepted.append)
+    try:
+        yield listener, accepted
+    finally:
+        listener.close()
+        for sock in accepted:
+            sock.close()
+
+
+def dial(path: Path | str) -> socket.socket:
+    caller = socket.socket(socket.AF_UNIX)
+    caller.setblocking(False)
+    try:
+        caller.connect(str(path))
+    except BaseException:
+        caller.close()
+        raise
+    return caller
+
+
+# --- the file -------------------------------------------------------------------------------------
+
+
+def test_it_listens_and_its_close_removes_the_file(loop: EventLoop, tmp_path: Path) -> None:
+    with listening(loop, tmp_path) as (listener, accepted):
+        with dial(tmp_path / "a.sock"):
+            assert loop.run_once(5) == 1
+        assert len(accepted) == listener.accepted == 1
+        assert not accepted[0].getblocking()
+        assert "accepted=1" in repr(listener)
+        listener.close()
+        assert os.listdir(tmp_path) == []
+        assert loop.statistics().descriptors == 0
+        listener.close()
+        assert "closed" in repr(listener)
+
+
+@pytest.mark.parametrize("umask", [0, 0o022, 0o077, 0o777])
+@pytest.mark.parametrize("mode", [0o600, 0o660, 0o666, 0o000])
+def test_the_mode_is_the_one_asked_for(
+    loop: EventLoop, tmp_path: Path, umask: int, mode: int
+) -> None:
+    before = os.umask(umask)
+    try:
+        with listening(loop, tmp_path, socket_mode=mode):
+            assert stat.S_IMODE(os.stat(tmp_path / "a.sock").st_mode) == mode
+            assert os.umask(umask) == umask  # and the process keeps its own
+    finally:
+        os.umask(before)
+
+
+class ModesAtBirth(socket.socket):
+    """Notes each file's mode as soon as bind has made it."""
+
+    seen: list[int] = []
+
+    def bind(self, address: object) -> None:
+        super().bind(address)  # type: ignore[arg-type]
+        assert isinstance(address, str)
+        self.seen.append(stat.S_IMODE(os.stat(address).st_mode))
+
+
+@pytest.mark.parametrize("platform", ["linux", "darwin"])
+def test_the_file_is_never_open_wider(
+    loop: EventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, platform: str
+) -> None:
+    if platform == "linux" != sys.platform:
+        pytest.skip("the mode of a socket is its file's on Linux only")
+    monkeypatch.setattr(socket, "socket", ModesAtBirth)
+    monkeypatch.setattr(sys, "platform", platform)
+    ModesAtBirth.seen.clear()
+    before = os.umask(0)
+    try:
+        with listening(loop, tmp_path), listening(loop, tmp_path, "b@test", socket_mode=0o640):
+            assert ModesAtBirth.seen == [0o600, 0o640]
+    finally:
+        os.umask(before)
+
+
+def test_a_stale_file_is_taken_over(loop: EventLoop, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(tmp_path / "a.sock"))
+        os.chmod(tmp_path / "a.sock", 0o666)
+    with listening(loop, tmp_path), dial(tmp_path / "a.sock"):
+        assert loop.run_once(5) == 1
+        assert stat.S_IMODE(os.stat(tmp_path / "a.sock").st_mode) == 0o600
+    assert os.listdir(tmp_path) == []
+
+
+def test_the_file_of_a_killed_process_is_taken_over(make_node: MakeNode, tmp_path: Path) -> None:
+    ready_r, ready_w = os.pipe()
+    child = os.fork()
+    if not child:
+        with EventLoop() as own:
+            node = Node("a@test", loop=own, cookie="secret", socket_dir=str(tmp_path))
+            node.listen()
+            os.write(ready_w, b"x")
+            own.run_forever()
+    try:
+        os.read(ready_r, 1)
+        with pytest.raises(DuplicateNameError, match="use another name or stop it"):
+            make_node("a")
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    assert os.listdir(tmp_path) == ["a.sock"]
+    a, b = make_node("a"), make_node("b")
+    assert b.ping("a@test")
+    os.close(ready_r)
+    os.close(ready_w)
+
+
+def test_a_live_node_is_left_alone(loop: EventLoop, tmp_path: Path) -> None:
+    with listening(loop, tmp_path) as (_, accepted):
+        inode = os.stat(tmp_path / "a.sock").st_ino
+        before = open_descriptors()
+        with pytest.raises(DuplicateNameError, match="live node"):
+            with listening(loop, tmp_path):
+                pass
+        assert open_descriptors() == before
+        assert os.stat(tmp_path / "a.sock").st_ino == inode
+        with dial(tmp_path / "a.sock"):
+            loop.run_once(5)
+        assert accepted
+
+
+@pytest.mark.parametrize("what", ["file", "folder", "pipe", "link to a file", "link to nothing"])
+def test_what_is_no_socket_is_never_touched(loop: EventLoop, tmp_path: Path, what: str) -> None:
+    path = tmp_path / "a.sock"
+    if what == "file":
+        path.write_text("keep")
+    elif what == "folder":
+        path.mkdir()
+    elif what == "pipe":
+        os.mkfifo(path)
+    else:
+        if what == "link to a file":
+            (tmp_path / "b").write_text("keep")
+        path.symlink_to(tmp_path / "b")
+    before = os.lstat(path)
+    with pytest.raises(ListenError, match="no socket") as caught:
+        with listening(loop, tmp_path):
+            pass
+    assert not isinstance(caught.value, DuplicateNameError)
+    after = os.lstat(path)
+    assert (after.st_ino, after.st_mode) == (before.st_ino, before.st_mode)
+
+
+def test_only_the_own_file_is_removed(loop: EventLoop, tmp_path: Path) -> None:
+    with listening(loop, tmp_path) as (first, _):
+        os.unlink(tmp_path / "a.sock")  # by a cleaner of temporary files
+        first.close()
+        with listening(loop, tmp_path) as (second, _):
+            os.unlink(tmp_path / "a.sock")
+            with listening(loop, tmp_path) as (third, _):
+                second.close()
+                assert os.listdir(tmp_path) == ["a.sock"]
+                with dial(tmp_path / "a.sock"):
+                    loop.run_once(5)
+                assert third.accepted == 1
+
+
+def test_a_relative_folder_survives_chdir(
+    loop: EventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    with listening(loop, "."):
+        assert "a.sock" in os.listdir(tmp_path)
+        monkeypatch.chdir(tmp_path / "elsewhere")
+    assert os.listdir(tmp_path) == ["elsewhere"]
+
+
+def test_a_folder_that_cannot_be_used(loop: EventLoop, tmp_path: Path) -> None:
+    before = open_descriptors()
+    (tmp_path / "file").write_text("")
+    for folder in (tmp_path / "no", tmp_path / "file"):
+        with pytest.raises(ListenError, match="socket_dir"):
+            with listening(loop, folder):
+                pass
+    assert open_descriptors() == before
+
+
+def test_two_that_find_the_same_stale_file_do_not_both_listen(tmp_path: Path) -> None:
+    # Eight processes at once, five times: one wins, the others hear that it lives.
+    for _ in range(5):
+        with socket.socket(socket.AF_UNIX) as dead:
+            dead.bind(str(tmp_path / "a.sock"))
+        start_r, start_w = os.pipe()
+        end_r, end_w = os.pipe()
+        out_r, out_w = os.pipe()
+        children = []
+        for _ in range(8):
+            child = os.fork()
+            if not child:
+                os.close(start_w)
+                os.close(end_w)
+                with EventLoop() as own:
+                    os.read(start_r, 1)
+                    try:
+                        with listening(own, tmp_path):
+                            os.write(out_w, b"w")
+                            os.read(end_r, 1)
+                    except DuplicateNameError:
+                        os.write(out_w, b"d")
+                    except BaseException:
+                        os.write(out_w, b"?")
+                os._exit(0)
+            children.append(child)
+        os.close(start_w)
+        outcome = b""
+        while len(outcome) < 8:
+            outcome += os.read(out_r, 8)
+        os.close(end_w)
+        for child in children:
+            os.waitpid(child, 0)
+        for number in (start_r, end_r, out_r, out_w):
+            os.close(number)
+        assert sorted(outcome) == sorted(b"wddddddd")
+        assert os.listdir(tmp_path) == []
+
+
+def test_a_child_that_closes_leaves_file_and_listener(loop: EventLoop, tmp_path: Path) -> None:
+    with listening(loop, tmp_path) as (listener, accepted):
+        in_child(listener.close)
+        assert os.listdir(tmp_path) == ["a.sock"]
+        with dial(tmp_path / "a.sock"):
+            assert loop.run_once(5) == 1
+        assert accepted
+
+
+@on_linux
+@pytest.mark.parametrize("kind", ["file", "abstract"])
+def test_a_child_that_holds_the_socket_does_not_keep_dialers_waiting(
+    loop: EventLoop, tmp_path: Path, kind: str
+) -> None:
+    folder = str(tmp_path) if kind == "file" else f"@held-{os.getpid()}"
+    address = socket_address("a@test", Config(socket_dir=folder))
+    hold_r, hold_w = os.pipe()
+    with listening(loop, folder) as (listener, _):
+        child = os.fork()
+        if not child:
+            os.close(hold_w)
+            os.read(hold_r, 1)
+            os._exit(0)
+    with pytest.raises(FileNotFoundError if kind == "file" else ConnectionRefusedError):
+        dial(address.value)
+    if kind == "abstract":
+        with pytest.raises(ListenError, match="in use") as caught:
+            with listening(loop, folder):
+                pass
+        assert not isinstance(caught.value, DuplicateNameError)
+    os.close(hold_w)
+    os.waitpid(child, 0)
+    os.close(hold_r)
+    with listening(loop, folder):
+        dial(address.value).close()
+
+
+# --- accepting ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("backlog", [1, 5])
+def test_the_backlog_is_read_at_listen(loop: EventLoop, tmp_path: Path, backlog: int) -> None:
+    callers: list[socket.socket] = []
+    with listening(loop, tmp_path, backlog=backlog):
+        try:
+            while len(callers) < 50:
+                callers.append(dial(tmp_path / "a.sock"))
+        except BlockingIOError:
+            pass
+        for caller in callers:
+            caller.close()
+    assert backlog <= len(callers) <= backlog + 2
+
+
+def test_a_rush_is_accepted_over_several_rounds(loop: EventLoop, tmp_path: Path) -> None:
+    with listening(loop, tmp_path, backlog=100) as (_, accepted):
+        callers = [dial(tmp_path / "a.sock") for _ in range(40)]
+        counts = []
+        while loop.run_once():
+            counts.append(len(accepted))
+        assert counts[:3] == [ACCEPTS_PER_ROUND, 2 * ACCEPTS_PER_ROUND, 40]
+        for caller in callers:
+            caller.close()
+
+
+def test_a_handler_that_closes_the_listener_ends_its_round(
+    loop: EventLoop, tmp_path: Path
+) -> None:
+    config = Config(socket_dir=str(tmp_path))
+    accepted: list[socket.socket] = []
+
+    def stop(sock: socket.socket) -> None:
+        accepted.append(sock)
+        listener.close()
+
+    listener = Listener(loop, socket_address("a@test", config), config, stop)
+    callers = [dial(tmp_path / "a.sock") for _ in range(3)]
+    settle(loop)
+    assert len(accepted) == 1
+    for sock in [*callers, *accepted]:
+        sock.close()
+
+
+def test_a_caller_that_has_gone_already_does_no_harm(loop: EventLoop, make_node: MakeNode) -> None:
+    a, b = make_node("a"), make_node("b")
+    for _ in range(3):
+        dial(Path(a.config.socket_dir) / "a.sock").close()
+    assert b.ping("a@test")
+    settle(loop)
+    assert loop.statistics().descriptors == 4  # two listeners, two ends
+
+
+# --- who is let in --------------------------------------------------------------------------------
+
+
+def credentials(monkeypatch: pytest.MonkeyPatch, uid: int) -> None:
+    """Let every peer seem to be of this user id."""
+
+    class Foreign(socket.socket):
+        def getsockopt(self, level: int, option: int, size: int = 0) -> object:  # type: ignore[override]
+            if option == socket.SO_PEERCRED:
+                return struct.pack("3i", 1, uid, uid)
+            return super().getsockopt(level, option)
+
+    real = socket.socket.accept
+
+    def accept(self: socket.socket) -> tuple[socket.socket, object]:
+        sock, address = real(self)
+        return Foreign(fileno=sock.detach()), address
+
+    monkeypatch.setattr(socket.socket, "accept", accept)
+
+
+@on_linux
+def test_the_user_id_of_a_peer() -> None:
+    left, right = socket.socketpair()
+    with left, right:
+        assert peer_uid(left) == os.getuid()
+
+
+@on_linux
+@pytest.mark.parametrize(
+    ("abstract", "uid", "allowed", "admitted"),
+    [
+        (False, 12345, frozenset(), True),  # the file's mode has decided
+        (False, 12345, frozenset({777}), False),
+        (False, 777, frozenset({777}), True),
+        (False, 0, frozenset({777}), True),
+        (True, 12345, frozenset(), False),
+        (True, 12345, frozenset({12345}), True),
+        (True, 0, frozenset(), True),
+        (True, os.getuid(), frozenset(), True),
+        (True, os.getuid(), frozenset({777}), True),
+    ],
+)
+def test_who_may_connect(
+    monkeypatch: pytest.MonkeyPatch,
+    abstract: bool,
+    uid: int,
+    allowed: frozenset[int],
+    admitted: bool,
+) -> None:
+    monkeypatch.setattr(module, "peer_uid", lambda sock: uid)
+    address = SocketAddress("\0x" if abstract else "/x", abstract)
+    left, right = socket.socketpair()
+    with left, right:
+        assert may_connect(left, address, Config(allowed_uids=allowed)) is admitted
+
+
+def test_where_the_system_tells_no_user_id(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    left, right = socket.socketpair()
+    with left, right:
+        assert peer_uid(left) is None
+        assert may_connect(left, SocketAddress("/x", False), Config(allowed_uids=frozenset({1})))
+
+
+@on_linux
+def test_a_foreign_user_is_turned_away_at_an_abstract_socket(
+    loop: EventLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    credentials(monkeypatch, 12345)
+    folder = f"@listener-{os.getpid()}"
+    with listening(loop, folder) as (listener, accepted):
+        with dial(f"\0{folder[1:]}/a") as caller:
+            loop.run_once(5)
+            assert (listener.accepted, listener.refused, accepted) == (0, 1, [])
+            assert caller.recv(1) == b""
+    with listening(loop, folder, allowed_uids=frozenset({12345})) as (listener, accepted):
+        with dial(f"\0{folder[1:]}/a"):
+            loop.run_once(5)
+            assert (listener.accepted, listener.refused, len(accepted)) == (1, 0, 1)
+
+
+@on_linux
+def test_a_foreign_listener_is_not_trusted_at_an_abstract_socket(
+    loop: EventLoop, make_node: MakeNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = f"@foreign-{os.getpid()}"
+    a, b = make_node("a", socket_dir=folder), make_node("b", socket_dir=folder)
+    monkeypatch.setattr(module, "peer_uid", lambda sock: 12345)
+    error = a.connect("b@test").exception(timeout=5)
+    assert isinstance(error, NotAllowedError) and "allowed_uids" in str(error)
+    monkeypatch.undo()
+    assert a.ping("b@test")
+    assert b.nodes() == ["a@test"]
+
+
+@on_linux
+def test_abstract_sockets_leave_nothing_and_know_duplicates(
+    loop: EventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = f"@dup-{os.getpid()}"
+    with listening(loop, folder):
+        with pytest.raises(DuplicateNameError):
+            with listening(loop, folder):
+                pass
+    with listening(loop, folder):
+        pass
+    assert os.listdir(tmp_path) == []
