@@ -51,8 +51,9 @@ HOUSE = {
     "etf": "__init__.py identifiers.py terms.py decode.py encode.py parse.py text.py",
     "protocol": "__init__.py flags.py framing.py handshake.py header.py control.py",
     "transport": "__init__.py loop.py address.py listener.py connection.py",
-    "node": "__init__.py node.py mailbox.py links.py future.py rpc.py gen.py kernel.py identity.py"
-    " outcome.py peers.py processes.py dialect.py signals.py cluster.py",
+    "node": "__init__.py node.py mailbox.py links.py future.py rpc.py gen.py kernel.py"
+    " identity.py outcome.py peers.py processes.py dialect.py signals.py cluster.py"
+    " exposed.py server.py tasks.py events.py group_leader.py",
     "shell": "__init__.py io_server.py remote.py",
 }
 TOP_LEVEL = {

@@ -55,10 +55,13 @@ from uds_dist.etf.terms import (
     Reference,
 )
 from uds_dist.etf.text import format_term, parse_term
+from uds_dist.node.events import EventHandler, EventManager
 from uds_dist.node.future import Future
+from uds_dist.node.gen import From, MultiReply
 from uds_dist.node.mailbox import EMPTY, Destination, Mailbox
 from uds_dist.node.node import Node, NodeStatistics
 from uds_dist.node.peers import PeerStatistics
+from uds_dist.node.server import GenServer, NoReply, Stop
 from uds_dist.transport.loop import EventLoop, LoopStatistics, Timer
 
 __all__ = [
@@ -79,13 +82,17 @@ __all__ = [
     "EncodeError",
     "ErlangError",
     "ErlangException",
+    "EventHandler",
     "EventLoop",
+    "EventManager",
     "Exit",
     "Export",
     "ForkedLoopError",
+    "From",
     "FrozenList",
     "Fun",
     "Future",
+    "GenServer",
     "HandshakeError",
     "HandshakeTimeoutError",
     "ImproperList",
@@ -97,8 +104,10 @@ __all__ = [
     "LoopStatistics",
     "Mailbox",
     "Map",
+    "MultiReply",
     "NoConnection",
     "NoProcess",
+    "NoReply",
     "Node",
     "NodeNameError",
     "NodeNameMismatchError",
@@ -116,6 +125,7 @@ __all__ = [
     "RemoteProtocolError",
     "RemoteTimeout",
     "SimultaneousConnectError",
+    "Stop",
     "TermError",
     "Throw",
     "Timer",

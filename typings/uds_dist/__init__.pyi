@@ -5,10 +5,10 @@ in seconds, sizes in bytes. The docstrings in the package say more of each.
 """
 
 import selectors
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import ClassVar, Generic, Protocol, TypeAlias, TypeVar
+from typing import ClassVar, Generic, Literal, NamedTuple, Protocol, TypeAlias, TypeVar, overload
 
 from uds_dist.config import Config as Config
 from uds_dist.errors import (
@@ -67,13 +67,17 @@ __all__ = [
     "EncodeError",
     "ErlangError",
     "ErlangException",
+    "EventHandler",
     "EventLoop",
+    "EventManager",
     "Exit",
     "Export",
     "ForkedLoopError",
+    "From",
     "FrozenList",
     "Fun",
     "Future",
+    "GenServer",
     "HandshakeError",
     "HandshakeTimeoutError",
     "ImproperList",
@@ -85,8 +89,10 @@ __all__ = [
     "LoopStatistics",
     "Mailbox",
     "Map",
+    "MultiReply",
     "NoConnection",
     "NoProcess",
+    "NoReply",
     "Node",
     "NodeNameError",
     "NodeNameMismatchError",
@@ -104,6 +110,7 @@ __all__ = [
     "RemoteProtocolError",
     "RemoteTimeout",
     "SimultaneousConnectError",
+    "Stop",
     "TermError",
     "Throw",
     "Timer",
@@ -115,6 +122,7 @@ __all__ = [
 ]
 
 _T = TypeVar("_T")
+_F = TypeVar("_F", bound=Callable[..., object])
 
 # --- Terms: how Erlang's values are written in Python, see the table in the README ----------------
 
@@ -458,6 +466,7 @@ class Node:
     config: Config
     loop: EventLoop
     on_down: Callable[[str, UdsDistError], object] | None
+    output: Callable[[str], object]  # takes what functions print that this node runs elsewhere
     def __init__(
         self,
         name: str,
@@ -468,6 +477,7 @@ class Node:
         hidden: bool | None = None,
         config: Config | None = None,
         on_down: Callable[[str, UdsDistError], object] | None = None,
+        output: Callable[[str], object] = ...,
     ) -> None: ...
     def __enter__(self) -> Node: ...
     def __exit__(self, *_exc: object) -> None: ...
@@ -534,12 +544,104 @@ class Node:
     def rpc(
         self, node: str, module: str, function: str, arguments: Sequence[object] = ()
     ) -> Future[object]: ...
+    # Call the generic servers of one name at several nodes, as `gen_server:multi_call`.
+    def multi_call(
+        self,
+        nodes: Iterable[str],
+        name: str,
+        request: object,
+        timeout: float | None = 5.0,
+    ) -> Future[MultiReply]: ...
+    # Run a generic server, to be called from any node.
+    def serve(
+        self,
+        name: str | None,
+        server: GenServer | Callable[[], GenServer],
+        restart: Literal["temporary", "transient", "permanent"] = "temporary",
+    ) -> Pid: ...
+    # Run a task supervisor: Elixir's `Task.Supervisor.async({name, node}, m, f, args)`.
+    def serve_tasks(self, name: str) -> Pid: ...
+    # Let other nodes call functions by `rpc`, `erpc` and `spawn`: these and no others.
+    @overload
+    def expose(self, module: str, functions: None = None) -> Callable[[_F], _F]: ...
+    @overload
+    def expose(self, module: str, functions: Mapping[str, Callable[..., object]]) -> None: ...
     # A snapshot of what the node holds.
     def statistics(self) -> NodeStatistics: ...
     # Run the loop until everything that was sent has been handed to the sockets.
     def flush(self, timeout: float | None = None) -> bool: ...
     # End the node: processes exit with `shutdown`, sockets close, the socket file goes.
     def close(self) -> None: ...
+
+# --- Services -------------------------------------------------------------------------------------
+
+# Who waits for a reply: the caller's pid, and the tag by which it knows the reply.
+class From(NamedTuple):
+    pid: Pid
+    tag: object
+
+# The outcome of a call to servers at several nodes.
+class MultiReply(NamedTuple):
+    replies: dict[str, object]
+    bad_nodes: list[str]
+
+# What `handle_call` returns when the reply is to come from `GenServer.reply` later.
+@dataclass(frozen=True)
+class NoReply: ...
+
+# What a handler returns to end its server; with a reply, if one is given.
+@dataclass(frozen=True)
+class Stop:
+    reason: object = ...  # by default the atom normal
+    reply: object = ...
+
+# A generic server: derive from it and override what is needed; run it by `Node.serve`.
+class GenServer:
+    trap_exit: bool
+    # Build the state; called before the first message, and again after every restart.
+    def init(self) -> object: ...
+    # Answer a call: with a reply, a Future of it, `NoReply()` or a `Stop`.
+    def handle_call(self, request: object, from_: From) -> object: ...
+    # Act on a cast; a `Stop` ends the server.
+    def handle_cast(self, request: object) -> object: ...
+    # Act on any other message; a `Stop` ends the server.
+    def handle_info(self, message: object) -> object: ...
+    # Clean up; called once, whatever has ended the server.
+    def terminate(self, reason: object) -> object: ...
+    # The state that `sys:get_state` shows: by default a map of the public attributes.
+    def get_state(self) -> object: ...
+    # Take over what `sys:replace_state` made of the state.
+    def set_state(self, state: object) -> object: ...
+    # The server's process: its pid, its monitors and links, its `send`.
+    @property
+    def process(self) -> Mailbox: ...
+    # Answer a call for which `handle_call` returned `NoReply()`.
+    def reply(self, from_: From, answer: object) -> None: ...
+    # Call another server; a handler may return the future as its reply.
+    def call(self, dest: Pid | str | tuple[str, str], request: object) -> Future[object]: ...
+    # Cast to another server.
+    def cast(self, dest: Destination, request: object) -> None: ...
+    # End this server.
+    def stop(self, reason: object = ...) -> None: ...
+
+# What an event manager calls: derive from it and override what is needed.
+class EventHandler:
+    # Act on an event.
+    def handle_event(self, event: object) -> object: ...
+    # Answer a query of `gen_event:call`, with a term or a Future of it.
+    def handle_call(self, query: object) -> object: ...
+    # Clean up; returns what `gen_event:delete_handler` gives.
+    def terminate(self, reason: object) -> object: ...
+
+# Passes events on to its handlers, as gen_event does; run it by `Node.serve`.
+class EventManager(GenServer):
+    def __init__(self) -> None: ...
+    # Add a handler, under the name by which `gen_event:call` asks for it.
+    def add_handler(self, name: str, handler: EventHandler) -> None: ...
+    # Remove a handler; returns what its `terminate` returned.
+    def delete_handler(self, name: str) -> object: ...
+    # Have every handler act on an event.
+    def notify(self, event: object) -> None: ...
 
 # A snapshot of a node: what it holds at this moment.
 @dataclass(frozen=True)

@@ -184,12 +184,15 @@ def reply(processes: Processes, sender: Pid, from_: From, answer: object) -> Non
     Raises:
         EncodeError: the answer is no term; nothing was sent.
     """
-    alias = alias_of(from_.tag)
-    if alias is not None:
-        processes.signal(alias.node, (ALIAS_SEND, sender, alias), (from_.tag, answer))
-    else:
-        control = (SEND_SENDER, sender, from_.pid)
-        processes.signal(from_.pid.node, control, (from_.tag, answer))
+    answer_to(processes, sender, alias_of(from_.tag) or from_.pid, (from_.tag, answer))
+
+
+def answer_to(
+    processes: Processes, sender: Pid, dest: Pid | Reference, message: object
+) -> None:
+    """Send what another process waits for; unlike a program's own message it is never refused."""
+    op = ALIAS_SEND if isinstance(dest, Reference) else SEND_SENDER
+    processes.signal(dest.node, (op, sender, dest), message)
 
 
 def alias_of(tag: object) -> Reference | None:

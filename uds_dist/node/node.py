@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal, TypeVar, overload
 
 from uds_dist.config import Config
 from uds_dist.errors import (
@@ -17,18 +18,24 @@ from uds_dist.errors import (
 )
 from uds_dist.etf.terms import Atom, ImproperList, Pid, Reference
 from uds_dist.node.cluster import GlobalNameServer, PgScope
+from uds_dist.node.exposed import Exposed, Jobs
 from uds_dist.node.future import Future
-from uds_dist.node.gen import ALIAS, GEN_CALL, cast, start_call
+from uds_dist.node.gen import ALIAS, GEN_CALL, MultiReply, cast, start_call, start_multi_call
+from uds_dist.node.group_leader import GroupLeader, write_stdout
 from uds_dist.node.identity import checked_cookie, find_cookie, new_creation
-from uds_dist.node.kernel import IS_AUTH, NET_KERNEL, YES, NetKernel
+from uds_dist.node.kernel import IS_AUTH, NET_KERNEL, REX, YES, LoggerProxy, NetKernel, Rex
 from uds_dist.node.mailbox import Destination, Mailbox
 from uds_dist.node.peers import NODEUP, Peers, PeerStatistics
 from uds_dist.node.processes import UNUSED, Processes
 from uds_dist.node.rpc import start_rpc, start_spawn
+from uds_dist.node.server import GenServer, Runner
 from uds_dist.node.signals import Incoming
+from uds_dist.node.tasks import TaskSupervisor
 from uds_dist.protocol.control import REG_SEND
 from uds_dist.transport.address import split_node_name
 from uds_dist.transport.loop import EventLoop
+
+F = TypeVar("F", bound=Callable[..., object])
 
 # Seconds that `close` gives to what is still to be written.
 CLOSE_TIMEOUT = 1.0
@@ -65,6 +72,8 @@ class Node:
         config: all other settings; the arguments above go before it.
         on_down: called with a node's name and the error when its connection is lost, or could
             not be made.
+        output: called with what functions print that this node runs elsewhere, by default
+            written to `sys.stdout`; also an attribute.
     Raises:
         NodeNameError: the name is malformed.
         ConfigError: a setting cannot be used, or there is no cookie.
@@ -80,6 +89,7 @@ class Node:
         hidden: bool | None = None,
         config: Config | None = None,
         on_down: Callable[[str, UdsDistError], object] | None = None,
+        output: Callable[[str], object] = write_stdout,
     ) -> None:
         config = Config() if config is None else config
         if socket_dir is not None:
@@ -94,6 +104,8 @@ class Node:
         self.loop = EventLoop() if loop is None else loop
         self._own_loop = loop is None
         self.on_down = on_down
+        self.output = output
+        self._exposed = Exposed()
         self._closed = False
         creation = new_creation()
         self._peers = Peers(
@@ -180,6 +192,11 @@ class Node:
         self._own = processes.new_mailbox(on_message=_drop, trap_exit=True)
         self._own.system = True
         self._net_kernel = NetKernel(processes)
+        self._leader = GroupLeader(self.loop, processes, lambda text: self.output(text))
+        self._own.group_leader = self._leader.pid
+        self._jobs = Jobs(processes, self._exposed)
+        self._rex = Runner(self.loop, processes, REX, Rex(self._exposed), self._leader.pid)
+        self._logger_proxy = LoggerProxy(self.loop, processes, self._leader.pid)
         if not self.config.hidden:
             self._global = GlobalNameServer(processes, peers.connect, peers.disconnect)
 
@@ -387,7 +404,7 @@ class Node:
             self.loop,
             self.processes,
             own,
-            own.group_leader or self._own.pid,
+            own.group_leader or self._leader.pid,
             node,
             module,
             function,
@@ -418,6 +435,25 @@ class Node:
         """Send a generic server a request that has no answer, as ``gen_server:cast`` does."""
         cast(self.processes, self._own, dest, request)
 
+    def multi_call(
+        self, nodes: Iterable[str], name: str, request: object, timeout: float | None = 5.0
+    ) -> Future[MultiReply]:
+        """Call the generic servers of one name at several nodes, as ``gen_server:multi_call``.
+
+        Args:
+            nodes: the nodes' names.
+            name: the servers' registered name.
+            request: any term.
+            timeout: seconds after which the nodes without an answer are bad ones.
+        Returns:
+            A future with the replies by node, and the list of bad nodes.
+        Raises:
+            EncodeError: the request is no term.
+        """
+        return start_multi_call(
+            self.loop, self.processes, self._own, nodes, name, request, timeout
+        )
+
     def rpc(
         self, node: str, module: str, function: str, arguments: Sequence[object] = ()
     ) -> Future[object]:
@@ -433,8 +469,76 @@ class Node:
             EncodeError: an argument is no term.
         """
         return start_rpc(
-            self.loop, self.processes, self._own, self._own.pid, node, module, function, arguments
+            self.loop, self.processes, self._own, self._leader.pid, node, module, function, arguments
         )
+
+    # -- services --------------------------------------------------------------------------
+
+    def serve(
+        self,
+        name: str | None,
+        server: GenServer | Callable[[], GenServer],
+        restart: Literal["temporary", "transient", "permanent"] = "temporary",
+    ) -> Pid:
+        """Run a generic server, to be called from any node.
+
+        Args:
+            name: its registered name; None for a server known by its pid.
+            server: the server; or its class, or a function, that makes a new one for every
+                restart. A server that is given as such has its `init` called again.
+            restart: after which ends it is started again: never, after an abnormal one, always.
+                One that ends more than three times in five seconds stays down.
+        Returns:
+            The pid. After a restart the server has another one.
+        Raises:
+            ConfigError: the name is taken, or the server is served already.
+            Exception: what `GenServer.init` raised.
+        """
+        leader = self._leader.pid
+        return Runner(self.loop, self.processes, name, server, leader, restart).process.pid
+
+    def serve_tasks(self, name: str) -> Pid:
+        """Run a task supervisor: Elixir's ``Task.Supervisor.async({name, node}, m, f, args)``.
+
+        Args:
+            name: its registered name.
+        Returns:
+            The pid. Tasks run functions that are exposed, and no others.
+        Raises:
+            ConfigError: the name is taken.
+        """
+        return self.serve(name, lambda: TaskSupervisor(self._exposed), "permanent")
+
+    @overload
+    def expose(self, module: str, functions: None = None) -> Callable[[F], F]: ...
+
+    @overload
+    def expose(self, module: str, functions: Mapping[str, Callable[..., object]]) -> None: ...
+
+    def expose(
+        self, module: str, functions: Mapping[str, Callable[..., object]] | None = None
+    ) -> Callable[[F], F] | None:
+        """Let other nodes call functions by ``rpc``, ``erpc`` and ``spawn``: these and no others.
+
+        As a decorator it exposes one function under its own name: ``@node.expose("py_math")``.
+        A function may return a Future. What it raises is an error at the caller; ErlangError,
+        Throw and Exit give the exact class and term.
+
+        Args:
+            module: the module's name for the callers; of an Elixir module with ``Elixir.``.
+            functions: functions by their names for the callers.
+        Raises:
+            ConfigError: a function cannot be called with positional arguments alone.
+        """
+        if functions is not None:
+            self._exposed.add(module, functions)
+            return None
+
+        def decorate(function: F) -> F:
+            self._exposed.add(module, {function.__name__: function})
+            return function
+
+        return decorate
 
     # -- the books -------------------------------------------------------------------------
 

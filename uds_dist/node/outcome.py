@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 from uds_dist.errors import ErlangError, ErlangException, Exit, TermError
 from uds_dist.etf.encode import encode
-from uds_dist.etf.terms import MAX_ATOM_CHARACTERS, Atom
+from uds_dist.etf.identifiers import MAX_ATOM_CHARACTERS
+from uds_dist.etf.terms import Atom
 from uds_dist.node.future import Future
 
 RETURN = Atom("return")
@@ -55,8 +56,8 @@ def returned(value: object) -> Outcome:
 
 def undefined(module: str, function: str, arguments: Sequence[object]) -> Outcome:
     """The outcome of a call to a function that is not there."""
-    frame = (Atom(module), Atom(function), list(arguments), [])
-    return Outcome(ERROR, UNDEF, [frame])
+    no_place: list[object] = []
+    return Outcome(ERROR, UNDEF, [(Atom(module), Atom(function), list(arguments), no_place)])
 
 
 def raised(error: BaseException, called: tuple[str, str, int] | None = None) -> Outcome:

@@ -234,8 +234,6 @@ class Incoming:
             self._processes.drop_watcher(process, control.ref)
             if process.on_unwatched is not None:
                 process.on_unwatched(control.ref)
-            if process.on_unwatched is not None:
-                process.on_unwatched(control.ref)
 
     def _on_monitor_exit(self, node: str, control: ctl.MonitorPExit, payload: object) -> None:
         self._down(control.ref, control.reason)
