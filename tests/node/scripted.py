@@ -1,0 +1,288 @@
+"""A peer that does what the test's script says: the sans-I/O protocol over a raw socket.
+
+It shares the thread with the node under test: whenever it waits for something, it runs the node's
+loop. So a script reads as a conversation, and every step of it is where the test put it.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Callable, Sequence
+from itertools import count
+
+from uds_dist import Atom, Config, EventLoop, ImproperList, Node, Pid, Reference
+from uds_dist.protocol.control import MONITOR_P, NO_PAYLOAD, REG_SEND, SEND_SENDER
+from uds_dist.protocol.flags import Flag, default_flags
+from uds_dist.protocol.framing import TICK, FrameReader, handshake_frame
+from uds_dist.protocol.handshake import Handshake, Peer, Role, Status
+from uds_dist.protocol.header import FrameDecoder, FrameEncoder
+
+COOKIE = "secret"
+PATIENCE = 10.0
+
+Message = tuple[tuple[object, ...], object]
+
+
+class GoneError(Exception):
+    """The node under test has closed the connection."""
+
+
+class ScriptedPeer:
+    """A node by hand.
+
+    Args:
+        loop: the loop of the node under test.
+        name: this peer's name.
+        flags: what it claims to be capable of; by default all.
+        config: the framing that it uses.
+        creation: of its pids.
+    """
+
+    def __init__(
+        self,
+        loop: EventLoop,
+        name: str = "peer@localhost",
+        flags: Flag | None = None,
+        config: Config | None = None,
+        creation: int = 7,
+    ) -> None:
+        self.loop = loop
+        self.name = name
+        self.config = Config() if config is None else config
+        self.flags = default_flags(self.config) if flags is None else flags
+        self.creation = creation
+        self.sock: socket.socket | None = None
+        self.listener: socket.socket | None = None
+        self.reader = FrameReader(self.config)
+        self.encoder = FrameEncoder(self.flags, self.config)
+        self.decoder = FrameDecoder(self.flags, self.config)
+        self.ticks = 0
+        self._numbers = count(1)
+
+    def __enter__(self) -> ScriptedPeer:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.close()
+        if self.listener is not None:
+            self.listener.close()
+
+    def pid(self, number: int = 1) -> Pid:
+        """A pid of this peer."""
+        return Pid(self.name, number, 0, self.creation)
+
+    def reference(self) -> Reference:
+        """A new reference of this peer."""
+        return Reference(self.name, self.creation, (next(self._numbers), 1, 2))
+
+    # -- waiting ---------------------------------------------------------------------------
+
+    def until(self, condition: Callable[[], object]) -> None:
+        """Run the node until something holds."""
+        deadline = time.monotonic() + PATIENCE
+        while not condition():
+            assert time.monotonic() < deadline, "the node did not do what was expected of it"
+            self.loop.run_once(0.01)
+
+    # -- connecting ------------------------------------------------------------------------
+
+    def listen(self, folder: str) -> None:
+        """Listen where the node looks for this peer."""
+        path = os.path.join(folder, self.name.partition("@")[0] + ".sock")
+        if os.path.exists(path):
+            os.unlink(path)
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(path)
+        self.listener.listen()
+        self.listener.setblocking(False)
+
+    def accept(self) -> None:
+        """Take the node's connection; the handshake is still to come."""
+        assert self.listener is not None
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                self._use(self.listener.accept()[0])
+                return
+            except BlockingIOError:
+                assert time.monotonic() < deadline, "the node did not dial"
+                self.loop.run_once(0.01)
+
+    def is_dialled(self) -> bool:
+        """Whether the node has a connection waiting to be accepted, after a few rounds."""
+        assert self.listener is not None
+        for _ in range(5):
+            self.loop.run_once(0)
+        try:
+            self._use(self.listener.accept()[0])
+        except BlockingIOError:
+            return False
+        return True
+
+    def dial(self, folder: str, node: str) -> None:
+        """Connect to the node; the handshake is still to come."""
+        sock = socket.socket(socket.AF_UNIX)
+        sock.connect(os.path.join(folder, node.partition("@")[0] + ".sock"))
+        self._use(sock)
+
+    def _use(self, sock: socket.socket) -> None:
+        self.close()
+        sock.setblocking(False)
+        self.sock = sock
+        self.reader = FrameReader(self.config)
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self.sock is not None:
+            self.sock.close()
+            self.sock = None
+
+    # -- bytes -----------------------------------------------------------------------------
+
+    def write(self, data: bytes) -> None:
+        """Send bytes."""
+        assert self.sock is not None
+        left = memoryview(data)
+        while left:
+            try:
+                left = left[self.sock.send(left) :]
+            except BlockingIOError:
+                self.loop.run_once(0.01)
+
+    def frame(self) -> bytes:
+        """The next frame of the node; GoneError when it has closed."""
+        assert self.sock is not None
+        deadline = time.monotonic() + PATIENCE
+        while (frame := self.reader.next_frame()) is None:
+            try:
+                data = self.sock.recv(1 << 20)
+            except BlockingIOError:
+                assert time.monotonic() < deadline, "the node says nothing"
+                self.loop.run_once(0.01)
+                continue
+            except ConnectionResetError:
+                raise GoneError from None
+            if not data:
+                raise GoneError
+            self.reader.feed(data)
+        return frame
+
+    def is_gone(self) -> bool:
+        """True when the node closes the connection next, whatever it says before."""
+        try:
+            while True:
+                self.frame()
+        except GoneError:
+            return True
+
+    # -- the handshake ---------------------------------------------------------------------
+
+    def handshake(
+        self,
+        role: Role,
+        *,
+        cookie: str = COOKIE,
+        status: Status = Status.OK,
+        alive: bool = True,
+        assign_name: Callable[[str], tuple[str, int]] | None = None,
+    ) -> Handshake:
+        """What does the protocol for this side."""
+        return Handshake(
+            role,
+            self.name,
+            self.creation,
+            self.flags,
+            cookie_for=lambda _name: cookie,
+            choose_status=lambda _peer: status,
+            still_connected=lambda _name: not alive,
+            assign_name=assign_name,
+        )
+
+    def send_handshake(self, messages: Sequence[bytes]) -> None:
+        """Send handshake messages."""
+        for message in messages:
+            self.write(handshake_frame(message))
+
+    def shake_hands(self, handshake: Handshake) -> None:
+        """Do the whole handshake, or the rest of it."""
+        if handshake.role is Role.INITIATOR and handshake.peer is None:
+            self.send_handshake(handshake.begin())
+        while not handshake.is_up:
+            self.send_handshake(handshake.receive(self.frame()))
+        self.finish(handshake)
+
+    def finish(self, handshake: Handshake) -> None:
+        """Go over to messages."""
+        self.reader.use_message_prefix()
+        self.encoder = FrameEncoder(handshake.effective_flags, self.config)
+        self.decoder = FrameDecoder(handshake.effective_flags, self.config)
+
+    def connect(self, folder: str, node: Node) -> None:
+        """Dial the node and be connected."""
+        self.dial(folder, node.name)
+        self.shake_hands(self.handshake(Role.INITIATOR))
+        self.until(lambda: self.name in node.nodes())
+
+    def welcome(self) -> Peer:
+        """Accept the node's connection and be connected; returns who it says it is."""
+        self.accept()
+        handshake = self.handshake(Role.ACCEPTOR)
+        self.shake_hands(handshake)
+        assert handshake.peer is not None
+        return handshake.peer
+
+    # -- messages --------------------------------------------------------------------------
+
+    def frames_of(self, control: tuple[object, ...], payload: object = NO_PAYLOAD) -> list[bytes]:
+        """The bytes of a message, one item per frame."""
+        data = b"".join(self.encoder.encode(control, payload))
+        frames = []
+        while data:
+            size = 4 + int.from_bytes(data[:4], "big")
+            frames.append(data[:size])
+            data = data[size:]
+        return frames
+
+    def send(self, control: tuple[object, ...], payload: object = NO_PAYLOAD) -> None:
+        """Send a control message."""
+        self.write(b"".join(self.encoder.encode(control, payload)))
+
+    def receive(self) -> Message:
+        """The node's next message; ticks are counted."""
+        while True:
+            frame = self.frame()
+            if not frame:
+                self.ticks += 1
+                continue
+            message = self.decoder.decode(frame)
+            if message is not None:
+                return message
+
+    def tick(self) -> None:
+        """Send a tick."""
+        self.write(TICK)
+
+    def settle(self) -> list[Message]:
+        """All that the node sends before it answers a ping: what there is up to now, and no more."""
+        ref = self.reference()
+        tag = ImproperList((Atom("alias"),), ref)
+        request = (Atom("$gen_call"), (self.pid(99), tag), (Atom("is_auth"), Atom(self.name)))
+        self.send((REG_SEND, self.pid(99), Atom(""), Atom("net_kernel")), request)
+        found: list[Message] = []
+        while True:
+            control, payload = self.receive()
+            if isinstance(payload, tuple) and payload[0] == tag:
+                return found
+            found.append((control, payload))
+
+    def tell(self, dest: Pid, message: object) -> None:
+        """Send a message to a process of the node."""
+        self.send((SEND_SENDER, self.pid(), dest), message)
+
+    def monitor(self, target: Pid | str) -> Reference:
+        """Monitor a process of the node."""
+        ref = self.reference()
+        self.send((MONITOR_P, self.pid(), target if isinstance(target, Pid) else Atom(target), ref))
+        return ref
