@@ -416,7 +416,7 @@ def _name(term: object, p: int, tag: int) -> Atom:
         return term
     if term is None or isinstance(term, bool):
         return Atom("nil" if term is None else "true" if term else "false")
-    raise DecodeError(f"an atom is due, here is {term!r:.40}", p, tag)
+    raise DecodeError(f"an atom is due, here is a value of {type(term)}", p, tag)
 
 
 def _map(parts: list[object], p: int) -> object:

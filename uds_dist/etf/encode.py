@@ -168,7 +168,8 @@ def encode_parts(
     start = 0
     for i, piece in enumerate(out):
         if len(piece) >= LARGE_BINARY:
-            parts.append(b"".join(out[start:i]))
+            if start < i:
+                parts.append(b"".join(out[start:i]))
             parts.append(piece)
             start = i + 1
     if start < len(out):
@@ -411,21 +412,24 @@ def _open_rare(
     if not isinstance(item, _CONTAINERS):
         _write_rare(item, atoms, out)
         return None
+    n: i64 = 0
+    if isinstance(item, (list, FrozenList)):
+        item = list(item)
+        n = len(item)
+        if n == 0:
+            out.append(b"j")
+            return None
+        if type(item[0]) in (int, float) and _numbers(item, out):
+            return None
     if depth >= depth_limit:
         raise _too_deep(depth_limit)
+    if n:
+        out.append(_HEAD(108, n))
+        return chain(item, _CLOSE_LIST)
     if isinstance(item, tuple):
         n = len(item)
         out.append(_SMALL_TUPLES[n] if n < 256 else _HEAD(105, n))
         return iter(item)
-    if isinstance(item, (list, FrozenList)):
-        elements = list(item)
-        if not elements:
-            out.append(b"j")
-            return iter(())
-        if type(elements[0]) in (int, float) and _numbers(elements, out):
-            return iter(())
-        out.append(_HEAD(108, len(elements)))
-        return chain(elements, _CLOSE_LIST)
     if isinstance(item, (dict, Map)):
         if isinstance(item, dict):
             _check_keys(item)
@@ -536,6 +540,13 @@ def _located(error: EncodeError, term: object, depth_limit: int) -> EncodeError:
     return error
 
 
+def _step(key: object) -> str:
+    # Only of keys that are sure to have a short text.
+    if isinstance(key, (str, bytes)) and len(key) < 40:
+        return f"[{key!r}]"
+    return f"[{key}]" if isinstance(key, int) and abs(key) < 1 << 64 else "[...]"
+
+
 def _children(item: object) -> list[tuple[str, object]]:
     """What a container holds, each with its step of the path."""
     if isinstance(item, Fun):
@@ -545,7 +556,7 @@ def _children(item: object) -> list[tuple[str, object]]:
     if isinstance(item, (dict, Map)):
         pairs = list(item.items())
         keys = [(f".keys()[{i}]", key) for i, (key, _value) in enumerate(pairs)]
-        return keys + [(f"[{key!r:.40}]", value) for key, value in pairs]
+        return keys + [(_step(key), value) for key, value in pairs]
     if isinstance(item, ImproperList):
         return [*_children(item.items), (".tail", item.tail)]
     if isinstance(item, (tuple, list, FrozenList)):

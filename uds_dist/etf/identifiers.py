@@ -33,7 +33,7 @@ class Atom(str):
     Args:
         text: the atom's text, at most 255 characters.
     Raises:
-        EncodeError: the text is longer than that.
+        EncodeError: the text is longer than that, or no Unicode text.
 
     Source: External Term Format, ATOM_UTF8_EXT.
     """
@@ -42,7 +42,7 @@ class Atom(str):
 
     def __new__(cls, text: str) -> Atom:
         atom = _atoms.get(text)
-        if atom is not None:
+        if atom is not None and cls is Atom:
             return atom
         atom = super().__new__(cls, text)
         if len(atom) > MAX_ATOM_CHARACTERS:
@@ -50,10 +50,13 @@ class Atom(str):
                 f"an atom has at most {MAX_ATOM_CHARACTERS} characters, this one has {len(atom)}: "
                 "send a binary (a plain str) instead"
             )
-        if len(_atoms) >= MAX_CACHED_ATOMS:
-            # Starting afresh, so that a flood of one-off atoms does not fill the cache for good.
-            _atoms.clear()
-        _atoms[str(atom)] = atom
+        if not atom.isprintable() and any("\ud800" <= char <= "\udfff" for char in atom):
+            raise EncodeError(f"half a surrogate pair is no character of an atom: {ascii(text)}")
+        if cls is Atom:
+            if len(_atoms) >= MAX_CACHED_ATOMS:
+                # Afresh, so that a flood of one-off atoms does not fill the cache for good.
+                _atoms.clear()
+            _atoms[str(atom)] = atom
         return atom
 
     def __repr__(self) -> str:
@@ -94,9 +97,7 @@ class Pid:
         try:
             self._words = _PID_WORDS.pack(id, serial, creation)
         except StructError:
-            raise EncodeError(
-                f"a pid has three numbers of 32 bits, not {id!r}, {serial!r}, {creation!r}"
-            ) from None
+            raise EncodeError("a pid's id, serial and creation have 32 bits each") from None
 
     @property
     def node(self) -> Atom:
@@ -156,9 +157,7 @@ class Port:
         try:
             self._words = _PORT_WORDS.pack(id, creation)
         except StructError:
-            raise EncodeError(
-                f"a port has numbers of 64 and of 32 bits, not {id!r}, {creation!r}"
-            ) from None
+            raise EncodeError("a port's id has 64 bits, its creation 32") from None
 
     @property
     def node(self) -> Atom:
@@ -210,14 +209,12 @@ class Reference:
 
     def __init__(self, node: str, creation: int, ids: tuple[int, ...]) -> None:
         if not 1 <= len(ids) <= MAX_REFERENCE_WORDS:
-            raise EncodeError(f"a reference has 1 to {MAX_REFERENCE_WORDS} numbers, not {ids!r}")
+            raise EncodeError(f"a reference has 1 to {MAX_REFERENCE_WORDS} ids, not {len(ids)}")
         self._node = as_atom(node)
         try:
             self._words = _REFERENCE_WORDS[len(ids)].pack(creation, *ids)
         except StructError:
-            raise EncodeError(
-                f"a reference has numbers of 32 bits, not {creation!r}, {ids!r}"
-            ) from None
+            raise EncodeError("a reference's creation and ids have 32 bits each") from None
 
     @property
     def node(self) -> Atom:

@@ -195,7 +195,6 @@ def _atom_of(token: _Token) -> Atom:
         text = token.text
     else:
         raise ParseError(f"an atom is due, here is {token.text:.40}", token.at)
-    _utf8_of(text, token)
     try:
         return Atom(text)
     except EncodeError as error:

@@ -52,7 +52,7 @@ class Export:
         object.__setattr__(self, "module", as_atom(self.module))
         object.__setattr__(self, "function", as_atom(self.function))
         if not 0 <= self.arity <= 255:
-            raise EncodeError(f"an arity is 0 to 255, not {self.arity!r}")
+            raise EncodeError("an arity is a number of 0 to 255")
 
     def __str__(self) -> str:
         return f"fun {self.module}:{self.function}/{self.arity}"
@@ -100,8 +100,8 @@ class BitString:
     def __post_init__(self) -> None:
         if not self.data or not 1 <= self.bits <= 7:
             raise EncodeError(
-                f"a BitString has 1 or more bytes and uses 1 to 7 bits of the last one, "
-                f"not {len(self.data)} and {self.bits!r}: whole bytes are plain bytes"
+                "a BitString has 1 or more bytes and uses 1 to 7 bits of the last one: "
+                "whole bytes are plain bytes"
             )
         last = self.data[-1] & (0xFF00 >> self.bits) & 0xFF
         if last != self.data[-1]:

@@ -1,0 +1,135 @@
+"""Fuzzers of the term codec. The exceptions they let pass are the documented ones, no more:
+
+- ``decode``, ``decode_term``: DecodeError;
+- ``parse_term``: ParseError;
+- ``encode``, ``format_term`` of what was decoded: none.
+
+Each case is made from a seed and can be run again by it.
+"""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+
+from uds_dist.errors import DecodeError, ParseError
+from uds_dist.etf.decode import atom_term, decode, decode_term
+from uds_dist.etf.encode import encode
+from uds_dist.etf.terms import exact_key
+from uds_dist.etf.text import format_term, parse_term
+
+VALID = Path(__file__).resolve().parent.parent / "corpus" / "valid"
+CASES = 150
+SEEDS = range(20)
+MAX_SIZE = 100_000
+
+# Every tag, and numbers at the edges of sizes and signs.
+INTERESTING = (
+    *(67, 70, 77, 80, 82, 88, 89, 90, 97, 98, 99, 100, 101, 102, 103, 104, 105, 106, 107, 108),
+    *(109, 110, 111, 112, 113, 114, 115, 116, 117, 118, 119, 120, 121),
+    *(0, 1, 2, 3, 4, 5, 127, 128, 131, 254, 255),
+)
+
+
+def seeds_of_terms() -> list[bytes]:
+    files = sorted(VALID.glob("*/*.etf"))
+    return [data for path in files if len(data := path.read_bytes()) < 2000]
+
+
+TERMS = seeds_of_terms()
+TEXTS = [
+    path.read_text(encoding="utf-8")
+    for path in sorted([*VALID.glob("*/*.txt"), *VALID.glob("*/*.shape")])
+    if path.stat().st_size < 2000
+]
+
+
+def mutate(rng: random.Random, data: bytes) -> bytes:
+    """Break some bytes, in one of the ways in which bytes break."""
+    broken = bytearray(data)
+    for _ in range(rng.choice([1, 1, 1, 1, 2, 8])):
+        at = rng.randrange(1, len(broken) + 1)
+        match rng.randrange(12):
+            case 0:
+                broken[at : at + rng.randrange(1, 9)] = b""
+            case 1:
+                broken[at:at] = rng.randbytes(rng.randrange(1, 9))
+            case 2:
+                broken[at : at + 1] = bytes((rng.choice(INTERESTING),))
+            case 3:
+                broken[at : at + 4] = rng.choice([b"\xff\xff\xff\xff", b"\0\0\0\0", b"\x7f\xff"])
+            case 4:
+                start = rng.randrange(1, len(broken) + 1)
+                broken[at:at] = broken[start : start + rng.randrange(1, 30)]
+            case 5:
+                broken[at:at] = rng.choice(TERMS)[1:]
+            case _ if at < len(broken):  # most often: this one leaves some of them terms
+                broken[at] ^= 1 << rng.randrange(8)
+    return bytes(broken)
+
+
+def check(data: bytes) -> bool:
+    """Read what may be a term; if it is one, everything else has to take it."""
+    try:
+        term = decode(data, max_size=MAX_SIZE)
+    except DecodeError as error:
+        assert 0 <= error.offset <= len(data)
+        return False
+    again = encode(term)
+    assert exact_key(decode(again, max_size=MAX_SIZE)) == exact_key(term)
+    assert encode(decode(again, max_size=MAX_SIZE)) == again
+    format_term(term)
+    repr(term)
+    return True
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_mutated_terms(seed: int) -> None:
+    rng = random.Random(seed)
+    results = [check(mutate(rng, rng.choice(TERMS))) for _ in range(CASES)]
+    # Some are terms yet and some are not, or this would test little.
+    assert 5 < sum(results) < CASES - 5
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_random_tags(seed: int) -> None:
+    rng = random.Random(seed)
+    for _ in range(CASES):
+        data = bytes(rng.choices(INTERESTING, k=rng.randrange(1, 60)))
+        check(b"\x83" + data)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_mutated_terms_of_a_message(seed: int) -> None:
+    rng = random.Random(seed)
+    header = [atom_term(text) for text in (b"ok", b"true", b"a@b")]
+    for _ in range(CASES):
+        data = mutate(rng, rng.choice(TERMS))
+        try:
+            _term, end = decode_term(data, 1, header, 100, MAX_SIZE)
+        except DecodeError:
+            continue
+        assert 1 < end <= len(data)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_mutated_texts(seed: int) -> None:
+    rng = random.Random(seed)
+    read = 0
+    for _ in range(CASES):
+        text = rng.choice(TEXTS)
+        for _ in range(rng.choice([1, 1, 2, 5])):
+            at = rng.randrange(len(text) + 1)
+            other = rng.choice(["", *"{}[]()<>#=|,.:/'\"\\$~%-+0x1_ é\n\ud800", "<<", "#{", "$\\"])
+            text = text[:at] + other + text[at + rng.randrange(3) :]
+        try:
+            term = parse_term(text)
+        except ParseError as error:
+            assert 0 <= error.offset <= len(text)
+            continue
+        read += 1
+        assert exact_key(decode(encode(term))) == exact_key(term)
+        format_term(term)
+    assert 5 < read < CASES
