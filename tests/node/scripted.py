@@ -145,11 +145,21 @@ class ScriptedPeer:
         """Send bytes."""
         assert self.sock is not None
         left = memoryview(data)
+        deadline = time.monotonic() + PATIENCE
         while left:
             try:
                 left = left[self.sock.send(left) :]
             except BlockingIOError:
+                assert time.monotonic() < deadline, "the node does not read"
                 self.loop.run_once(0.01)
+
+    def write_some(self, data: memoryview) -> memoryview:
+        """Send as much as the socket takes now; returns the rest."""
+        assert self.sock is not None
+        try:
+            return data[self.sock.send(data) :]
+        except BlockingIOError:
+            return data
 
     def frame(self) -> bytes:
         """The next frame of the node; GoneError when it has closed."""
