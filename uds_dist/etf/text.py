@@ -34,7 +34,7 @@ from uds_dist.etf.terms import (
 
 __all__ = ["format_term", "parse_term"]
 
-MAX_FORMAT_DEPTH = 100_000  # no limit on memory, only an end for a term that holds itself
+MAX_FORMAT_DEPTH = 20_000  # no limit on memory, only an end for a term that holds itself
 
 _PLAIN_ATOM = re.compile("[a-zß-öø-ÿ][0-9A-Za-z_@ß-öø-ÿÀ-ÖØ-Þ]*")
 _ESCAPES = {char: letter for letter, char in LETTERS.items() if char != " "}
