@@ -72,8 +72,8 @@ class Calc(GenServer):
                 return future
             case Atom("never"):
                 return Future(self.process.loop)
-            case (Atom("ask"), dest, inner):
-                return self.call(dest, inner)
+            case (Atom("ask"), (Atom() as name, Atom() as node), inner):
+                return self.call((name, node), inner)
             case (Atom("stop"), reason, answer):
                 return Stop(reason, answer)
             case (Atom("stop"), reason):

@@ -160,7 +160,8 @@ def chardata_text(characters: object, encoding: str = "unicode") -> str | None:
     """
     codec = "latin-1" if encoding == "latin1" else "utf-8"
     parts: list[str] = []
-    stack: list[object] = [characters]
+    # A character is chardata inside of a list only.
+    stack: list[object] = [None if isinstance(characters, int) else characters]
     try:
         while stack:
             part = stack.pop()
