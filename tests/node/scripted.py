@@ -277,7 +277,7 @@ class ScriptedPeer:
     def settle(self) -> list[Message]:
         """All that the node sends before it answers a ping: what there is up to now, and no more."""
         ref = self.reference()
-        tag = ImproperList((Atom("alias"),), ref)
+        tag = ImproperList((Atom("alias"),), ref) if self.flags & Flag.ALIAS else ref
         request = (Atom("$gen_call"), (self.pid(99), tag), (Atom("is_auth"), Atom(self.name)))
         self.send((REG_SEND, self.pid(99), Atom(""), Atom("net_kernel")), request)
         found: list[Message] = []
