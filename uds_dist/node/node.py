@@ -98,6 +98,7 @@ class Node:
             config = config.replace(hidden=hidden)
         if cookie is None:
             cookie = config.cookie if config.cookie is not None else find_cookie()
+        cookie = checked_cookie(cookie)  # before the loop is made: nobody would close it
         dynamic = name.startswith("@")
         split_node_name("nobody" + name if dynamic else name)
         self.config = config
@@ -113,7 +114,7 @@ class Node:
             config,
             "nobody" + name if dynamic else name,
             creation,
-            checked_cookie(cookie),
+            cookie,
             received=self._received,
             node_down=self._node_down,
             silent=self._probe,

@@ -326,7 +326,7 @@ class Peers:
         peer = self.nodes.get(name)
         if peer is None:
             split_node_name(name)
-            if name == self.name:
+            if name == self.name and not self.dynamic:
                 raise NodeNameError(f"{name} is this node itself")
             peer = RemoteNode(name)
         if not peer.connecting:
