@@ -1,0 +1,25 @@
+"""A script that wants the value of one function in a release, and nothing else.
+
+    python tests/recipes/one_rpc.py myapp@localhost
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from uds_dist import Config, Node, NoConnection, RemoteError, RemoteTimeout
+
+
+def main(peer: str) -> int:
+    with Node(f"script-{os.getpid()}@localhost", config=Config.from_env()) as node:
+        try:
+            print(node.rpc(peer, "erlang", "node").result(timeout=5))
+        except (NoConnection, RemoteError, RemoteTimeout) as error:
+            print(error, file=sys.stderr)
+            return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))
