@@ -29,7 +29,7 @@ from uds_dist import (
     parse_term,
 )
 from uds_dist.config import LAYOUTS
-from uds_dist.demo import run_demo
+from uds_dist.demo import DemoError, run_demo
 from uds_dist.node.identity import find_cookie
 from uds_dist.notation import format_elixir, from_json, to_json
 from uds_dist.transport.address import listening_names, socket_address
@@ -46,6 +46,7 @@ OUTPUT_CLOSED = 141
 # The first class that fits decides.
 EXIT_CODES: tuple[tuple[type[Exception], int], ...] = (
     (RemoteError, RAISED),
+    (DemoError, RAISED),
     (CookieMismatchError, COOKIE),
     (HandshakeTimeoutError, TIMEOUT),
     (RemoteTimeout, TIMEOUT),
@@ -58,7 +59,7 @@ EXIT_CODES: tuple[tuple[type[Exception], int], ...] = (
 EPILOG = """\
 exit codes:
   0    done; ping: pong
-  1    the call raised in the other node; ping: connected, but no pong
+  1    the call raised in the other node; ping: connected, but no pong; demo: it failed
   2    a mistake in the command, an argument or a setting
   3    no connection: nothing listens there, or the node refused this one
   4    no cookie, or not the same cookie as the node's
@@ -133,7 +134,7 @@ def exit_code(error: UdsDistError) -> int:
 
 
 def _complain(text: str) -> None:
-    print("uds-dist:", " ".join(text.split("\n")), file=sys.stderr)
+    print("uds-dist:", " ".join(text.split()), file=sys.stderr)
 
 
 # --- the words of the command line ----------------------------------------------------------------

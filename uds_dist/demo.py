@@ -21,15 +21,14 @@ from contextlib import contextmanager
 from uds_dist import (
     Atom,
     EventLoop,
-    Future,
+    From,
+    GenServer,
     Mailbox,
     Node,
-    Pid,
     UdsDistError,
+    format_term,
 )
 from uds_dist.config import MIB
-from uds_dist.etf.text import format_term
-from uds_dist.node.kernel import reply
 from uds_dist.transport.address import PATH_LIMIT
 from uds_dist.transport.loop import READ
 
@@ -42,13 +41,17 @@ TIMEOUT = 20.0  # seconds for any one step: far more than a slow machine takes
 SHUTDOWN = Atom("shutdown")
 
 
+class DemoError(UdsDistError):
+    """A step of the demonstration did not do what it should."""
+
+
 def run_demo(show: Callable[[str], object]) -> None:
     """Run the demonstration.
 
     Args:
         show: called with each line of the report.
     Raises:
-        UdsDistError: a step failed; the second process and the folder are gone all the same.
+        UdsDistError: a step failed (DemoError: it went wrong without an error); the second process and the folder are gone all the same.
     """
     with _socket_folder() as folder:
         cookie = secrets.token_hex(16)
@@ -75,7 +78,7 @@ def _steps(node: Node, show: Callable[[str], object]) -> None:
     show(f"call       {HERE} -> {THERE}: 40 + 2 = {answer}{_took(start)}")
 
     # The partner answers this call only when its own call, back to this node, has its answer.
-    _greeter(node)
+    node.serve("greeter", Greeter())
     start = time.perf_counter()
     greeting = node.call(server, (Atom("ask_back"), (Atom("greeter"), node.name))).result(TIMEOUT)
     _check(greeting == b"hello, partner", f"the call back gave {greeting!r}")
@@ -114,54 +117,44 @@ def _took(start: float) -> str:
 
 def _check(holds: bool, otherwise: str) -> None:
     if not holds:
-        raise UdsDistError(f"the demonstration failed: {otherwise}")
+        raise DemoError(f"the demonstration failed: {otherwise}")
 
 
 # --- the two nodes' servers -----------------------------------------------------------------------
 
 
-def _server(node: Node, name: str, handle: Callable[[object], object]) -> None:
-    """Answer generic calls; an answer that is a future goes out when it is done."""
+class Greeter(GenServer):
+    """Serves the first process."""
 
-    def on_message(message: object) -> None:
-        match message:
-            case ("$gen_call", (Pid() as caller, tag), request):
-                answer = handle(request)
-                if isinstance(answer, Future):
-                    answer.add_done_callback(lambda done: reply(box, caller, tag, done.result()))
-                else:
-                    reply(box, caller, tag, answer)
-
-    box: Mailbox = node.mailbox(name, on_message=on_message)
+    def handle_call(self, request: object, from_: From) -> object:
+        return "hello, partner"
 
 
-def _greeter(node: Node) -> None:
-    _server(node, "greeter", lambda _request: "hello, partner")
+class Calculator(GenServer):
+    """Serves the second process."""
 
+    def __init__(self) -> None:
+        self._kept = b""
 
-def _calculator(node: Node) -> None:
-    kept: list[bytes] = []
-
-    def handle(request: object) -> object:
+    def handle_call(self, request: object, from_: From) -> object:
         match request:
             case ("add", int() as a, int() as b):
                 return a + b
-            case ("ask_back", (str() as name, str() as back)):
-                return node.call((name, back), Atom("greet"))  # a handler must not wait for it
+            case ("ask_back", (str() as name, str() as node)):
+                # A handler must not wait. It returns the future, and the reply is its result.
+                return self.call((name, node), Atom("greet"))
             case ("keep", bytes() as data):
-                kept[:] = [data]
+                self._kept = data
                 return len(data)
             case "checksum":
-                return hashlib.sha256(kept[0]).digest()
-        return Atom("what")
-
-    _server(node, "calculator", handle)
+                return hashlib.sha256(self._kept).digest()
+        return super().handle_call(request, from_)
 
 
 def _serve(folder: str, cookie: str, ready: int, life_line: int) -> None:
     """The second process: serve until the first one closes its end of the life line."""
     with EventLoop() as loop, Node(THERE, loop=loop, cookie=cookie, socket_dir=folder) as node:
-        _calculator(node)
+        node.serve("calculator", Calculator())
         worker: Mailbox = node.mailbox("worker", on_message=lambda _message: worker.close(SHUTDOWN))
         loop.register(life_line, READ, lambda _events: loop.stop())
         node.listen()
