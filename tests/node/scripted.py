@@ -16,7 +16,7 @@ from uds_dist import Atom, Config, EventLoop, ImproperList, Node, Pid, Reference
 from uds_dist.protocol.control import MONITOR_P, NO_PAYLOAD, REG_SEND, SEND_SENDER
 from uds_dist.protocol.flags import Flag, default_flags
 from uds_dist.protocol.framing import TICK, FrameReader, handshake_frame
-from uds_dist.protocol.handshake import Handshake, Peer, Role, Status
+from uds_dist.protocol.handshake import Handshake, Peer, Role, State, Status
 from uds_dist.protocol.header import FrameDecoder, FrameEncoder
 
 COOKIE = "secret"
@@ -217,7 +217,7 @@ class ScriptedPeer:
 
     def shake_hands(self, handshake: Handshake) -> None:
         """Do the whole handshake, or the rest of it."""
-        if handshake.role is Role.INITIATOR and handshake.peer is None:
+        if handshake.state is State.SEND_NAME:
             self.send_handshake(handshake.begin())
         while not handshake.is_up:
             self.send_handshake(handshake.receive(self.frame()))

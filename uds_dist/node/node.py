@@ -188,6 +188,7 @@ class Node:
             self.loop, self.config, name, creation, peers.route, peers.route_message
         )
         processes.on_full = self._mailbox_full
+        processes.refresh = peers.refresh
         self._incoming = Incoming(self.loop, processes)
         self._processes = processes
         self._own = processes.new_mailbox(on_message=_drop, trap_exit=True)

@@ -248,6 +248,12 @@ class Peers:
         else:
             self._write(peer, connection, control, payload)
 
+    def refresh(self, node: str) -> None:
+        """Take the connection to a node off the books if it has ended in this round."""
+        peer = self.nodes.get(node)
+        if peer is not None:
+            self._living(peer)
+
     def _living(self, peer: RemoteNode) -> Connection | None:
         """A peer's connection; one that has ended in this round is taken off the books first."""
         connection = peer.connection

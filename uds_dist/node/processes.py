@@ -128,6 +128,9 @@ class Processes:
         self.down_error: UdsDistError | None = None
         # What acts on a signal: (node, control message, payload). `signals.Incoming` sets it.
         self.handle: Callable[[str, ControlMessage, object], None] = _unhandled
+        # Called with a node's name before something is tied to it: a connection that has ended
+        # in this round is to fire what was tied to it, and not what comes after it.
+        self.refresh: Callable[[str], object] = _nothing
         self.max_mailbox_length = config.max_mailbox_length
         self._loop = loop
         self._config = config
@@ -273,6 +276,7 @@ class Processes:
 
     def link(self, process: Mailbox, pid: Pid) -> None:
         """Send a link signal; see `Mailbox.link`."""
+        self.refresh(pid.node)
         if pid != process.pid and process.links.link(pid):
             self.ties_with(pid.node).links.add((process, pid))
             self.signal(pid.node, (LINK, process.pid, pid))
@@ -320,6 +324,7 @@ class Processes:
         on_down: Callable[[object], None],
     ) -> None:
         """Start a monitor whose notice is a call, for calls and spawned processes."""
+        self.refresh(dest.node if isinstance(dest, Pid) else self.name_and_node(dest)[1])
         self.note_monitor(owner, dest, ref, on_down)
         monitor = self.monitors[ref]
         self.signal(monitor.node, (MONITOR_P, owner, monitor.target, ref))
@@ -414,6 +419,7 @@ class Processes:
         """
         request = control[1]
         assert isinstance(request, Reference)
+        self.refresh(node)
         self.spawns[request] = (node, on_reply)
         self.ties_with(node).spawns.add(request)
         if node == self.name:
@@ -569,6 +575,10 @@ class Processes:
 def is_atom(term: object, atom: Atom) -> bool:
     """True when a term is this atom, and not a binary or text that looks like it."""
     return isinstance(term, Atom) and term == atom
+
+
+def _nothing(_node: str) -> None:
+    pass
 
 
 def _unhandled(node: str, control: ControlMessage, payload: object) -> None:
