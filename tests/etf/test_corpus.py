@@ -36,7 +36,8 @@ LIMITS = (512, 1 << 20)
 
 
 def each(paths: list[Path]) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("path", paths, ids=lambda path: f"{path.parent.name}-{path.stem}")
+    names = [f"{path.parent.name}-{path.stem}" for path in paths]
+    return pytest.mark.parametrize("path", paths, ids=names)
 
 
 valid = each(VALID)

@@ -319,7 +319,7 @@ def test_the_depth_limit_is_exact(kind: str) -> None:
     for _ in range(10):
         term = wrap(kind, term)
     assert encode_parts(term, None, 10)
-    with pytest.raises(EncodeError, match="deeper than 9, or hold themselves: raise max_term_depth"):
+    with pytest.raises(EncodeError, match="deeper than 9, or hold themselves: raise"):
         encode_parts(term, None, 9)
 
 

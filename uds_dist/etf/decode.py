@@ -46,7 +46,6 @@ DEFAULT_MAX_SIZE = Config().max_decompressed_size
 _INT = Struct(">i").unpack_from
 _WORD = Struct(">I").unpack_from
 _DOUBLE = Struct(">d").unpack_from
-_RECORD = Struct(">IB").unpack_from
 
 # A list of many numbers of one tag is read in runs: 20 ns a number instead of 140 ns.
 _RUN = 32
@@ -59,7 +58,7 @@ _DOUBLE_TAGS = b"F" * _RUN
 _WHOLE = 0  # not a container: the term that is asked for
 _IMPROPER = 1  # the tail of an improper list
 
-_new = object.__new__
+_new = object.__new__  # 100 ns less than a constructor; for terms that come with every call
 
 
 class _Terms(dict[bytes, object]):
@@ -336,8 +335,13 @@ def decode_term(
             elif kind == _WHOLE:
                 break
             elif kind == _IMPROPER:
-                tail = items.pop()
-                made = ImproperList(items, tail) if items else tail
+                made = items.pop()
+                if items:
+                    # No constructor, as for a pid: it would check what is known here.
+                    improper = _new(ImproperList)
+                    improper._tail = made
+                    improper._items = tuple(items)
+                    made = improper
             elif kind == 67:
                 made = _record(data, items)
             else:

@@ -240,6 +240,14 @@ def _write(term: object, atoms: dict[str, int] | None, out: list[bytes], depth_l
                 out.append(_REFERENCES[len(item._words)])
                 out.append(codes[item._node] if atoms is None else _reference(item._node, atoms))
                 out.append(item._words)
+            elif kind is ImproperList:
+                if len(stack) >= depth_limit:
+                    raise _too_deep(depth_limit)
+                n = len(item._items)
+                out.append(_LISTS[n] if n < 256 else _HEAD(108, n))
+                stack.append(elements)
+                elements = chain(item._items, (item._tail,))
+                break
             elif kind is dict:
                 if len(stack) >= depth_limit:
                     raise _too_deep(depth_limit)
