@@ -524,11 +524,13 @@ class Processes:
 
     def exit2(self, process: Mailbox, sender: Pid, reason: object, priority: bool = False) -> None:
         """Have a process react to an exit signal that was sent with ``exit/2``."""
-        if is_atom(reason, KILL) and not process.system:
+        if process.system:
+            return
+        if is_atom(reason, KILL):
             self.terminate(process, KILLED)
         elif process.trap_exit:
             process.deliver((EXIT, sender, reason), priority)
-        elif not process.system and (not is_atom(reason, NORMAL) or sender == process.pid):
+        elif not is_atom(reason, NORMAL) or sender == process.pid:
             self.terminate(process, reason)
 
     # -- the end of a connection -----------------------------------------------------------
