@@ -10,7 +10,7 @@ import pytest
 
 from uds_dist.errors import DecodeError
 from uds_dist.etf import decode as module
-from uds_dist.etf.decode import atom_term, decode, decode_term
+from uds_dist.etf.decode import DEEPEST, atom_term, decode, decode_term
 from uds_dist.etf.encode import encode
 from uds_dist.etf.identifiers import MAX_CACHED_ATOMS
 from uds_dist.etf.terms import Atom, ImproperList, LocalTerm, Map, Pid, Reference
@@ -209,8 +209,16 @@ def test_the_depth_limit_is_exact(head: bytes, last: bytes) -> None:
 def test_no_depth_exhausts_python(head: bytes, last: bytes) -> None:
     with pytest.raises(DecodeError, match="deeper than 512"):
         decode(nested(head, 100_000, last))
-    last = last[:1] + b"j" * (20_000 if head[:1] == b"l" else 0)
-    decode(nested(head, 20_000, last), max_depth=20_000)
+    last = last[:1] + b"j" * (DEEPEST if head[:1] == b"l" else 0)
+    decode(nested(head, DEEPEST, last), max_depth=1_000_000)
+    with pytest.raises(DecodeError, match="deeper than 20000"):
+        decode(nested(head, 1_000_000, last), max_depth=1_000_000)
+    as_key = nested(b"t\0\0\0\1" + head * (DEEPEST - 1), 1, last[:1] + last[2:] + b"a\1")
+    try:
+        assert isinstance(decode(as_key, max_depth=1_000_000), dict)
+    except DecodeError as error:
+        # Python hashes them by calls of Python.
+        assert head[:1] in (b"C", b"p", b"u") and "too deep to compare" in str(error)
 
 
 def test_keys_nested_in_keys_are_read_to_the_limit() -> None:

@@ -42,6 +42,9 @@ if TYPE_CHECKING:
 VERSION = 131
 DEFAULT_MAX_DEPTH = Config().max_term_depth
 DEFAULT_MAX_SIZE = Config().max_decompressed_size
+# No setting goes beyond this: Python hashes nested tuples, as keys of a map, on the C stack. It
+# takes 100,000 levels on 8 MiB of it; threads may have less.
+DEEPEST = 20_000
 
 _INT = Struct(">i").unpack_from
 _WORD = Struct(">I").unpack_from
@@ -109,7 +112,8 @@ def decode(
 
     Args:
         data: the version byte 131 and one term, nothing behind it.
-        max_depth: how deep terms may be nested; the elements of a list are one level.
+        max_depth: how deep terms may be nested, at most 20,000; the elements of a list are one
+            level.
         max_size: how many bytes a compressed term may have when it is decompressed.
     Returns:
         The term.
@@ -138,7 +142,7 @@ def decode_term(
         data: the bytes to read in.
         pos: where the term starts.
         atoms: what ATOM_CACHE_REF stands for, by index: values of ``atom_term``.
-        depth_limit: how deep terms may be nested.
+        depth_limit: how deep terms may be nested, at most 20,000.
         size_limit: how many bytes a compressed term may have when it is decompressed.
     Returns:
         The term, and where the byte behind it is.
@@ -159,6 +163,7 @@ def decode_term(
     stack: list[tuple[list[object], int, int]] = []
     terms = _terms
     node: object
+    depth_limit = min(depth_limit, DEEPEST)
     try:
         while True:
             while left > 0:
