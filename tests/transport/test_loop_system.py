@@ -7,10 +7,12 @@ import os
 import resource
 import signal
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 import pytest
 
@@ -166,7 +168,9 @@ def ticking(make_node: MakeNode) -> tuple[FakeClock, Node, Node]:
     assert a.ping("b@test")
     settle(a.loop)
     clock = FakeClock(a.loop.time())
-    a.loop._clock = clock
+    loop = a.loop
+    loop._clock = clock
+    loop._parts = (loop._selector.select, clock, loop._timers, loop._soon, loop._round_end)
     return clock, a, b
 
 
@@ -605,6 +609,42 @@ def test_a_connection_at_rest_is_woken_for_its_ticks_only() -> None:
         a.close()
         b.close()
         loop.run_once()
+
+
+def calls_of(function: Callable[[], object]) -> list[str]:
+    """The functions that a function calls, C functions too."""
+    names: list[str] = []
+
+    def note(frame: FrameType, event: str, function: object) -> None:
+        if event == "call":
+            names.append(frame.f_code.co_name)
+        elif event == "c_call":
+            names.append(getattr(function, "__name__", repr(function)))
+
+    sys.setprofile(note)
+    try:
+        function()
+    finally:
+        sys.setprofile(None)
+    return names[:-1]  # without the setprofile that ends it
+
+
+@pytest.mark.parametrize("count", [1, 100, 1000])
+def test_an_idle_round_calls_select_and_the_clock_and_nothing_else(
+    loop: EventLoop, count: int
+) -> None:
+    # What it costs is in the benchmarks; that it does not grow with what is open can be counted.
+    sockets = [socket.socketpair() for _ in range(min(count, 300))]
+    for left, _ in sockets:
+        loop.register(left, READ, lambda _: None)
+    for number in range(count):
+        loop.call_later(1000 + number, lambda: None)
+    bare = calls_of(lambda: loop._selector.select(0.0))
+    assert calls_of(loop.run_once) == ["run_once", *bare[1:], "monotonic"]
+    for left, right in sockets:
+        loop.unregister(left)
+        left.close()
+        right.close()
 
 
 def test_select_is_not_used() -> None:

@@ -34,7 +34,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
-from typing import ClassVar, Protocol, cast
+from typing import Protocol, cast
 
 from uds_dist.errors import (
     ClosedError,
@@ -52,6 +52,10 @@ LONGEST_WAIT = 3600.0
 # The loop's states: anything but IDLE bars `run_once`.
 IDLE, RUNNING, CLOSED = range(3)
 STATES = ("idle", "running", "closed")
+
+# How many forks lie between the first process that made a loop and this one; -1 before that. A
+# loop that was made before a fork finds another number after it, in the child only.
+_forks = -1
 
 Ready = list[tuple[selectors.SelectorKey, int]]
 
@@ -138,10 +142,6 @@ class EventLoop:
             `run_once`. KeyboardInterrupt and SystemExit are let out in any case.
     """
 
-    # Counted in children only, so a loop that was made before the fork finds another number.
-    _forks: ClassVar[int] = 0
-    _counts_forks: ClassVar[bool] = False
-
     def __init__(
         self,
         *,
@@ -150,21 +150,22 @@ class EventLoop:
         on_error: Callable[[Exception], object] | None = None,
     ) -> None:
         self._selector = selectors.DefaultSelector() if selector is None else selector
-        self._select = self._selector.select
         self._clock = clock
         self.on_error = on_error
         self._pid = os.getpid()
-        self._made_after = EventLoop._forks
         _count_forks()
+        self._made_after = _forks
         self._timers: list[tuple[float, int, Timer]] = []
         self._timer_number = 0
         self._cancelled = 0
         self._soon: deque[Callable[[], object]] = deque()
         self._round_end: deque[Callable[[], object]] = deque()
         self._unfinished: _Unfinished | None = None
+        # What each round looks at, together: one attribute is found sooner than five.
+        self._parts = (self._selector.select, clock, self._timers, self._soon, self._round_end)
         self._state = IDLE
         self._stopping = False
-        self.now = clock()  # when the present or last round began to dispatch
+        self.now = clock()  # when the present round, or the last that had work, began it
         self._rounds = 0
         self._events = 0
         self._urgent: set[Callable[[float], object]] = set()
@@ -203,7 +204,7 @@ class EventLoop:
                 raise ValueError(f"timeout is {timeout}: use 0 to poll, None to wait")
             if timeout > LONGEST_WAIT:
                 timeout = LONGEST_WAIT
-        if self._state or EventLoop._forks != self._made_after:
+        if self._state or _forks != self._made_after:
             self._check_usable()
         try:
             self._state = RUNNING
@@ -211,12 +212,13 @@ class EventLoop:
                 return self._finish_round(self._unfinished)
             if timeout != 0.0:
                 timeout = self._wait(timeout)
-            ready = self._select(timeout)
-            now = self.now = self._clock()
+            select, clock, timers, soon, round_end = self._parts
+            ready = select(timeout)
+            now = clock()
             self._rounds += 1
-            timers = self._timers
-            if ready or self._soon or self._round_end or (timers and timers[0][0] <= now):
-                return self._dispatch(ready, self._timer_number, len(self._soon), None)
+            if ready or soon or round_end or (timers and timers[0][0] <= now):
+                self.now = now
+                return self._dispatch(ready, self._timer_number, len(soon), None)
             return 0
         finally:
             self._state = IDLE
@@ -248,7 +250,7 @@ class EventLoop:
                     except Exception as error:
                         if not self._handled(error):
                             raise
-                    if EventLoop._forks != self._made_after:
+                    if _forks != self._made_after:
                         self._check_usable()
             while timers and timers[0][0] <= now and timers[0][1] < first_new:
                 timer = heappop(timers)[2]
@@ -283,7 +285,7 @@ class EventLoop:
         except Exception as error:
             if not self._handled(error):
                 raise
-        if EventLoop._forks != self._made_after:
+        if _forks != self._made_after:
             self._check_usable()
 
     def _handled(self, error: Exception) -> bool:
@@ -307,7 +309,7 @@ class EventLoop:
         self._unfinished = None
         ready: Ready = []
         if left.registrations:
-            ready = [item for item in self._select(0.0) if item[0].data in left.registrations]
+            ready = [item for item in self._selector.select(0.0) if item[0].data in left.registrations]
         self.now = self._clock()
         self._rounds += 1
         return self._dispatch(ready, left.timers, left.soon, left.round_end)
@@ -415,7 +417,7 @@ class EventLoop:
     @property
     def forked(self) -> bool:
         """True in a child of the process that made the loop."""
-        return EventLoop._forks != self._made_after
+        return _forks != self._made_after
 
     def time(self) -> float:
         """The loop's clock, in seconds from an arbitrary start."""
@@ -645,10 +647,12 @@ def _predicate(condition: Completable | Callable[[], bool]) -> Callable[[], bool
 
 def _count_forks() -> None:
     # The hook cannot be taken back, so there is one for all loops and it holds on to none.
-    if not EventLoop._counts_forks:
-        EventLoop._counts_forks = True
+    global _forks
+    if _forks < 0:
+        _forks = 0
         os.register_at_fork(after_in_child=_forked)
 
 
 def _forked() -> None:
-    EventLoop._forks += 1
+    global _forks
+    _forks += 1
