@@ -267,7 +267,7 @@ def test_abstract_sockets(run_alone: Cli) -> None:
     with running_node(where, "app@localhost"):
         assert run_alone("ping", "app", "--socket-dir", where).code == 0
         listed = run_alone("names", "--socket-dir", where)
-        assert listed == Result(0, f"app  alive  {where}/app\n", "")
+        assert listed == Result(0, f"app  alive   {where}/app\n", "")
     assert run_alone("names", "--socket-dir", where).out == ""
 
 
@@ -282,7 +282,7 @@ def test_names(run_alone: Cli, folder: str) -> None:
         Path(folder, "other").touch()
         assert run_alone("names") == Result(
             0,
-            f"dead       stale  {folder}/dead.sock\nlong_name  alive  {folder}/long_name.sock\n",
+            f"dead       stale   {folder}/dead.sock\nlong_name  alive   {folder}/long_name.sock\n",
             "",
         )
         assert json.loads(run_alone("names", "--json").out) == [

@@ -302,7 +302,7 @@ def run_names(options: argparse.Namespace) -> int:
         print(f"uds-dist: no node listens in {config.socket_dir}", file=sys.stderr)
     width = max((len(entry["name"]) for entry in found), default=0)
     for entry in found:
-        print(f"{entry['name']:<{width}}  {entry['state']:<5}  {entry['socket']}")
+        print(f"{entry['name']:<{width}}  {entry['state']:<6}  {entry['socket']}")
     return OK
 
 

@@ -1,0 +1,216 @@
+"""What the README says, run: its commands, its examples, its tables.
+
+The blocks about a release are run in tests/interop/test_release.py, with a release built of them.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from tests.readme_blocks import README, ROOT, blocks, commands, environment, run_command_line
+from uds_dist import Atom, Config, Node, cli
+from uds_dist.config import ENVIRONMENT
+
+KINDS = {"sh", "sh install", "sh release", "text release", "elixir release", "python"}
+
+# Stands for the release: what the README calls, it has.
+RELEASE = """
+from uds_dist import Atom, Config, GenServer, Node
+
+class Counter(GenServer):
+    def handle_call(self, request, from_):
+        return 42
+
+with Node("myapp@localhost", config=Config.from_env()) as node:
+    node.expose("erlang", {"node": lambda: node.name, "max": lambda a, b: b})
+    node.expose("Elixir.Enum", {"sum": sum})
+    node.expose("Elixir.String", {"upcase": lambda text: text.decode().upper()})
+    node.expose("Elixir.URI", {"parse": lambda _: {Atom("__struct__"): Atom("Elixir.URI")}})
+    node.serve("Elixir.MyApp.Counter", Counter())
+    node.listen()
+    print("ready", flush=True)
+    node.loop.run_forever()
+"""
+
+
+@pytest.fixture
+def folder() -> Iterator[str]:
+    folder = tempfile.mkdtemp(prefix="uds_dist-")
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def environ(folder: str) -> dict[str, str]:
+    return environment(UDS_DIST_SOCKET_DIR=folder, UDS_DIST_COOKIE="secret")
+
+
+@contextmanager
+def python(program: str, environ: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
+    """A program under this Python; it is ended at the end, if it has not ended by itself."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", program],
+        env=environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@pytest.fixture
+def release(environ: dict[str, str]) -> Iterator[None]:
+    with python(RELEASE, environ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        yield
+
+
+def table(heading: str) -> list[list[str]]:
+    """The rows of the table whose header starts with a word, without that header."""
+    rows = re.search(rf"^\| {heading} \|.*\n\|[-|]+\|\n((?:\|.*\n)+)", README, re.MULTILINE)
+    assert rows, heading
+    return [[cell.strip() for cell in row.split("|")[1:-1]] for row in rows[1].splitlines()]
+
+
+def code(cell: str) -> str:
+    """What a cell has between backquotes; nothing where it has none."""
+    found = re.match(r"`([^`]+)`", cell)
+    return found[1] if found else ""
+
+
+# --- commands -------------------------------------------------------------------------------------
+
+
+def test_every_block_is_of_a_kind_that_is_tested() -> None:
+    assert {block.kind for block in blocks()} == KINDS
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
+def test_every_goal_of_make_is_there() -> None:
+    goals = []
+    for block in blocks("sh"):
+        for words, _comment in commands(block.text):
+            goals += words.split()[1:] if words.startswith("make ") else []
+    assert {"demo", "test"} <= set(goals)
+    for goal in goals:
+        # Not "make test" itself: it runs this test.
+        dry = [] if goal == "demo" else ["-n"]
+        done = subprocess.run(
+            ["make", *dry, goal, f"PYTHON={sys.executable}", f"TOOLS_PYTHON={sys.executable}"],
+            cwd=ROOT,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert dry or "SHA-256 equal" in done.stdout
+
+
+def test_the_install_commands_are_run_by_the_checks() -> None:
+    (block,) = blocks("sh install")
+    assert [words for words, _ in commands(block.text)] == [
+        "pip install .",
+        "UDS_DIST_MYPYC=1 pip install .",
+    ]
+    script = (ROOT / ".ci" / "run").read_text("utf-8")
+    assert "pip wheel" in script and 'uds-dist" --help' in script
+    assert "UDS_DIST_MYPYC=1" in (ROOT / "Makefile").read_text("utf-8")
+
+
+def test_the_command_line(release: None, folder: str, tmp_path: Path) -> None:
+    run_command_line(folder, tmp_path)
+
+
+# --- examples -------------------------------------------------------------------------------------
+
+
+def test_the_legacy_loop(environ: dict[str, str], folder: str) -> None:
+    program = next(block.text for block in blocks("python") if "run_once" in block.text)
+    assert len([line for line in program.splitlines() if line.strip()]) <= 20
+    config = Config.from_env(environ)
+    with python(program, environ) as legacy, Node("test@localhost", config=config) as node:
+        while not node.ping("legacy@localhost") and legacy.poll() is None:
+            node.loop.run_once(0.01)
+        done = node.rpc("legacy@localhost", "legacy", "jobs_done").result(10)
+        assert isinstance(done, int) and done > 0
+        node.send(("commands", "legacy@localhost"), Atom("go"))
+        node.send(("commands", "legacy@localhost"), Atom("stop"))
+        node.flush(10)
+        assert legacy.communicate(timeout=10) == ("", "")
+        assert legacy.returncode == 0
+    assert list(Path(folder).iterdir()) == []
+
+
+def test_calls_into_a_release_and_from_it(release: None, environ: dict[str, str]) -> None:
+    program = next(block.text for block in blocks("python") if "GenServer" in block.text)
+    # The example ends at once; here it goes on.
+    ending = '    print("ready", flush=True)\n    node.loop.run_forever()\n'
+    config = Config.from_env(environ)
+    with python(program + ending, environ) as shop, Node("test@localhost", config=config) as node:
+        assert shop.stdout is not None
+        assert shop.stdout.readline() == "the counter stands at 42\n"
+        assert shop.stdout.readline() == "ready\n"
+        server = ("cart", "shop@localhost")
+        assert node.call(server, (Atom("add"), "apple")).result(10) == "ok"
+        assert node.call(server, Atom("items")).result(10) == [b"apple"]
+
+
+# --- tables ---------------------------------------------------------------------------------------
+
+
+def test_the_settings_table() -> None:
+    rows = table("Setting")
+    assert [code(row[0]) for row in rows] == [field.name for field in fields(Config)]
+    variables = {name: variable for variable, name in ENVIRONMENT.items()}
+    for name, default, variable, meaning in rows:
+        shown = code(default)
+        assert eval(shown) == getattr(Config(), code(name)), name
+        assert code(variable) == variables.get(code(name), "")
+        assert meaning
+
+
+def test_the_exit_codes_are_those_of_the_help() -> None:
+    rows = [(number, meaning.replace("`", "")) for number, meaning in table("Code")]
+    assert rows == re.findall(r"^  (\d+) +(.+)$", cli.EPILOG, re.MULTILINE)
+    constants = (cli.OK, cli.RAISED, cli.USAGE, cli.UNREACHABLE, cli.COOKIE, cli.TIMEOUT)
+    numbers = (*constants, cli.INTERRUPTED, cli.OUTPUT_CLOSED)
+    assert [int(number) for number, _meaning in rows] == list(numbers)
+
+
+def test_the_symptoms_are_messages_of_the_program() -> None:
+    sources = "".join(path.read_text("utf-8") for path in (ROOT / "uds_dist").rglob("*.py"))
+    # Texts that go over the end of a line.
+    joined = re.sub(r'"\s*\n\s*f?"', "", sources) + "Permission denied"
+    messages = [code(symptom) for symptom, _cause in table("Symptom")]
+    assert len([message for message in messages if message]) > 10
+    for message in filter(None, messages):
+        assert message in joined
+
+
+def test_the_links_lead_somewhere() -> None:
+    targets = re.findall(r"\]\(([^)#]+)\)", README)
+    assert targets
+    for target in targets:
+        assert (ROOT / target).exists(), target
+
+
+def test_no_line_of_prose_is_too_long() -> None:
+    assert [
+        line for line in README.splitlines() if len(line) > 100 and not line.startswith("|")
+    ] == []
