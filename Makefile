@@ -3,16 +3,18 @@
 #
 #   make test PYTHON=python3.12                   another Python
 #   make test PYTEST_ARGS="-x -k handshake"       words for pytest
+#   make bench BENCH_ARGS="rtt --quick"           words for the benchmarks
 #   make test TOOLS_PYTHON=python3                a Python that has pytest (and mypy) already
 
 .DEFAULT_GOAL := help
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: help demo test typecheck check interop interop-install compile test-compiled bench clean \
-	python
+.PHONY: help demo test typecheck check interop interop-install compile test-compiled bench \
+	bench-compiled clean python
 
 PYTHON ?= python3
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 TOOLS_PYTHON ?=
 
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
@@ -31,6 +33,9 @@ endif
 
 # "-m pytest" puts this folder first on the path, where the sources would hide the compiled package.
 RUN_PYTEST := import sys; del sys.path[0]; import pytest; sys.exit(pytest.main())
+# Likewise; but the benchmarks themselves are in this folder, which so comes last.
+RUN_BENCH := import runpy, sys; sys.path.append(sys.path.pop(0)); \
+	runpy.run_module('tests.bench', run_name='__main__', alter_sys=True)
 
 help:  ## this list
 	@echo "make GOAL, where GOAL is one of"
@@ -62,8 +67,11 @@ test-compiled: $(COMPILED)/compile.done $(HAS_PYTEST)  ## the whole suite on the
 	@PYTHONPATH=$(CURDIR)/$(COMPILED) UDS_DIST_EXPECT_COMPILED=1 $(RUN) -c "$(RUN_PYTEST)" \
 		--import-mode=append $(PYTEST_ARGS)
 
-bench: | python  ## how fast it is
-	@$(PYTHON) -m tests.bench
+bench: | python  ## how fast it is, against the BEAM; BENCH_ARGS=--help shows what to choose
+	@$(PYTHON) -m tests.bench $(BENCH_ARGS)
+
+bench-compiled: $(COMPILED)/compile.done  ## the same with the compiled codec
+	@PYTHONPATH=$(CURDIR)/$(COMPILED) $(PYTHON) -c "$(RUN_BENCH)" $(BENCH_ARGS)
 
 clean:  ## remove build/ and every cache
 	@rm -rf build

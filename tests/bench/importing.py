@@ -1,0 +1,55 @@
+"""`import uds_dist`: its time over a bare interpreter, and its memory.
+
+Every sample starts interpreters of its own and takes the quickest of a few, both kinds in turn.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from time import perf_counter
+
+from tests.bench import rss
+from tests.bench.child import run_python
+from tests.bench.figures import Figure, Reading, Sample
+from tests.bench.lab import Lab
+
+PANEL_TIME = "import uds_dist: time over a bare interpreter"
+PANEL_MEMORY = "import uds_dist: memory over a bare interpreter"
+
+IMPORT = "import uds_dist"
+MEASURE = f"""{Path(rss.__file__).read_text("utf-8")}
+before = rss()
+{IMPORT}
+print(rss() - before)"""
+
+
+def run(lab: Lab) -> list[Figure]:
+    """Wall time, what -X importtime says of it, and resident memory."""
+    run_python("-c", IMPORT)  # writes the byte code
+    wall, own, memory = [], [], []
+    for _ in range(lab.runs):
+        pairs = [(_seconds(IMPORT), _seconds("pass")) for _ in range(lab.sizes.imports)]
+        with_it, bare = (min(column) for column in zip(*pairs))
+        wall.append(Sample(with_it * 1e3, bare * 1e3))
+        own.append(Sample(_importtime()))
+        memory.append(Sample(int(run_python("-c", MEASURE).stdout) / 1024))
+    return [
+        Figure(PANEL_TIME, "import", "ms", tuple(wall), Reading.DIFFERENCE),
+        Figure(PANEL_TIME, "by -X importtime", "ms", tuple(own), Reading.ALONE, detail=True),
+        Figure(PANEL_MEMORY, "import, memory", "KiB", tuple(memory), Reading.ALONE),
+    ]
+
+
+def _seconds(code: str) -> float:
+    start = perf_counter()
+    run_python("-c", code)
+    return perf_counter() - start
+
+
+def _importtime() -> float:
+    """Milliseconds of the whole import by the interpreter's own account, which costs something."""
+    for line in run_python("-X", "importtime", "-c", IMPORT).stderr.splitlines():
+        columns = line.split("|")
+        if columns[-1] == " uds_dist":
+            return int(columns[1]) / 1e3
+    raise AssertionError("-X importtime does not mention uds_dist")

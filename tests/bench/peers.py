@@ -1,0 +1,58 @@
+"""Many nodes in one process of their own, that connect to one node elsewhere; started by `hub`.
+
+    python -m tests.bench.peers FOLDER HUB COUNT
+
+One connects at once, COUNT more when a line comes on standard input, a few of them at a time; at
+its end all are closed.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import selectors
+import sys
+
+from uds_dist import Config, EventLoop, Future, Node
+
+AT_A_TIME = 64  # attempts: below the number of pending handshakes that a node admits
+
+
+def main(arguments: list[str]) -> None:
+    """Connect, and stay connected until the end of standard input."""
+    folder, hub, count = arguments
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    config = Config(socket_dir=folder)
+    with EventLoop() as loop:
+        nodes = [
+            Node(f"n{number}@localhost", loop=loop, cookie="secret", config=config)
+            for number in range(int(count) + 1)
+        ]
+        waiting = iter(nodes)
+
+        def connect_next(done: Future[None] | None = None) -> None:
+            if done is not None:
+                done.result(0)  # an error ends this process
+            for node in waiting:
+                node.connect(hub).add_done_callback(connect_next)
+                break
+
+        def commanded(_events: int) -> None:
+            if os.read(0, 1):
+                for _ in range(AT_A_TIME):
+                    connect_next()
+            else:
+                loop.stop()
+
+        next(waiting).connect(hub)
+
+        loop.register(0, selectors.EVENT_READ, commanded)
+        loop.run_forever()
+        for node in nodes:
+            node.close()
+        loop.unregister(0)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,60 @@
+"""All the benchmarks by name, and how they are run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from tests.bench import bulk, codec, connections, importing, mailbox, oneway, rounds, rtt
+from tests.bench.figures import Figure
+from tests.bench.lab import Lab
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A function from the lab to its figures."""
+
+    run: Callable[[Lab], list[Figure]]
+    needs_beam: bool = False
+
+
+BENCHMARKS = {
+    "codec": Benchmark(codec.run),
+    "rtt": Benchmark(rtt.rtt, needs_beam=True),
+    "rpc": Benchmark(rtt.rpc, needs_beam=True),
+    "in": Benchmark(oneway.incoming, needs_beam=True),
+    "out": Benchmark(oneway.outgoing, needs_beam=True),
+    "bulk": Benchmark(bulk.run, needs_beam=True),
+    "idle": Benchmark(rounds.run),
+    "connections": Benchmark(connections.run),
+    "mailbox": Benchmark(mailbox.run),
+    "import": Benchmark(importing.run),
+}
+GROUPS = {"scale": ("idle", "connections", "mailbox")}
+
+
+def chosen(names: Sequence[str]) -> list[str]:
+    """The benchmarks that were named, groups resolved; all when none was.
+
+    Raises:
+        ValueError: a name is none of them.
+    """
+    found: list[str] = []
+    for name in names or BENCHMARKS:
+        if name not in BENCHMARKS and name not in GROUPS:
+            raise ValueError(f"{name} is none of {', '.join([*BENCHMARKS, *GROUPS])}")
+        found += GROUPS.get(name, (name,))
+    return list(dict.fromkeys(found))
+
+
+def left_out(names: Sequence[str], lab: Lab) -> list[str]:
+    """Those that cannot run, because there is no BEAM."""
+    return [name for name in names if BENCHMARKS[name].needs_beam and lab.otp is None]
+
+
+def run(names: Sequence[str], lab: Lab) -> Iterator[tuple[str, list[Figure]]]:
+    """Run benchmarks one after the other, leaving out what cannot run."""
+    missing = left_out(names, lab)
+    for name in names:
+        if name not in missing:
+            yield name, BENCHMARKS[name].run(lab)
