@@ -41,6 +41,18 @@ EXECUTE_CAST = ("erpc", "execute_cast", 3)
 APPLY = ("erlang", "apply")
 BADOPT = Atom("badopt")
 MAX_ARITY = 255
+# Spawn options for the BEAM's scheduler and memory: known, and without effect here.
+BEAM_OPTIONS = frozenset(
+    {
+        "async_dist",
+        "fullsweep_after",
+        "max_heap_size",
+        "message_queue_data",
+        "min_bin_vheap_size",
+        "min_heap_size",
+        "priority",
+    }
+)
 
 
 class Function(NamedTuple):
@@ -255,6 +267,13 @@ class Jobs:
             self._processes.signal(node, (PAYLOAD_EXIT, pid, job.parent), reason)
 
 
+def _is_beam_option(option: object) -> bool:
+    match option:
+        case (Atom() as name, _):
+            return name in BEAM_OPTIONS
+    return False
+
+
 def _job(request: SpawnRequest | SpawnRequestTt, payload: object) -> Job | None:
     """What a spawn request asks for; None when its options or arguments are malformed."""
     options = request.opts
@@ -266,7 +285,8 @@ def _job(request: SpawnRequest | SpawnRequestTt, payload: object) -> Job | None:
             flags |= SpawnFlag.LINK
         elif option == "monitor" and isinstance(option, Atom):
             flags |= SpawnFlag.MONITOR
-        # The others, priority and heap sizes, are for the BEAM's memory and scheduler.
+        elif not _is_beam_option(option):
+            return None
     module, function, arity = request.mfa
     if len(payload) != arity:
         return None

@@ -19,7 +19,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
-from uds_dist.errors import ClosedError, ConfigError, LocalProtocolError, UdsDistError
+from uds_dist.errors import (
+    ClosedError,
+    ConfigError,
+    LocalProtocolError,
+    RemoteError,
+    UdsDistError,
+)
 from uds_dist.etf.terms import Atom, Pid, Reference
 from uds_dist.node.future import Future
 from uds_dist.node.gen import (
@@ -488,7 +494,7 @@ class Runner:
         try:
             state = self.server.get_state()
         except Exception as error:
-            return self._callback_failed("get_state", raised(error))
+            return _callback_failed("system_get_state", raised(error))
         if encoding_error(state) is not None:
             if isinstance(state, dict):
                 state = {
@@ -499,10 +505,6 @@ class Runner:
             else:
                 state = reprlib.repr(state)
         return (OK, state)
-
-    def _callback_failed(self, callback: str, outcome: Outcome) -> object:
-        where = (self._module(), Atom(callback))
-        return (ERROR, (Atom("callback_failed"), where, (outcome.class_, outcome.value)))
 
     def _module(self) -> Atom:
         type_ = type(self.server)
@@ -536,7 +538,7 @@ class Runner:
             return
         if type(self.server).set_state is GenServer.set_state:
             error = NotImplementedError(f"{type(self.server).__name__} has no set_state")
-            self._answer_system(from_, self._callback_failed("replace_state", raised(error)))
+            self._answer_system(from_, _callback_failed("system_replace_state", raised(error)))
             return
         process = self.process
         self._busy = True  # as a server that runs the function itself would be
@@ -547,7 +549,7 @@ class Runner:
                 return
             self._busy = False
             self._release_soon()
-            outcome = outcome_of(future)
+            outcome = _remote_outcome(future)
             if outcome.class_ == "return":
                 try:
                     self.server.set_state(outcome.value)
@@ -556,7 +558,7 @@ class Runner:
                     outcome = raised(error)
             answer = outcome.value
             if outcome.class_ != "return":
-                answer = self._callback_failed("replace_state", outcome)
+                answer = _callback_failed("system_replace_state", outcome)
             self._answer_system(from_, answer)
 
         future = start_rpc(
@@ -599,6 +601,20 @@ def is_abnormal(reason: object) -> bool:
         reason = reason[0]
         return not (isinstance(reason, Atom) and reason == SHUTDOWN)
     return not (isinstance(reason, Atom) and reason in (NORMAL, SHUTDOWN))
+
+
+def _callback_failed(callback: str, outcome: Outcome) -> object:
+    """What gen_server answers when a function for a system message raises."""
+    where = (Atom("gen_server"), Atom(callback))
+    return (ERROR, (Atom("callback_failed"), where, (outcome.class_, outcome.value)))
+
+
+def _remote_outcome(future: Future[object]) -> Outcome:
+    """The outcome of a call at another node, with what was raised there as it was."""
+    error = None if future.cancelled() else future.exception()
+    if isinstance(error, RemoteError) and error.class_ in ("error", "exit", "throw"):
+        return Outcome(Atom(error.class_), error.reason, [])
+    return outcome_of(future)
 
 
 def _is_system(message: object) -> bool:

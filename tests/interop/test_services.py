@@ -1,0 +1,146 @@
+"""What real nodes ask of a Python node, against what a BEAM with the same services answers.
+
+The operations are erl/svc_operations.erl and elixir/svc_operations.ex; each runs twice from one BEAM
+node: at a Python node with services.py and at a BEAM node with erl/svc.erl. The two results must be
+the same. The table of them all is printed; `pytest -rA` shows it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.interop.beam import Beam, Otp
+from tests.interop.services import Services
+from uds_dist import Atom, EventLoop, Node, NodeStatistics, decode, format_term
+
+Start = Callable[..., Beam]
+
+HERE = Path(__file__).parent
+PYTHON = "py@localhost"
+MODULES = ("svc", "svc_server", "svc_statem", "svc_log")
+TIMEOUT = 120.0
+WIDTH = 76
+
+
+@pytest.fixture
+def node(socket_dir: str) -> Iterator[Node]:
+    """The Python node with the services."""
+    with EventLoop() as loop:
+        with Node(PYTHON, loop=loop, cookie="secret", socket_dir=socket_dir) as made:
+            Services(made)
+            made.listen()
+            yield made
+
+
+class Nodes:
+    """A BEAM that asks, one that has the services, and the Python node."""
+
+    def __init__(self, start: Start, node: Node, elixir: bool) -> None:
+        self.node = node
+        self.caller = start("caller@localhost", elixir=elixir)
+        self.reference = start("reference@localhost", elixir=elixir)
+        self.caller.load_module((HERE / "erl" / "svc_operations.erl").read_text("utf-8"))
+        for module in MODULES:
+            self.reference.load_module((HERE / "erl" / f"{module}.erl").read_text("utf-8"))
+        self.reference.eval("svc:start(notes, svc_notes)")
+        for beam in (self.caller, self.reference):
+            beam.eval("logger:set_primary_config(level, none)")  # the crashes are on purpose
+            beam.pump = lambda: node.loop.run_once(0.005)
+
+    def results(self, module: str, at: str) -> list[tuple[str, object]]:
+        """Run a module's operations at a node."""
+        data = self.caller.eval_binary(f"{module}:run('{at}')", timeout=TIMEOUT)
+        found = decode(data)
+        assert isinstance(found, list)
+        return found
+
+
+def compare(nodes: Nodes, module: str, label: str) -> int:
+    """Run the operations at both nodes, print the table, and fail for what differs."""
+    python = nodes.results(module, PYTHON)
+    beam = nodes.results(module, "reference@localhost")
+    assert [name for name, _ in python] == [name for name, _ in beam]
+    differences = []
+    print(f"\n{module} on {label}: {len(python)} operations")
+    for (name, ours), (_name, theirs) in zip(python, beam, strict=True):
+        same = ours == theirs and "hung" not in (ours, theirs)
+        text = format_term(ours)
+        shown = text if len(text) <= WIDTH else text[: WIDTH - 3] + "..."
+        print(f"{'same' if same else 'DIFFERS':8}{name:44}{shown}")
+        if not same:
+            print(f"{'':8}{'  where a BEAM has':44}{format_term(theirs)}")
+            differences.append(f"{name}: {text} where a BEAM has {format_term(theirs)}")
+    assert not differences, "\n".join(differences)
+    return len(python)
+
+
+def settled(node: Node) -> NodeStatistics:
+    """The node's books, once what was on its way has arrived."""
+    for _ in range(20):
+        node.loop.run_once(0.01)
+    return node.statistics()
+
+
+@pytest.mark.interop
+def test_erlang_sees_no_difference(beam: Start, otp: Otp, node: Node) -> None:
+    nodes = Nodes(beam, node, elixir=False)
+    before = settled(node)
+    assert compare(nodes, "svc_operations", f"OTP {otp.label}") >= 70
+    after = settled(node)
+    # The operations leave servers behind on purpose, and nothing else.
+    for kind in ("monitors", "futures", "links", "watchers", "unwritten"):
+        assert getattr(after, kind) == getattr(before, kind), kind
+    assert len(node._jobs) == 0
+    assert node.nodes() == ["caller@localhost"]
+
+
+@pytest.mark.interop
+def test_elixir_sees_no_difference(beam: Start, otp: Otp, node: Node) -> None:
+    if not otp.has_elixir:
+        pytest.skip(f"OTP {otp.label} has no Elixir")
+    nodes = Nodes(beam, node, elixir=True)
+    source = (HERE / "elixir" / "svc_operations.ex").read_bytes()
+    nodes.caller.eval_elixir("Code.compile_string(source); :ok", {"source": source}, timeout=60)
+    assert compare(nodes, "'Elixir.SvcOperations'", f"OTP {otp.label}") >= 40
+
+
+@pytest.mark.interop
+def test_output_of_a_beams_function_is_printed_here(beam: Start, node: Node) -> None:
+    texts: list[str] = []
+    node.output = texts.append
+    beam("a@localhost")
+    calls: list[tuple[str, list[object]]] = [
+        ("format", [b"~ts ~p~n", ["żółć".encode(), {Atom("k"): [1]}]]),
+        ("put_chars", ["ok →\n".encode()]),
+        ("nl", []),
+    ]
+    for function, arguments in calls:
+        assert node.rpc("a@localhost", "io", function, arguments).result(10) == "ok"
+    assert "".join(texts) == "żółć #{k => [1]}\nok →\n\n"
+    calls = [("get_line", [b"> "]), ("read", [b"> "]), ("get_chars", [b"", 3])]
+    for function, arguments in calls:
+        assert node.rpc("a@localhost", "io", function, arguments).result(10) == "eof"
+    assert node.rpc("a@localhost", "io", "columns").result(10) == (Atom("error"), Atom("enotsup"))
+    assert isinstance(node.rpc("a@localhost", "io", "getopts").result(10), list)
+
+
+@pytest.mark.interop
+def test_log_events_come_to_pythons_logging(
+    beam: Start, node: Node, caplog: pytest.LogCaptureFixture
+) -> None:
+    beam("a@localhost")
+    with caplog.at_level(logging.WARNING, "uds_dist.remote"):
+        node.spawn("a@localhost", "erlang", "error", [Atom("on_purpose")]).result(10)
+        node.rpc("a@localhost", "logger", "warning", [b"~ts: ~p", ["né".encode(), 7]]).result(10)
+        node.rpc("a@localhost", "logger", "error", [{Atom("report"): 1}]).result(10)
+        wanted = 3
+        node.loop.run_until(lambda: len(caplog.records) >= wanted, 10)
+    texts = sorted(record.getMessage() for record in caplog.records)
+    assert len(texts) == wanted
+    assert any("on_purpose" in text and "a@localhost" in text for text in texts)
+    assert "a@localhost: né: 7" in texts
+    assert any("report" in text for text in texts)
