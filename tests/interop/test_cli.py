@@ -1,0 +1,97 @@
+"""The command line against real BEAM nodes: names given by them, errors of theirs, Elixir's text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from tests.interop.beam import Beam, Otp, Start
+from uds_dist import Config, Node, cli, decode
+from uds_dist.notation import format_elixir, from_json, to_json
+
+EXPRESSIONS = [
+    "[nil, true, :ok, :valid?, :Z, :a@b, Enum, My.App, Elixir, :two@, :_, :żółw]",
+    '[:"two words", :"", :"Elixir.odd", :"1a"]',
+    "[0, -7, 1.5, -0.0, 1.0e-5, 123_456.0]",
+    '["", "grüße", "a\\"b\\\\c\\n\\t\\e\\#{x}", <<255, 1>>, <<1, 5::size(3)>>]',
+    "[[], [1, 2], [1 | 2], {}, {:a, {}}, ~c\"it's\", [7, 13], [0]]",
+    '[a: 1, "B c": nil]',
+    '[{:a, 1}, {"a", 1}, {Enum, 2}]',
+    "[true: 1, nil: 2]",
+    '[%{}, %{a: 1}, %{"k" => %{b: "c"}}, %{Enum => 1}, %{1 => :a}, %{{1} => 2}]',
+]
+
+
+@pytest.fixture
+def beam(otp: Otp, beams: Start) -> Beam:
+    return beams(otp, "beam@localhost", elixir=otp.has_elixir)
+
+
+@pytest.fixture
+def node(beam: Beam) -> Iterator[Node]:
+    config = Config(socket_dir=beam.socket_dir, cookie="secret")
+    with Node("py@localhost", config=config) as node:
+        yield node
+
+
+def test_terms_are_written_as_elixir_writes_them(otp: Otp, beam: Beam, node: Node) -> None:
+    if not otp.has_elixir:
+        pytest.skip(f"OTP {otp.label} has no Elixir")
+    for expression in EXPRESSIONS:
+        answer = node.rpc(beam.name, "Elixir.Code", "eval_string", [expression]).result(10)
+        assert isinstance(answer, tuple)
+        assert format_elixir(answer[0]) == beam.eval_elixir(expression)
+
+
+def test_json_comes_back_as_the_same_term(beam: Beam, node: Node) -> None:
+    terms = decode(
+        beam.eval_binary(
+            "[self(), make_ref(), fun lists:map/2, fun(X) -> X end, hd(erlang:ports()), <<5:3>>,"
+            " #{1 => a, 1.0 => b}, [a|b], {<<255>>, #{[x] => #{}}}]."
+        )
+    )
+    again = from_json(json.loads(json.dumps(to_json(terms))))
+    assert node.rpc(beam.name, "erlang", "=:=", [terms, again]).result(10) is True
+    assert node.rpc(beam.name, "erlang", "=:=", [terms, [again]]).result(10) is False
+
+
+def test_the_node_gives_every_command_the_same_name(
+    beam: Beam, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("UDS_DIST_SOCKET_DIR", beam.socket_dir)
+    monkeypatch.setenv("UDS_DIST_COOKIE", "secret")
+    names = set()
+    for _ in range(3):
+        assert cli.main(["rpc", "beam", "erlang", "nodes", "[hidden]"]) == 0
+        names.add(capsys.readouterr().out)
+        beam.wait_until("nodes(hidden)", "[]")
+    assert len(names) == 1 and "@localhost" in names.pop()
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        (["erlang", "error", "{oops,1}"], 1, "erlang:error/1 at beam@localhost raised error:{oops,1}"),
+        (["erlang", "throw", "oops"], 1, "raised throw:oops"),
+        (["erlang", "exit", "oops"], 1, "raised exit:oops"),
+        (["lists", "nosuch", "1"], 1, "there is no function lists:nosuch/1 in that node"),
+        (["Nosuch", "f"], 1, "there is no function Elixir.Nosuch:f/0 in that node"),
+        (["timer", "sleep", "10000", "--timeout", "0.2"], 5, "did not answer within 0.2 s"),
+        (["erlang", "halt", "0", "[{flush, false}]"], 3, "was lost"),
+    ],
+)
+def test_calls_that_fail(
+    beam: Beam,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    code: int,
+    told: str,
+) -> None:
+    monkeypatch.setenv("UDS_DIST_SOCKET_DIR", beam.socket_dir)
+    monkeypatch.setenv("UDS_DIST_COOKIE", "secret")
+    assert cli.main(["rpc", "beam", *words]) == code
+    out, err = capsys.readouterr()
+    assert out == "" and told in err and err.count("\n") == 1

@@ -1,0 +1,131 @@
+"""The README's release: built by mix of the README's own files, run, and talked to.
+
+The carrier of these tests stands for the dependency. The release's own commands are run too: they
+show that the node's side of the README is right, whatever Python does.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.interop.beam import HERE, Otp
+from tests.readme_blocks import SOCKET_DIR, blocks, run_command_line
+from uds_dist import Config, EventLoop, Node
+
+FILES = ("rel/vm.args.eex", "rel/remote.vm.args.eex", "rel/env.sh.eex", "config/runtime.exs")
+COMMAND = "_build/prod/rel/myapp/bin/myapp"
+BUILD_SECONDS = 120.0
+START_SECONDS = 60.0
+
+MIX = """
+defmodule MyApp.MixProject do
+  use Mix.Project
+
+  def project do
+    [app: :myapp, version: "0.1.0", deps: [{:uds_dist, path: "uds_dist"}], releases: [myapp: []]]
+  end
+
+  def application, do: [extra_applications: []]
+end
+"""
+CARRIER_MIX = """
+defmodule UdsDist.MixProject do
+  use Mix.Project
+  def project, do: [app: :uds_dist, version: "1.0.0", language: :erlang]
+  def application, do: []
+end
+"""
+
+
+def readme_file(name: str) -> str:
+    """The block of the README whose first line names this file."""
+    (text,) = [
+        block.text
+        for block in blocks()
+        if block.kind.endswith(" release") and block.text.splitlines()[0] == f"# {name}"
+    ]
+    return text
+
+
+def in_release(otp: Otp, folder: str, words: str) -> list[str]:
+    """The argument vector that runs a shell command line in the project's folder."""
+    settings = f"HOME={folder} MIX_ENV=prod RELEASE_COOKIE=secret"
+    return otp.command(["sh", "-c", f"export {settings}; {words}"], folder)
+
+
+def run(otp: Otp, folder: str, words: str, seconds: float = START_SECONDS) -> str:
+    done = subprocess.run(
+        in_release(otp, folder, words),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        timeout=seconds,
+    )
+    assert done.returncode == 0, f"{words}\n{done.stdout}"
+    return done.stdout
+
+
+@pytest.fixture
+def release(otp: Otp, socket_dir: str) -> Iterator[str]:
+    """The folder of the sockets of a release that runs; the project lies beside them."""
+    if not otp.has_elixir:
+        pytest.skip(f"OTP {otp.label} has no Elixir")
+    project = Path(socket_dir, "project")
+    sockets = f"{socket_dir}/run"
+    for name in FILES:
+        path = project / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(readme_file(name).replace(SOCKET_DIR, sockets))
+    (project / "mix.exs").write_text(MIX)
+    (project / "uds_dist" / "src").mkdir(parents=True)
+    (project / "uds_dist" / "mix.exs").write_text(CARRIER_MIX)
+    shutil.copy(HERE / "carrier" / "uds_dist.erl", project / "uds_dist" / "src")
+    run(otp, str(project), "mix release", BUILD_SECONDS)
+    log = project / "log"
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            in_release(otp, str(project), f"exec {COMMAND} start"),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+        )
+    with process:
+        try:
+            wait_for(sockets, process, log)
+            yield sockets
+            run(otp, str(project), f"{COMMAND} stop")
+            process.wait(START_SECONDS)
+        finally:
+            process.kill()
+
+
+def wait_for(sockets: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    with EventLoop() as loop:
+        deadline = loop.time() + START_SECONDS
+        while not os.path.exists(f"{sockets}/myapp.sock"):
+            assert process.poll() is None and loop.time() < deadline, log.read_text()
+            loop.run_once(0.05)
+        # The node listens before its applications run.
+        config = Config(socket_dir=sockets, cookie="secret")
+        with Node("test@localhost", loop=loop, config=config) as node:
+            node.connect("myapp@localhost").result(START_SECONDS)
+            done = node.rpc("myapp@localhost", "init", "get_status")
+            while done.result(START_SECONDS)[0] != "started":  # type: ignore[index]
+                done = node.rpc("myapp@localhost", "init", "get_status")
+
+
+def test_the_release_of_the_readme(otp: Otp, release: str, tmp_path: Path) -> None:
+    # From Python, as the README shows it.
+    run_command_line(release, tmp_path)
+    # The release's own remote commands meet it by remote.vm.args and env.sh.
+    project = str(Path(release).parent / "project")
+    assert ":myapp@localhost" in run(otp, project, f"{COMMAND} rpc 'IO.inspect(node())'")
+    assert os.listdir(release) == ["myapp.sock"]
