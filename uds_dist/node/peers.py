@@ -52,18 +52,25 @@ from uds_dist.node.future import Future
 from uds_dist.node.mailbox import Mailbox
 from uds_dist.protocol.control import (
     ALIAS_SEND,
+    ALIAS_SEND_TT,
     ALTACT_SIG_SEND,
     EXIT2,
+    EXIT2_TT,
     GROUP_LEADER,
     LINK,
     MONITOR_P,
     NO_PAYLOAD,
     PAYLOAD_EXIT2,
+    PAYLOAD_EXIT2_TT,
     REG_SEND,
+    REG_SEND_TT,
     SEND,
     SEND_SENDER,
+    SEND_SENDER_TT,
+    SEND_TT,
     SPAWN_REPLY,
     SPAWN_REQUEST,
+    SPAWN_REQUEST_TT,
 )
 from uds_dist.protocol.flags import Flag, default_flags
 from uds_dist.protocol.handshake import Handshake, Peer, Role, Status
@@ -83,14 +90,21 @@ CONNECTING = frozenset(
     {
         LINK,
         SEND,
+        SEND_TT,
         REG_SEND,
+        REG_SEND_TT,
         GROUP_LEADER,
         EXIT2,
+        EXIT2_TT,
         MONITOR_P,
         SEND_SENDER,
+        SEND_SENDER_TT,
         PAYLOAD_EXIT2,
+        PAYLOAD_EXIT2_TT,
         SPAWN_REQUEST,
+        SPAWN_REQUEST_TT,
         ALIAS_SEND,
+        ALIAS_SEND_TT,
         ALTACT_SIG_SEND,
     }
 )
