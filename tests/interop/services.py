@@ -1,4 +1,4 @@
-"""The services of erl/svc.erl in Python: the same functions, servers, events, tasks and messages."""
+"""The services of erl/svc.erl in Python: the same functions, servers, events, tasks, messages."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """What real nodes ask of a Python node, against what a BEAM with the same services answers.
 
-The operations are erl/svc_operations.erl and elixir/svc_operations.ex; each runs twice from one BEAM
-node: at a Python node with services.py and at a BEAM node with erl/svc.erl. The two results must be
-the same. The table of them all is printed; `pytest -rA` shows it.
+The operations are erl/svc_operations.erl and elixir/svc_operations.ex; each runs twice from one
+BEAM node: at a Python node with services.py and at a BEAM node with erl/svc.erl. The two results
+must be the same. The table of them all is printed; `pytest -rA` shows it.
 """
 
 from __future__ import annotations

@@ -25,6 +25,7 @@ from uds_dist.protocol import control as ctl
 A = "a@localhost"
 SOON = 5.0
 REMOTE = "uds_dist.remote"
+TAIL = ImproperList((99,), b"d")
 
 
 # --- net_kernel and rex ---------------------------------------------------------------------------
@@ -286,7 +287,7 @@ def io(a: Node, peer: ScriptedPeer, request: object) -> object:
     ("request_", "text"),
     [
         ((Atom("put_chars"), Atom("unicode"), "né→".encode()), "né→"),
-        ((Atom("put_chars"), Atom("unicode"), [97, [b"b", [0x2192]], ImproperList((99,), b"d")]), "ab→cd"),
+        ((Atom("put_chars"), Atom("unicode"), [97, [b"b", [0x2192]], TAIL]), "ab→cd"),
         ((Atom("put_chars"), Atom("latin1"), b"\xe9"), "é"),
         ((Atom("put_chars"), b"old"), "old"),
     ],

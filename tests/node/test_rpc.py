@@ -43,8 +43,8 @@ class Service:
         self.node = node
         self.calls: list[object] = []
         self.futures: list[Future[object]] = []
-        functions = ("echo", "boom", "badarg", "exit", "throw", "unsendable", "later", "never", "note")
-        node.expose("svc", {name: getattr(self, name) for name in functions})
+        functions = "echo boom badarg exit throw unsendable later never note"
+        node.expose("svc", {name: getattr(self, name) for name in functions.split()})
         node.expose("math", {"sqrt": math.sqrt, "hypot": math.hypot})
 
     def echo(self, term: object, *more: object) -> object:
@@ -398,7 +398,16 @@ def test_a_request_whose_arguments_do_not_fit_is_refused(
     ref = peer.reference()
     mfa = (Atom("svc"), Atom("note"), 1)
     peer.send((ctl.SPAWN_REQUEST, ref, peer.pid(), peer.pid(9), mfa, []), arguments)
-    assert peer.settle() == [((ctl.SPAWN_REPLY, ref, peer.pid(), 0, Atom("badopt")), ctl.NO_PAYLOAD)]
+    refusal = (ctl.SPAWN_REPLY, ref, peer.pid(), 0, Atom("badopt"))
+    assert peer.settle() == [(refusal, ctl.NO_PAYLOAD)]
+
+
+def test_an_unknown_option_is_refused(peer: ScriptedPeer, service: Service) -> None:
+    for option in (Atom("no_such_option"), (Atom("odd"), 1), 5):
+        ref = spawn(peer, ("svc", "note"), [1], [Atom("link"), option])
+        refusal = (ctl.SPAWN_REPLY, ref, peer.pid(), 0, Atom("badopt"))
+        assert peer.settle() == [(refusal, ctl.NO_PAYLOAD)]
+    assert service.calls == []
 
 
 def test_apply_reaches_what_is_exposed_and_no_fun(peer: ScriptedPeer, service: Service) -> None:

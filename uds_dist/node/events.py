@@ -13,7 +13,8 @@ from uds_dist.errors import ConfigError
 from uds_dist.etf.terms import Atom, Pid
 from uds_dist.node.gen import From, from_term
 from uds_dist.node.outcome import ERROR, UNDEF, encoding_error, raised
-from uds_dist.node.server import OK, GenServer
+from uds_dist.node.server import GenServer
+from uds_dist.node.system import OK
 
 logger = logging.getLogger(__name__)
 

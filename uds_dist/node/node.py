@@ -470,8 +470,9 @@ class Node:
         Raises:
             EncodeError: an argument is no term.
         """
+        leader = self._leader.pid
         return start_rpc(
-            self.loop, self.processes, self._own, self._leader.pid, node, module, function, arguments
+            self.loop, self.processes, self._own, leader, node, module, function, arguments
         )
 
     # -- services --------------------------------------------------------------------------

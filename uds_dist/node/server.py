@@ -19,13 +19,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
-from uds_dist.errors import (
-    ClosedError,
-    ConfigError,
-    LocalProtocolError,
-    RemoteError,
-    UdsDistError,
-)
+from uds_dist.errors import ClosedError, ConfigError, LocalProtocolError, UdsDistError
 from uds_dist.etf.terms import Atom, Pid, Reference
 from uds_dist.node.future import Future
 from uds_dist.node.gen import (
@@ -42,7 +36,6 @@ from uds_dist.node.mailbox import Destination, Mailbox
 from uds_dist.node.outcome import (
     ERROR,
     Outcome,
-    charlist,
     encoding_error,
     outcome_of,
     raised,
@@ -50,13 +43,19 @@ from uds_dist.node.outcome import (
 )
 from uds_dist.node.processes import NORMAL, Processes
 from uds_dist.node.rpc import start_rpc
+from uds_dist.node.system import (
+    OK,
+    callback_failed,
+    debug_answer,
+    is_system,
+    remote_outcome,
+    system_state,
+    system_status,
+)
 from uds_dist.transport.loop import EventLoop
 
 logger = logging.getLogger(__name__)
 
-OK = Atom("ok")
-RUNNING = Atom("running")
-SUSPENDED = Atom("suspended")
 SHUTDOWN = Atom("shutdown")
 
 RESTARTS = ("temporary", "transient", "permanent")
@@ -335,7 +334,7 @@ class Runner:
     def _on_message(self, message: object) -> None:
         if not (self._suspended or self._busy or self._held):
             self._dispatch(message)
-        elif not self._busy and _is_system(message):
+        elif not self._busy and is_system(message):
             self._dispatch(message)
         else:
             self._held.append(message)
@@ -352,7 +351,7 @@ class Runner:
             elif len(message) == 2 and label == GEN_CAST and type(label) is Atom:
                 self._handle(None, server.handle_cast, message[1])
                 return
-            elif _is_system(message):
+            elif is_system(message):
                 self._system(From(*message[1]), message[2])
                 return
         self._handle(None, server.handle_info, message)
@@ -482,7 +481,7 @@ class Runner:
             case (Atom("replace_state"), function):
                 self._replace_state(from_, function)
             case (Atom("debug"), command):
-                self._answer_system(from_, _debug_answer(command))
+                self._answer_system(from_, debug_answer(command))
             case _:
                 self._answer_system(from_, (ERROR, (Atom("unknown_system_msg"), request)))
 
@@ -490,45 +489,17 @@ class Runner:
         self._reply_or_crash(from_, answer)
 
     def _state(self) -> object:
-        """The state as ``{ok, State}``; a part of it that is no term as its repr."""
-        try:
-            state = self.server.get_state()
-        except Exception as error:
-            return _callback_failed("system_get_state", raised(error))
-        if encoding_error(state) is not None:
-            if isinstance(state, dict):
-                state = {
-                    key: value if encoding_error(value) is None else reprlib.repr(value)
-                    for key, value in state.items()
-                    if encoding_error(key) is None
-                }
-            else:
-                state = reprlib.repr(state)
-        return (OK, state)
-
-    def _module(self) -> Atom:
-        type_ = type(self.server)
-        return Atom(f"{type_.__module__}.{type_.__qualname__}"[:255])
+        return system_state(self.server.get_state)
 
     def _status(self) -> object:
-        """What gen_server shows of itself: `sys:get_status` has the shape."""
-        state = self._state()
-        status = SUSPENDED if self._suspended else RUNNING
-        parent = self._group_leader
-        name = self._name or str(self.process.pid)
-        shown = state[1] if isinstance(state, tuple) and state[0] is OK else state
-        data = Atom("data")
-        nothing: list[object] = []
-        misc: list[object] = [
-            (Atom("header"), charlist(f"Status for generic server {name}")),
-            (data, [(charlist("Status"), status), (charlist("Parent"), parent),
-                    (charlist("Logged events"), nothing)]),
-            (data, [(charlist("State"), shown)]),
-        ]  # fmt: skip
-        dictionary = [(Atom("$initial_call"), (self._module(), Atom("init"), 1))]
-        module = (Atom("module"), Atom("gen_server"))
-        parts = [dictionary, status, parent, nothing, misc]
-        return (Atom("status"), self.process.pid, module, parts)
+        return system_status(
+            self._name or str(self.process.pid),
+            type(self.server),
+            self.process.pid,
+            self._group_leader,
+            self._suspended,
+            self._state(),
+        )
 
     def _replace_state(self, from_: From, function: object) -> None:
         """Have the state replaced by a function, which only the caller's node can run."""
@@ -538,7 +509,7 @@ class Runner:
             return
         if type(self.server).set_state is GenServer.set_state:
             error = NotImplementedError(f"{type(self.server).__name__} has no set_state")
-            self._answer_system(from_, _callback_failed("system_replace_state", raised(error)))
+            self._answer_system(from_, callback_failed("system_replace_state", raised(error)))
             return
         process = self.process
         self._busy = True  # as a server that runs the function itself would be
@@ -549,7 +520,7 @@ class Runner:
                 return
             self._busy = False
             self._release_soon()
-            outcome = _remote_outcome(future)
+            outcome = remote_outcome(future)
             if outcome.class_ == "return":
                 try:
                     self.server.set_state(outcome.value)
@@ -558,7 +529,7 @@ class Runner:
                     outcome = raised(error)
             answer = outcome.value
             if outcome.class_ != "return":
-                answer = _callback_failed("system_replace_state", outcome)
+                answer = callback_failed("system_replace_state", outcome)
             self._answer_system(from_, answer)
 
         future = start_rpc(
@@ -601,39 +572,6 @@ def is_abnormal(reason: object) -> bool:
         reason = reason[0]
         return not (isinstance(reason, Atom) and reason == SHUTDOWN)
     return not (isinstance(reason, Atom) and reason in (NORMAL, SHUTDOWN))
-
-
-def _callback_failed(callback: str, outcome: Outcome) -> object:
-    """What gen_server answers when a function for a system message raises."""
-    where = (Atom("gen_server"), Atom(callback))
-    return (ERROR, (Atom("callback_failed"), where, (outcome.class_, outcome.value)))
-
-
-def _remote_outcome(future: Future[object]) -> Outcome:
-    """The outcome of a call at another node, with what was raised there as it was."""
-    error = None if future.cancelled() else future.exception()
-    if isinstance(error, RemoteError) and error.class_ in ("error", "exit", "throw"):
-        return Outcome(Atom(error.class_), error.reason, [])
-    return outcome_of(future)
-
-
-def _is_system(message: object) -> bool:
-    match message:
-        case (Atom("system"), (Pid(), _), _):
-            return True
-    return False
-
-
-def _debug_answer(command: object) -> object:
-    """The answer to sys:trace, statistics, log and their like: switching off always works."""
-    match command:
-        case Atom("no_debug") | (Atom("trace" | "log" | "statistics"), False) | (Atom("remove"), _):
-            return OK
-        case (Atom("statistics"), Atom("get")):
-            return (OK, Atom("no_statistics"))
-        case (Atom("log"), Atom("get")):
-            return (OK, [])
-    return (ERROR, (Atom("unknown_system_msg"), (Atom("debug"), command)))
 
 
 __all__ = ["GenServer", "NoReply", "Runner", "Stop"]

@@ -18,7 +18,8 @@ from uds_dist.node.gen import From, answer_to
 from uds_dist.node.mailbox import Mailbox
 from uds_dist.node.outcome import ERROR, Outcome, outcome_of, raised
 from uds_dist.node.processes import NORMAL, Processes
-from uds_dist.node.server import OK, SHUTDOWN, GenServer, Stop, is_abnormal
+from uds_dist.node.server import SHUTDOWN, GenServer, Stop, is_abnormal
+from uds_dist.node.system import OK
 from uds_dist.transport.loop import Timer
 
 logger = logging.getLogger(__name__)
