@@ -7,10 +7,11 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.node.conftest import MakeNode
+from tests.node.conftest import MakeNode, MakePeer
 from tests.node.scripted import ScriptedPeer
 from uds_dist import (
     Atom,
+    Busy,
     ConfigError,
     EncodeError,
     ErlangError,
@@ -211,6 +212,24 @@ def test_the_reply_goes_to_the_alias(peer: ScriptedPeer, calc: Calc) -> None:
             assert control == (ctl.SEND_SENDER, calc.process.pid, peer.pid())
         else:  # with all flags on both sides an alias send is an ALTACT_SIG_SEND
             assert to in control and calc.process.pid in control
+
+
+def test_a_reply_goes_out_however_much_waits_to_be_written(
+    make_node: MakeNode, make_peer: MakePeer, folder: str
+) -> None:
+    node = make_node(A, write_high_water=1000, write_low_water=500)
+    node.serve("calc", Calc())
+    peer = make_peer()
+    peer.connect(folder, node)
+    with pytest.raises(Busy):
+        while True:
+            node.send(("somebody", peer.name), bytes(100_000))
+    tag = ImproperList((Atom("alias"),), peer.reference())
+    call = (Atom("$gen_call"), (peer.pid(), tag), (Atom("add"), 1))
+    peer.send((ctl.REG_SEND, peer.pid(), Atom(""), Atom("calc")), call)
+    for _ in range(3):
+        node.loop.run_once(0.01)  # nothing is raised here
+    assert (tag, 1) in [payload for _control, payload in peer.settle()]
 
 
 # --- failures -------------------------------------------------------------------------------------

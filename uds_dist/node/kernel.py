@@ -54,6 +54,7 @@ class NetKernel:
     """Answers ``{is_auth, Node}``: the peer that asks has proved the cookie to be connected."""
 
     def __init__(self, processes: Processes) -> None:
+        self._processes = processes
         self.process: Mailbox = processes.new_mailbox(NET_KERNEL, self._on_message, trap_exit=True)
         self.process.system = True
 
@@ -62,7 +63,7 @@ class NetKernel:
             case (label, (Pid() as caller, tag), (request, _node)) if (
                 label == GEN_CALL and request == IS_AUTH
             ):
-                reply(self.process, caller, tag, YES)
+                answer_to(self._processes, self.process.pid, alias_of(tag) or caller, (tag, YES))
 
 
 class Rex(GenServer):
