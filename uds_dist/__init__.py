@@ -55,6 +55,7 @@ from uds_dist.etf.terms import (
     Reference,
 )
 from uds_dist.etf.text import format_term, parse_term
+from uds_dist.node.cluster import PgScope
 from uds_dist.node.events import EventHandler, EventManager
 from uds_dist.node.future import Future
 from uds_dist.node.gen import From, MultiReply
@@ -115,6 +116,7 @@ __all__ = [
     "NotAllowedError",
     "ParseError",
     "PeerStatistics",
+    "PgScope",
     "Pid",
     "Port",
     "ProtocolError",

@@ -15,6 +15,7 @@ from uds_dist import (
     Node,
     NodeStatistics,
     PeerStatistics,
+    PgScope,
     Pid,
     Reference,
     UdsDistError,
@@ -50,6 +51,9 @@ def peers(node: Node) -> None:
     assert_type(node.statistics(), NodeStatistics)
     assert_type(node.statistics().connections, tuple[PeerStatistics, ...])
     assert_type(node.flush(timeout=1), bool)
+    assert_type(node.pg("scope"), PgScope)
+    node.pg().join("group", node.pid)
+    assert_type(node.pg().members("group"), list[Pid])
 
 
 def calls(node: Node, dest: Destination) -> None:
@@ -95,7 +99,9 @@ def processes(node: Node, pid: Pid) -> None:
         assert_type(box.demonitor(box.monitor("name"), flush=True), bool)
         assert_type(box.alias(), Reference)
         box.send(box.alias(), 1)
+        box.send(box.alias(priority=True), 1, priority=True)
         box.exit(pid, Atom("kill"))
+        node.group_leader(box.pid, pid)
         box.close(Atom("shutdown"))
 
 
