@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from time import perf_counter
 
-from tests.bench.figures import Figure, interleave
+from tests.bench.figures import SLICES, Figure, interleave
 from tests.bench.lab import PEER, TIMEOUT, Cluster, Lab
 from tests.bench.oneway import rate, receive_from_beam, send_to_beam
 
@@ -20,6 +20,7 @@ def run(lab: Lab) -> list[Figure]:
         count,
         lambda count: echo_binaries(cluster, count),
         lambda count: cluster.time_beam(f"echo('{PEER}', {MIB}, {count})"),
+        slices=SLICES,
     )
     one_way = interleave(
         lab.runs,

@@ -107,19 +107,30 @@ def geometric_mean(figures: Sequence[Figure], panel: str, name: str) -> Figure:
 Side = Callable[[int], float]
 
 
-def interleave(runs: int, count: int, *sides: Side) -> list[tuple[float, ...]]:
+def interleave(runs: int, count: int, *sides: Side, slices: int = 1) -> list[tuple[float, ...]]:
     """Measure the sides in turn, A B A B, so that what disturbs the machine meets all of them.
 
     Args:
         runs: how often each.
         count: how many operations a run has; a tenth as many come before, to warm up.
         sides: each returns the seconds that so many operations took.
+        slices: into how many parts, in turn as well, a run is cut; for work that is not of
+            another kind when there is less of it.
     Returns:
         For each run the seconds of each side.
     """
+    parts = [count * (index + 1) // slices - count * index // slices for index in range(slices)]
     for side in sides:
         side(count // 10 + 1)
-    return [tuple(side(count) for side in sides) for _ in range(runs)]
+    seconds: list[tuple[float, ...]] = []
+    for _ in range(runs):
+        turns = [[side(part) for side in sides] for part in parts if part]
+        seconds.append(tuple(map(sum, zip(*turns))))
+    return seconds
+
+
+# Into how many slices a run is cut where that can be.
+SLICES = 10
 
 
 def repeats(side: Side, seconds: float) -> int:

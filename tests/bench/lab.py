@@ -29,7 +29,7 @@ class Sizes:
     rpc: int = 10_000
     codec_seconds: float = 0.05  # of each sample, on either side
     idle: tuple[int, ...] = (1, 10, 100, 1_000)
-    idle_calls: int = 20_000
+    idle_calls: int = 100_000
     connections: int = 1_000
     waiting: tuple[int, ...] = (0, 1_000, 30_000, 300_000)
     receives: int = 2_000
@@ -39,7 +39,7 @@ class Sizes:
 
 FULL = Sizes()
 QUICK = Sizes(
-    rtt=2_000, messages=20_000, bulk=20, rpc=1_000, codec_seconds=0.01, idle_calls=2_000,
+    rtt=2_000, messages=20_000, bulk=20, rpc=1_000, codec_seconds=0.01, idle_calls=10_000,
     connections=300, receives=500, receives_scanning=2, imports=3,
 )  # fmt: skip
 TINY = Sizes(

@@ -103,7 +103,7 @@ def _row(
     words = f"{number(spread.median)}{unit}"
     if wanted is not None:
         bound = "≥" if figure.higher_is_better else "≤"
-        words += f"  {'missed' if good is False else 'target'} {bound} {number(wanted)}{unit}"
+        words += f", {'missed' if good is False else 'target'} {bound} {number(wanted)}{unit}"
     ink = colour if good is False else INK
     parts.append(_text(left + AXIS + 16, middle + 4, words, f'fill="{ink}"'))
     return parts

@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 from selectors import BaseSelector, DefaultSelector
 from time import monotonic
 
-from tests.bench.figures import Figure, Sample, Side, interleave, timed
+from tests.bench.figures import SLICES, Figure, Sample, Side, interleave, timed
 from tests.bench.lab import TIMEOUT, Lab
 from tests.interop.beam import socket_folder
 from uds_dist import Config, EventLoop, Node
@@ -32,7 +32,7 @@ def run(lab: Lab) -> list[Figure]:
     with ExitStack() as stack:
         for number in numbers:
             sides += _sides(*stack.enter_context(idle_connections(number)))
-        seconds = interleave(lab.runs, lab.sizes.idle_calls, *sides)
+        seconds = interleave(lab.runs, lab.sizes.idle_calls, *sides, slices=SLICES)
     scale = 1e6 / lab.sizes.idle_calls
     rounds = [[run[index] * scale for run in seconds] for index in range(0, len(sides), 2)]
     selects = [[run[index] * scale for run in seconds] for index in range(1, len(sides), 2)]

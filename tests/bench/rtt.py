@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from time import perf_counter
 
-from tests.bench.figures import Figure, Sample, interleave
+from tests.bench.figures import SLICES, Figure, Sample, interleave
 from tests.bench.lab import PEER, TIMEOUT, Cluster, Lab
 from tests.bench.pingpong import Pingpong
 
@@ -27,6 +27,7 @@ def rtt(lab: Lab) -> list[Figure]:
             lambda count: round_trips(cluster, count),
             lambda count: cluster.time_beam(f"rtt('{PEER}', {count})"),
             bare.round_trips,
+            slices=SLICES,
         )
     scale = 1e6 / count
     against_beam = tuple(Sample(ours * scale, beam * scale) for ours, beam, _ in seconds)
@@ -74,6 +75,7 @@ def rpc(lab: Lab) -> list[Figure]:
         count,
         lambda count: calls(cluster, count),
         lambda count: cluster.time_beam(f"rpc('{PEER}', {count})"),
+        slices=SLICES,
     )
     scale = 1e6 / count
     samples = tuple(Sample(ours * scale, theirs * scale) for ours, theirs in seconds)

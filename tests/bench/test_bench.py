@@ -62,6 +62,9 @@ def test_sides_are_measured_in_turn_after_a_warm_up() -> None:
 
     assert interleave(2, 30, a, b) == [(1.0, 2.0), (1.0, 2.0)]
     assert calls == [("a", 4), ("b", 4), ("a", 30), ("b", 30), ("a", 30), ("b", 30)]
+    calls.clear()
+    assert interleave(1, 5, a, b, slices=2) == [(2.0, 4.0)]
+    assert calls[2:] == [("a", 2), ("b", 2), ("a", 3), ("b", 3)]
 
 
 def test_the_plot_is_well_formed_and_names_what_it_shows() -> None:
