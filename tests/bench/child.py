@@ -14,11 +14,22 @@ PROJECT = Path(__file__).parent.parent.parent
 TIMEOUT = 300.0
 
 
-def run_python(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run an interpreter to its end; raises RuntimeError with its errors when it fails."""
+def run_python(*arguments: str, byte_code: str = "") -> subprocess.CompletedProcess[str]:
+    """Run an interpreter to its end.
+
+    Args:
+        arguments: its own, as on a command line.
+        byte_code: a folder in which it keeps and finds all byte code.
+    Raises:
+        RuntimeError: it failed; the text has what it wrote to standard error.
+    """
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+    if byte_code:
+        environment["PYTHONPYCACHEPREFIX"] = byte_code
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
     # An interpreter with -c or -m looks in its working folder first; the tests come after that.
     done = subprocess.run(
-        [sys.executable, *arguments], cwd=PACKAGE, env={**os.environ, "PYTHONPATH": str(PROJECT)},
+        [sys.executable, *arguments], cwd=PACKAGE, env=environment,
         stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=TIMEOUT, check=False,
     )  # fmt: skip
     if done.returncode:

@@ -5,7 +5,10 @@ Every sample starts interpreters of its own and takes the quickest of a few, bot
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from time import perf_counter
 
 from tests.bench import rss
@@ -25,14 +28,20 @@ print(rss() - before)"""
 
 def run(lab: Lab) -> list[Figure]:
     """Wall time, what -X importtime says of it, and resident memory."""
-    run_python("-c", IMPORT)  # writes the byte code
     wall, own, memory = [], [], []
-    for _ in range(lab.runs):
-        pairs = [(_seconds(IMPORT), _seconds("pass")) for _ in range(lab.sizes.imports)]
-        with_it, bare = (min(column) for column in zip(*pairs))
-        wall.append(Sample(with_it * 1e3, bare * 1e3))
-        own.append(Sample(_importtime()))
-        memory.append(Sample(int(run_python("-c", MEASURE).stdout) / 1024))
+    with TemporaryDirectory() as folder:
+        start = partial(run_python, byte_code=folder)
+        for code in ("pass", IMPORT):
+            start("-c", code)  # writes the byte code, which an installed package has
+        for _ in range(lab.runs):
+            pairs = [
+                (_seconds(start, IMPORT), _seconds(start, "pass"))
+                for _ in range(lab.sizes.imports)
+            ]
+            with_it, bare = (min(column) for column in zip(*pairs))
+            wall.append(Sample(with_it * 1e3, bare * 1e3))
+            own.append(Sample(_importtime(start("-X", "importtime", "-c", IMPORT).stderr)))
+            memory.append(Sample(int(start("-c", MEASURE).stdout) / 1024))
     return [
         Figure(PANEL_TIME, "import", "ms", tuple(wall), Reading.DIFFERENCE),
         Figure(PANEL_TIME, "by -X importtime", "ms", tuple(own), Reading.ALONE, detail=True),
@@ -40,15 +49,15 @@ def run(lab: Lab) -> list[Figure]:
     ]
 
 
-def _seconds(code: str) -> float:
-    start = perf_counter()
-    run_python("-c", code)
-    return perf_counter() - start
+def _seconds(start: Callable[..., object], code: str) -> float:
+    begun = perf_counter()
+    start("-c", code)
+    return perf_counter() - begun
 
 
-def _importtime() -> float:
+def _importtime(report: str) -> float:
     """Milliseconds of the whole import by the interpreter's own account, which costs something."""
-    for line in run_python("-X", "importtime", "-c", IMPORT).stderr.splitlines():
+    for line in report.splitlines():
         columns = line.split("|")
         if columns[-1] == " uds_dist":
             return int(columns[1]) / 1e3
