@@ -357,8 +357,7 @@ class Timer:
     def cancel(self) -> None: ...
 
 # A snapshot of the loop's counters.
-@dataclass(frozen=True, slots=True)
-class LoopStatistics:
+class LoopStatistics(NamedTuple):
     rounds: int
     events: int
     descriptors: int
@@ -659,8 +658,7 @@ class PgScope:
     def leave(self, group: object, pid: Pid) -> bool: ...
 
 # A snapshot of a node: what it holds at this moment.
-@dataclass(frozen=True)
-class NodeStatistics:
+class NodeStatistics(NamedTuple):
     name: str
     processes: int
     names: int
@@ -673,8 +671,7 @@ class NodeStatistics:
     connections: tuple[PeerStatistics, ...]
 
 # A snapshot of one connection's counters; sizes in bytes.
-@dataclass(frozen=True)
-class PeerStatistics:
+class PeerStatistics(NamedTuple):
     name: str
     phase: str
     initiator: bool

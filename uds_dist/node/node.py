@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal, TypeVar, overload
+from typing import Literal, NamedTuple, TypeVar, overload
 
 from uds_dist.config import Config
 from uds_dist.errors import (
@@ -41,8 +40,7 @@ F = TypeVar("F", bound=Callable[..., object])
 CLOSE_TIMEOUT = 1.0
 
 
-@dataclass(frozen=True)
-class NodeStatistics:
+class NodeStatistics(NamedTuple):
     """A snapshot of a node: what it holds at this moment.
 
     ``futures`` are the calls without an answer yet; ``unwritten`` is in bytes.

@@ -29,8 +29,8 @@ import logging
 import secrets
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 from uds_dist.config import Config
 from uds_dist.errors import (
@@ -116,8 +116,7 @@ FULL_CHECK = 0.02
 Notice = Callable[[str, str, "UdsDistError | None"], object]
 
 
-@dataclass(frozen=True)
-class PeerStatistics:
+class PeerStatistics(NamedTuple):
     """A snapshot of one connection's counters; sizes in bytes."""
 
     name: str

@@ -12,8 +12,7 @@ Source: Distribution Protocol, section "Protocol between Connected Nodes", where
 has an entry, from OTP 21 on under "New Ctrlmessages for Erlang/OTP ..."; the classes name theirs.
 """
 
-from __future__ import annotations
-
+# No annotations from the future here: as text, NamedTuple would compile each of some hundred.
 from enum import Enum, IntFlag
 from typing import Final, Literal, NamedTuple, Union, cast
 

@@ -613,10 +613,13 @@ class Handshake:
 
     def send_challenge(self) -> None:
         """Step 4: this node's flags, creation and name, and its challenge."""
+        assert self.peer is not None
         self._own_challenge = self._gen_challenge()
         name = self.name.encode()
+        # A BEAM that was given its name looks for its own request among the flags of both.
+        flags = self.flags | self.peer.flags & Flag.NAME_ME
         self._output.append(
-            _CHALLENGE.pack(b"N", self.flags, self._own_challenge, self.creation, len(name)) + name
+            _CHALLENGE.pack(b"N", flags, self._own_challenge, self.creation, len(name)) + name
         )
 
     def recv_challenge_reply(self) -> None:

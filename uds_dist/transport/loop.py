@@ -32,9 +32,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
-from typing import Protocol, cast
+from typing import NamedTuple, Protocol, cast
 
 from uds_dist.errors import (
     ClosedError,
@@ -72,8 +71,7 @@ class Completable(Protocol):
     def done(self) -> bool: ...
 
 
-@dataclass(frozen=True, slots=True)
-class LoopStatistics:
+class LoopStatistics(NamedTuple):
     """A snapshot of the loop's counters.
 
     ``rounds`` calls of `run_once`; ``events`` handlers run by them; ``descriptors`` registered
@@ -118,8 +116,7 @@ class _Registration:
         self.events = events
 
 
-@dataclass(frozen=True, slots=True)
-class _Unfinished:
+class _Unfinished(NamedTuple):
     """What an exception kept a round from doing.
 
     ``registrations`` that were ready; ``timers`` below this number belong to the round; ``soon``
