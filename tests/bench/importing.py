@@ -1,6 +1,7 @@
 """`import uds_dist`: its time over a bare interpreter, and its memory.
 
 Every sample starts interpreters of its own and takes the quickest of a few, both kinds in turn.
+A bare interpreter is one with no .pth files: what these import would otherwise come for free here.
 """
 
 from __future__ import annotations
@@ -19,8 +20,10 @@ from tests.bench.lab import Lab
 PANEL_TIME = "import uds_dist: time over a bare interpreter"
 PANEL_MEMORY = "import uds_dist: memory over a bare interpreter"
 
-IMPORT = "import uds_dist"
+BARE = "import site"  # with -S: what site itself imports, and nothing that it finds
+IMPORT = f"{BARE}; import uds_dist"
 MEASURE = f"""{Path(rss.__file__).read_text("utf-8")}
+{BARE}
 before = rss()
 {IMPORT}
 print(rss() - before)"""
@@ -31,17 +34,17 @@ def run(lab: Lab) -> list[Figure]:
     wall, own, memory = [], [], []
     with TemporaryDirectory() as folder:
         start = partial(run_python, byte_code=folder)
-        for code in ("pass", IMPORT):
-            start("-c", code)  # writes the byte code, which an installed package has
+        for code in (BARE, IMPORT):
+            start("-S", "-c", code)  # writes the byte code, which an installed package has
         for _ in range(lab.runs):
             pairs = [
-                (_seconds(start, IMPORT), _seconds(start, "pass"))
+                (_seconds(start, IMPORT), _seconds(start, BARE))
                 for _ in range(lab.sizes.imports)
             ]
             with_it, bare = (min(column) for column in zip(*pairs))
             wall.append(Sample(with_it * 1e3, bare * 1e3))
-            own.append(Sample(_importtime(start("-X", "importtime", "-c", IMPORT).stderr)))
-            memory.append(Sample(int(start("-c", MEASURE).stdout) / 1024))
+            own.append(Sample(_importtime(start("-S", "-X", "importtime", "-c", IMPORT).stderr)))
+            memory.append(Sample(int(start("-S", "-c", MEASURE).stdout) / 1024))
     return [
         Figure(PANEL_TIME, "import", "ms", tuple(wall), Reading.DIFFERENCE),
         Figure(PANEL_TIME, "by -X importtime", "ms", tuple(own), Reading.ALONE, detail=True),
@@ -51,7 +54,7 @@ def run(lab: Lab) -> list[Figure]:
 
 def _seconds(start: Callable[..., object], code: str) -> float:
     begun = perf_counter()
-    start("-c", code)
+    start("-S", "-c", code)
     return perf_counter() - begun
 
 
