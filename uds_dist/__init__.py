@@ -38,7 +38,7 @@ from uds_dist.errors import (
     Throw,
     UdsDistError,
 )
-from uds_dist.etf.decode import decode
+from uds_dist.etf.decode import COMPILED, decode
 from uds_dist.etf.encode import encode
 from uds_dist.etf.terms import (
     Atom,
@@ -70,6 +70,7 @@ __all__ = [
     "Atom",
     "BitString",
     "Busy",
+    "COMPILED",
     "CancelledError",
     "ClosedError",
     "Config",

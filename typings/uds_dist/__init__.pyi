@@ -54,6 +54,7 @@ __all__ = [
     "Atom",
     "BitString",
     "Busy",
+    "COMPILED",
     "CancelledError",
     "ClosedError",
     "Config",
@@ -271,6 +272,9 @@ class Map:
     def __hash__(self) -> int: ...
 
 # --- Terms as bytes and as text -------------------------------------------------------------------
+
+# True when the codec runs as extension modules that mypyc has made.
+COMPILED: bool
 
 # Write one term in the External Term Format, as `term_to_binary` does.
 def encode(term: object, *, compressed: int = 0) -> bytes: ...

@@ -39,6 +39,9 @@ from uds_dist.etf.terms import (
 if TYPE_CHECKING:
     from mypy_extensions import i64
 
+# Whether this is the extension module that mypyc made of this file.
+COMPILED: bool = not __file__.endswith((".py", ".pyc"))
+
 VERSION = 131
 DEFAULT_MAX_DEPTH = Config().max_term_depth
 DEFAULT_MAX_SIZE = Config().max_decompressed_size

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from itertools import islice
 from typing import Protocol
 
 from uds_dist.errors import ClosedError, ReceiveTimeoutError
@@ -12,6 +13,10 @@ from uds_dist.node.links import LinkTable
 from uds_dist.transport.loop import EventLoop
 
 Destination = Pid | Reference | str | tuple[str, str]
+
+
+# A receive with a match looks at so many messages before it makes a list of all that wait.
+LOOK_FIRST = 32
 
 
 class Empty:
@@ -190,9 +195,16 @@ class Mailbox:
                 # A handler took a message out, or one with priority went before the others.
                 seen, disturbed = 0, self._disturbed
             while seen < len(queue):
-                if match(queue[seen]):
-                    return True
-                seen += 1
+                if seen < LOOK_FIRST:
+                    unseen = list(islice(queue, seen, LOOK_FIRST))
+                else:
+                    # From the other end: an index into a deque costs its distance.
+                    unseen = list(islice(reversed(queue), len(queue) - seen))
+                    unseen.reverse()
+                for message in unseen:
+                    if match(message):
+                        return True
+                    seen += 1
             return False
 
         if not found():
