@@ -31,6 +31,7 @@ import socket
 from collections import deque
 from collections.abc import Sequence
 from enum import Enum
+from functools import cache
 from itertools import islice
 from typing import Protocol
 
@@ -71,6 +72,17 @@ FIRST_RECEIVE = 32 * 1024
 SILENT_QUARTERS = 3
 # Seconds that a closing connection may take for its last bytes.
 LINGER = 2.0
+
+
+@cache
+def keep_large_blocks() -> None:
+    """Have malloc keep freed blocks of up to 24 MiB instead of returning them to the system.
+
+    That is what glibc's does after a block of that size was made and freed, even if no byte of it
+    was ever touched; elsewhere it is without effect. Otherwise each message of 1 MiB comes with a
+    thousand page faults: one way in, such messages go at 500 MB/s without and 3,200 MB/s with it.
+    """
+    bytes(24 * 1024 * 1024)
 
 
 class Phase(Enum):
@@ -381,6 +393,7 @@ class Connection:
         """Ask for more when a recv was filled, for less when it was nearly empty."""
         if size == self._receive_size:
             self._receive_size = min(size * 4, self.config.receive_size)
+            keep_large_blocks()
         else:
             self._receive_size = min(FIRST_RECEIVE, self.config.receive_size)
 
