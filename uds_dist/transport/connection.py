@@ -15,6 +15,11 @@ program which computes for a while afterwards does not keep it back. Inside a ro
 are kept to the round's end and leave together: one `sendmsg` of many buffers. What the socket does
 not take stays in `write_queue`, and only then is the descriptor watched for writing.
 
+Signals. A signal handler of the program may raise anywhere, also between a recv and the line that
+stores what it brought. Where bytes may have been lost, doubled or torn by that, the connection
+ends, as if the network had broken it; nothing is ever patched up. In the code below a local `torn`
+is true as long as an exception would leave such a state.
+
 Time. One timer serves the handshake's deadline first and the ticks after it. A quarter of the tick
 time without a byte written sends a tick. A peer with a shorter tick time than this node's would not
 wait for that; so whatever comes in is answered with a tick when nothing went out for a second.
@@ -152,6 +157,7 @@ class Connection:
         "_bytes_in_at_tick",
         "_flushing",
         "_interest",
+        "_passed_over",
         "_receive_size",
         "_retry_delay",
         "_timer",
@@ -193,6 +199,7 @@ class Connection:
         self._bytes_in_at_tick = 0
         self._flushing = False
         self._interest = 0
+        self._passed_over = 0
         self._receive_size = min(FIRST_RECEIVE, config.receive_size)
         self._retry_delay = BACKLOG_RETRY[0]
         self._timer: Timer | None = loop.call_later(config.handshake_timeout, self._too_late)
@@ -332,6 +339,9 @@ class Connection:
         if self.phase is Phase.CONNECTING:
             self._finish_connecting()
             return
+        if self.phase is Phase.CLOSED:
+            self._release()  # an exception kept `_finish` from it
+            return
         if events & WRITE:
             self.flush()
         if events & READ and self.phase is not Phase.CLOSED:
@@ -347,9 +357,20 @@ class Connection:
 
     def _on_readable(self) -> None:
         """One recv, then everything whole that is there, up to the round's share."""
+        if not self.backlog:
+            self._hand_on(receive=True)
+            if self.loop.now - self.last_sent >= ANSWER_AFTER:
+                self._tick()
+            return
+        # The rest of an earlier recv goes first, and `_go_on` is queued for it; unless an exception
+        # came just when it began, which this finds out.
+        self._passed_over += 1
+        if self._passed_over > 2:
+            self._hand_on()
+
+    def _receive(self) -> bool:
+        """One recv into the backlog; True if that is to be handed on in this round."""
         assert self.sock is not None
-        if self.backlog:
-            return  # the rest of an earlier recv goes first; `_go_on` is queued for it
         reader = self.accumulator
         buffer = reader.large_buffer()
         data = b""
@@ -360,34 +381,28 @@ class Connection:
             else:
                 size = self.sock.recv_into(buffer)
         except (BlockingIOError, InterruptedError):
-            return
+            return False
         except OSError as error:
             self.fail(self._lost(error.strerror or str(error)))
-            return
+            return False
         if not size:
             self.fail(self._lost("the peer closed it"))
-            return
+            return False
         self.bytes_in += size
-        try:
-            if buffer is None:
-                reader.feed(data)
-                if size == self._receive_size or size < self._receive_size - FIRST_RECEIVE >> 3:
-                    self._fit_receive_size(size)
-            else:
-                reader.large_filled(size)
-            new = self.phase is Phase.HANDSHAKE
-            if new:
-                self._receive_handshake()
-            if self.phase is Phase.UP:
-                if new:
-                    # The owner's notices of the new node go out at the round's end: they first.
-                    self.backlog.extend(reader.frames())
-                    if self.backlog:
-                        self.loop.call_soon(self._go_on)
-                else:
-                    self._receive_frames()
-        except RemoteProtocolError as error:
-            self.fail(error)
+        if buffer is None:
+            reader.feed(data)
+            if size == self._receive_size or size < self._receive_size - FIRST_RECEIVE >> 3:
+                self._fit_receive_size(size)
+        else:
+            reader.large_filled(size)
+        new = self.phase is Phase.HANDSHAKE
+        if new:
+            self._receive_handshake()
+        if self.phase is not Phase.UP:
+            return False
+        self.backlog.extend(reader.frames())
+        # The owner's notices of a new node go out in the next round: they first.
+        return not new
 
     def _fit_receive_size(self, size: int) -> None:
         """Ask for more when a recv was filled, for less when it was nearly empty."""
@@ -397,37 +412,49 @@ class Connection:
         else:
             self._receive_size = min(FIRST_RECEIVE, self.config.receive_size)
 
-    def _receive_frames(self) -> None:
-        self.backlog.extend(self.accumulator.frames())
-        self._hand_on()
-        if self.loop.now - self.last_sent >= ANSWER_AFTER:
-            self._tick()
-
     def _go_on(self) -> None:
+        self._passed_over = 0
         if self.phase is Phase.UP:
-            try:
-                self._hand_on()
-            except RemoteProtocolError as error:
-                self.fail(error)
+            self._hand_on()
 
-    def _hand_on(self) -> None:
+    def _hand_on(self, receive: bool = False) -> None:
         """Decode and hand on a round's share of the backlog; see to it that the rest follows."""
-        assert self.decoder is not None
         backlog = self.backlog
-        decode = self.decoder.decode
         hand_on = self.owner.connection_message
         left = self.config.messages_per_round
+        torn = True
         try:
+            if receive and not self._receive():
+                torn = False
+                return
+            assert self.decoder is not None
+            decode = self.decoder.decode
             while backlog and left and self.phase is Phase.UP:
                 left -= 1
                 message = decode(backlog.popleft())
                 if message is not None:
                     self.messages_in += 1
+                    torn = False
                     hand_on(self, message[0], message[1])
+                    torn = True
+            torn = False
+        except RemoteProtocolError as error:
+            torn = False
+            self.fail(error)
         finally:
+            if torn:
+                self._interrupted("reading")
             # Also when a handler raised: the messages behind its own are not lost.
-            if backlog and self.phase is Phase.UP:
+            elif backlog and self.phase is Phase.UP:
                 self.loop.call_soon(self._go_on)
+
+    def _interrupted(self, what: str) -> None:
+        """End the connection: an exception came where its state cannot be made good again."""
+        self.fail(
+            NoConnection(
+                f"the connection to {self.name} was ended: an exception interrupted its {what}"
+            )
+        )
 
     def _lost(self, reason: str) -> NoConnection:
         if self.phase is not Phase.HANDSHAKE:
@@ -475,9 +502,18 @@ class Connection:
         if self.phase is not Phase.UP:
             raise NoConnection(f"the connection to {self.name} is {self.phase.value}")
         assert self.encoder is not None
-        for buffer in self.encoder.encode(control, payload):
-            self.write_queue.append(buffer)
-            self.write_queue_size += len(buffer)
+        torn = True
+        try:
+            for buffer in self.encoder.encode(control, payload):
+                self.write_queue.append(buffer)
+                self.write_queue_size += len(buffer)
+            torn = False
+        except UdsDistError:
+            torn = False  # the encoder has refused the term and is as it was
+            raise
+        finally:
+            if torn:
+                self._interrupted("encoding")
         self.messages_out += 1
         if not self._flushing:
             self._flush_in_time()
@@ -488,8 +524,8 @@ class Connection:
 
     def _flush_in_time(self) -> None:
         if self.loop.running:
-            self._flushing = True
             self.loop.call_at_round_end(self._flush_at_round_end)
+            self._flushing = True
         else:
             self.loop.check_owner()  # a forked child must not write into its parent's stream
             if not self._interest & WRITE:
@@ -507,6 +543,7 @@ class Connection:
         if sock is None or self.phase is Phase.CLOSED:
             return
         written = 0
+        torn = True
         try:
             while queue and written < BYTES_PER_FLUSH:
                 if len(queue) == 1:
@@ -515,11 +552,16 @@ class Connection:
                     size = sock.sendmsg(list(islice(queue, BUFFERS_PER_SEND)))
                 written += size
                 self._taken(size)
+            torn = False
         except (BlockingIOError, InterruptedError):
-            pass
+            torn = False
         except OSError as error:
             self._write_failed(error)
+            torn = False
             return
+        finally:
+            if torn:
+                self._interrupted("writing")
         if written:
             self.bytes_out += written
             self.last_sent = self.loop.now
@@ -559,14 +601,20 @@ class Connection:
         assert self.sock is not None
         if interest == self._interest:
             return
-        if not self._interest:
-            self.loop.register(self.sock, interest, self._on_events)
-        elif not interest:
-            # Not kept with nothing to watch for: a hang-up would then be reported for ever.
-            self.loop.unregister(self.sock)
-        else:
-            self.loop.modify(self.sock, interest)
-        self._interest = interest
+        torn = True
+        try:
+            if not self._interest:
+                self.loop.register(self.sock, interest, self._on_events)
+            elif not interest:
+                # Not kept with nothing to watch for: a hang-up would then be reported for ever.
+                self.loop.unregister(self.sock)
+            else:
+                self.loop.modify(self.sock, interest)
+            self._interest = interest
+            torn = False
+        finally:
+            if torn:
+                self._interrupted("waiting")
 
     # -- time ------------------------------------------------------------------------------
 
@@ -598,6 +646,8 @@ class Connection:
     def _on_quarter(self) -> None:
         """A quarter of the tick time is over: tick if nothing was sent, judge if nothing came."""
         self._next_quarter()
+        if self.backlog:
+            self.loop.call_soon(self._go_on)  # one too many, but where an exception took one away
         if self.loop.now - self.last_sent >= self.config.tick_time / 4 - 0.001:
             self._tick()
         if self.bytes_in != self._bytes_in_at_tick or self.paused:
@@ -616,9 +666,12 @@ class Connection:
             )
 
     def _tick(self) -> None:
-        # Unwritten bytes are as good as a tick, and one put before them would break a frame.
-        if not self.write_queue and self.phase is Phase.UP:
-            self._append(TICK)
+        # Unwritten bytes are as good as a tick, and one put before them would break a frame. They
+        # are tried once more, in case an exception kept them from being watched.
+        if self.phase is Phase.UP:
+            if not self.write_queue:
+                self._append(TICK)
+            self._flushing = False
             self.flush()
 
     def _urgent_tick(self, now: float) -> None:
@@ -663,10 +716,15 @@ class Connection:
         self.flush()
 
     def _finish(self) -> None:
-        """Mark, unregister, close; then the notice."""
+        """Mark, unregister, close; the notice is for the end of the round."""
         if self.phase is Phase.CLOSED:
             return
         self.phase = Phase.CLOSED
+        self.loop.call_at_round_end(self._report_down)
+        self._release()
+
+    def _release(self) -> None:
+        """Give back what the connection holds, as far as it has not been done."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -674,15 +732,16 @@ class Connection:
         self.loop.remove_urgent(self._urgent_tick)
         if self.sock is not None:
             if not self.loop.forked:
-                if self._interest:
+                try:
                     self.loop.unregister(self.sock)
+                except (KeyError, ValueError):
+                    pass  # it is not watched at the moment, or this is done already
                 self._hang_up(self.sock)
             self._interest = 0
             self.sock.close()
         self.write_queue.clear()
         self.write_queue_size = 0
         self.backlog.clear()
-        self.loop.call_at_round_end(self._report_down)
 
     @staticmethod
     def _hang_up(sock: socket.socket) -> None:
@@ -695,6 +754,7 @@ class Connection:
 
     def _report_down(self) -> None:
         assert self.error is not None
+        self._release()
         logger.debug("%s: %s", self.name, self.error)
         self.owner.connection_down(self, self.error)
 
