@@ -339,12 +339,12 @@ class Connection:
         if self.phase is Phase.CONNECTING:
             self._finish_connecting()
             return
+        if events & WRITE:
+            self.flush()
         if self.phase is Phase.CLOSED:
             self._release()  # an exception kept `_finish` from it
             return
-        if events & WRITE:
-            self.flush()
-        if events & READ and self.phase is not Phase.CLOSED:
+        if events & READ:
             self._on_readable()
 
     def _finish_connecting(self) -> None:
