@@ -86,6 +86,8 @@ class MemorySocket:
         self._unread = bytearray()
         self._peer: MemorySocket | None = None
         self._closed = False
+        self._ended = False  # this side writes no more
+        self._deaf = False  # this side reads no more
         self.muted = False
 
     def __repr__(self) -> str:
@@ -105,22 +107,34 @@ class MemorySocket:
         """0, which is SO_ERROR's value for no error."""
         return 0
 
-    def shutdown(self, _how: int) -> None:
-        """Do nothing: `close` is all that the other end notices."""
+    def shutdown(self, how: int) -> None:
+        """End the way to the other end, with SHUT_RDWR the way back too.
+
+        Args:
+            how: socket.SHUT_WR or socket.SHUT_RDWR.
+        """
+        self._ended = True
+        if how == socket.SHUT_RDWR:
+            self._unread.clear()
+            self._deaf = True
 
     @property
     def readable(self) -> bool:
         """True when `recv_into` would not raise BlockingIOError."""
-        return bool(self._unread) or (self._hung_up and not self.muted)
+        return bool(self._unread) or self._deaf or (self._at_end and not self.muted)
 
     @property
     def writable(self) -> bool:
         """True when `send` would not raise BlockingIOError."""
-        return self._hung_up or self._room() > 0
+        return self._broken or self._room() > 0
 
     @property
-    def _hung_up(self) -> bool:
-        return self._peer is None or self._peer._closed
+    def _at_end(self) -> bool:
+        return self._peer is None or self._peer._closed or self._peer._ended
+
+    @property
+    def _broken(self) -> bool:
+        return self._ended or self._peer is None or self._peer._closed or self._peer._deaf
 
     def _room(self) -> int:
         if self._peer is None or self._peer.muted:
@@ -137,7 +151,7 @@ class MemorySocket:
             BrokenPipeError: the other end is closed.
         """
         self._check_open()
-        if self._peer is None or self._hung_up:
+        if self._peer is None or self._broken:
             raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
         room = self._room()
         if not room:
