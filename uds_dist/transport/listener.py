@@ -66,6 +66,7 @@ class Listener:
         self._config = config
         self._on_accept = on_accept
         self._resume: Timer | None = None
+        self._held_back = False
         self._socket = _listen(address, config)
         self._file_id = None if address.abstract else _file_id(address.value)
         # The folder may be given relative to a current directory that changes later.
@@ -73,7 +74,7 @@ class Listener:
         loop.register(self._socket, READ, self._on_readable)
 
     def __repr__(self) -> str:
-        state = "closed" if self._socket.fileno() < 0 else "paused" if self._resume else "open"
+        state = "closed" if self._socket.fileno() < 0 else "open" if self._watched else "paused"
         return f"<Listener {self.address} {state} accepted={self.accepted} refused={self.refused}>"
 
     def _on_readable(self, _events: int) -> None:
@@ -94,17 +95,38 @@ class Listener:
             else:
                 self.refused += 1
                 accepted.close()
-            if self._socket.fileno() < 0:  # closed by on_accept
+            if self._socket.fileno() < 0 or self._held_back:  # by on_accept
                 return
+
+    @property
+    def _watched(self) -> bool:
+        return self._resume is None and not self._held_back
+
+    def hold_back(self) -> None:
+        """Accept nobody until `go_on`; who dials meanwhile waits in the backlog."""
+        if not self._held_back and self._socket.fileno() >= 0:
+            if self._watched:
+                self._loop.unregister(self._socket)
+            self._held_back = True
+
+    def go_on(self) -> None:
+        """Accept again after `hold_back`."""
+        if self._held_back and self._socket.fileno() >= 0:
+            self._held_back = False
+            self._watch_again()
+
+    def _watch_again(self) -> None:
+        if self._watched:
+            self._loop.register(self._socket, READ, self._on_readable)
 
     def _pause(self, error: OSError) -> None:
         logger.warning("%s: accepting pauses for %s s: %s", self.address, PAUSE, error.strerror)
         self._loop.unregister(self._socket)
-        self._resume = self._loop.call_later(PAUSE, self._go_on)
+        self._resume = self._loop.call_later(PAUSE, self._pause_over)
 
-    def _go_on(self) -> None:
+    def _pause_over(self) -> None:
         self._resume = None
-        self._loop.register(self._socket, READ, self._on_readable)
+        self._watch_again()
 
     def close(self) -> None:
         """Stop listening and remove the socket file, if it is still the one made here."""
@@ -113,11 +135,11 @@ class Listener:
         if self._loop.forked:
             self._socket.close()  # the file and the epoll registration are the parent's
             return
+        if self._watched and not self._loop.closed:
+            self._loop.unregister(self._socket)
         if self._resume is not None:
             self._resume.cancel()
             self._resume = None
-        elif not self._loop.closed:
-            self._loop.unregister(self._socket)
         if self._file_id is not None and _file_id(self._path) == self._file_id:
             try:
                 os.unlink(self._path)
