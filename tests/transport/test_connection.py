@@ -543,6 +543,11 @@ def test_the_peer_is_known_by_its_own_name(pair: Pair) -> None:
     pair.start()
     handshake = pair.right.connection.handshake
     assert handshake is not None
-    handshake._choose_status = lambda peer: (seen.append(peer), Status.OK)[1]  # type: ignore[func-returns-value]
+
+    def choose(peer: Peer) -> Status:
+        seen.append(peer)
+        return Status.OK
+
+    handshake._choose_status = choose
     settle(pair.loop)
     assert [(peer.name, peer.creation) for peer in seen] == [("left@test", 7)]

@@ -352,10 +352,9 @@ def credentials(monkeypatch: pytest.MonkeyPatch, uid: int) -> None:
     """Let every peer seem to be of this user id."""
 
     class Foreign(socket.socket):
-        def getsockopt(self, level: int, option: int, size: int = 0) -> object:  # type: ignore[override]
-            if option == socket.SO_PEERCRED:
-                return struct.pack("3i", 1, uid, uid)
-            return super().getsockopt(level, option)
+        def getsockopt(self, *arguments: int) -> bytes:  # type: ignore[override]
+            assert arguments[1] == socket.SO_PEERCRED
+            return struct.pack("3i", 1, uid, uid)
 
     real = socket.socket.accept
 

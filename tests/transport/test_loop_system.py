@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -573,9 +574,13 @@ def test_1000_cycles_of_open_and_close(loop: EventLoop, make_node: MakeNode) -> 
 def test_1000_cycles_of_register_and_unregister(loop: EventLoop) -> None:
     descriptors = open_descriptors()
     seen: list[bytes] = []
+
+    def note(sock: socket.socket, _events: int) -> None:
+        seen.append(sock.recv(1))
+
     for _ in range(1000):
         left, right = socket.socketpair()
-        loop.register(left, READ, lambda _, left=left: seen.append(left.recv(1)))  # type: ignore[misc]
+        loop.register(left, READ, partial(note, left))
         right.send(b"x")
         assert loop.run_once() == 1
         loop.unregister(left)

@@ -59,7 +59,9 @@ def split_node_name(name: str) -> tuple[str, str]:
     """
     node, at, host = name.partition("@")
     if not at or not host:
-        raise NodeNameError(f"{name!r} is no node name: write name@host, for example {node}@localhost")
+        raise NodeNameError(
+            f"{name!r} is no node name: write name@host, for example {node or 'app'}@localhost"
+        )
     if len(name) > NAME_LIMIT:
         raise NodeNameError(f"the node name has {len(name)} characters: at most {NAME_LIMIT} fit")
     if not _NAME.match(node) or not _NAME.match(host):

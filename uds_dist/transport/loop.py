@@ -306,7 +306,8 @@ class EventLoop:
         self._unfinished = None
         ready: Ready = []
         if left.registrations:
-            ready = [item for item in self._selector.select(0.0) if item[0].data in left.registrations]
+            ready = self._selector.select(0.0)
+            ready = [item for item in ready if item[0].data in left.registrations]
         self.now = self._clock()
         self._rounds += 1
         return self._dispatch(ready, left.timers, left.soon, left.round_end)
