@@ -17,7 +17,7 @@ from itertools import chain
 from math import isfinite
 from struct import Struct
 from struct import error as StructError
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from uds_dist.config import Config
 from uds_dist.errors import EncodeError
@@ -41,37 +41,45 @@ from uds_dist.etf.terms import (
 if TYPE_CHECKING:
     from mypy_extensions import i64
 
-DEFAULT_MAX_DEPTH = Config().max_term_depth
-LARGE_BINARY = 65_536  # bytes; from this size on a binary is handed on as it is, not copied
-MAX_CACHE_REFERENCES = 255  # atoms in the header of one message
+# Names of this module are Final, classes of other modules have a name here: compiled, such a name
+# is a static variable, any other one a look-up in a dict, 10 ns each.
+_ATOM: Final = Atom
+_PID: Final = Pid
+_REFERENCE: Final = Reference
+_FROZEN_LIST: Final = FrozenList
+_IMPROPER_LIST: Final = ImproperList
 
-_INT = Struct(">Bi").pack
-_DOUBLE = Struct(">Bd").pack
-_HEAD = Struct(">BI").pack
-_HEAD_16 = Struct(">BH").pack
-_RECORD = Struct(">BIB").pack
-_FUN = Struct(">BIB16sII").pack
+DEFAULT_MAX_DEPTH = Config().max_term_depth
+LARGE_BINARY: Final = 65_536  # bytes; from this size on a binary is handed on as it is, not copied
+MAX_CACHE_REFERENCES: Final = 255  # atoms in the header of one message
+
+_INT: Final = Struct(">Bi").pack
+_DOUBLE: Final = Struct(">Bd").pack
+_HEAD: Final = Struct(">BI").pack
+_HEAD_16: Final = Struct(">BH").pack
+_RECORD: Final = Struct(">BIB").pack
+_FUN: Final = Struct(">BIB16sII").pack
 
 # Heads in tables: an index costs 25 ns, packing one 100 ns.
-_SMALL_INTS = tuple([bytes((97, n)) for n in range(256)])
-_SMALL_TUPLES = tuple([bytes((104, n)) for n in range(256)])
-_CACHE_REFERENCES = tuple([bytes((82, n)) for n in range(256)])
-_BINARIES = tuple([_HEAD(109, n) for n in range(256)])
-_LISTS = tuple([_HEAD(108, n) for n in range(256)])
-_MAPS = tuple([_HEAD(116, n) for n in range(256)])
-_BIGS = tuple([bytes((110, n, 0)) for n in range(256)])
-_NEGATIVE_BIGS = tuple([bytes((110, n, 1)) for n in range(256)])
+_SMALL_INTS: Final = tuple([bytes((97, n)) for n in range(256)])
+_SMALL_TUPLES: Final = tuple([bytes((104, n)) for n in range(256)])
+_CACHE_REFERENCES: Final = tuple([bytes((82, n)) for n in range(256)])
+_BINARIES: Final = tuple([_HEAD(109, n) for n in range(256)])
+_LISTS: Final = tuple([_HEAD(108, n) for n in range(256)])
+_MAPS: Final = tuple([_HEAD(116, n) for n in range(256)])
+_BIGS: Final = tuple([bytes((110, n, 0)) for n in range(256)])
+_NEGATIVE_BIGS: Final = tuple([bytes((110, n, 1)) for n in range(256)])
 # The heads of NEWER_REFERENCE_EXT, by the bytes of the creation and the numbers.
-_REFERENCES = {4 + 4 * n: bytes((90, 0, n)) for n in range(1, 6)}
-_CLOSE_LIST: tuple[list[object]] = ([],)  # an empty list is written as NIL_EXT
+_REFERENCES: Final = {4 + 4 * n: bytes((90, 0, n)) for n in range(1, 6)}
+_CLOSE_LIST: Final[tuple[list[object]]] = ([],)  # an empty list is written as NIL_EXT
 
 # Many numbers are written by packing a chunk of them and then pulling the bytes apart to make
 # room for the tags: 25 ns a number instead of 120 ns.
-_CHUNK = 256
-_CHUNK_OF_INTS = Struct(f">{_CHUNK}i").pack
-_CHUNK_OF_DOUBLES = Struct(f">{_CHUNK}d").pack
-_INT_TAGS = b"b" * _CHUNK
-_DOUBLE_TAGS = b"F" * _CHUNK
+_CHUNK: Final = 256
+_CHUNK_OF_INTS: Final = Struct(f">{_CHUNK}i").pack
+_CHUNK_OF_DOUBLES: Final = Struct(f">{_CHUNK}d").pack
+_INT_TAGS: Final = b"b" * _CHUNK
+_DOUBLE_TAGS: Final = b"F" * _CHUNK
 
 
 class _Codes(dict[str, bytes]):
@@ -88,12 +96,12 @@ class _Codes(dict[str, bytes]):
         return code
 
 
-_codes = _Codes()
+_codes: Final = _Codes()
 
 # Keys of a dict of these types are different keys in Erlang, too.
-_DISTINCT = frozenset({Atom, int, float, Pid, Reference, Port})
-_DISTINCT_WITH_BYTES = _DISTINCT | {bytes}
-_DISTINCT_WITH_STR = _DISTINCT | {str}
+_DISTINCT: Final = frozenset({Atom, int, float, Pid, Reference, Port})
+_DISTINCT_WITH_BYTES: Final = _DISTINCT | {bytes}
+_DISTINCT_WITH_STR: Final = _DISTINCT | {str}
 
 _CONTAINERS = (tuple, list, dict, FrozenList, ImproperList, Map, Record, Fun)
 
@@ -180,7 +188,13 @@ def encode_parts(
 def _write(term: object, atoms: dict[str, int] | None, out: list[bytes], depth_limit: int) -> bool:
     """Append a term's pieces to `out`; True if one of them is a large binary."""
     large = False
+    # Locals of one type: compiled, what is done with them is C.
     n: i64
+    number: int
+    text: bytes
+    values: tuple[Any, ...]
+    items: list[Any]
+    pairs: dict[Any, Any]
     # Any: the loop tells types apart by identity, cheaper than the isinstance that mypy follows.
     item: Any
     elements: Iterator[Any] = iter((term,))
@@ -190,7 +204,7 @@ def _write(term: object, atoms: dict[str, int] | None, out: list[bytes], depth_l
     while True:
         for item in elements:
             kind = type(item)
-            if kind is Atom:
+            if kind is _ATOM:
                 if atoms is None:
                     out.append(codes[item])
                 elif item in atoms:
@@ -198,49 +212,53 @@ def _write(term: object, atoms: dict[str, int] | None, out: list[bytes], depth_l
                 else:
                     out.append(_new_reference(item, atoms))
             elif kind is int:
-                if 0 <= item <= 255:
-                    out.append(_SMALL_INTS[item])
-                elif -0x80000000 <= item <= 0x7FFFFFFF:
+                number = item
+                if 0 <= number <= 255:
+                    out.append(_SMALL_INTS[number])
+                elif -0x80000000 <= number <= 0x7FFFFFFF:
                     out.append(_INT(98, item))
                 else:
                     out.append(_big(item))
             elif kind is tuple:
                 if len(stack) >= depth_limit:
                     raise _too_deep(depth_limit)
-                n = len(item)
+                values = item
+                n = len(values)
                 out.append(_SMALL_TUPLES[n] if n < 256 else _HEAD(105, n))
                 stack.append(elements)
-                elements = iter(item)
+                elements = iter(values)
                 break
             elif kind is bytes:
-                n = len(item)
+                text = item
+                n = len(text)
                 out.append(_BINARIES[n] if n < 256 else _HEAD(109, n))
-                out.append(item)
+                out.append(text)
                 if n >= LARGE_BINARY:
                     large = True
-            elif kind is Pid:
+            elif kind is _PID:
                 out.append(b"X")
                 out.append(codes[item._node] if atoms is None else _reference(item._node, atoms))
                 out.append(item._words)
             elif kind is list:
-                n = len(item)
+                items = item
+                n = len(items)
                 if n == 0:
                     out.append(b"j")
                     continue
-                kind = type(item[0])
-                if (kind is int or kind is float) and _numbers(item, out):
+                kind = type(items[0])
+                if (kind is int or kind is float) and _numbers(items, out):
                     continue
                 if len(stack) >= depth_limit:
                     raise _too_deep(depth_limit)
                 out.append(_LISTS[n] if n < 256 else _HEAD(108, n))
                 stack.append(elements)
-                elements = chain(item, _CLOSE_LIST)
+                elements = chain(items, _CLOSE_LIST)
                 break
-            elif kind is Reference:
+            elif kind is _REFERENCE:
                 out.append(_REFERENCES[len(item._words)])
                 out.append(codes[item._node] if atoms is None else _reference(item._node, atoms))
                 out.append(item._words)
-            elif kind is ImproperList:
+            elif kind is _IMPROPER_LIST:
                 if len(stack) >= depth_limit:
                     raise _too_deep(depth_limit)
                 n = len(item._items)
@@ -251,14 +269,15 @@ def _write(term: object, atoms: dict[str, int] | None, out: list[bytes], depth_l
             elif kind is dict:
                 if len(stack) >= depth_limit:
                     raise _too_deep(depth_limit)
-                for key in item:
-                    if type(key) is not Atom:
-                        _check_keys(item)
+                pairs = item
+                for key in pairs:
+                    if type(key) is not _ATOM:
+                        _check_keys(pairs)
                         break
-                n = len(item)
+                n = len(pairs)
                 out.append(_MAPS[n] if n < 256 else _HEAD(116, n))
                 stack.append(elements)
-                elements = chain.from_iterable(item.items())
+                elements = chain.from_iterable(pairs.items())
                 break
             elif kind is str:
                 text = _utf8(item)
