@@ -73,11 +73,11 @@ _NEGATIVE_BIGS: Final = tuple([bytes((110, n, 1)) for n in range(256)])
 _REFERENCES: Final = {4 + 4 * n: bytes((90, 0, n)) for n in range(1, 6)}
 _CLOSE_LIST: Final[tuple[list[object]]] = ([],)  # an empty list is written as NIL_EXT
 
-# Many numbers are written by packing a chunk of them and then pulling the bytes apart to make
-# room for the tags: 25 ns a number instead of 120 ns.
+# Many numbers are written by packing a chunk of them, with room for the tags, and putting those in
+# at once: 25 ns a number instead of 120 ns.
 _CHUNK: Final = 256
-_CHUNK_OF_INTS: Final = Struct(f">{_CHUNK}i").pack
-_CHUNK_OF_DOUBLES: Final = Struct(f">{_CHUNK}d").pack
+_CHUNK_OF_INTS: Final = Struct(">" + "xi" * _CHUNK).pack
+_CHUNK_OF_DOUBLES: Final = Struct(">" + "xd" * _CHUNK).pack
 _INT_TAGS: Final = b"b" * _CHUNK
 _DOUBLE_TAGS: Final = b"F" * _CHUNK
 
@@ -102,6 +102,7 @@ _codes: Final = _Codes()
 _DISTINCT: Final = frozenset({Atom, int, float, Pid, Reference, Port})
 _DISTINCT_WITH_BYTES: Final = _DISTINCT | {bytes}
 _DISTINCT_WITH_STR: Final = _DISTINCT | {str}
+_SEQUENCES: Final = frozenset({tuple, FrozenList})
 
 _CONTAINERS = (tuple, list, dict, FrozenList, ImproperList, Map, Record, Fun)
 
@@ -384,21 +385,24 @@ def _numbers(items: list[Any], out: list[bytes]) -> bool:
 def _doubles(chunk: list[Any]) -> bytes:
     if len(chunk) < _CHUNK:
         return b"".join([_DOUBLE(70, number) for number in chunk])
-    return _with_tags(_DOUBLE_TAGS, _CHUNK_OF_DOUBLES(*chunk), 8)
+    packed = bytearray(_CHUNK_OF_DOUBLES(*chunk))
+    packed[::9] = _DOUBLE_TAGS
+    return bytes(packed)
 
 
-def _ints(chunk: list[Any]) -> bytes:
+def _ints(chunk: list[int]) -> bytes:
     if len(chunk) == _CHUNK:
         try:
-            packed = _CHUNK_OF_INTS(*chunk)
+            packed = bytearray(_CHUNK_OF_INTS(*chunk))
         except StructError:
             pass  # a big one
         else:
             # A number of 0 to 255 is the one with zeros in its upper three bytes.
-            upper = int.from_bytes(packed[0::4], "big")
-            upper |= int.from_bytes(packed[1::4], "big") | int.from_bytes(packed[2::4], "big")
+            upper = int.from_bytes(packed[1::5], "big")
+            upper |= int.from_bytes(packed[2::5], "big") | int.from_bytes(packed[3::5], "big")
             if 0 not in upper.to_bytes(_CHUNK, "big"):
-                return _with_tags(_INT_TAGS, packed, 4)
+                packed[::5] = _INT_TAGS
+                return bytes(packed)
     return b"".join(
         [
             _SMALL_INTS[number]
@@ -411,21 +415,21 @@ def _ints(chunk: list[Any]) -> bytes:
     )
 
 
-def _with_tags(tags: bytes, packed: bytes, width: int) -> bytes:
-    """Packed numbers of `width` bytes, each with its tag before it."""
-    step = width + 1
-    tagged = bytearray(len(tags) * step)
-    tagged[::step] = tags
-    for i in range(width):
-        tagged[i + 1 :: step] = packed[i::width]
-    return bytes(tagged)
-
-
 def _check_keys(items: dict[Any, Any]) -> None:
     """Refuse a dict of keys that differ in Python and not in Erlang: the peer would hang up."""
     kinds = set(map(type, items))
     if kinds <= _DISTINCT_WITH_BYTES or kinds <= _DISTINCT_WITH_STR:
         return
+    if _FROZEN_LIST in kinds or tuple in kinds:
+        # Lists and tuples of such values, as strings of the BEAM are, differ where those do.
+        kinds.difference_update(_SEQUENCES)
+        for key in items:
+            if type(key) is tuple:
+                kinds.update(map(type, key))
+            elif type(key) is _FROZEN_LIST:
+                kinds.update(map(type, key._items))
+        if kinds <= _DISTINCT_WITH_BYTES or kinds <= _DISTINCT_WITH_STR:
+            return
     if len({exact_key(key) for key in items}) != len(items):
         raise EncodeError(
             "two keys of a dict are one key in Erlang, as 'a' and b'a' or Atom('true') and True are"
