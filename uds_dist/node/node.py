@@ -574,7 +574,8 @@ class Node:
     def close(self) -> None:
         """End the node: processes exit with ``shutdown``, sockets close, the socket file goes.
 
-        At top level the loop runs for at most a second more, to write what was sent before.
+        At top level the loop runs for at most a second more, to write what was sent before and
+        to part from the peers.
         In a forked child only the descriptors are closed: the rest is the parent's.
         """
         if self._closed:
@@ -583,9 +584,12 @@ class Node:
         if self._processes is not None and not forked:
             self._processes.close()
         self._closed = True
-        if not forked and not self.loop.running and not self.loop.closed and self._peers.unwritten():
+        can_run = not forked and not self.loop.running and not self.loop.closed
+        if can_run and self._peers.unwritten():
             self.loop.run_until(lambda: self._peers.unwritten() == 0, CLOSE_TIMEOUT)
         self._peers.close()
+        if can_run and self._peers.parting():
+            self.loop.run_until(lambda: not self._peers.parting(), CLOSE_TIMEOUT)
         if self._own_loop and not self.loop.running:
             if not forked and not self.loop.closed:
                 self.loop.run_once(0)

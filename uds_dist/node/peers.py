@@ -428,12 +428,15 @@ class Peers:
         return address
 
     def _accepted(self, accepted: socket.socket) -> None:
-        if len(self._incoming) >= self.config.max_pending_handshakes:
-            logger.warning("%s: too many handshakes are pending: one is turned away", self.name)
-            accepted.close()
-            return
         assert self.listener is not None
         self.accept_over(accepted, self.listener.address)
+        if len(self._incoming) >= self.config.max_pending_handshakes:
+            self.listener.hold_back()
+
+    def _handshake_over(self, connection: Connection) -> None:
+        self._incoming.discard(connection)
+        if self.listener is not None and len(self._incoming) < self.config.max_pending_handshakes:
+            self.listener.go_on()
 
     def accept_over(self, accepted: socket.socket, address: SocketAddress) -> None:
         """Wait for a peer's handshake on a non-blocking socket that it has connected."""
@@ -483,7 +486,7 @@ class Peers:
 
     def connection_up(self, connection: Connection) -> None:
         """A handshake is done: this is the connection to that node from now on."""
-        self._incoming.discard(connection)
+        self._handshake_over(connection)
         name = connection.name
         handshake = connection.handshake
         assert name is not None and handshake is not None
@@ -540,7 +543,7 @@ class Peers:
 
     def connection_down(self, connection: Connection, error: UdsDistError) -> None:
         """A connection has ended, or an attempt has failed."""
-        self._incoming.discard(connection)
+        self._handshake_over(connection)
         peer = self.nodes.get(connection.name or "")
         if peer is not None and peer.connection is connection:
             self._lost(peer, connection)
@@ -645,6 +648,10 @@ class Peers:
             peer.size if peer.connection is None else peer.connection.write_queue_size
             for peer in self.nodes.values()
         )
+
+    def parting(self) -> bool:
+        """True while a connection that this node has closed waits for the peer to close it too."""
+        return any(peer.closing is not None for peer in self.nodes.values())
 
     def disconnect(self, name: str) -> bool:
         """Close the connection to a node; False when there is none."""

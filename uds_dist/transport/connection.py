@@ -77,6 +77,8 @@ FIRST_RECEIVE = 32 * 1024
 SILENT_QUARTERS = 3
 # Seconds that a closing connection may take for its last bytes.
 LINGER = 2.0
+# Seconds that a peer may take to close its side after this one has.
+PARTING = 0.1
 
 
 @cache
@@ -158,6 +160,7 @@ class Connection:
         "_flushing",
         "_interest",
         "_passed_over",
+        "_parting",
         "_receive_size",
         "_retry_delay",
         "_timer",
@@ -199,6 +202,7 @@ class Connection:
         self._bytes_in_at_tick = 0
         self._flushing = False
         self._interest = 0
+        self._parting = False  # an end is still to be agreed on with the peer
         self._passed_over = 0
         self._receive_size = min(FIRST_RECEIVE, config.receive_size)
         self._retry_delay = BACKLOG_RETRY[0]
@@ -345,7 +349,10 @@ class Connection:
             self._release()  # an exception kept `_finish` from it
             return
         if events & READ:
-            self._on_readable()
+            if self.phase is Phase.CLOSING:
+                self._drop_what_comes()
+            else:
+                self._on_readable()
 
     def _finish_connecting(self) -> None:
         assert self.sock is not None
@@ -570,7 +577,7 @@ class Connection:
         elif self._interest & WRITE:
             self._watch(self._interest & ~WRITE)
         if self.phase is Phase.CLOSING and not queue:
-            self._finish()
+            self._part()
 
     def _taken(self, size: int) -> None:
         """Drop the first `size` bytes of the queue."""
@@ -702,18 +709,56 @@ class Connection:
             return
         if self.error is None:
             self.error = NoConnection(f"the connection to {self.name} was closed by this node")
-        if self.phase is Phase.UP and self.write_queue and not self.loop.forked:
+        if self.phase is Phase.UP and not self.loop.forked:
             self._linger()
         else:
             self._finish()
 
     def _linger(self) -> None:
+        self._parting = self.phase is Phase.UP
         self.phase = Phase.CLOSING
+        self._wait_at_most(LINGER)
+        self.flush()
+
+    def _wait_at_most(self, seconds: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self.loop.call_later(LINGER, self._finish)
+        self._timer = self.loop.call_later(seconds, self._finish)
         self.tick_deadline = self._timer.when
-        self.flush()
+
+    def _part(self) -> None:
+        """Everything is written: end this side, and give the peer a moment to end its own.
+
+        A BEAM of OTP 29 that writes to a socket which is gone, while it has not read all that came
+        before, learns of the end only at its next tick. When it reads the end first, all is well.
+        """
+        if not self._parting:
+            self._finish()
+            return
+        self._parting = False
+        assert self.sock is not None
+        try:
+            self.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            self._finish()
+            return
+        self._wait_at_most(PARTING)
+        self._watch(READ)
+
+    def _drop_what_comes(self) -> None:
+        """Read until the peer has closed its side, too."""
+        assert self.sock is not None
+        try:
+            data = self.sock.recv(self.config.receive_size)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            data = b""
+        self.bytes_in += len(data)
+        if not data and not self.write_queue:
+            self._finish()
+        elif not data:
+            self._watch(self._interest & ~READ)
 
     def _finish(self) -> None:
         """Mark, unregister, close; the notice is for the end of the round."""
