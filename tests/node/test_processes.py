@@ -611,3 +611,16 @@ def test_every_framing(
         box.send(peer.pid(), term)
     assert [payload for _, payload in peer.settle()] == terms
     assert [box.receive(timeout=5) for _ in terms] == terms
+
+
+def test_a_server_that_answers_the_pid(a: Node, old_peer: ScriptedPeer) -> None:
+    peer = old_peer
+    future = a.call(("server", peer.name), 1)
+    ((control, request),) = peer.settle()  # no monitor: the peer has none
+    assert control[0] == ctl.REG_SEND and isinstance(request, tuple)
+    caller, tag = request[1]
+    peer.send((ctl.SEND, UNUSED, caller), (tag, 2))
+    assert future.result(timeout=5) == 2
+    peer.send((ctl.SEND, UNUSED, caller), (tag, 3))
+    assert peer.settle() == []
+    assert a.statistics().aliases == a.statistics().monitors == 0

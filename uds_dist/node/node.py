@@ -19,7 +19,15 @@ from uds_dist.etf.terms import Atom, ImproperList, Pid, Reference
 from uds_dist.node.cluster import GlobalNameServer, PgScope
 from uds_dist.node.exposed import Exposed, Jobs
 from uds_dist.node.future import Future
-from uds_dist.node.gen import ALIAS, GEN_CALL, MultiReply, cast, start_call, start_multi_call
+from uds_dist.node.gen import (
+    ALIAS,
+    GEN_CALL,
+    MultiReply,
+    alias_of,
+    cast,
+    start_call,
+    start_multi_call,
+)
 from uds_dist.node.group_leader import GroupLeader, write_stdout
 from uds_dist.node.identity import checked_cookie, find_cookie, new_creation
 from uds_dist.node.kernel import IS_AUTH, NET_KERNEL, REX, YES, LoggerProxy, NetKernel, Rex
@@ -189,7 +197,7 @@ class Node:
         processes.refresh = peers.refresh
         self._incoming = Incoming(self.loop, processes)
         self._processes = processes
-        self._own = processes.new_mailbox(on_message=_drop, trap_exit=True)
+        self._own = processes.new_mailbox(on_message=self._own_message, trap_exit=True)
         self._own.system = True
         self._net_kernel = NetKernel(processes)
         self._leader = GroupLeader(self.loop, processes, lambda text: self.output(text))
@@ -316,6 +324,17 @@ class Node:
         message = (GEN_CALL, (self._own.pid, tag), (IS_AUTH, self.name))
         control = (REG_SEND, self._own.pid, UNUSED, Atom(NET_KERNEL))
         processes.signal(node, control, message)
+
+    def _own_message(self, message: object) -> None:
+        """What comes to the node's own process is for nobody, but for an answer to a call.
+
+        A server on a node without aliases answers the caller's pid instead.
+        """
+        if isinstance(message, tuple) and len(message) == 2:
+            alias = alias_of(message[0])
+            receiver = None if alias is None else self.processes.aliases.get(alias)
+            if receiver is not None:
+                receiver(message)
 
     # -- processes -------------------------------------------------------------------------
 
@@ -594,7 +613,3 @@ class Node:
             if not forked and not self.loop.closed:
                 self.loop.run_once(0)
             self.loop.close()
-
-
-def _drop(_message: object) -> None:
-    """What comes to the node's own process besides answers is for nobody."""
