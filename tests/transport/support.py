@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import traceback
 from ast import literal_eval
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from uds_dist import EventLoop
 
@@ -76,3 +78,32 @@ def settle(loop: EventLoop) -> None:
         if not loop.run_once():
             return
     raise AssertionError(f"{loop!r} does not come to rest")
+
+
+class Interrupted(Exception):
+    """What the signal handlers of these tests raise."""
+
+
+@contextmanager
+def on_signal(handler: Callable[[], object], number: int = signal.SIGUSR1) -> Iterator[None]:
+    """Have `handler` called by a signal."""
+    before = signal.signal(number, lambda _number, _frame: handler() and None)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
+
+
+@contextmanager
+def alarm(seconds: float, handler: Callable[[], object]) -> Iterator[None]:
+    """Have `handler` called by SIGALRM once, after some real time."""
+    with on_signal(handler, signal.SIGALRM):
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+        try:
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def interrupt() -> None:
+    raise Interrupted

@@ -22,16 +22,13 @@ from types import FrameType
 import pytest
 
 import uds_dist
-from tests.transport.support import settle
+from tests.transport.support import Interrupted, settle
 from uds_dist import ClosedError, EventLoop, NoConnection, Node
-from uds_dist.testing import connect, fake_loop
+from uds_dist.protocol.header import FrameEncoder
+from uds_dist.testing import MemorySocket, connect, fake_loop
 
 PACKAGE = os.path.dirname(uds_dist.__file__) + os.sep
 COUNT = 12
-
-
-class Interrupted(Exception):
-    """What the signal's handler raises."""
 
 
 @contextmanager
@@ -188,3 +185,41 @@ def test_the_loop_goes_on_after_an_exception_at_any_moment() -> None:
             settle(loop)
             assert sorted(ran) == sorted(set(ran)) and len(ran) >= 2, (moment, ran)
             assert loop.statistics().queued == 0
+
+
+@pytest.mark.parametrize("where", ["send", "recv", "encode"])
+def test_an_exception_between_the_system_and_the_books(
+    where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The moments that the sample above may miss: the bytes are gone, or come, or half a message
+    # is queued, and the line that notes it is not reached.
+    with fake_loop() as loop:
+        story = Story(loop, with_handlers=True)
+        ends = [peer.connection for node in story.nodes for peer in node._peers.nodes.values()]
+        due = [True]
+
+        def late(real: Callable[..., object]) -> Callable[..., object]:
+            def call(*arguments: object) -> object:
+                outcome = real(*arguments)
+                if due and due.pop():
+                    raise Interrupted
+                return outcome
+
+            return call
+
+        def half(*arguments: object) -> Iterator[bytes]:
+            yield b"\0\0\1\0half of a frame"
+            raise Interrupted
+
+        if where == "encode":
+            monkeypatch.setattr(FrameEncoder, "encode", half)
+        else:
+            monkeypatch.setattr(MemorySocket, where, late(getattr(MemorySocket, where)))
+        assert story.tell(rounds=5)
+        monkeypatch.undo()
+        story.read()
+        assert any("interrupted its" in str(end and end.error) for end in ends)
+        assert sorted(set(story.down)) == ["a@test", "b@test"]
+        for got in story.got:
+            assert got == list(range(len(got)))
+        story.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import socket
@@ -15,7 +16,14 @@ from pathlib import Path
 import pytest
 
 from tests.transport.conftest import MakeNode
-from tests.transport.support import in_child, open_descriptors, settle
+from tests.transport.support import (
+    Interrupted,
+    alarm,
+    in_child,
+    interrupt,
+    open_descriptors,
+    settle,
+)
 from uds_dist import Config, DuplicateNameError, EventLoop, ListenError, Node, NotAllowedError
 from uds_dist.transport import listener as module
 from uds_dist.transport.address import SocketAddress, socket_address
@@ -253,9 +261,31 @@ def test_two_that_find_the_same_stale_file_do_not_both_listen(tmp_path: Path) ->
         assert os.listdir(tmp_path) == []
 
 
+def test_the_take_over_waits_for_whoever_holds_the_folder(
+    loop: EventLoop, tmp_path: Path
+) -> None:
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(tmp_path / "a.sock"))
+    inode = os.stat(tmp_path / "a.sock").st_ino
+    holder = os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(holder, fcntl.LOCK_EX)
+    with alarm(0.03, interrupt), pytest.raises(Interrupted):
+        with listening(loop, tmp_path):
+            pass
+    assert os.stat(tmp_path / "a.sock").st_ino == inode
+    os.close(holder)
+    with listening(loop, tmp_path):
+        pass
+
+
 def test_a_child_that_closes_leaves_file_and_listener(loop: EventLoop, tmp_path: Path) -> None:
     with listening(loop, tmp_path) as (listener, accepted):
-        in_child(listener.close)
+
+        def close() -> int:
+            listener.close()
+            return listener._socket.fileno()
+
+        assert in_child(close) == -1
         assert os.listdir(tmp_path) == ["a.sock"]
         with dial(tmp_path / "a.sock"):
             assert loop.run_once(5) == 1

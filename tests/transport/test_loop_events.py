@@ -253,6 +253,7 @@ def test_12_what_the_interrupted_round_has_lost_meanwhile_is_not_called(
         loop.register(left, READ, partial(handler, index))
     with pytest.raises(RuntimeError):
         loop.run_once()
+    assert loop.next_timeout() == 0.0
     gone, read = [index for index in range(3) if index not in called]
     loop.unregister(made[gone][0])
     made[read][0].recv(1)

@@ -18,41 +18,21 @@ from types import FrameType
 import pytest
 
 from tests.transport.conftest import MakeNode
-from tests.transport.support import Pair, in_child, open_descriptors, settle
-from uds_dist import ConfigError, ConnectFailedError, EventLoop, ForkedLoopError, Node
+from tests.transport.support import (
+    Interrupted,
+    Pair,
+    alarm,
+    in_child,
+    interrupt,
+    on_signal,
+    open_descriptors,
+    settle,
+)
+from uds_dist import ConfigError, ConnectFailedError, EventLoop, ForkedLoopError, NoConnection, Node
 from uds_dist.testing import FakeClock, connect, fake_loop
 from uds_dist.transport.connection import Connection
 from uds_dist.transport.listener import PAUSE
 from uds_dist.transport.loop import READ, WRITE
-
-
-class Interrupted(Exception):
-    """What the signal handlers of these tests raise."""
-
-
-@contextmanager
-def on_signal(handler: Callable[[], object], number: int = signal.SIGUSR1) -> Iterator[None]:
-    """Have `handler` called by a signal."""
-    before = signal.signal(number, lambda _number, _frame: handler() and None)
-    try:
-        yield
-    finally:
-        signal.signal(number, before)
-
-
-@contextmanager
-def alarm(seconds: float, handler: Callable[[], object]) -> Iterator[None]:
-    """Have `handler` called by SIGALRM once, after some real time."""
-    with on_signal(handler, signal.SIGALRM):
-        signal.setitimer(signal.ITIMER_REAL, seconds)
-        try:
-            yield
-        finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-
-
-def interrupt() -> None:
-    raise Interrupted
 
 
 # --- signals --------------------------------------------------------------------------------------
@@ -393,8 +373,9 @@ def test_14_a_child_forked_by_a_handler_does_not_go_on_with_the_round(
         right.close()
 
 
+@pytest.mark.parametrize("gracefully", [True, False])
 def test_14_the_peer_sees_the_close_though_a_child_holds_the_socket(
-    loop: EventLoop, make_node: MakeNode
+    loop: EventLoop, make_node: MakeNode, gracefully: bool
 ) -> None:
     a, b = make_node("a"), make_node("b")
     assert a.ping("b@test")
@@ -405,7 +386,12 @@ def test_14_the_peer_sees_the_close_though_a_child_holds_the_socket(
         os.read(alive_r, 1)  # holds every descriptor until the parent is through
         os._exit(0)
     os.close(alive_r)
-    a.disconnect("b@test")
+    if gracefully:
+        a.disconnect("b@test")
+    else:
+        connection = a._peers.nodes["b@test"].connection
+        assert connection is not None
+        connection.fail(NoConnection("given up"))
     gone = loop.run_until(lambda: not b.nodes(), timeout=5)
     os.close(alive_w)
     os.waitpid(child, 0)
