@@ -49,7 +49,11 @@ _REFERENCE: Final = Reference
 _FROZEN_LIST: Final = FrozenList
 _IMPROPER_LIST: Final = ImproperList
 
-DEFAULT_MAX_DEPTH = Config().max_term_depth
+# An integer is written by to_bytes compiled, 30 ns, and by struct interpreted: to_bytes is a method
+# there, and takes twice as long.
+_COMPILED: Final = not __file__.endswith((".py", ".pyc"))
+
+DEFAULT_MAX_DEPTH: Final = Config().max_term_depth
 LARGE_BINARY: Final = 65_536  # bytes; from this size on a binary is handed on as it is, not copied
 MAX_CACHE_REFERENCES: Final = 255  # atoms in the header of one message
 
@@ -217,7 +221,10 @@ def _write(term: object, atoms: dict[str, int] | None, out: list[bytes], depth_l
                 if 0 <= number <= 255:
                     out.append(_SMALL_INTS[number])
                 elif -0x80000000 <= number <= 0x7FFFFFFF:
-                    out.append(_INT(98, item))
+                    if _COMPILED:
+                        out.append((98 << 32 | number & 0xFFFFFFFF).to_bytes(5, "big"))
+                    else:
+                        out.append(_INT(98, item))
                 else:
                     out.append(_big(item))
             elif kind is tuple:
@@ -403,10 +410,14 @@ def _ints(chunk: list[int]) -> bytes:
             if 0 not in upper.to_bytes(_CHUNK, "big"):
                 packed[::5] = _INT_TAGS
                 return bytes(packed)
+    if chunk[0] > 0x7FFFFFFF and min(chunk) > 0x7FFFFFFF:
+        return b"".join([_big(number) for number in chunk])
     return b"".join(
         [
             _SMALL_INTS[number]
             if 0 <= number <= 255
+            else (98 << 32 | number & 0xFFFFFFFF).to_bytes(5, "big")
+            if _COMPILED and -0x80000000 <= number <= 0x7FFFFFFF
             else _INT(98, number)
             if -0x80000000 <= number <= 0x7FFFFFFF
             else _big(number)
@@ -440,12 +451,15 @@ def _open_rare(
     item: Any, atoms: dict[str, int] | None, out: list[bytes], depth: int, depth_limit: int
 ) -> Iterator[Any] | None:
     """Write a leaf of one of the rarer types, or the head of a container and give its elements."""
-    if not isinstance(item, _CONTAINERS):
+    if type(item) is _FROZEN_LIST:
+        item = list(item._items)  # often, as a string that is a key
+    elif not isinstance(item, _CONTAINERS):
         _write_rare(item, atoms, out)
         return None
     n: i64 = 0
     if isinstance(item, (list, FrozenList)):
-        item = list(item)
+        if type(item) is not list:
+            item = list(item)
         n = len(item)
         if n == 0:
             out.append(b"j")
