@@ -454,6 +454,18 @@ def _name(term: object, p: int, tag: int) -> Atom:
 
 def _map(parts: list[object], p: int) -> object:
     try:
+        if COMPILED:  # 40 ns a pair; interpreted, make_map's zip is cheaper than a loop
+            made: dict[object, object] = {}
+            i: i64 = 0
+            n: i64 = len(parts)
+            try:
+                while i < n:
+                    made[parts[i]] = parts[i + 1]
+                    i += 2
+            except TypeError:
+                pass  # a key that is not hashable
+            if len(made) * 2 == n:
+                return made
         return make_map(parts[::2], parts[1::2])
     except EncodeError:
         raise DecodeError("a key comes twice in a map", p, 116) from None

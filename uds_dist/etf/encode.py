@@ -47,6 +47,8 @@ _ATOM: Final = Atom
 _PID: Final = Pid
 _REFERENCE: Final = Reference
 _FROZEN_LIST: Final = FrozenList
+_CHAIN: Final = chain
+_CHAIN_OF: Final = chain.from_iterable
 _IMPROPER_LIST: Final = ImproperList
 
 # An integer is written by to_bytes compiled, 30 ns, and by struct interpreted: to_bytes is a method
@@ -260,7 +262,7 @@ def _write(term: object, atoms: dict[str, int] | None, out: list[bytes], depth_l
                     raise _too_deep(depth_limit)
                 out.append(_LISTS[n] if n < 256 else _HEAD(108, n))
                 stack.append(elements)
-                elements = chain(items, _CLOSE_LIST)
+                elements = _CHAIN(items, _CLOSE_LIST)
                 break
             elif kind is _REFERENCE:
                 out.append(_REFERENCES[len(item._words)])
@@ -272,7 +274,7 @@ def _write(term: object, atoms: dict[str, int] | None, out: list[bytes], depth_l
                 n = len(item._items)
                 out.append(_LISTS[n] if n < 256 else _HEAD(108, n))
                 stack.append(elements)
-                elements = chain(item._items, (item._tail,))
+                elements = _CHAIN(item._items, (item._tail,))
                 break
             elif kind is dict:
                 if len(stack) >= depth_limit:
@@ -285,7 +287,7 @@ def _write(term: object, atoms: dict[str, int] | None, out: list[bytes], depth_l
                 n = len(pairs)
                 out.append(_MAPS[n] if n < 256 else _HEAD(116, n))
                 stack.append(elements)
-                elements = chain.from_iterable(pairs.items())
+                elements = _CHAIN_OF(pairs.items())
                 break
             elif kind is str:
                 text = _utf8(item)
