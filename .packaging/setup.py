@@ -12,6 +12,8 @@ from setuptools.command.sdist import sdist
 COMPILED_MODULES = [
     "uds_dist/etf/decode.py",
     "uds_dist/etf/encode.py",
+    "uds_dist/protocol/framing.py",
+    "uds_dist/protocol/header.py",
 ]
 # Not the package itself, but wanted in the source archive: to build it and to test it.
 ARCHIVED = ["CHANGELOG.md", "Makefile", ".packaging/*", "tests/**/*", "typings/**/*"]

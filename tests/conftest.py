@@ -7,7 +7,12 @@ from importlib.util import find_spec
 
 import pytest
 
-COMPILED_MODULES = ("uds_dist.etf.decode", "uds_dist.etf.encode")
+COMPILED_MODULES = (
+    "uds_dist.etf.decode",
+    "uds_dist.etf.encode",
+    "uds_dist.protocol.framing",
+    "uds_dist.protocol.header",
+)
 
 
 def codec_files() -> list[str]:
