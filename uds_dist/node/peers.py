@@ -555,7 +555,9 @@ class Peers:
             self._wait_ended(peer)
         elif connection.decoder is None and not connection.initiator:
             if not self._closed:
-                logger.warning("%s: an incoming connection failed: %s", self.name, error)
+                # Who leaves without a word only wanted to know whether somebody listens.
+                level = logging.WARNING if connection.bytes_in else logging.DEBUG
+                logger.log(level, "%s: an incoming connection failed: %s", self.name, error)
             if peer is not None and peer.accepting is connection:
                 peer.accepting = None
                 self._wait_ended(peer)
