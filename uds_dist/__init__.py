@@ -61,7 +61,7 @@ from uds_dist.node.future import Future
 from uds_dist.node.gen import From, MultiReply
 from uds_dist.node.mailbox import EMPTY, Destination, Mailbox
 from uds_dist.node.node import Node, NodeStatistics
-from uds_dist.node.peers import PeerStatistics
+from uds_dist.node.remote_node import PeerStatistics
 from uds_dist.node.server import GenServer, NoReply, Stop
 from uds_dist.transport.loop import EventLoop, LoopStatistics, Timer
 

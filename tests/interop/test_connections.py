@@ -309,7 +309,11 @@ def test_both_dial_at_once(both: Together, name: str) -> None:
         node = both.node(name)
         box = node.mailbox("box")
         notices: list[str] = []
-        node.monitor_nodes(lambda event, _name, _error, found=notices: found.append(event))  # type: ignore[misc]
+
+        def notice(event: str, _name: str, _error: object, found: list[str] = notices) -> None:
+            found.append(event)
+
+        node.monitor_nodes(notice)
         pending = both.submit(f"{{box, '{name}'}} ! hello, net_kernel:connect_node('{name}')")
         for _ in range(turn % 5):
             both.loop.run_once(0.0005)
@@ -536,7 +540,8 @@ def test_a_cluster_of_two_beams_and_python(otp: Otp, both: Together) -> None:
             assert beam.eval("global:sync()") == "ok"
         assert sorted(node.nodes()) == [both.name, "second@localhost"]
         for name in ("x", "y"):
-            assert second.eval(f"global:register_name({name}, spawn(timer, sleep, [9000]))") == "yes"
+            sleeper = "spawn(timer, sleep, [9000])"
+            assert second.eval(f"global:register_name({name}, {sleeper})") == "yes"
             assert both.eval(f"node(global:whereis_name({name}))") == "second@localhost"
         second.pump = None
     both.until(lambda: node.nodes() == [both.name])

@@ -172,7 +172,9 @@ def test_a_message_of_python(start: Callable[..., Pair], missing: Flag) -> None:
     assert pair.messages(3) == [HELLO] * 3
 
 
-@pytest.mark.parametrize("op", [ctl.SEND_TT, ctl.SEND_SENDER_TT, ctl.REG_SEND_TT, ctl.ALIAS_SEND_TT])
+@pytest.mark.parametrize(
+    "op", [ctl.SEND_TT, ctl.SEND_SENDER_TT, ctl.REG_SEND_TT, ctl.ALIAS_SEND_TT]
+)
 def test_a_message_with_a_trace_token(start: Callable[..., Pair], op: int) -> None:
     # No ordinary process here has a token; that a BEAM takes it shows that the shape is right.
     pair = start(NO_ALTACT | (NO_SENDER if op == ctl.SEND_TT else Flag(0)))
@@ -490,9 +492,15 @@ def test_a_spawn_request_of_a_beam(start: Callable[..., Pair], token: bool) -> N
 
 def test_a_spawn_request_of_python(start: Callable[..., Pair]) -> None:
     pair = start()
-    options = {"parent": pair.box, "link": True, "monitor": True}
-    arguments = [pair.pid, HELLO]
-    future = pair.node.spawn(pair.both.name, "erlang", "send", arguments, **options)  # type: ignore[arg-type]
+    future = pair.node.spawn(
+        pair.both.name,
+        "erlang",
+        "send",
+        [pair.pid, HELLO],
+        parent=pair.box,
+        link=True,
+        monitor=True,
+    )
     pid, ref = future.result(timeout=5)
     assert pair.messages() == [HELLO]
     found = [pair.box.receive(timeout=5) for _ in range(2)]
@@ -509,7 +517,8 @@ def test_a_spawn_request_with_a_trace_token_of_python(start: Callable[..., Pair]
     ref = table.new_reference()
     mfa = (Atom("erlang"), Atom("send"), 2)
     token = (2, 17, 1, pair.box.pid, 0)
-    control: tuple[object, ...] = (ctl.SPAWN_REQUEST_TT, ref, pair.box.pid, pair.box.pid, mfa, [], token)
+    pid = pair.box.pid
+    control: tuple[object, ...] = (ctl.SPAWN_REQUEST_TT, ref, pid, pid, mfa, [], token)
     table.request_spawn(pair.both.name, control, [pair.pid, HELLO], replies.append)
     assert pair.messages() == [HELLO]
     pair.both.until(lambda: replies)

@@ -275,7 +275,7 @@ class ScriptedPeer:
         self.write(TICK)
 
     def settle(self) -> list[Message]:
-        """All that the node sends before it answers a ping: what there is up to now, and no more."""
+        """All that the node sends before it answers a ping: what there is now, and no more."""
         ref = self.reference()
         tag = ImproperList((Atom("alias"),), ref) if self.flags & Flag.ALIAS else ref
         request = (Atom("$gen_call"), (self.pid(99), tag), (Atom("is_auth"), Atom(self.name)))

@@ -306,8 +306,8 @@ def run_schedule(seed: int) -> None:
         while any(wire for wire in world.wires.values()):
             for name, wire in world.wires.items():
                 while wire:
-                    control, payload = wire.popleft()
-                    world.incoming[name].received("b@h" if name == "a@h" else "a@h", control, payload)
+                    other_node = "b@h" if name == "a@h" else "a@h"
+                    world.incoming[name].received(other_node, *wire.popleft())
         for table in world.tables.values():
             assert not table.ties and not table.monitors and not table.by_pid
 

@@ -15,8 +15,8 @@ The exchange between A, a BEAM, and P, this node; TagA and TagP tell this exchan
     A: resolved(members, TagP)          P: in_sync, to A and to every member that says so
     A: in_sync                          P: connects to the members that it does not know
 
-Each scope of `pg` sends its greeting to its namesake. A scope that is not there does not matter; one
-that is answers with the groups it has members of. OTP 27 and 29 have different messages for later
+Each scope of `pg` sends its greeting to its namesake. A scope that is not there does not matter;
+one that is answers with the groups it has members of. OTP 27 and 29 have different messages for later
 changes, and the one's crash the other; what both take is the whole state anew.
 
 Source: the modules global and pg of OTP 27 and 29, as observed; no document has this protocol.

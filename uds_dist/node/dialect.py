@@ -7,7 +7,7 @@ Most traffic is not in the table, and pays for one look into it.
     flag missing          instead
     SEND_SENDER           SEND
     EXIT_PAYLOAD          EXIT, EXIT2 and MONITOR_P_EXIT, with the reason inside
-    ALTACT_SIG            what it stands for without its priority; an exit signal to an alias: nothing
+    ALTACT_SIG            what it stands for without priority; exit signals to aliases: nothing
     ALIAS                 nothing, as a BEAM does it
     DIST_MONITOR(_NAME)   nothing: the monitor fires when the connection is lost, and only then
     SPAWN                 nothing; the node answers the request itself, with ``notsup``

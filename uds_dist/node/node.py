@@ -32,8 +32,9 @@ from uds_dist.node.group_leader import GroupLeader, write_stdout
 from uds_dist.node.identity import checked_cookie, find_cookie, new_creation
 from uds_dist.node.kernel import IS_AUTH, NET_KERNEL, REX, YES, LoggerProxy, NetKernel, Rex
 from uds_dist.node.mailbox import Destination, Mailbox
-from uds_dist.node.peers import NODEUP, Peers, PeerStatistics
+from uds_dist.node.peers import NODEUP, Peers
 from uds_dist.node.processes import UNUSED, Processes
+from uds_dist.node.remote_node import PeerStatistics
 from uds_dist.node.rpc import start_rpc, start_spawn
 from uds_dist.node.server import GenServer, Runner
 from uds_dist.node.signals import Incoming
@@ -362,7 +363,7 @@ class Node:
         """Take part in a scope of `pg`, the process groups of a cluster.
 
         Args:
-            scope: the scope's name; a BEAM runs the one named ``pg`` with ``-kernel start_pg true``.
+            scope: the scope's name; a BEAM runs ``pg`` with ``-kernel start_pg true``.
         Returns:
             The scope: `join`, `leave` and `members`.
         """

@@ -30,7 +30,6 @@ import secrets
 import socket
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
 
 from uds_dist.config import Config
 from uds_dist.errors import (
@@ -47,31 +46,11 @@ from uds_dist.errors import (
 from uds_dist.etf.decode import decode
 from uds_dist.etf.encode import encode
 from uds_dist.etf.terms import Atom
-from uds_dist.node.dialect import Dialect, dialect
+from uds_dist.node.dialect import dialect
 from uds_dist.node.future import Future
 from uds_dist.node.mailbox import Mailbox
-from uds_dist.protocol.control import (
-    ALIAS_SEND,
-    ALIAS_SEND_TT,
-    ALTACT_SIG_SEND,
-    EXIT2,
-    EXIT2_TT,
-    GROUP_LEADER,
-    LINK,
-    MONITOR_P,
-    NO_PAYLOAD,
-    PAYLOAD_EXIT2,
-    PAYLOAD_EXIT2_TT,
-    REG_SEND,
-    REG_SEND_TT,
-    SEND,
-    SEND_SENDER,
-    SEND_SENDER_TT,
-    SEND_TT,
-    SPAWN_REPLY,
-    SPAWN_REQUEST,
-    SPAWN_REQUEST_TT,
-)
+from uds_dist.node.remote_node import CONNECTING, PeerStatistics, RemoteNode
+from uds_dist.protocol.control import NO_PAYLOAD, SPAWN_REPLY, SPAWN_REQUEST
 from uds_dist.protocol.flags import Flag, default_flags
 from uds_dist.protocol.handshake import Handshake, Peer, Role, Status
 from uds_dist.transport.address import SocketAddress, socket_address, split_node_name
@@ -85,89 +64,12 @@ NODEUP = Atom("nodeup")
 NODEDOWN = Atom("nodedown")
 NOTSUP = Atom("notsup")
 
-# Signals that are worth a connection. The others end something that the lost connection ended.
-CONNECTING = frozenset(
-    {
-        LINK,
-        SEND,
-        SEND_TT,
-        REG_SEND,
-        REG_SEND_TT,
-        GROUP_LEADER,
-        EXIT2,
-        EXIT2_TT,
-        MONITOR_P,
-        SEND_SENDER,
-        SEND_SENDER_TT,
-        PAYLOAD_EXIT2,
-        PAYLOAD_EXIT2_TT,
-        SPAWN_REQUEST,
-        SPAWN_REQUEST_TT,
-        ALIAS_SEND,
-        ALIAS_SEND_TT,
-        ALTACT_SIG_SEND,
-    }
-)
 # Seconds to wait for the peer's own attempt before this node tries again.
 AFTER_NOK = 0.1
 # Seconds between two looks at a full mailbox whose peer is not read from.
 FULL_CHECK = 0.02
 
 Notice = Callable[[str, str, "UdsDistError | None"], object]
-
-
-class PeerStatistics(NamedTuple):
-    """A snapshot of one connection's counters; sizes in bytes."""
-
-    name: str
-    phase: str
-    initiator: bool
-    bytes_in: int
-    bytes_out: int
-    messages_in: int
-    messages_out: int
-    unwritten: int
-
-
-class RemoteNode:
-    """What this node knows of another one: its connection or the attempt, and what waits."""
-
-    __slots__ = (
-        "accepting",
-        "attempt",
-        "closing",
-        "connection",
-        "deadline",
-        "dialect",
-        "futures",
-        "name",
-        "size",
-        "waiting",
-    )
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.connection: Connection | None = None
-        self.attempt: Connection | None = None
-        self.accepting: Connection | None = None
-        self.closing: Connection | None = None
-        self.deadline: float | None = None
-        self.dialect: Dialect = {}
-        self.futures: list[Future[None]] = []
-        self.waiting: list[tuple[tuple[object, ...], object]] = []
-        self.size = 0  # of what waits, in bytes
-
-    @property
-    def connecting(self) -> bool:
-        """True when somebody waits for a connection."""
-        return self.deadline is not None
-
-    @property
-    def idle(self) -> bool:
-        """True when there is nothing to know about this node."""
-        return not (
-            self.connection or self.attempt or self.accepting or self.closing or self.connecting
-        )
 
 
 class Peers:
