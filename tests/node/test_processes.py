@@ -552,7 +552,7 @@ def test_an_unencodable_term_leaves_the_connection_working(a: Node, peer: Script
 def test_busy_says_so_and_flush_helps(
     make_node: MakeNode, make_peer: MakePeer, folder: str, loop: EventLoop
 ) -> None:
-    node = make_node("c@localhost", write_high_water=100_000, write_low_water=1000)
+    node = make_node("c@localhost", write_high_water=1_000_000, write_low_water=1000)
     peer = make_peer()
     peer.connect(folder, node)
     sent = 0
@@ -567,10 +567,20 @@ def test_busy_says_so_and_flush_helps(
     assert node.statistics().monitors == node.statistics().futures == 0
     assert not node.flush(timeout=0)
     numbers: list[object] = []
-    while len(numbers) < sent:
+
+    def take() -> None:
         _control, payload = peer.receive()
         if isinstance(payload, tuple) and isinstance(payload[1], bytes):
             numbers.append(payload[0])
+
+    # Below the high-water mark is not enough: senders go on at the low one.
+    while node.statistics().unwritten > 1_000_000:
+        take()
+    assert node.statistics().unwritten > 1000
+    with pytest.raises(Busy):
+        node.send(("name", peer.name), 1)
+    while len(numbers) < sent:
+        take()
     assert numbers == list(range(sent))
     assert node.flush(timeout=5)
     node.send(("name", peer.name), 1)

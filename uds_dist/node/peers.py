@@ -144,11 +144,14 @@ class Peers:
         if peer is not None:
             connection = self._living(peer)
             waiting = peer.size if connection is None else connection.write_queue_size
-            if waiting > self.config.write_high_water:
+            config = self.config
+            if waiting > (config.write_low_water if peer.busy else config.write_high_water):
+                peer.busy = True
                 raise Busy(
-                    f"{waiting} bytes wait to be written to {node}: run the loop and try again,"
-                    " or call Node.flush()"
+                    f"{waiting} bytes wait to be written to {node}: run the loop until there are"
+                    f" no more than {config.write_low_water}, or call Node.flush(), and try again"
                 )
+            peer.busy = False
             if connection is not None:
                 self._write(peer, connection, control, payload)
                 return

@@ -72,6 +72,7 @@ class RemoteNode:
     __slots__ = (
         "accepting",
         "attempt",
+        "busy",
         "closing",
         "connection",
         "deadline",
@@ -93,6 +94,7 @@ class RemoteNode:
         self.futures: list[Future[None]] = []
         self.waiting: list[tuple[tuple[object, ...], object]] = []
         self.size = 0  # of what waits, in bytes
+        self.busy = False  # from the high-water mark of what is to be written down to the low one
 
     @property
     def connecting(self) -> bool:
