@@ -70,6 +70,12 @@ count(Pid) ->
 """
 
 
+def suspend(beam: Beam) -> None:
+    """Stop a BEAM with SIGSTOP, and come back when the last of its threads stands still."""
+    os.kill(beam.pid, signal.SIGSTOP)
+    os.waitid(os.P_PID, beam.pid, os.WSTOPPED | os.WNOWAIT)
+
+
 def echo_server(node: Node, name: str = "py_echo") -> Mailbox:
     """A process that answers gen calls with their request, and messages with themselves."""
 
@@ -424,7 +430,7 @@ def test_a_beam_that_is_stopped_for_longer_than_the_tick_time(otp: Otp, mute: bo
     with together(otp, mute=mute, extra_args=SHORT_TICKS) as both:
         watch = Watch(both, tick_time=0.4)
         both.beam.eval("net_kernel:monitor_nodes(true, [{node_type, all}])", process="watcher")
-        os.kill(both.beam.pid, signal.SIGSTOP)
+        suspend(both.beam)
         try:
             watch.check_fired_once(both)
         finally:
@@ -441,7 +447,7 @@ def test_a_call_into_a_beam_that_is_stopped(otp: Otp) -> None:
     with together(otp) as both:
         node = both.node(tick_time=0.4)
         assert node.ping(both.name)
-        os.kill(both.beam.pid, signal.SIGSTOP)
+        suspend(both.beam)
         try:
             with pytest.raises(NoConnection):
                 node.rpc(both.name, "erlang", "node").result(timeout=10)
