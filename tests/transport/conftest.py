@@ -1,4 +1,24 @@
-"""A loop on each selector, and what the tests count to see that nothing is left over."""
+"""A loop on each selector, and what the tests count to see that nothing is left over.
+
+The rules of the event loop, by which the tests are named:
+
+ 1. One verb: `run_once` is one select and one round of dispatch.
+ 2. The timeout bounds the waiting, not the work; nothing blocks to flush.
+ 3. User code runs only inside `run_once`; nothing calls back inline.
+ 4. Re-entry is an error, and its flag is reset in any case.
+ 5. Helpers that block drive the loop at top level and raise in a handler.
+ 6. Level-triggered and bounded: one recv and so many messages a connection and round.
+ 7. Fair: only what was ready at entry runs, one `now` a round.
+ 8. WRITE interest only while there is something unwritten.
+ 9. Close is mark, unregister, close; notices at the end of the round.
+10. An error on a descriptor takes it off; without descriptors accepting pauses.
+11. `fileno` and `next_timeout` let another loop have the lead.
+12. A handler's exception gets out when the books are straight; the rest follows.
+13. No signal handler is installed, and `wakeup` may be called from one.
+14. After fork the child's loop refuses to run and only closes descriptors.
+15. The selector is injectable; descriptors above 1023 work.
+16. The clock is injectable; waits are clamped.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rules 1 to 7 of the event loop, by their numbers in the design, and its beginning and end.
+"""Rules 1 to 7 of the event loop, as conftest.py lists them, and its beginning and end.
 
 Rule 8 is in test_connection, rules 9 to 13, 15 and 16 in test_loop_events, what takes another
 process, signals and forks, in test_loop_system.

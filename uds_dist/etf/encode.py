@@ -4,7 +4,8 @@ One loop writes every term: a container's elements are an iterator, and the iter
 containers lie on a stack, so that no term can exhaust Python's stack. What closes a container (the
 NIL behind a list) is chained to its elements as one more element.
 
-Written so that mypyc can compile it; see the design page, section 10.
+Written so that mypyc can compile it: module functions with explicit cursors over `bytes`, native
+integers as annotated locals only, and parameters that take any term typed `object`.
 
 Source: External Term Format.
 """
