@@ -18,6 +18,7 @@ from uds_dist.errors import (
 from uds_dist.etf.terms import Atom, ImproperList, Pid, Reference
 from uds_dist.node.cluster import GlobalNameServer, PgScope
 from uds_dist.node.exposed import Exposed, Jobs
+from uds_dist.node.dialect import UNUSED
 from uds_dist.node.future import Future
 from uds_dist.node.gen import (
     ALIAS,
@@ -33,7 +34,7 @@ from uds_dist.node.identity import checked_cookie, find_cookie, new_creation
 from uds_dist.node.kernel import IS_AUTH, NET_KERNEL, REX, YES, LoggerProxy, NetKernel, Rex
 from uds_dist.node.mailbox import Destination, Mailbox
 from uds_dist.node.peers import NODEUP, Peers
-from uds_dist.node.processes import UNUSED, Processes
+from uds_dist.node.processes import Processes
 from uds_dist.node.remote_node import PeerStatistics
 from uds_dist.node.rpc import start_rpc, start_spawn
 from uds_dist.node.server import GenServer, Runner

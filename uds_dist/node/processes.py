@@ -25,6 +25,7 @@ from uds_dist.errors import ClosedError, ConfigError, EncodeError, UdsDistError
 from uds_dist.etf.decode import decode
 from uds_dist.etf.encode import encode
 from uds_dist.etf.terms import Atom, Pid, Reference
+from uds_dist.node.dialect import UNUSED
 from uds_dist.node.links import Monitor
 from uds_dist.node.mailbox import Destination, Mailbox
 from uds_dist.protocol.control import (
@@ -63,7 +64,6 @@ SHUTDOWN = Atom("shutdown")
 DOWN = Atom("DOWN")
 EXIT = Atom("EXIT")
 PROCESS = Atom("process")
-UNUSED = Atom("")
 
 PRIO_ALIAS = int(AltactFlag.PRIO | AltactFlag.ALIAS)
 # Terms that cannot be changed behind a receiver's back, and are encoded as what they are.
