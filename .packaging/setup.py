@@ -12,11 +12,16 @@ from setuptools.command.sdist import sdist
 COMPILED_MODULES = [
     "uds_dist/etf/decode.py",
     "uds_dist/etf/encode.py",
+    "uds_dist/etf/identifiers.py",
+    "uds_dist/etf/reader.py",
+    "uds_dist/etf/writer.py",
     "uds_dist/protocol/framing.py",
     "uds_dist/protocol/header.py",
 ]
+# C in the place of mypyc's own, so that the compiled wheel needs no package at run time.
+RUNTIME = Path(__file__).parent / "lib-rt"
 # Not the package itself, but wanted in the source archive: to build it and to test it.
-ARCHIVED = ["CHANGELOG.md", "Makefile", ".packaging/*", "tests/**/*", "typings/**/*"]
+ARCHIVED = ["CHANGELOG.md", "Makefile", ".packaging/**/*", "tests/**/*", "typings/**/*"]
 
 # Everything setuptools writes goes here, so that no folder of its own shows beside ours.
 WORK = Path("build/setuptools-{}.{}".format(*sys.version_info))
@@ -44,13 +49,17 @@ def extension_modules() -> list[object]:
 
     generated = WORK / "c"
     generated.mkdir()
-    return mypycify(
+    extensions = mypycify(
         COMPILED_MODULES,
         opt_level="3",
         debug_level="0",
         target_dir=str(generated),
         group_name="uds_dist._native",  # the shared helper library stays inside the package
     )
+    for extension in extensions:
+        # Before mypyc's own folder, which has a file of the same name.
+        extension.include_dirs.insert(0, str(RUNTIME))
+    return extensions
 
 
 # setuptools copies whatever an earlier run left there into the wheel, removed modules included.

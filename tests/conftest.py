@@ -10,6 +10,9 @@ import pytest
 COMPILED_MODULES = (
     "uds_dist.etf.decode",
     "uds_dist.etf.encode",
+    "uds_dist.etf.identifiers",
+    "uds_dist.etf.reader",
+    "uds_dist.etf.writer",
     "uds_dist.protocol.framing",
     "uds_dist.protocol.header",
 )

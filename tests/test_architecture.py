@@ -40,7 +40,10 @@ STOREYS = {
 # first plan did not have, and why they are there:
 #   demo.py            what `uds-dist demo` runs: two processes, far from what a subcommand does
 #   notation.py        terms as JSON and in Elixir's notation, for the command line
-#   etf/identifiers.py atoms, pids, ports and references, which terms.py had no room for
+#   etf/atoms.py       names; and
+#   etf/identifiers.py pids, ports and references, which are compiled where the codec is
+#   etf/reader.py      the whole format, read by one loop; decode.py is the way in, and
+#   etf/writer.py      written by one loop; encode.py is the way in
 #   etf/parse.py       the other half of text.py
 #   node/identity.py   the cookie and the creation: wanted without a node, too
 #   node/outcome.py    how a Python function ended, in Erlang's words: for rpc.py and gen.py
@@ -48,7 +51,8 @@ STOREYS = {
 #   node/processes.py  the process table and every signal in and out
 HOUSE = {
     "": "__init__.py __main__.py cli.py config.py demo.py errors.py notation.py py.typed testing.py",
-    "etf": "__init__.py identifiers.py terms.py decode.py encode.py parse.py text.py",
+    "etf": "__init__.py atoms.py identifiers.py terms.py reader.py decode.py writer.py encode.py"
+    " parse.py text.py",
     "protocol": "__init__.py flags.py framing.py handshake.py header.py control.py",
     "transport": "__init__.py loop.py address.py listener.py connection.py",
     "node": "__init__.py node.py mailbox.py links.py future.py rpc.py gen.py kernel.py"
@@ -68,8 +72,9 @@ TOP_LEVEL = {
 }
 # What tools make; a checkout leaves it out by itself.
 MADE_BY_TOOLS = {"build", "dist", "PKG-INFO", "setup.cfg", "__pycache__"}
-# Only a name for mypyc's native integers, never imported when the program runs.
-ANNOTATIONS_ONLY = {"mypy_extensions"}
+# Names for what mypyc makes C of: native integers, a buffer of bytes. Never imported when the
+# program runs.
+ANNOTATIONS_ONLY = {"mypy_extensions", "librt"}
 # Each costs more than all of uds_dist, and none has a place in a program without threads.
 HEAVY = ("asyncio", "concurrent.futures", "multiprocessing", "subprocess")
 

@@ -121,7 +121,7 @@ def test_a_term_passes_with_its_atoms_in_a_header(path: Path) -> None:
     atoms: dict[str, int] = {}
     data = b"".join(encode_parts(term, atoms))
     values = {"true": True, "false": False, "nil": None}
-    header = [values.get(atom, atom) for atom in atoms]
+    header = tuple([values.get(atom, atom) for atom in atoms])
     again, end = decode_term(data, 0, header, *LIMITS)
     assert end == len(data)
     assert exact_key(again) == exact_key(term)

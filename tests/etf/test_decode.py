@@ -9,10 +9,11 @@ from struct import pack
 import pytest
 
 from uds_dist.errors import DecodeError
-from uds_dist.etf import decode as module
-from uds_dist.etf.decode import DEEPEST, atom_term, decode, decode_term
+from uds_dist.etf import reader as module
+from uds_dist.etf.atoms import MAX_CACHED_ATOMS
+from uds_dist.etf.decode import decode, decode_term
 from uds_dist.etf.encode import encode
-from uds_dist.etf.identifiers import MAX_CACHED_ATOMS
+from uds_dist.etf.reader import DEEPEST, atom_term
 from uds_dist.etf.terms import Atom, ImproperList, LocalTerm, Map, Pid, Reference
 
 LIMITS = (512, 1 << 20)
@@ -62,7 +63,7 @@ def test_a_local_term_takes_what_is_left() -> None:
 
 
 def test_atoms_of_a_header_stand_for_their_terms() -> None:
-    header = [atom_term(text) for text in (b"ok", b"true", b"nil", b"a@b")]
+    header = tuple([atom_term(text) for text in (b"ok", b"true", b"nil", b"a@b")])
     data = b"h\4R\0R\1R\2XR\3" + pack(">III", 1, 2, 3)
     term, end = decode_term(data, 0, header, *LIMITS)
     assert term == (Atom("ok"), True, None, Pid("a@b", 1, 2, 3))
@@ -104,7 +105,7 @@ def test_an_atom_comes_as_the_same_object() -> None:
 def test_the_memory_of_atoms_is_bounded() -> None:
     for n in range(MAX_CACHED_ATOMS + 10):
         atom_term(b"bounded%d" % n)
-    assert len(module._terms) <= MAX_CACHED_ATOMS
+    assert len(module.TERMS) <= MAX_CACHED_ATOMS
     assert atom_term(b"true") is True
     assert atom_term(b"nil") is None
     assert decode(b"\x83w\2ok") == "ok"
@@ -114,7 +115,7 @@ def test_the_memory_of_atoms_is_bounded() -> None:
 def test_what_is_no_atom_has_no_term(text: bytes) -> None:
     with pytest.raises(DecodeError):
         atom_term(text)
-    assert text not in module._terms
+    assert text not in module.TERMS
 
 
 # --- lists and runs of numbers --------------------------------------------------------------------

@@ -16,10 +16,10 @@ from typing import Any, NamedTuple
 import pytest
 
 from uds_dist.errors import EncodeError
-from uds_dist.etf import encode as module
+from uds_dist.etf import writer as module
 from uds_dist.etf.decode import decode, decode_term
 from uds_dist.etf.encode import encode, encode_parts
-from uds_dist.etf.identifiers import MAX_CACHED_ATOMS
+from uds_dist.etf.atoms import MAX_CACHED_ATOMS
 from uds_dist.etf.terms import (
     Atom,
     BitString,
@@ -281,7 +281,7 @@ def test_a_failure_leaves_the_encoder_as_it_was() -> None:
 def test_the_memory_of_atoms_is_bounded() -> None:
     for n in range(MAX_CACHED_ATOMS + 10):
         encode(Atom(f"bounded{n}"))
-    assert len(module._codes) <= MAX_CACHED_ATOMS
+    assert len(module.CODES) <= MAX_CACHED_ATOMS
     assert encode((True, Atom("ok"))) == b"\x83h\2w\4truew\2ok"
 
 
@@ -399,7 +399,7 @@ def test_atoms_go_to_the_header() -> None:
     assert data == (
         b"h\5R\0R\1l\0\0\0\2R\2R\3jXR\4" + pack(">III", 1, 2, 3) + b"R\1"
     )
-    header = [Atom("here"), Atom("new"), True, None, Atom("a@b")]
+    header = (Atom("here"), Atom("new"), True, None, Atom("a@b"))
     assert decode_term(data, 0, header, *LIMITS) == (term, len(data))
 
 
@@ -409,7 +409,7 @@ def test_a_header_takes_255_atoms() -> None:
     data = b"".join(encode_parts((names, PID), atoms))
     assert list(atoms) == names[:255]
     assert list(atoms.values()) == list(range(255))
-    assert decode_term(data, 0, list(atoms), *LIMITS)[0] == (names, PID)
+    assert decode_term(data, 0, tuple(atoms), *LIMITS)[0] == (names, PID)
 
 
 def test_every_identifier_takes_its_node_from_the_header() -> None:
@@ -420,4 +420,4 @@ def test_every_identifier_takes_its_node_from_the_header() -> None:
     data = b"".join(encode_parts(term, atoms))
     assert list(atoms) == ["a@b", "m"]
     assert b"w\3a@b" not in data
-    assert decode_term(data, 0, [Atom(name) for name in atoms], *LIMITS)[0] == term
+    assert decode_term(data, 0, tuple(map(Atom, atoms)), *LIMITS)[0] == term

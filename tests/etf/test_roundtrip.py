@@ -138,7 +138,7 @@ def test_a_message_of_many_terms_shares_its_header(seed: int) -> None:
     some = terms(seed)
     data = b"".join([b"".join(encode_parts(term, atoms)) for term in some])
     values = {"true": True, "false": False, "nil": None}
-    header = [values.get(atom, atom) for atom in atoms]
+    header = tuple([values.get(atom, atom) for atom in atoms])
     pos = 0
     for term in some:
         again, pos = decode_term(data, pos, header, 512, 0)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from uds_dist.errors import EncodeError
-from uds_dist.etf import identifiers
+from uds_dist.etf import atoms
 from uds_dist.etf.terms import (
     Atom,
     BitString,
@@ -132,11 +132,11 @@ def test_an_atom_has_at_most_255_characters() -> None:
 
 
 def test_the_memory_of_atoms_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(identifiers, "MAX_CACHED_ATOMS", 10)
-    monkeypatch.setattr(identifiers, "_atoms", {})
-    atoms = [Atom(f"atom{n}") for n in range(100)]
-    assert len(identifiers._atoms) <= 10
-    assert atoms == [f"atom{n}" for n in range(100)]
+    monkeypatch.setattr(atoms, "MAX_CACHED_ATOMS", 10)
+    monkeypatch.setattr(atoms, "_atoms", {})
+    made = [Atom(f"atom{n}") for n in range(100)]
+    assert len(atoms._atoms) <= 10
+    assert made == [f"atom{n}" for n in range(100)]
 
 
 def test_a_pid_tells_its_parts() -> None:
@@ -170,7 +170,6 @@ def test_a_reference_has_1_to_5_numbers(count: int) -> None:
         lambda: Pid("a@b", -1, 0, 0),
         lambda: Pid("a@b", 1 << 32, 0, 0),
         lambda: Pid("a@b", 0, 0, 1 << 32),
-        lambda: Pid("a@b", 0, 1.5, 0),  # type: ignore[arg-type]
         lambda: Port("a@b", 1 << 64, 0),
         lambda: Port("a@b", 0, -1),
         lambda: Reference("a@b", 0, ()),
@@ -192,6 +191,20 @@ def test_a_reference_has_1_to_5_numbers(count: int) -> None:
 )
 def test_what_is_out_of_range_is_refused(make: Any) -> None:
     with pytest.raises(EncodeError):
+        make()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Pid("a@b", 0, 1.5, 0),  # type: ignore[arg-type]
+        lambda: Port("a@b", "1", 0),  # type: ignore[arg-type]
+        lambda: Reference("a@b", 0, (1, None)),  # type: ignore[arg-type]
+        lambda: Reference("a@b", 0.0, (1,)),  # type: ignore[arg-type]
+    ],
+)
+def test_an_identifier_of_what_is_no_number_is_a_type_error(make: Any) -> None:
+    with pytest.raises(TypeError):
         make()
 
 

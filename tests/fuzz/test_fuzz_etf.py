@@ -10,15 +10,18 @@ Each case is made from a seed and can be run again by it.
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from uds_dist.errors import DecodeError, ParseError
-from uds_dist.etf.decode import atom_term, decode, decode_term
-from uds_dist.etf.encode import encode
+from uds_dist.errors import DecodeError, EncodeError, ParseError
+from uds_dist.etf.decode import COMPILED, decode, decode_term
+from uds_dist.etf.encode import encode, encode_parts
+from uds_dist.etf.reader import atom_term, read_term
 from uds_dist.etf.terms import exact_key
 from uds_dist.etf.text import format_term, parse_term
+from uds_dist.etf.writer import write_term
 
 VALID = Path(__file__).resolve().parent.parent / "corpus" / "valid"
 CASES = 150
@@ -104,7 +107,7 @@ def test_random_tags(seed: int) -> None:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_mutated_terms_of_a_message(seed: int) -> None:
     rng = random.Random(seed)
-    header = [atom_term(text) for text in (b"ok", b"true", b"a@b")]
+    header = tuple([atom_term(text) for text in (b"ok", b"true", b"a@b")])
     for _ in range(CASES):
         data = mutate(rng, rng.choice(TERMS))
         try:
@@ -112,6 +115,47 @@ def test_mutated_terms_of_a_message(seed: int) -> None:
         except DecodeError:
             continue
         assert 1 < end <= len(data)
+
+
+@pytest.mark.skipif(not COMPILED, reason="interpreted, the loops are the only way")
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_compiled_ways_agree_with_the_loops(seed: int) -> None:
+    rng = random.Random(seed)
+    header = tuple([atom_term(text) for text in (b"ok", b"true", b"a@b")])
+    for _ in range(CASES):
+        data = mutate(rng, rng.choice(TERMS)) if rng.random() < 0.7 else rng.choice(TERMS)
+        depth = rng.choice([1, 2, 5, 100])
+        results = [outcome(way, data, header, depth) for way in (decode_term, read_term)]
+        assert results[0] == results[1]
+        if isinstance(results[0], str):
+            continue
+        term = decode_term(data, 1, header, depth, MAX_SIZE)[0]
+        ways: list[dict[str, int] | None] = [None, {}]
+        for atoms in ways:
+            pieces: list[bytes] = []
+            other = None if atoms is None else dict(atoms)
+            try:
+                write_term(term, other, pieces, depth)
+            except EncodeError:
+                with pytest.raises(EncodeError):
+                    encode_parts(term, atoms, depth)
+            else:
+                assert b"".join(encode_parts(term, atoms, depth)) == b"".join(pieces)
+                assert atoms == other
+
+
+def outcome(
+    way: Callable[[bytes, int, tuple[object, ...], int, int], tuple[object, int]],
+    data: bytes,
+    header: tuple[object, ...],
+    depth: int,
+) -> object:
+    """What a decoder makes of the bytes: the term's meaning and its end, or all of the error."""
+    try:
+        term, end = way(data, 1, header, depth, MAX_SIZE)
+    except DecodeError as error:
+        return f"{error} {error.offset} {error.tag}"
+    return exact_key(term), end
 
 
 @pytest.mark.parametrize("seed", SEEDS)

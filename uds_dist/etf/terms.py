@@ -16,7 +16,8 @@ from hashlib import blake2b
 from typing import Any
 
 from uds_dist.errors import EncodeError
-from uds_dist.etf.identifiers import Atom, Pid, Port, Reference, as_atom
+from uds_dist.etf.atoms import Atom, as_atom
+from uds_dist.etf.identifiers import Pid, Port, Reference
 
 __all__ = [
     "Atom",
@@ -198,6 +199,10 @@ class LocalTerm:
     data: bytes  # all that follows the tag
 
 
+# Types of leaves that are hashable as they are; of subclasses nothing is known.
+_PLAIN = frozenset({int, float, bytes, str, bool, type(None), Atom, Pid, Port, Reference})
+
+
 class FrozenList:
     """A list in the place of a map's key, where Python wants a hashable value.
 
@@ -210,7 +215,9 @@ class FrozenList:
     _hash: int
 
     def __init__(self, items: Iterable[object]) -> None:
-        self._items = tuple([freeze(item) for item in items])
+        self._items = tuple(items)
+        if not _PLAIN.issuperset(map(type, self._items)):  # a string, nearly always, is plain
+            self._items = tuple([freeze(item) for item in self._items])
         # Once, here: hashing deeply nested ones level by level would take Python frames.
         self._hash = hash((FrozenList, self._items))
 
@@ -386,6 +393,10 @@ def freeze(term: object) -> object:
     Returns:
         The term with its lists as FrozenList and its maps as Map, at any depth.
     """
+    if type(term) in _PLAIN:
+        return term
+    if type(term) is list and _PLAIN.issuperset(map(type, term)):
+        return FrozenList(term)
     return _fold(term, _frozen_leaf, _frozen_branch)
 
 

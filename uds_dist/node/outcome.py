@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from uds_dist.errors import ErlangError, ErlangException, Exit, TermError
 from uds_dist.etf.encode import encode
-from uds_dist.etf.identifiers import MAX_ATOM_CHARACTERS
+from uds_dist.etf.atoms import MAX_ATOM_CHARACTERS
 from uds_dist.etf.terms import Atom
 from uds_dist.node.future import Future
 

@@ -9,7 +9,7 @@ import reprlib
 from collections.abc import Callable
 
 from uds_dist.errors import RemoteError
-from uds_dist.etf.identifiers import MAX_ATOM_CHARACTERS
+from uds_dist.etf.atoms import MAX_ATOM_CHARACTERS
 from uds_dist.etf.terms import Atom, Pid
 from uds_dist.node.future import Future
 from uds_dist.node.outcome import ERROR, Outcome, charlist, encoding_error, outcome_of, raised

@@ -35,8 +35,9 @@ from typing import Union
 
 from uds_dist.config import Config
 from uds_dist.errors import DecodeError, EncodeError, LocalProtocolError, RemoteProtocolError
-from uds_dist.etf.decode import atom_term, decode_term
+from uds_dist.etf.decode import decode_term
 from uds_dist.etf.encode import encode_parts
+from uds_dist.etf.reader import atom_term
 from uds_dist.protocol.control import NO_PAYLOAD
 from uds_dist.protocol.flags import Flag
 

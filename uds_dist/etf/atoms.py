@@ -1,0 +1,58 @@
+"""Atoms: names that are texts in Python too.
+
+Source: External Term Format.
+"""
+
+from __future__ import annotations
+
+from uds_dist.config import Config
+from uds_dist.errors import EncodeError
+
+MAX_ATOM_CHARACTERS = 255
+MAX_CACHED_ATOMS = Config().max_atoms
+
+_atoms: dict[str, Atom] = {}
+
+
+class Atom(str):
+    """An Erlang atom: a str that encodes as an atom instead of a binary.
+
+    Equality and hash are str's own, so ``Atom("ok") == "ok"``. Atoms of the same text are usually
+    one object (they are kept for reuse, up to a bound), but do not rely on it.
+
+    Args:
+        text: the atom's text, at most 255 characters.
+    Raises:
+        EncodeError: the text is longer than that, or no Unicode text.
+
+    Source: External Term Format, ATOM_UTF8_EXT.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, text: str) -> Atom:
+        atom = _atoms.get(text)
+        if atom is not None and cls is Atom:
+            return atom
+        atom = super().__new__(cls, text)
+        if len(atom) > MAX_ATOM_CHARACTERS:
+            raise EncodeError(
+                f"an atom has at most {MAX_ATOM_CHARACTERS} characters, this one has {len(atom)}: "
+                "send a binary (a plain str) instead"
+            )
+        if not atom.isprintable() and any("\ud800" <= char <= "\udfff" for char in atom):
+            raise EncodeError(f"half a surrogate pair is no character of an atom: {ascii(text)}")
+        if cls is Atom:
+            if len(_atoms) >= MAX_CACHED_ATOMS:
+                # Afresh, so that a flood of one-off atoms does not fill the cache for good.
+                _atoms.clear()
+            _atoms[str(atom)] = atom
+        return atom
+
+    def __repr__(self) -> str:
+        return f"Atom({str.__repr__(self)})"
+
+
+def as_atom(name: str) -> Atom:
+    """The atom of that name, which may be one already."""
+    return name if type(name) is Atom else Atom(name)

@@ -1,0 +1,532 @@
+"""Python values to External Term Format.
+
+One loop writes every term: a container's elements are an iterator, and the iterators of the open
+containers lie on a stack, so that no term can exhaust Python's stack. What closes a container (the
+NIL behind a list) is chained to its elements as one more element.
+
+Written so that mypyc can compile it: module functions with explicit cursors over `bytes`, native
+integers as annotated locals only, and parameters that take any term typed `object`.
+
+Source: External Term Format.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from itertools import chain
+from math import isfinite
+from struct import Struct
+from struct import error as StructError
+from typing import TYPE_CHECKING, Any, Final
+
+from uds_dist.errors import EncodeError
+from uds_dist.etf.atoms import MAX_CACHED_ATOMS
+from uds_dist.etf.terms import (
+    Atom,
+    BitString,
+    Export,
+    FrozenList,
+    Fun,
+    ImproperList,
+    LocalTerm,
+    Map,
+    Pid,
+    Port,
+    Record,
+    Reference,
+    exact_key,
+)
+
+if TYPE_CHECKING:
+    from mypy_extensions import i64
+
+# Names of this module are Final, classes of other modules have a name here: compiled, such a name
+# is a static variable, any other one a look-up in a dict, 10 ns each.
+_ATOM: Final = Atom
+_PID: Final = Pid
+_REFERENCE: Final = Reference
+_FROZEN_LIST: Final = FrozenList
+_CHAIN: Final = chain
+_CHAIN_OF: Final = chain.from_iterable
+_IMPROPER_LIST: Final = ImproperList
+
+LARGE_BINARY: Final = 65_536  # bytes; from this size on a binary is handed on as it is, not copied
+MAX_CACHE_REFERENCES: Final = 255  # atoms in the header of one message
+
+_INT: Final = Struct(">Bi").pack
+_DOUBLE: Final = Struct(">Bd").pack
+_HEAD: Final = Struct(">BI").pack
+_HEAD_16: Final = Struct(">BH").pack
+_RECORD: Final = Struct(">BIB").pack
+_FUN: Final = Struct(">BIB16sII").pack
+
+# Heads in tables: an index costs 25 ns, packing one 100 ns.
+_SMALL_INTS: Final = tuple([bytes((97, n)) for n in range(256)])
+_SMALL_TUPLES: Final = tuple([bytes((104, n)) for n in range(256)])
+_CACHE_REFERENCES: Final = tuple([bytes((82, n)) for n in range(256)])
+_BINARIES: Final = tuple([_HEAD(109, n) for n in range(256)])
+_LISTS: Final = tuple([_HEAD(108, n) for n in range(256)])
+_MAPS: Final = tuple([_HEAD(116, n) for n in range(256)])
+_BIGS: Final = tuple([bytes((110, n, 0)) for n in range(256)])
+_NEGATIVE_BIGS: Final = tuple([bytes((110, n, 1)) for n in range(256)])
+# The heads of NEWER_REFERENCE_EXT, by the bytes of the creation and the numbers.
+_REFERENCES: Final = {4 + 4 * n: bytes((90, 0, n)) for n in range(1, 6)}
+_CLOSE_LIST: Final[tuple[list[object]]] = ([],)  # an empty list is written as NIL_EXT
+
+# Many numbers are written by packing a chunk of them, with room for the tags, and putting those in
+# at once: 25 ns a number instead of 120 ns.
+_CHUNK: Final = 256
+_CHUNK_OF_INTS: Final = Struct(">" + "xi" * _CHUNK).pack
+_CHUNK_OF_DOUBLES: Final = Struct(">" + "xd" * _CHUNK).pack
+_INT_TAGS: Final = b"b" * _CHUNK
+_DOUBLE_TAGS: Final = b"F" * _CHUNK
+
+
+class _AtomCodes(dict[str, bytes]):
+    """Atoms that came before, as they are written in full."""
+
+    def __missing__(self, atom: str) -> bytes:
+        text = _utf8(atom)
+        # SMALL_ATOM_UTF8_EXT, ATOM_UTF8_EXT
+        head = bytes((119, len(text))) if len(text) < 256 else _HEAD_16(118, len(text))
+        if len(self) >= MAX_CACHED_ATOMS:
+            self.clear()
+        code = head + text
+        self[atom] = code
+        return code
+
+
+CODES: Final = _AtomCodes()
+
+# Keys of a dict of these types are different keys in Erlang, too.
+_DISTINCT: Final = frozenset({Atom, int, float, Pid, Reference, Port})
+_DISTINCT_WITH_BYTES: Final = _DISTINCT | {bytes}
+_DISTINCT_WITH_STR: Final = _DISTINCT | {str}
+_SEQUENCES: Final = frozenset({tuple, FrozenList})
+
+_CONTAINERS = (tuple, list, dict, FrozenList, ImproperList, Map, Record, Fun)
+
+
+class _FunEnd:
+    """Stands behind a fun's last term: there its size is known and its head can be written."""
+
+    __slots__ = ("at", "fun")
+
+    def __init__(self, at: int, fun: Fun) -> None:
+        self.at = at  # where in the output the head belongs
+        self.fun = fun
+
+
+def write_term(term: object, atoms: dict[str, int] | None, out: list[bytes], depth_limit: int) -> bool:
+    """Append a term's pieces to `out`; True if one of them is a large binary."""
+    large = False
+    # Locals of one type: compiled, what is done with them is C.
+    n: i64
+    number: int
+    text: bytes
+    values: tuple[Any, ...]
+    items: list[Any]
+    pairs: dict[Any, Any]
+    # Any: the loop tells types apart by identity, cheaper than the isinstance that mypy follows.
+    item: Any
+    elements: Iterator[Any] = iter((term,))
+    inner: Iterator[Any] | None
+    stack: list[Iterator[Any]] = []
+    codes = CODES
+    while True:
+        for item in elements:
+            kind = type(item)
+            if kind is _ATOM:
+                if atoms is None:
+                    out.append(codes[item])
+                elif item in atoms:
+                    out.append(_CACHE_REFERENCES[atoms[item]])
+                else:
+                    out.append(_new_reference(item, atoms))
+            elif kind is int:
+                number = item
+                if 0 <= number <= 255:
+                    out.append(_SMALL_INTS[number])
+                elif -0x80000000 <= number <= 0x7FFFFFFF:
+                    out.append(_INT(98, number))
+                else:
+                    out.append(big_integer(item))
+            elif kind is tuple:
+                if len(stack) >= depth_limit:
+                    raise _too_deep(depth_limit)
+                values = item
+                n = len(values)
+                out.append(_SMALL_TUPLES[n] if n < 256 else _HEAD(105, n))
+                stack.append(elements)
+                elements = iter(values)
+                break
+            elif kind is bytes:
+                text = item
+                n = len(text)
+                out.append(_BINARIES[n] if n < 256 else _HEAD(109, n))
+                out.append(text)
+                if n >= LARGE_BINARY:
+                    large = True
+            elif kind is _PID:
+                out.append(b"X")
+                out.append(codes[item._node] if atoms is None else _reference(item._node, atoms))
+                out.append(item._words)
+            elif kind is list:
+                items = item
+                n = len(items)
+                if n == 0:
+                    out.append(b"j")
+                    continue
+                kind = type(items[0])
+                if (kind is int or kind is float) and _numbers(items, out):
+                    continue
+                if len(stack) >= depth_limit:
+                    raise _too_deep(depth_limit)
+                out.append(_LISTS[n] if n < 256 else _HEAD(108, n))
+                stack.append(elements)
+                elements = _CHAIN(items, _CLOSE_LIST)
+                break
+            elif kind is _REFERENCE:
+                out.append(_REFERENCES[len(item._words)])
+                out.append(codes[item._node] if atoms is None else _reference(item._node, atoms))
+                out.append(item._words)
+            elif kind is _IMPROPER_LIST:
+                if len(stack) >= depth_limit:
+                    raise _too_deep(depth_limit)
+                n = len(item._items)
+                out.append(_LISTS[n] if n < 256 else _HEAD(108, n))
+                stack.append(elements)
+                elements = _CHAIN(item._items, (item._tail,))
+                break
+            elif kind is dict:
+                if len(stack) >= depth_limit:
+                    raise _too_deep(depth_limit)
+                pairs = item
+                for key in pairs:
+                    if type(key) is not _ATOM:
+                        check_keys(pairs)
+                        break
+                n = len(pairs)
+                out.append(_MAPS[n] if n < 256 else _HEAD(116, n))
+                stack.append(elements)
+                elements = _CHAIN_OF(pairs.items())
+                break
+            elif kind is str:
+                text = _utf8(item)
+                n = len(text)
+                out.append(_BINARIES[n] if n < 256 else _HEAD(109, n))
+                out.append(text)
+                if n >= LARGE_BINARY:
+                    large = True
+            elif kind is float:
+                if item - item != 0.0:
+                    raise EncodeError(f"{item} is no Erlang float: send an atom instead")
+                out.append(_DOUBLE(70, item))
+            elif item is None or kind is bool:
+                name = "nil" if item is None else "true" if item else "false"
+                out.append(codes[name] if atoms is None else _reference(name, atoms))
+            elif kind is _FunEnd:
+                _close_fun(item, out)
+                large = large or len(out[-1]) >= LARGE_BINARY
+            else:
+                inner = _open_rare(item, atoms, out, len(stack), depth_limit)
+                if inner is not None:
+                    stack.append(elements)
+                    elements = inner
+                    break
+                large = large or len(out[-1]) >= LARGE_BINARY
+        else:
+            if not stack:
+                return large
+            elements = stack.pop()
+
+
+def _too_deep(depth_limit: int) -> EncodeError:
+    return EncodeError(
+        f"terms are nested deeper than {depth_limit}, or hold themselves: "
+        "raise max_term_depth on both sides, or send a flatter term"
+    )
+
+
+def _reference(atom: str, atoms: dict[str, int]) -> bytes:
+    """An atom as the index that it has in the header, or is given there now."""
+    return _CACHE_REFERENCES[atoms[atom]] if atom in atoms else _new_reference(atom, atoms)
+
+
+def _new_reference(atom: str, atoms: dict[str, int]) -> bytes:
+    """An atom that is not in the header yet; in full where the header has no room for more."""
+    index = len(atoms)
+    if index >= MAX_CACHE_REFERENCES:
+        return CODES[atom]
+    atoms[atom] = index
+    return _CACHE_REFERENCES[index]
+
+
+def _utf8(text: str) -> bytes:
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise EncodeError(
+            f"{text[:40]!r} holds half a surrogate pair, which UTF-8 cannot: send bytes instead"
+        ) from None
+
+
+def big_integer(number: int) -> bytes:
+    """An integer of more than 32 bits."""
+    n = (number.bit_length() + 7) // 8
+    if n > 255:
+        return _RECORD(111, n, number < 0) + abs(number).to_bytes(n, "little")
+    if number < 0:
+        return _NEGATIVE_BIGS[n] + (-number).to_bytes(n, "little")
+    return _BIGS[n] + number.to_bytes(n, "little")
+
+
+def _numbers(items: list[Any], out: list[bytes]) -> bool:
+    """Write a list if it is of int only or of float only; False if it is not."""
+    n: i64 = len(items)
+    kind = type(items[0])
+    if list(map(type, items)).count(kind) != n:
+        return False
+    if kind is float:
+        # A sum that is finite has only finite parts; the long way finds which is not.
+        if not isfinite(sum(items)) and not all(map(isfinite, items)):
+            return False
+    elif n <= 0xFFFF:
+        try:
+            text = bytes(items)
+        except ValueError:
+            pass
+        else:
+            out.append(_HEAD_16(107, n))
+            out.append(text)
+            return True
+    out.append(_LISTS[n] if n < 256 else _HEAD(108, n))
+    start: i64 = 0
+    while start < n:
+        chunk = items[start : start + _CHUNK] if n > _CHUNK else items
+        if kind is float:
+            out.append(_doubles(chunk))
+        else:
+            out.append(_ints(chunk))
+        start += _CHUNK
+    out.append(b"j")
+    return True
+
+
+def _doubles(chunk: list[Any]) -> bytes:
+    if len(chunk) < _CHUNK:
+        return b"".join([_DOUBLE(70, number) for number in chunk])
+    packed = bytearray(_CHUNK_OF_DOUBLES(*chunk))
+    packed[::9] = _DOUBLE_TAGS
+    return bytes(packed)
+
+
+def _ints(chunk: list[int]) -> bytes:
+    if len(chunk) == _CHUNK:
+        try:
+            packed = bytearray(_CHUNK_OF_INTS(*chunk))
+        except StructError:
+            pass  # a big one
+        else:
+            # A number of 0 to 255 is the one with zeros in its upper three bytes.
+            upper = int.from_bytes(packed[1::5], "big")
+            upper |= int.from_bytes(packed[2::5], "big") | int.from_bytes(packed[3::5], "big")
+            if 0 not in upper.to_bytes(_CHUNK, "big"):
+                packed[::5] = _INT_TAGS
+                return bytes(packed)
+    if chunk[0] > 0x7FFFFFFF and min(chunk) > 0x7FFFFFFF:
+        return b"".join([big_integer(number) for number in chunk])
+    return b"".join(
+        [
+            _SMALL_INTS[number]
+            if 0 <= number <= 255
+            else _INT(98, number)
+            if -0x80000000 <= number <= 0x7FFFFFFF
+            else big_integer(number)
+            for number in chunk
+        ]
+    )
+
+
+def check_keys(items: dict[Any, Any]) -> None:
+    """Refuse a dict of keys that differ in Python and not in Erlang: the peer would hang up."""
+    kinds = set(map(type, items))
+    if kinds <= _DISTINCT_WITH_BYTES or kinds <= _DISTINCT_WITH_STR:
+        return
+    if _FROZEN_LIST in kinds or tuple in kinds:
+        # Lists and tuples of such values, as strings of the BEAM are, differ where those do.
+        kinds.difference_update(_SEQUENCES)
+        for key in items:
+            if type(key) is tuple:
+                kinds.update(map(type, key))
+            elif type(key) is _FROZEN_LIST:
+                kinds.update(map(type, key._items))
+        if kinds <= _DISTINCT_WITH_BYTES or kinds <= _DISTINCT_WITH_STR:
+            return
+    if len({exact_key(key) for key in items}) != len(items):
+        raise EncodeError(
+            "two keys of a dict are one key in Erlang, as 'a' and b'a' or Atom('true') and True are"
+        )
+
+
+def _open_rare(
+    item: Any, atoms: dict[str, int] | None, out: list[bytes], depth: int, depth_limit: int
+) -> Iterator[Any] | None:
+    """Write a leaf of one of the rarer types, or the head of a container and give its elements."""
+    if type(item) is _FROZEN_LIST:
+        item = list(item._items)  # often, as a string that is a key
+    elif not isinstance(item, _CONTAINERS):
+        _write_rare(item, atoms, out)
+        return None
+    n: i64 = 0
+    if isinstance(item, (list, FrozenList)):
+        if type(item) is not list:
+            item = list(item)
+        n = len(item)
+        if n == 0:
+            out.append(b"j")
+            return None
+        if type(item[0]) in (int, float) and _numbers(item, out):
+            return None
+    if depth >= depth_limit:
+        raise _too_deep(depth_limit)
+    if n:
+        out.append(_HEAD(108, n))
+        return chain(item, _CLOSE_LIST)
+    if isinstance(item, tuple):
+        n = len(item)
+        out.append(_SMALL_TUPLES[n] if n < 256 else _HEAD(105, n))
+        return iter(item)
+    if isinstance(item, (dict, Map)):
+        if isinstance(item, dict):
+            check_keys(item)
+        out.append(_HEAD(116, len(item)))
+        return chain.from_iterable(item.items())
+    if isinstance(item, ImproperList):
+        out.append(_HEAD(108, len(item.items)))
+        return chain(item.items, (item.tail,))
+    if isinstance(item, Record):
+        out.append(_RECORD(67, len(item.fields), item.exported))
+        names = [name for name, _value in item.fields]
+        return chain((item.module, item.name), names, [value for _name, value in item.fields])
+    return _open_fun(item, out)
+
+
+def _open_fun(fun: Fun, out: list[bytes]) -> Iterator[Any]:
+    if fun.arity is None:
+        out.append(_HEAD(117, len(fun.free)))
+        return chain((fun.pid, fun.module, fun.old_index, fun.old_uniq), fun.free)
+    out.append(b"")  # its head, which tells its size
+    end = _FunEnd(len(out) - 1, fun)
+    return chain((fun.module, fun.old_index, fun.old_uniq, fun.pid), fun.free, (end,))
+
+
+def _close_fun(end: _FunEnd, out: list[bytes]) -> None:
+    fun = end.fun
+    body = b"".join(out[end.at + 1 :])
+    if len(fun.uniq) != 16:
+        raise EncodeError(f"a Fun's uniq has 16 bytes, not {len(fun.uniq)}")
+    try:
+        head = _FUN(112, len(body) + 29, fun.arity, fun.uniq, fun.index, len(fun.free))
+    except StructError:
+        raise EncodeError("a Fun's arity has 8 bits, its index has 32") from None
+    # In one piece, so that funs within funs do not cost the square of their number.
+    out[end.at :] = [head + body]
+
+
+def _write_rare(item: Any, atoms: dict[str, int] | None, out: list[bytes]) -> None:
+    """Write a leaf of one of the rarer types."""
+    if isinstance(item, (bytearray, memoryview)):
+        plain: object = bytes(item)
+    elif isinstance(item, Atom):
+        plain = Atom(str.__str__(item))
+    elif isinstance(item, str):
+        plain = str.__str__(item)
+    elif isinstance(item, int):
+        plain = int(item)
+    elif isinstance(item, float):
+        plain = float(item)
+    elif isinstance(item, bytes):
+        plain = bytes(item)
+    elif isinstance(item, Port):
+        out.append(b"x")
+        plain = item.node
+    elif isinstance(item, Export):
+        out.append(b"q")
+        write_term(item.module, atoms, out, 0)
+        write_term(item.function, atoms, out, 0)
+        plain = item.arity
+    elif isinstance(item, BitString):
+        out.append(_RECORD(77, len(item.data), item.bits))
+        out.append(item.data)
+        return
+    elif isinstance(item, LocalTerm):
+        raise EncodeError("a LocalTerm can only be encoded by itself, not within another term")
+    else:
+        name = type(item).__name__
+        raise EncodeError(f"{name} has no Erlang term: {_ADVICE.get(name, _ADVICE_FOR_OTHERS)}")
+    write_term(plain, atoms, out, 0)
+    if isinstance(item, Port):
+        out.append(item._words)
+
+
+_ADVICE_FOR_OTHERS = "send a tuple, list, dict, str, bytes, int, float or Atom made from it"
+_ADVICE = {
+    "set": "send a list",
+    "frozenset": "send a list",
+    "deque": "send a list",
+    "range": "send a list",
+    "generator": "send a list",
+    "array": "send a list, or bytes",
+    "complex": "send a tuple of two floats",
+    "Decimal": "send a str, or a float",
+    "Fraction": "send a tuple of two ints, or a float",
+    "datetime": "send its isoformat(), or its timestamp()",
+    "date": "send its isoformat()",
+    "UUID": "send its str() or its bytes",
+    "mappingproxy": "send a dict",
+}
+
+
+def located(error: EncodeError, term: object, depth_limit: int) -> EncodeError:
+    """The error with the place of the value at fault, found by writing the term again in parts."""
+    todo: list[tuple[object, str, int]] = [(term, "", 0)]
+    while todo:
+        item, path, depth = todo.pop()
+        parts = _children(item)
+        if depth >= depth_limit:
+            break  # too deep: no path of such a length helps
+        try:
+            if isinstance(item, dict):
+                check_keys(item)
+            if not parts:
+                write_term(item, None, [], 1)
+        except EncodeError as found:
+            return EncodeError(f"{found} (at term{path[:200]})" if path else str(found))
+        todo.extend([(part, path + step, depth + 1) for step, part in reversed(parts)])
+    return error
+
+
+def _step(key: object) -> str:
+    # Only of keys that are sure to have a short text.
+    if isinstance(key, (str, bytes)) and len(key) < 40:
+        return f"[{key!r}]"
+    return f"[{key}]" if isinstance(key, int) and abs(key) < 1 << 64 else "[...]"
+
+
+def _children(item: object) -> list[tuple[str, object]]:
+    """What a container holds, each with its step of the path."""
+    if isinstance(item, Fun):
+        return [(f".free[{i}]", part) for i, part in enumerate(item.free)]
+    if isinstance(item, Record):
+        return [(f".{name}", part) for name, part in item.fields]
+    if isinstance(item, (dict, Map)):
+        pairs = list(item.items())
+        keys = [(f".keys()[{i}]", key) for i, (key, _value) in enumerate(pairs)]
+        return keys + [(_step(key), value) for key, value in pairs]
+    if isinstance(item, ImproperList):
+        return [*_children(item.items), (".tail", item.tail)]
+    if isinstance(item, (tuple, list, FrozenList)):
+        return [(f"[{i}]", part) for i, part in enumerate(item)]
+    return []
