@@ -38,12 +38,12 @@ Source: Distribution Protocol, sections "The Handshake in Detail" and "Semigraph
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum
 from hashlib import md5
 from hmac import compare_digest
 from secrets import randbits
 from struct import Struct
+from typing import NamedTuple
 
 from uds_dist.errors import (
     CookieMismatchError,
@@ -190,8 +190,7 @@ _CREATION = Struct(">I")
 _MAX_NAME = 255  # characters, as of any atom
 
 
-@dataclass(frozen=True, slots=True)
-class Peer:
+class Peer(NamedTuple):
     """The node at the other end, as it presented itself.
 
     Args:

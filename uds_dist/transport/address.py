@@ -13,7 +13,7 @@ import re
 import socket
 import stat
 import sys
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from uds_dist.config import Config
 from uds_dist.errors import AddressError, NodeNameError
@@ -32,8 +32,7 @@ DENIED = "denied"
 NO_SOCKET = "no socket"
 
 
-@dataclass(frozen=True, slots=True)
-class SocketAddress:
+class SocketAddress(NamedTuple):
     """One node's socket: ``value`` is what bind and connect take, ``text`` what people read."""
 
     value: str
