@@ -72,6 +72,10 @@ TOP_LEVEL = {
 }
 # What tools make; a checkout leaves it out by itself.
 MADE_BY_TOOLS = {"build", "dist", "PKG-INFO", "setup.cfg", "__pycache__"}
+# The package loads the modules of its public names at their first use; these two calls do it.
+FIRST_USE = {"import_module(f'{__name__}.{name}')", "import_module(_MODULES[name])"}
+# What __init__.py itself works with.
+OWN_TOOLS = {"TYPE_CHECKING", "annotations", "import_module"}
 # Names for what mypyc makes C of: native integers, a buffer of bytes. Never imported when the
 # program runs.
 ANNOTATIONS_ONLY = {"mypy_extensions", "librt"}
@@ -106,12 +110,17 @@ def module_files(root: Path) -> dict[str, Path]:
 
 
 def read_imports(root: Path) -> list[Import]:
-    """Every import of every module, those under TYPE_CHECKING and inside functions too."""
+    """Every import of every module, those under TYPE_CHECKING and inside functions too.
+
+    Left out is what loads the public names: the modules of these are imported by name as well,
+    under TYPE_CHECKING, and `table_faults` sees that they are the same.
+    """
     files = module_files(root)
     return [
         found
         for importer, path in files.items()
         for found in _imports(ast.parse(path.read_text("utf-8"), str(path)), importer, files)
+        if importer != PACKAGE or found.target not in FIRST_USE
     ]
 
 
@@ -254,19 +263,48 @@ def _project_files(root: Path) -> list[str]:
     return found
 
 
-def heavy_imports(root: Path) -> list[str]:
-    """Modules of HEAVY that ``import uds_dist`` brings in."""
-    program = f"import sys; sys.path.insert(0, {str(root)!r}); import {PACKAGE}"
+def imported(root: Path, program: str) -> set[str]:
+    """The modules that a program brings in, which has the package of `root`."""
     # Isolated and without site: what a virtual environment imports at its start is not ours.
     run = subprocess.run(
-        [sys.executable, "-I", "-S", "-X", "importtime", "-c", program],
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    imported = {line.rpartition("|")[2].strip() for line in run.stderr.splitlines()}
-    assert PACKAGE in imported, run.stderr
-    return [name for name in HEAVY if name in imported]
+        [sys.executable, "-I", "-S", "-X", "importtime", "-c",
+         f"import sys; sys.path.insert(0, {str(root)!r}); {program}"],
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    modules = {line.rpartition("|")[2].strip() for line in run.stderr.splitlines()}
+    assert PACKAGE in modules, run.stderr
+    return modules
+
+
+def heavy_imports(root: Path) -> list[str]:
+    """Modules of HEAVY that the public names, all together, bring in."""
+    modules = imported(root, f"from {PACKAGE} import *")
+    return [name for name in HEAVY if name in modules]
+
+
+def early_imports(root: Path) -> list[str]:
+    """Modules of the package that are loaded before a name is asked for."""
+    modules = imported(root, f"import {PACKAGE}")
+    return sorted(name for name in modules if name.startswith(f"{PACKAGE}."))
+
+
+def table_faults(root: Path) -> list[str]:
+    """Names of ``__init__.py`` that type checkers and the interpreter get from elsewhere."""
+    path = root / PACKAGE / "__init__.py"
+    checked: dict[str, str | None] = {}
+    loaded: dict[str, str | None] = {}
+    for node in ast.parse(path.read_text("utf-8"), str(path)).body:
+        if isinstance(node, ast.If) and _is_typing_only(node):
+            for found in node.body:
+                if isinstance(found, ast.ImportFrom):
+                    checked |= {alias.asname or alias.name: found.module for alias in found.names}
+        elif isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "_MODULES":
+            loaded = ast.literal_eval(node.value)
+    return [
+        f"{name} is imported from {checked.get(name)} and loaded from {loaded.get(name)}"
+        for name in sorted(checked.keys() | loaded.keys())
+        if checked.get(name) != loaded.get(name)
+    ]
 
 
 def name_faults(root: Path) -> list[str]:
@@ -289,8 +327,11 @@ def _names(path: Path) -> tuple[set[str], set[str]]:
     """A module's ``__all__``, and the public names that it binds."""
     public: set[str] = set()
     bound: set[str] = set()
-    for node in ast.parse(path.read_text("utf-8"), str(path)).body:
-        if isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+    body = ast.parse(path.read_text("utf-8"), str(path)).body
+    for node in body:
+        if isinstance(node, ast.If) and _is_typing_only(node):
+            body += node.body
+        elif isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
             bound.add(node.name)
         elif isinstance(node, (ast.Assign, ast.AnnAssign)):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
@@ -306,7 +347,7 @@ def _names(path: Path) -> tuple[set[str], set[str]]:
                 for alias in node.names
                 if path.suffix == ".py" or alias.asname == alias.name
             }
-    bound.discard("annotations")  # from __future__
+    bound -= OWN_TOOLS
     return public, {name for name in bound if not name.startswith("_") or name in public}
 
 
@@ -337,8 +378,16 @@ def test_import_brings_in_nothing_heavy() -> None:
     assert heavy_imports(ROOT) == []
 
 
+def test_import_brings_in_no_room() -> None:
+    assert early_imports(ROOT) == []
+
+
 def test_public_names_are_all_and_the_contract() -> None:
     assert name_faults(ROOT) == []
+
+
+def test_public_names_are_loaded_from_where_type_checkers_find_them() -> None:
+    assert table_faults(ROOT) == []
 
 
 # --- the checks run on bad examples ---------------------------------------------------------------
@@ -401,6 +450,7 @@ def test_imports_from_below_are_no_fault(tmp_path: Path) -> None:
         "class A:\n    def f(self):\n        if self:\n            import os",
         "import importlib\nx = importlib.import_module('uds_dist.node')",
         "x = __import__('os')",
+        "x = import_module(_MODULES[name])",
     ],
 )
 def test_a_hidden_import_is_found(tmp_path: Path, source: str) -> None:
@@ -410,6 +460,14 @@ def test_a_hidden_import_is_found(tmp_path: Path, source: str) -> None:
 def test_an_import_at_the_top_is_not_hidden(tmp_path: Path) -> None:
     source = "import sys\nif sys.platform == 'linux':\n    import fcntl\nclass A:\n    import os"
     assert hidden_imports(project(tmp_path, etf__decode=source)) == []
+
+
+def test_only_the_package_loads_at_first_use(tmp_path: Path) -> None:
+    source = "def __getattr__(name):\n    return import_module({})"
+    project(tmp_path, init=source.format("_MODULES[name]"))
+    assert hidden_imports(tmp_path) == foreign_imports(tmp_path) == []
+    project(tmp_path, init=source.format("name"))
+    assert len(hidden_imports(tmp_path)) == 1
 
 
 def test_a_circle_is_found(tmp_path: Path) -> None:
@@ -461,12 +519,47 @@ def test_a_heavy_import_is_found(tmp_path: Path) -> None:
     assert heavy_imports(tmp_path) == []
 
 
+def test_an_early_import_is_found(tmp_path: Path) -> None:
+    project(tmp_path, init="import uds_dist.errors", errors="")
+    assert early_imports(tmp_path) == ["uds_dist.errors"]
+
+
+@pytest.mark.parametrize(
+    ("table", "faults"),
+    [
+        ({"Busy": "uds_dist.errors", "Node": "uds_dist.node"}, []),
+        ({"Busy": "uds_dist.errors"}, ["Node is imported from uds_dist.node and loaded from None"]),
+        (
+            {"Busy": "uds_dist.config", "Node": "uds_dist.node"},
+            ["Busy is imported from uds_dist.errors and loaded from uds_dist.config"],
+        ),
+        (
+            {"Atom": "uds_dist.etf", "Busy": "uds_dist.errors", "Node": "uds_dist.node"},
+            ["Atom is imported from None and loaded from uds_dist.etf"],
+        ),
+    ],
+)
+def test_a_name_with_two_modules_is_found(
+    tmp_path: Path, table: dict[str, str], faults: list[str]
+) -> None:
+    project(
+        tmp_path,
+        init="if TYPE_CHECKING:\n"
+        "    from uds_dist.errors import Busy\n"
+        "    from uds_dist.node import Node\n"
+        f"_MODULES = {table}\n",
+    )
+    assert table_faults(tmp_path) == faults
+
+
 def test_a_difference_of_names_is_found(tmp_path: Path) -> None:
     project(
         tmp_path,
         init="from __future__ import annotations\n"
-        "from uds_dist.errors import Busy, ClosedError\n"
+        "from typing import TYPE_CHECKING\n"
         "import os as _os\n"
+        "if TYPE_CHECKING:\n"
+        "    from uds_dist.errors import Busy, ClosedError\n"
         "COMPILED: bool = False\n"
         "__all__ = ['Busy', 'COMPILED']\n",
     )

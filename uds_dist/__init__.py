@@ -1,69 +1,77 @@
-"""uds_dist: a synchronous Python program as an Erlang node over Unix domain sockets."""
+"""uds_dist: a synchronous Python program as an Erlang node over Unix domain sockets.
 
-from uds_dist.config import Config
-from uds_dist.errors import (
-    AddressError,
-    Busy,
-    CancelledError,
-    ClosedError,
-    ConfigError,
-    ConnectFailedError,
-    CookieMismatchError,
-    DecodeError,
-    DuplicateNameError,
-    EncodeError,
-    ErlangError,
-    ErlangException,
-    Exit,
-    ForkedLoopError,
-    HandshakeError,
-    HandshakeTimeoutError,
-    InvalidStateError,
-    ListenError,
-    LocalProtocolError,
-    LoopReentryError,
-    NoConnection,
-    NodeNameError,
-    NodeNameMismatchError,
-    NoProcess,
-    NotAllowedError,
-    ParseError,
-    ProtocolError,
-    ReceiveTimeoutError,
-    RemoteError,
-    RemoteProtocolError,
-    RemoteTimeout,
-    SimultaneousConnectError,
-    TermError,
-    Throw,
-    UdsDistError,
-)
-from uds_dist.etf.decode import COMPILED, decode
-from uds_dist.etf.encode import encode
-from uds_dist.etf.terms import (
-    Atom,
-    BitString,
-    Export,
-    FrozenList,
-    Fun,
-    ImproperList,
-    LocalTerm,
-    Map,
-    Pid,
-    Port,
-    Record,
-    Reference,
-)
-from uds_dist.etf.text import format_term, parse_term
-from uds_dist.node.cluster import PgScope
-from uds_dist.node.events import EventHandler, EventManager
-from uds_dist.node.future import Future
-from uds_dist.node.gen import From, MultiReply
-from uds_dist.node.mailbox import EMPTY, Destination, Mailbox
-from uds_dist.node.node import Node, NodeStatistics
-from uds_dist.node.remote_node import PeerStatistics
-from uds_dist.node.server import GenServer, NoReply, Stop
-from uds_dist.transport.loop import EventLoop, LoopStatistics, Timer
+A module is loaded when a public name of its is first used (PEP 562), so that a program which wants
+only the codec, or the loop, or the exceptions, does not wait for the rest.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from uds_dist.config import Config
+    from uds_dist.errors import (
+        AddressError,
+        Busy,
+        CancelledError,
+        ClosedError,
+        ConfigError,
+        ConnectFailedError,
+        CookieMismatchError,
+        DecodeError,
+        DuplicateNameError,
+        EncodeError,
+        ErlangError,
+        ErlangException,
+        Exit,
+        ForkedLoopError,
+        HandshakeError,
+        HandshakeTimeoutError,
+        InvalidStateError,
+        ListenError,
+        LocalProtocolError,
+        LoopReentryError,
+        NoConnection,
+        NodeNameError,
+        NodeNameMismatchError,
+        NoProcess,
+        NotAllowedError,
+        ParseError,
+        ProtocolError,
+        ReceiveTimeoutError,
+        RemoteError,
+        RemoteProtocolError,
+        RemoteTimeout,
+        SimultaneousConnectError,
+        TermError,
+        Throw,
+        UdsDistError,
+    )
+    from uds_dist.etf.decode import COMPILED, decode
+    from uds_dist.etf.encode import encode
+    from uds_dist.etf.terms import (
+        Atom,
+        BitString,
+        Export,
+        FrozenList,
+        Fun,
+        ImproperList,
+        LocalTerm,
+        Map,
+        Pid,
+        Port,
+        Record,
+        Reference,
+    )
+    from uds_dist.etf.text import format_term, parse_term
+    from uds_dist.node.cluster import PgScope
+    from uds_dist.node.events import EventHandler, EventManager
+    from uds_dist.node.future import Future
+    from uds_dist.node.gen import From, MultiReply
+    from uds_dist.node.mailbox import EMPTY, Destination, Mailbox
+    from uds_dist.node.node import Node, NodeStatistics
+    from uds_dist.node.remote_node import PeerStatistics
+    from uds_dist.node.server import GenServer, NoReply, Stop
+    from uds_dist.transport.loop import EventLoop, LoopStatistics, Timer
 
 __all__ = [
     "AddressError",
@@ -138,3 +146,96 @@ __all__ = [
     "format_term",
     "parse_term",
 ]
+
+# Where each public name is: for the interpreter, what type checkers read above.
+_MODULES = {
+    "Config": "uds_dist.config",
+    "AddressError": "uds_dist.errors",
+    "Busy": "uds_dist.errors",
+    "CancelledError": "uds_dist.errors",
+    "ClosedError": "uds_dist.errors",
+    "ConfigError": "uds_dist.errors",
+    "ConnectFailedError": "uds_dist.errors",
+    "CookieMismatchError": "uds_dist.errors",
+    "DecodeError": "uds_dist.errors",
+    "DuplicateNameError": "uds_dist.errors",
+    "EncodeError": "uds_dist.errors",
+    "ErlangError": "uds_dist.errors",
+    "ErlangException": "uds_dist.errors",
+    "Exit": "uds_dist.errors",
+    "ForkedLoopError": "uds_dist.errors",
+    "HandshakeError": "uds_dist.errors",
+    "HandshakeTimeoutError": "uds_dist.errors",
+    "InvalidStateError": "uds_dist.errors",
+    "ListenError": "uds_dist.errors",
+    "LocalProtocolError": "uds_dist.errors",
+    "LoopReentryError": "uds_dist.errors",
+    "NoConnection": "uds_dist.errors",
+    "NodeNameError": "uds_dist.errors",
+    "NodeNameMismatchError": "uds_dist.errors",
+    "NoProcess": "uds_dist.errors",
+    "NotAllowedError": "uds_dist.errors",
+    "ParseError": "uds_dist.errors",
+    "ProtocolError": "uds_dist.errors",
+    "ReceiveTimeoutError": "uds_dist.errors",
+    "RemoteError": "uds_dist.errors",
+    "RemoteProtocolError": "uds_dist.errors",
+    "RemoteTimeout": "uds_dist.errors",
+    "SimultaneousConnectError": "uds_dist.errors",
+    "TermError": "uds_dist.errors",
+    "Throw": "uds_dist.errors",
+    "UdsDistError": "uds_dist.errors",
+    "COMPILED": "uds_dist.etf.decode",
+    "decode": "uds_dist.etf.decode",
+    "encode": "uds_dist.etf.encode",
+    "Atom": "uds_dist.etf.terms",
+    "BitString": "uds_dist.etf.terms",
+    "Export": "uds_dist.etf.terms",
+    "FrozenList": "uds_dist.etf.terms",
+    "Fun": "uds_dist.etf.terms",
+    "ImproperList": "uds_dist.etf.terms",
+    "LocalTerm": "uds_dist.etf.terms",
+    "Map": "uds_dist.etf.terms",
+    "Pid": "uds_dist.etf.terms",
+    "Port": "uds_dist.etf.terms",
+    "Record": "uds_dist.etf.terms",
+    "Reference": "uds_dist.etf.terms",
+    "format_term": "uds_dist.etf.text",
+    "parse_term": "uds_dist.etf.text",
+    "PgScope": "uds_dist.node.cluster",
+    "EventHandler": "uds_dist.node.events",
+    "EventManager": "uds_dist.node.events",
+    "Future": "uds_dist.node.future",
+    "From": "uds_dist.node.gen",
+    "MultiReply": "uds_dist.node.gen",
+    "EMPTY": "uds_dist.node.mailbox",
+    "Destination": "uds_dist.node.mailbox",
+    "Mailbox": "uds_dist.node.mailbox",
+    "Node": "uds_dist.node.node",
+    "NodeStatistics": "uds_dist.node.node",
+    "PeerStatistics": "uds_dist.node.remote_node",
+    "GenServer": "uds_dist.node.server",
+    "NoReply": "uds_dist.node.server",
+    "Stop": "uds_dist.node.server",
+    "EventLoop": "uds_dist.transport.loop",
+    "LoopStatistics": "uds_dist.transport.loop",
+    "Timer": "uds_dist.transport.loop",
+}
+# These modules are public, too, and there without an import of their own.
+_SUBMODULES = ("config", "errors")
+
+
+if not TYPE_CHECKING:  # a type checker would take any name at all for one of the package's
+
+    def __getattr__(name: str) -> object:
+        if name in _SUBMODULES:
+            return import_module(f"{__name__}.{name}")
+        if name not in _MODULES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(import_module(_MODULES[name]), name)
+        globals()[name] = value  # from now on it is found without this function
+        return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -20,6 +20,7 @@ from uds_dist import (
     Reference,
     UdsDistError,
 )
+from uds_dist import Nodes  # type: ignore[attr-defined]  # only what there is
 
 
 def start(loop: EventLoop) -> Node:

@@ -1,0 +1,100 @@
+"""The public names, which are loaded at their first use: to a program there is no difference."""
+
+from __future__ import annotations
+
+import pickle
+import pydoc
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+import uds_dist
+
+FOLDER = Path(uds_dist.__file__).parent.parent
+
+
+def afresh(program: str) -> str:
+    """What a program prints in an interpreter that has not used the package yet."""
+    run = subprocess.run(
+        [sys.executable, "-I", "-c", f"import sys; sys.path.insert(0, {str(FOLDER)!r}); {program}"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return run.stdout.strip()
+
+
+@pytest.mark.parametrize("name", uds_dist.__all__)
+def test_a_name_is_that_of_its_module(name: str) -> None:
+    value = getattr(uds_dist, name)
+    assert value is getattr(import_module(uds_dist._MODULES[name]), name)
+    assert vars(uds_dist)[name] is value  # the next use does not load
+
+
+def test_a_star_imports_all_names() -> None:
+    names: dict[str, object] = {}
+    exec("from uds_dist import *", names)
+    del names["__builtins__"]
+    assert names.keys() == set(uds_dist.__all__)
+
+
+def test_dir_and_help_show_names_before_their_use() -> None:
+    shown = afresh("import uds_dist; print(*dir(uds_dist))").split()
+    assert {*uds_dist.__all__, "__doc__", "__path__"} <= set(shown)
+    assert shown == sorted(set(shown))
+    text = pydoc.plain(pydoc.render_doc(uds_dist))
+    assert "class EventLoop(" in text and "parse_term(text" in text
+
+
+def test_an_unknown_name_is_an_ordinary_error() -> None:
+    with pytest.raises(AttributeError, match="^module 'uds_dist' has no attribute 'Nodes'$"):
+        getattr(uds_dist, "Nodes")
+    with pytest.raises(ImportError, match="^cannot import name 'Nodes' from 'uds_dist' "):
+        exec("from uds_dist import Nodes")
+    assert not hasattr(uds_dist, "__wrapped__")
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "import uds_dist; uds_dist.errors.Busy, uds_dist.config.Config",
+        "import uds_dist.errors; uds_dist.errors.Busy",
+        "import uds_dist.testing; uds_dist.testing.FakeClock",
+        "from uds_dist import config, errors, testing; errors.Busy",
+        "import uds_dist.errors as errors; errors.Busy",
+        "from uds_dist import Busy, errors; assert Busy is errors.Busy",
+    ],
+)
+def test_modules_are_there_as_in_any_package(program: str) -> None:
+    afresh(program)
+
+
+def test_no_public_name_is_that_of_a_module() -> None:
+    """Importing the module would put it in the name's place."""
+    package = Path(uds_dist.__file__).parent
+    assert not {path.stem for path in package.iterdir()} & set(uds_dist.__all__)
+
+
+@pytest.mark.parametrize(
+    ("name", "absent"),
+    [
+        ("Busy", {"config", "etf", "protocol", "transport", "node"}),
+        ("Config", {"etf", "protocol", "transport", "node"}),
+        ("decode", {"protocol", "transport", "node"}),
+        ("EventLoop", {"config", "etf", "protocol", "node"}),
+        ("Node", {"testing", "cli", "demo", "notation"}),
+    ],
+)
+def test_a_name_brings_in_only_what_is_below_it(name: str, absent: set[str]) -> None:
+    loaded = afresh(f"from uds_dist import {name}; print(*sys.modules)").split()
+    rooms = {module.split(".")[1] for module in loaded if module.startswith("uds_dist.")}
+    assert rooms and not rooms & absent
+
+
+def test_what_was_pickled_is_read_before_the_first_use() -> None:
+    term = uds_dist.Export("m", "f", 1)  # type: ignore[arg-type]  # it takes any str
+    data = pickle.dumps((term, uds_dist.Busy("full")))
+    assert afresh(f"import pickle; print(pickle.loads({data!r})[0])") == "fun m:f/1"
