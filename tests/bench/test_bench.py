@@ -119,4 +119,4 @@ def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert main(options) == 0
     assert "40.0 ms" in capsys.readouterr().out
     ElementTree.parse(svg)
-    assert len(json.loads(samples.read_text("utf-8"))["figures"]) == 3
+    assert len(json.loads(samples.read_text("utf-8"))["figures"]) == 4
