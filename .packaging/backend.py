@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from setuptools.build_meta import _BuildMetaBackend
 
 SETUP_SCRIPT = os.path.join(os.path.dirname(__file__), "setup.py")
-COMPILER = ["mypy>=2.4"]
+COMPILER = ["mypy==2.4.*"]  # lib-rt beside this file fits the mypyc of this version
 
 Settings = Mapping[str, object] | None
 

@@ -36,8 +36,9 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument(
         "--carrier", choices=CARRIERS, default=CARRIERS[0],
         help="what moves the data of the BEAM nodes, among themselves and with Python alike:"
-        " Erlang processes, as in deployed carriers and in OTP's example erl_uds_dist (default),"
-        " or the socket's port inside the emulator, as in the distribution over TCP",
+        " Erlang processes that cut the frames out of what has come, as in deployed carriers"
+        " (default); Erlang processes that are given whole frames, as in OTP's example"
+        " erl_uds_dist; or the socket's port inside the emulator, as in the distribution over TCP",
     )  # fmt: skip
     found.add_argument(
         "--runs", type=int, help=f"how often each (default: {RUNS}, quick: {QUICK_RUNS})"

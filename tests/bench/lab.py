@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import product
 from pathlib import Path
+from typing import NamedTuple
 
 from tests.interop.beam import Beam, Otp, socket_folder
-from uds_dist import Config, Mailbox, Node
+from uds_dist import Config, EventLoop, Mailbox, Node
 
 ERLANG = Path(__file__).parent / "erl" / "uds_dist_bench.erl"
 
-CARRIERS = ("process", "port")
+CARRIERS = ("stream", "process", "port")
+
+
+class Framing(NamedTuple):
+    """What a Python node asks its peers for."""
+
+    atom_cache: bool
+    fragments: bool
+
+
+USUAL = Framing(Config().atom_cache, Config().fragments)
+FRAMINGS = tuple(Framing(*flags) for flags in product((True, False), repeat=2))
 PEER = "a@localhost"
 EVALUATION_TIMEOUT = 600.0
 TIMEOUT = 60.0  # seconds for any one message
@@ -103,7 +116,14 @@ class Lab:
     @cached_property
     def cluster(self) -> Cluster:
         """The nodes for messages and calls."""
-        return self._stack.enter_context(_cluster(self._otp(), self.carrier))
+        clusters = _clusters(self._otp(), self.carrier, [USUAL])
+        return self._stack.enter_context(clusters)[USUAL]
+
+    @cached_property
+    def framings(self) -> dict[Framing, Cluster]:
+        """A Python node for each framing, with the same two BEAM nodes, which do not spin."""
+        clusters = _clusters(self._otp(), self.carrier, FRAMINGS, ["+sbwt", "none"])
+        return self._stack.enter_context(clusters)
 
     def _otp(self) -> Otp:
         if self.otp is None:
@@ -125,28 +145,35 @@ def _lone_beam(otp: Otp) -> Iterator[Beam]:
 
 
 @contextmanager
-def _cluster(otp: Otp, carrier: str) -> Iterator[Cluster]:
+def _clusters(
+    otp: Otp, carrier: str, framings: Sequence[Framing], flags: Sequence[str] = ()
+) -> Iterator[dict[Framing, Cluster]]:
     # Nodes stand still while another benchmark runs: nobody is to miss their ticks.
-    arguments = ("-uds_dist", "controller", carrier, "-kernel", "net_ticktime", str(TICK_TIME))
-    with (
-        socket_folder() as folder,
-        Beam.start(otp, PEER, folder, extra_args=arguments) as a,
-        Beam.start(otp, "b@localhost", folder, extra_args=arguments) as b,
-        Node("py@localhost", cookie="secret", config=_config(folder)) as node,
-    ):
+    arguments = [*flags, "-uds_dist", "controller", carrier]
+    arguments += ["-kernel", "net_ticktime", str(TICK_TIME)]
+    with ExitStack() as stack:
+        enter = stack.enter_context
+        folder = enter(socket_folder())
+        a = enter(Beam.start(otp, PEER, folder, extra_args=arguments))
+        b = enter(Beam.start(otp, "b@localhost", folder, extra_args=arguments))
+        loop = enter(EventLoop())
         for beam in (a, b):
             beam.load_module(ERLANG.read_text("utf-8"))
         a.eval(f"{MODULE}:start()")
-        node.listen()
-        node.connect(PEER).result(10.0)
-        b.pump = lambda: node.loop.run_once(0.01)
+        found = {}
+        for number, framing in enumerate(framings):
+            config = Config(socket_dir=folder, tick_time=TICK_TIME, **framing._asdict())
+            name = f"py{number or ''}@localhost"
+            node = enter(Node(name, loop=loop, cookie="secret", config=config))
+            node.listen()
+            node.connect(PEER).result(10.0)
+            found[framing] = Cluster(a, b, node)
         # Connected before anything is timed, and by one link each: b dials, as in the comparison.
-        connect = f"[net_kernel:connect_node(Node) || Node <- ['{PEER}', '{node.name}']]"
-        if b.eval(connect) != "[true,true]":
+        names = [PEER, *(cluster.node.name for cluster in found.values())]
+        quoted = ",".join(f"'{name}'" for name in names)
+        b.pump = lambda: loop.run_once(0.01)
+        answers = b.eval(f"[net_kernel:connect_node(Node) || Node <- [{quoted}]]")
+        if "false" in answers:
             raise RuntimeError(f"the BEAM nodes did not connect: {b.log}")
         b.pump = None
-        yield Cluster(a, b, node)
-
-
-def _config(folder: str) -> Config:
-    return Config(socket_dir=folder, tick_time=TICK_TIME)
+        yield found

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from tests.bench import bulk, codec, connections, importing, mailbox, oneway, rounds, rtt
+from tests.bench import bulk, codec, connections, framing, importing, mailbox, oneway, rounds, rtt
 from tests.bench.figures import Figure
 from tests.bench.lab import Lab
 
@@ -25,6 +25,7 @@ BENCHMARKS = {
     "in": Benchmark(oneway.incoming, needs_beam=True),
     "out": Benchmark(oneway.outgoing, needs_beam=True),
     "bulk": Benchmark(bulk.run, needs_beam=True),
+    "framing": Benchmark(framing.run, needs_beam=True),
     "idle": Benchmark(rounds.run),
     "connections": Benchmark(connections.run),
     "mailbox": Benchmark(mailbox.run),

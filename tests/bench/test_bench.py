@@ -84,7 +84,7 @@ def test_names_on_the_command_line() -> None:
 def test_without_a_beam() -> None:
     everything = chosen([])
     with Lab(TINY, 1) as lab:
-        assert left_out(everything, lab) == ["rtt", "rpc", "in", "out", "bulk"]
+        assert left_out(everything, lab) == ["rtt", "rpc", "in", "out", "bulk", "framing"]
         figures = [figure for _, more in run(everything, lab) for figure in more]
         found = conditions(lab)
     assert {"codec", "import", "idle connection", "idle, 10 connections"} <= names(figures)

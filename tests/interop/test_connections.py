@@ -111,6 +111,7 @@ def both(beam_of_module: Together) -> Iterator[Together]:
 CARRIERS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "uds": ({}, {}),
     "uds by processes": ({"extra_args": ("-uds_dist", "controller", "process")}, {}),
+    "uds by streams": ({"extra_args": ("-uds_dist", "controller", "stream")}, {}),
     "mute uds": ({"mute": True}, {}),
     "erl_uds": ({"carrier": "erl_uds"}, {"layout": "erl_uds_dist"}),
     "abstract": ({"socket_dir": f"@uds_dist-conn-{os.getpid()}"}, {}),

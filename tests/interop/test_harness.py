@@ -18,13 +18,14 @@ MEGABYTE = "erpc:call(a@localhost, erlang, byte_size, [binary:copy(<<1>>, 100000
 SHORT_TICKS = ("-kernel", "net_ticktime", "2")  # a tick every 0.5 s
 
 
-@pytest.mark.parametrize("carrier", ["uds", "uds by processes", "mute uds", "erl_uds"])
+@pytest.mark.parametrize("carrier", ["uds", "uds by processes", "uds by streams", "mute uds", "erl_uds"])
 def test_two_nodes_talk(beam: Start, otp: Otp, carrier: str) -> None:
     if carrier == "erl_uds" and not otp.erl_uds_source:
         pytest.skip("no release here has the erl_uds_dist example")
     every: dict[str, dict[str, object]] = {
         "uds": {},
         "uds by processes": {"extra_args": ("-uds_dist", "controller", "process")},
+        "uds by streams": {"extra_args": ("-uds_dist", "controller", "stream")},
         "mute uds": {"mute": True},
         "erl_uds": {"carrier": "erl_uds"},
     }
@@ -150,8 +151,9 @@ class RawPeer:
         self.socket.close()
 
 
-def test_ticks_and_closes(beam: Start) -> None:
-    a = beam("a@localhost", extra_args=SHORT_TICKS)
+@pytest.mark.parametrize("controller", ["port", "process", "stream"])
+def test_ticks_and_closes(beam: Start, controller: str) -> None:
+    a = beam("a@localhost", extra_args=(*SHORT_TICKS, "-uds_dist", "controller", controller))
     with RawPeer(a) as peer:
         assert peer.receive()[:1] == b"a"
         ticks = peer.bytes_within(5)  # a peer that never ticks is dropped

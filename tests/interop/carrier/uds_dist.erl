@@ -7,7 +7,9 @@
 %%               begins with @ stands for Linux abstract sockets: "@DIR" is "\0DIR/NAME".
 %%   backlog     connections waiting to be accepted (default 5)
 %%   controller  port (default): the socket's port moves the data inside the emulator, as it does
-%%               in the distribution over TCP; process: Erlang processes move it
+%%               in the distribution over TCP; process: Erlang processes move it, frame by frame, as
+%%               in OTP's example erl_uds_dist; stream: Erlang processes move it, and cut the frames
+%%               out of whatever has come, 8 KiB at most, as carriers on the module socket do
 %%   mute        true: behave like carriers seen in the field, which never send a tick and leave an
 %%               accepted socket open and silent after a disconnect or a failed handshake
 %%
@@ -19,7 +21,7 @@
 -export([listen/1, listen/2, address/0, accept/1, accept_connection/5, setup/5, close/1,
          select/1, is_node_name/1, setopts/2, getopts/2]).
 %% Called by the connection's supervisor, by name.
--export([tick/1, getstat/1]).
+-export([tick/1, stream_tick/1, getstat/1]).
 
 -include_lib("kernel/include/dist_util.hrl").
 -include_lib("kernel/include/file.hrl").
@@ -143,9 +145,9 @@ setup(Node, Type, MyNode, _LongOrShortNames, SetupTime) ->
 %% end is the end of the connection.
 hs_data(Kernel, MyNode, Socket, Timer) ->
     Mute = env(mute, false),
-    Controller = case Mute of
-                     true -> process;
-                     false -> env(controller, port)
+    Controller = case env(controller, port) of
+                     port when Mute -> process;
+                     Chosen -> Chosen
                  end,
     dist_util:reset_timer(Timer),
     #hs_data{
@@ -161,6 +163,8 @@ hs_data(Kernel, MyNode, Socket, Timer) ->
        f_setopts_post_nodeup =
            fun(_) when Controller =:= port ->
                    inet:setopts(Socket, [binary, {active, true}, {deliver, port}, {packet, 4}]);
+              (_) when Controller =:= stream ->
+                   inet:setopts(Socket, [binary, {active, false}, {packet, raw}, {buffer, 8192}]);
               (_) ->
                    inet:setopts(Socket, [binary, {active, false}, {packet, 4}])
            end,
@@ -168,7 +172,7 @@ hs_data(Kernel, MyNode, Socket, Timer) ->
        f_getll =
            fun(_) when Controller =:= port -> inet:getll(Socket);
               (_) ->
-                   Pid = spawn_link(fun() -> controller(Socket) end),
+                   Pid = spawn_link(fun() -> controller(Controller, Socket) end),
                    put(controller, Pid),
                    {ok, Pid}
            end,
@@ -176,14 +180,21 @@ hs_data(Kernel, MyNode, Socket, Timer) ->
            fun(_, _, _) when Controller =:= port -> ok;
               (_, _, DHandle) -> get(controller) ! {handshake_complete, DHandle}, ok
            end,
-       mf_tick = fun ?MODULE:tick/1,
+       mf_tick = case Controller of
+                     stream -> fun ?MODULE:stream_tick/1;
+                     _ -> fun ?MODULE:tick/1
+                 end,
        mf_getstat = fun ?MODULE:getstat/1,
        mf_setopts = fun ?MODULE:setopts/2,
        mf_getopts = fun ?MODULE:getopts/2}.
 
 %% An empty frame. `force`: a full send queue must not block the supervisor.
-tick(Socket) ->
-    case prim_inet:send(Socket, [], [force]) of
+tick(Socket) -> tick(Socket, []).
+
+stream_tick(Socket) -> tick(Socket, <<0:32>>).
+
+tick(Socket, Bytes) ->
+    case prim_inet:send(Socket, Bytes, [force]) of
         {error, closed} -> self() ! {tcp_closed, Socket}, {error, closed};
         Result -> Result
     end.
@@ -209,41 +220,56 @@ getopts(Socket, Opts) -> inet:getopts(Socket, Opts).
 
 %% ---- The controller as two processes: this one sends, the other receives
 
-controller(Socket) ->
+controller(Kind, Socket) ->
     receive
         {handshake_complete, DHandle} ->
-            Input = spawn_link(fun() -> receive start -> input(DHandle, Socket) end end),
+            Input = spawn_link(fun() -> receive start -> input(Kind, DHandle, Socket, <<>>) end end),
             ok = erlang:dist_ctrl_input_handler(DHandle, Input),
             Input ! start,
+            erlang:dist_ctrl_set_opt(DHandle, get_size, true),
             erlang:dist_ctrl_get_data_notification(DHandle),
-            output(DHandle, Socket)
+            output(Kind, DHandle, Socket)
     end.
 
-%% recv, not active mode: it works whoever owns the socket.
-input(DHandle, Socket) ->
+%% recv, not active mode: it works whoever owns the socket. Unread is the beginning of a frame.
+input(Kind, DHandle, Socket, Unread) ->
     case gen_tcp:recv(Socket, 0) of
+        {ok, Data} when Kind =:= stream ->
+            input(Kind, DHandle, Socket, put_frames(DHandle, <<Unread/binary, Data/binary>>));
         {ok, Data} ->
             erlang:dist_ctrl_put_data(DHandle, Data),
-            input(DHandle, Socket);
+            input(Kind, DHandle, Socket, Unread);
         {error, _} ->
             gen_tcp:close(Socket),
             exit(connection_closed)
     end.
 
-output(DHandle, Socket) ->
+put_frames(DHandle, <<0:32, Rest/binary>>) -> % a tick
+    put_frames(DHandle, Rest);
+put_frames(DHandle, <<Size:32, Frame:Size/binary, Rest/binary>>) ->
+    erlang:dist_ctrl_put_data(DHandle, Frame),
+    put_frames(DHandle, Rest);
+put_frames(_, Unread) ->
+    Unread.
+
+output(Kind, DHandle, Socket) ->
     receive
-        dist_data -> send_all(DHandle, Socket);
+        dist_data -> send_all(Kind, DHandle, Socket);
         _ -> ok
     end,
-    output(DHandle, Socket).
+    output(Kind, DHandle, Socket).
 
-send_all(DHandle, Socket) ->
+send_all(Kind, DHandle, Socket) ->
     case erlang:dist_ctrl_get_data(DHandle) of
         none ->
             erlang:dist_ctrl_get_data_notification(DHandle);
-        Data ->
-            case gen_tcp:send(Socket, Data) of
-                ok -> send_all(DHandle, Socket);
+        {Size, Data} ->
+            Frame = case Kind of
+                        stream -> [<<Size:32>>, Data];
+                        process -> Data
+                    end,
+            case gen_tcp:send(Socket, Frame) of
+                ok -> send_all(Kind, DHandle, Socket);
                 {error, Reason} -> exit({send, Reason})
             end
     end.

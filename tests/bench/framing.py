@@ -1,0 +1,86 @@
+"""Which framing to ask for: the atom cache, fragments, both or neither.
+
+The same work by each of the four, in turn: small messages both ways, calls, and a binary of 1 MiB
+there and back. Shown are the time it takes and the processor time of both sides together, for a
+framing that is cheap to write may be dear to read. The BEAM nodes do not spin while they wait
+(`+sbwt none`): that would count as work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import clock_gettime, process_time
+
+from tests.bench.bulk import echo_binaries
+from tests.bench.figures import Figure, Sample
+from tests.bench.lab import Cluster, Framing, Lab
+from tests.bench.oneway import HELLO, HELLO_ERLANG, receive_from_beam, send_to_beam
+from tests.bench.rtt import calls, round_trips
+
+TIME = "framing: time, against the atom cache and fragments"
+PROCESSOR = "framing: processor time of both sides, against the atom cache and fragments"
+BOTH = Framing(atom_cache=True, fragments=True)
+NAMES = {
+    BOTH: "both",
+    Framing(atom_cache=True, fragments=False): "atom cache",
+    Framing(atom_cache=False, fragments=True): "fragments",
+    Framing(atom_cache=False, fragments=False): "neither",
+}
+
+Work = Callable[[Cluster, int], float]
+
+
+def run(lab: Lab) -> list[Figure]:
+    """Every framing but both, by what is done with it."""
+    share = lab.sizes.messages // 10 + 1
+    works: list[tuple[str, Work, int]] = [
+        ("rtt", round_trips, lab.sizes.rtt // 10 + 1),
+        ("rpc", calls, lab.sizes.rpc // 10 + 1),
+        ("in", _incoming, share),
+        ("out", lambda cluster, count: send_to_beam(cluster, HELLO, count), share),
+        ("bulk echo", echo_binaries, lab.sizes.bulk // 4 + 1),
+    ]
+    figures = []
+    for name, work, count in works:
+        runs = _in_turn(lab, work, count)
+        for framing, label in NAMES.items():
+            if framing == BOTH:
+                continue
+            for index, panel in enumerate((TIME, PROCESSOR)):
+                scale = 1e6 / count
+                samples = tuple(
+                    Sample(run[framing][index] * scale, run[BOTH][index] * scale) for run in runs
+                )
+                figures.append(Figure(panel, f"{name}, {label}", "us", samples, detail=True))
+    return figures
+
+
+def _in_turn(lab: Lab, work: Work, count: int) -> list[dict[Framing, tuple[float, float]]]:
+    """The time and the processor time of each framing, for every run."""
+    clusters = lab.framings
+    for cluster in clusters.values():
+        work(cluster, count // 10 + 1)  # to warm up, and to fill the caches
+    return [
+        {framing: _measured(cluster, work, count) for framing, cluster in clusters.items()}
+        for _ in range(lab.runs)
+    ]
+
+
+def _incoming(cluster: Cluster, count: int) -> float:
+    call = f"send('{cluster.node.name}', {HELLO_ERLANG}, {count})"
+    return receive_from_beam(cluster, call, count)
+
+
+def _measured(cluster: Cluster, work: Work, count: int) -> tuple[float, float]:
+    """Seconds that the work took, and processor seconds of all who had a part in it."""
+    before = _processor(cluster)
+    seconds = work(cluster, count)
+    return seconds, _processor(cluster) - before
+
+
+def _processor(cluster: Cluster) -> float:
+    return process_time() + sum(_of_process(beam.pid) for beam in (cluster.a, cluster.b))
+
+
+def _of_process(pid: int) -> float:
+    return clock_gettime(~pid << 3 | 2)  # Linux's number of the clock of another process
