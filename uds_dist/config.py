@@ -65,6 +65,7 @@ class Config:
     fragment_size: int = 64 * KIB
     write_high_water: int = 64 * MIB
     write_low_water: int = 16 * MIB
+    send_buffer_size: int = MIB  # asked of the system for each socket; it may give less
     receive_size: int = 256 * KIB  # one recv, at most
     messages_per_round: int = 1000  # decoded and handed on, per connection and round
 
@@ -118,6 +119,7 @@ _POSITIVE = (
     "fragment_size",
     "write_high_water",
     "write_low_water",
+    "send_buffer_size",
     "receive_size",
     "messages_per_round",
 )

@@ -107,6 +107,9 @@ class MemorySocket:
         """0, which is SO_ERROR's value for no error."""
         return 0
 
+    def setsockopt(self, _level: int, _option: int, _value: int) -> None:
+        """Accept any option; the capacity stays what it is."""
+
     def shutdown(self, how: int) -> None:
         """End the way to the other end, with SHUT_RDWR the way back too.
 

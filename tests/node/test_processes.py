@@ -552,7 +552,9 @@ def test_an_unencodable_term_leaves_the_connection_working(a: Node, peer: Script
 def test_busy_says_so_and_flush_helps(
     make_node: MakeNode, make_peer: MakePeer, folder: str, loop: EventLoop
 ) -> None:
-    node = make_node("c@localhost", write_high_water=1_000_000, write_low_water=1000)
+    node = make_node(
+        "c@localhost", write_high_water=1_000_000, write_low_water=1000, send_buffer_size=1
+    )
     peer = make_peer()
     peer.connect(folder, node)
     sent = 0

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from collections.abc import Iterator
 from typing import cast
 
 import pytest
 
-from tests.transport.support import settle
+from tests.transport.support import raiser, settle
 from uds_dist import (
     Atom,
     Config,
@@ -26,7 +27,13 @@ from uds_dist.protocol.flags import default_flags
 from uds_dist.protocol.handshake import Handshake, Peer, Role, Status
 from uds_dist.testing import FakeClock, MemorySocket, fake_loop, memory_pair
 from uds_dist.transport.address import SocketAddress
-from uds_dist.transport.connection import ANSWER_AFTER, LINGER, Connection, Phase
+from uds_dist.transport.connection import (
+    ANSWER_AFTER,
+    LINGER,
+    Connection,
+    Phase,
+    widen_send_buffer,
+)
 from uds_dist.transport.loop import READ, WRITE
 
 HERE = SocketAddress("in memory", False)
@@ -183,6 +190,43 @@ def test_a_large_message_through_a_small_socket(pair: Pair, capacity: int) -> No
     assert pair.right.messages == [payload, b"behind it"]
     assert pair.left.connection.write_queue_size == 0
     assert pair.left.connection.bytes_out == pair.right.connection.bytes_in
+
+
+# --- the system's send buffer ---------------------------------------------------------------------
+
+
+def test_a_send_buffer_is_asked_for_in_both_roles(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[int, ...]] = []
+    monkeypatch.setattr(MemorySocket, "setsockopt", lambda _, *option: asked.append(option))
+    pair.up()
+    assert asked == [(socket.SOL_SOCKET, socket.SO_SNDBUF, Config().send_buffer_size)] * 2
+
+
+def send_buffer(sock: socket.socket) -> int:
+    return sock.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+
+
+def test_a_send_buffer_grows_as_far_as_the_system_lets_it_and_never_shrinks() -> None:
+    left, right = socket.socketpair()
+    with left, right:
+        before = send_buffer(left)
+        widen_send_buffer(left, 1)
+        assert send_buffer(left) == before
+        right.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * before)
+        widen_send_buffer(left, 2 * before)
+        assert send_buffer(left) == send_buffer(right) > before
+
+
+def test_a_send_buffer_that_the_system_refuses_is_no_matter(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(MemorySocket, "setsockopt", raiser(OSError(errno.ENOBUFS, "no")))
+    pair.up()
+    pair.left.connection.send(CONTROL, bytes(200_000))
+    settle(pair.loop)
+    assert pair.right.messages == [bytes(200_000)]
 
 
 # --- 8: write interest ----------------------------------------------------------------------------
