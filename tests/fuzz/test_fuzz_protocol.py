@@ -92,7 +92,7 @@ def frames_of(encoder: FrameEncoder, rng: random.Random) -> list[bytes]:
     for control, payload in messages(rng):
         for buffer in encoder.encode(control, payload):
             reader.feed(bytes(buffer))
-    return reader.frames(10_000)
+    return [bytes(frame) for frame in reader.frames(10_000)]
 
 
 @pytest.mark.parametrize("seed", SEEDS)

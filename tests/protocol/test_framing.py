@@ -11,7 +11,13 @@ import pytest
 
 from uds_dist.config import Config
 from uds_dist.errors import LocalProtocolError, RemoteProtocolError
-from uds_dist.protocol.framing import TICK, FrameReader, handshake_frame
+from uds_dist.protocol.framing import (
+    TICK,
+    VIEWED_FRAME,
+    Frame,
+    FrameReader,
+    handshake_frame,
+)
 
 
 def wire(frames: list[bytes], prefix: str = ">I") -> bytes:
@@ -59,7 +65,7 @@ def test_random_cuts(seed: int) -> None:
     frames = some_frames(rng)
     data = wire(frames)
     reader = FrameReader(Config(), 4)
-    found: list[bytes] = []
+    found: list[Frame] = []
     at = 0
     while at < len(data):
         count = rng.choice([1, rng.randrange(1, 100), rng.randrange(1, 20_000)])
@@ -77,7 +83,8 @@ def test_random_cuts(seed: int) -> None:
         found += more
     assert found == frames
     assert reader.frames(3) == []
-    assert all(type(frame) is bytes for frame in found)
+    # Small ones take part in dicts and slices, large ones are not copied without need.
+    assert all(type(frame) is bytes for frame in found if len(frame) < VIEWED_FRAME)
 
 
 def test_many_frames_come_in_one_sweep_and_in_order() -> None:
@@ -88,6 +95,33 @@ def test_many_frames_come_in_one_sweep_and_in_order() -> None:
     assert reader.frames(100_000) == frames[100:]
     # A reader at rest holds nothing.
     assert reader.accumulator == b""
+
+
+def test_a_frame_of_some_size_is_a_view_of_what_was_received() -> None:
+    reader = FrameReader(Config(), 4)
+    frames = [bytes(VIEWED_FRAME - 1), bytes(VIEWED_FRAME), b"", bytes(65_536)]
+    data = wire([*frames, frames[1]])
+    reader.feed(data)
+    found = reader.frames(4)
+    assert found == frames
+    assert [type(frame) for frame in found] == [bytes, memoryview, bytes, memoryview]
+    assert all(frame.obj is data for frame in found if isinstance(frame, memoryview))
+    # In the handshake, one by one, they are bytes at any size.
+    assert type(reader.next_frame()) is bytes
+
+
+@pytest.mark.parametrize("cut", [4, 5, 30_000, 65_539])
+def test_a_frame_in_two_parts_is_joined_and_keeps_neither(cut: int) -> None:
+    reader = FrameReader(Config(), 4)
+    frame = random.Random(2).randbytes(65_536)
+    data = wire([frame, b"behind"])
+    reader.feed(data[:cut])
+    assert reader.frames() == []
+    reader.feed(data[cut:])
+    whole, behind = reader.frames()
+    assert (whole, behind) == (frame, b"behind")
+    assert type(whole) is bytes
+    assert reader.accumulator == b"" and reader.unread == 0
 
 
 def test_a_large_frame_is_received_into_a_buffer_of_its_own() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 import struct
+import tracemalloc
+from collections.abc import Callable
 from itertools import islice
 
 import pytest
@@ -11,10 +13,10 @@ import pytest
 from uds_dist.config import Config
 from uds_dist.errors import DecodeError, EncodeError, LocalProtocolError, RemoteProtocolError
 from uds_dist.etf.encode import encode
-from uds_dist.etf.terms import Atom, Pid, Reference
+from uds_dist.etf.terms import Atom, BitString, Pid, Reference
 from uds_dist.protocol.control import NO_PAYLOAD, RegSend, SendSender
 from uds_dist.protocol.flags import Flag
-from uds_dist.protocol.framing import FrameReader
+from uds_dist.protocol.framing import Frame, FrameReader
 from uds_dist.protocol.header import CACHE_SIZE, Buffer, FrameDecoder, FrameEncoder
 
 NONE = Flag(0)
@@ -41,7 +43,7 @@ def frames_of(buffers: list[Buffer]) -> list[bytes]:
         reader.feed(bytes(buffer))
     frames = reader.frames(1_000_000)
     assert reader.unread == 0
-    return frames
+    return [bytes(frame) for frame in frames]
 
 
 def receive(decoder: FrameDecoder, buffers: list[Buffer]) -> list[object]:
@@ -466,7 +468,7 @@ def test_a_sequence_of_one_fragment_and_one_of_empty_ones() -> None:
     assert decoder.decode(b"\x83F" + struct.pack(">QQ", 1, 1)) == ((5,), NO_PAYLOAD)
 
 
-def test_tiny_fragments_take_no_more_room_than_their_bytes() -> None:
+def test_tiny_fragments() -> None:
     decoder = FrameDecoder(FRAGMENTS, CONFIG)
     payload = encode(random.Random(3).randbytes(20_000))[1:]
     total = len(payload)
@@ -475,11 +477,21 @@ def test_tiny_fragments_take_no_more_room_than_their_bytes() -> None:
     for n in range(1, total - 1):
         frame = b"\x83F" + struct.pack(">QQ", 1, total - n) + payload[n : n + 1]
         assert decoder.decode(frame) is None
-    (sequence,) = decoder._sequences.values()
-    assert len(sequence.pieces) == 1
     last = b"\x83F" + struct.pack(">QQ", 1, 1) + payload[-1:]
     message = decoder.decode(last)
     assert message is not None and encode(message[1])[1:] == payload
+
+
+Received = Callable[[bytes], Frame]
+bytes_or_view = pytest.mark.parametrize("received", [bytes, memoryview])
+
+
+def fragments(payload: bytes, count: int) -> list[bytes]:
+    """A payload in fragments of so many bytes each."""
+    pieces = [payload[at : at + count] for at in range(0, len(payload), count)]
+    heads = [b"\x83E" + struct.pack(">QQ", 1, len(pieces)) + b"\x00h\x01a\x05"]
+    heads += [b"\x83F" + struct.pack(">QQ", 1, n) for n in range(len(pieces) - 1, 0, -1)]
+    return [head + piece for head, piece in zip(heads, pieces)]
 
 
 @pytest.mark.parametrize(
@@ -499,15 +511,93 @@ def test_tiny_fragments_take_no_more_room_than_their_bytes() -> None:
         ([FIRST[:19] + b"a\x05"], "no tuple"),
     ],
 )
-def test_broken_sequences(frames: list[bytes], text: str | None) -> None:
+@bytes_or_view
+def test_broken_sequences(received: Received, frames: list[bytes], text: str | None) -> None:
     decoder = FrameDecoder(BOTH, CONFIG)
     for frame in frames[:-1]:
-        decoder.decode(frame)
+        decoder.decode(received(frame))
+    last = received(frames[-1])
     if text is None:
-        assert decoder.decode(frames[-1]) == (SEND, NO_PAYLOAD)
+        assert decoder.decode(last) == (SEND, NO_PAYLOAD)
     else:
         with pytest.raises(RemoteProtocolError, match=text):
-            decoder.decode(frames[-1])
+            decoder.decode(last)
+
+
+@bytes_or_view
+@pytest.mark.parametrize("count", [1, 2, 4, 5, 6, 300, 20_000, 70_000])
+def test_a_binary_in_fragments_is_bytes_wherever_it_is_cut(received: Received, count: int) -> None:
+    decoder = FrameDecoder(FRAGMENTS, CONFIG)
+    binary = random.Random(count).randbytes(70_000)
+    frames = fragments(b"m" + struct.pack(">I", len(binary)) + binary, count)
+    messages = [decoder.decode(received(frame)) for frame in frames]
+    assert messages[:-1] == [None] * (len(frames) - 1)
+    assert messages[-1] is not None
+    control, payload = messages[-1]
+    assert control == (5,) and payload == binary and type(payload) is bytes
+    assert decoder.unfinished_bytes == 0
+
+
+@bytes_or_view
+@pytest.mark.parametrize(
+    ("announced", "text"), [(69_999, "1 bytes behind its terms"), (70_001, "bad term")]
+)
+@pytest.mark.parametrize("count", [3, 20_000])
+def test_a_binary_that_is_not_as_long_as_it_says(
+    received: Received, count: int, announced: int, text: str
+) -> None:
+    decoder = FrameDecoder(FRAGMENTS, CONFIG)
+    with pytest.raises(RemoteProtocolError, match=text):
+        for frame in fragments(b"m" + struct.pack(">I", announced) + bytes(70_000), count):
+            decoder.decode(received(frame))
+
+
+@bytes_or_view
+def test_a_term_that_begins_like_a_binary_and_one_around_it(received: Received) -> None:
+    decoder = FrameDecoder(FRAGMENTS, CONFIG)
+    like: object = ([],) * 70_000  # as long as a binary that had its number of elements for its size
+    for term in (like, (b"first", bytes(70_000)), BitString(b"m" * 70_000, 3)):
+        frames = fragments(encode(term)[1:], 20_000)
+        assert [decoder.decode(received(frame)) for frame in frames][-1] == ((5,), term)
+
+
+def test_later_fragments_are_views_of_what_was_received() -> None:
+    frames = fragments(b"m" + struct.pack(">I", 300_000) + bytes(300_000), 50_000)
+    data = b"".join(struct.pack(">I", len(frame)) + frame for frame in frames[:3])
+    reader, decoder = FrameReader(CONFIG, 4), FrameDecoder(FRAGMENTS, CONFIG)
+    tracemalloc.start()
+    try:
+        reader.feed(data)
+        for frame in reader.frames():
+            assert decoder.decode(frame) is None
+        held = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert held < 75_000  # only the first has its terms decoded from bytes
+    assert decoder.unfinished_bytes == 150_000
+
+
+@every_combination
+def test_views_are_taken_as_bytes_are(flags: Flag) -> None:
+    """Whatever the kind of the frame, what is sanctioned and what is not."""
+    payload = [Atom("a"), bytes(70_000), 1]
+    for sender in COMBINATIONS:
+        frames = frames_of(FrameEncoder(sender, CONFIG).encode(CONTROL, payload))
+        results: list[list[object]] = []
+        for received in (bytes, memoryview):
+            decoder = FrameDecoder(flags, CONFIG)
+            try:
+                results.append([decoder.decode(received(frame)) for frame in frames])
+            except RemoteProtocolError as error:
+                results.append([str(error)])
+        assert results[0] == results[1]
+
+
+def test_a_later_fragment_that_is_not_sanctioned_is_refused_as_such() -> None:
+    frame = b"\x83F" + struct.pack(">QQ", 1, 1) + bytes(20_000)
+    for received in (bytes, memoryview):
+        with pytest.raises(RemoteProtocolError, match="kind 70"):
+            FrameDecoder(CACHE, CONFIG).decode(received(frame))
 
 
 # --- what may not be ------------------------------------------------------------------------------
@@ -535,9 +625,10 @@ def test_broken_sequences(frames: list[bytes], text: str | None) -> None:
         (b"\x83D\x00h\x01a\x05a\x06a\x07", "2 bytes behind"),
     ],
 )
-def test_malformed_frames(frame: bytes, text: str) -> None:
+@bytes_or_view
+def test_malformed_frames(received: Received, frame: bytes, text: str) -> None:
     with pytest.raises(RemoteProtocolError, match=text):
-        FrameDecoder(BOTH, CONFIG).decode(frame)
+        FrameDecoder(BOTH, CONFIG).decode(received(frame))
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,8 @@ big-endian and do not count themselves. An empty frame behind a 4-byte prefix is
 
 How the bytes travel, and why:
 
-- What one recv brought is kept by reference and its frames are cut out of it in one sweep. A
+- What one recv brought is kept by reference and its frames are cut out of it in one sweep: small
+  ones as bytes, others, fragments of large messages above all, as views that cost no copy. A
   connection at rest holds no buffer at all, so that a thousand idle ones take little memory.
 - The rest of a recv, the beginning of a frame, is joined with what comes next only when the
   frame is complete, and that frame alone: the whole is linear however the bytes arrive.
@@ -23,6 +24,7 @@ from __future__ import annotations
 from io import BytesIO
 from struct import Struct
 from sys import maxsize
+from typing import Final, Union
 
 from uds_dist.config import Config
 from uds_dist.errors import LocalProtocolError, RemoteProtocolError
@@ -54,7 +56,11 @@ def handshake_frame(message: bytes) -> bytes:
 
 
 # An unfinished frame above this size gets a buffer of its own.
-LARGE_FRAME = 256 * 1024
+LARGE_FRAME: Final = 256 * 1024
+# A frame of at least this size is a view of what was received, not a copy.
+VIEWED_FRAME: Final = 16 * 1024
+
+Frame = Union[bytes, memoryview]
 
 
 class FrameReader:
@@ -150,7 +156,9 @@ class FrameReader:
             self.accumulator = data
         elif self._wanted > self.prefix_size and 0 < missing <= len(data):
             # Only the frame that was begun is joined; what follows it stays where it is.
-            self._completed = bytes(begun[self.prefix_size :]) + data[:missing]
+            self._completed = b"".join(
+                (memoryview(begun)[self.prefix_size :], memoryview(data)[:missing])
+            )
             self._wanted = 0
             self._start = missing
             self.accumulator = data
@@ -170,20 +178,21 @@ class FrameReader:
             RemoteProtocolError: the peer announced a frame above ``max_frame_size``.
         """
         found = self.frames(1)
-        return found[0] if found else None
+        return bytes(found[0]) if found else None
 
-    def frames(self, limit: int = maxsize) -> list[bytes]:
+    def frames(self, limit: int = maxsize) -> list[Frame]:
         """Take all frames that are complete, in their order, without their prefixes.
 
         Args:
             limit: at most this many frames; the rest stays for the next call.
         Returns:
-            The frames; ticks are among them as ``b""``.
+            The frames; ticks are among them as ``b""``. A view keeps all that came with it in
+            memory: what is to stay is to be copied.
         Raises:
             RemoteProtocolError: the peer announced a frame above ``max_frame_size``. Frames
                 in front of that one are returned first; the next call raises.
         """
-        found: list[bytes] = []
+        found: list[Frame] = []
         if self._large is not None:
             if self._view is not None:
                 return found
@@ -214,7 +223,10 @@ class FrameReader:
                 else:
                     self._wanted = prefix + size
                 break
-            found.append(data[start + prefix : after])
+            if size < VIEWED_FRAME:
+                found.append(data[start + prefix : after])
+            else:
+                found.append(memoryview(data)[start + prefix : after])
             start = after
         else:
             if start < end < start + prefix:

@@ -40,6 +40,8 @@ from uds_dist.etf.encode import encode_parts
 from uds_dist.etf.reader import atom_term
 from uds_dist.protocol.control import NO_PAYLOAD
 from uds_dist.protocol.flags import Flag
+from uds_dist.protocol.fragments import FragmentSequence
+from uds_dist.protocol.framing import Frame
 
 __all__ = ["NO_PAYLOAD", "Buffer", "FrameDecoder", "FrameEncoder"]
 
@@ -70,10 +72,6 @@ _SANCTIONED: dict[tuple[bool, bool], frozenset[int]] = {
 # traffic has few sets of atoms. Beyond the bound they are forgotten, all at once.
 _MAX_REMEMBERED = 1024
 
-# Fragments smaller than this are copied together, so that a flood of tiny ones takes no more
-# memory than their bytes; the others are kept as they came and joined once.
-_SMALL_FRAGMENT = 4096
-
 # Buffers smaller than this are copied behind their header: cheaper than one more buffer to send.
 _SMALL_BUFFER = 1024
 
@@ -86,33 +84,6 @@ _FRAGMENT = Struct(">IBBQQ")
 _NO_ATOMS: tuple[object, ...] = ()
 
 Buffer = Union[bytes, memoryview]
-
-
-class _Sequence:
-    """A fragmented message that is not complete."""
-
-    __slots__ = ("control", "atoms", "due", "pieces", "size")
-
-    def __init__(self, control: tuple[object, ...], atoms: tuple[object, ...], due: int) -> None:
-        self.control = control
-        self.atoms = atoms
-        self.due = due  # the fragment id that must come next
-        self.pieces: list[bytes | bytearray | memoryview] = []
-        self.size = 0
-
-    def add(self, piece: memoryview) -> None:
-        count = len(piece)
-        if count == 0:
-            return
-        self.size += count
-        if count >= _SMALL_FRAGMENT:
-            self.pieces.append(piece)
-            return
-        last = self.pieces[-1] if self.pieces else None
-        if isinstance(last, bytearray):
-            last += piece
-        else:
-            self.pieces.append(bytearray(piece))
 
 
 class FrameDecoder:
@@ -148,7 +119,7 @@ class FrameDecoder:
         # Both directions' caches are dicts, not tables of 2048: idle connections are many.
         self._cache: dict[int, object] = {}
         self._known_tables: dict[bytes, tuple[object, ...]] = {}
-        self._sequences: dict[int, _Sequence] = {}
+        self._sequences: dict[int, FragmentSequence] = {}
         self._pending = 0
 
     @property
@@ -161,11 +132,11 @@ class FrameDecoder:
         """How many payload bytes of unfinished messages are held."""
         return self._pending
 
-    def decode(self, frame: bytes) -> tuple[tuple[object, ...], object] | None:
+    def decode(self, frame: Frame) -> tuple[tuple[object, ...], object] | None:
         """Take in one frame.
 
         Args:
-            frame: without its length prefix.
+            frame: without its length prefix, as `FrameReader.frames` gives it.
         Returns:
             The control tuple and the payload (`NO_PAYLOAD` where there is none) of a complete
             message; None for a tick, and for a fragment that leaves its message unfinished.
@@ -182,27 +153,32 @@ class FrameDecoder:
         if size > self.max_message_size:
             raise self._too_large(size)
         try:
-            if size > 2 and frame[0] == VERSION:
-                kind = frame[1]
+            if not isinstance(frame, bytes):
+                if self._is_later_fragment(frame):
+                    return self._later_fragment(frame)
+                frame = bytes(frame)  # terms are decoded from bytes
+            data: bytes = frame
+            if size > 2 and data[0] == VERSION:
+                kind = data[1]
                 if kind not in self._sanctioned:
                     raise self._unsanctioned(kind)
                 if kind == HEADER:
-                    if frame[2] == 0:
-                        return self._message(frame, 3, _NO_ATOMS)
-                    atoms, pos = self._atom_table(frame, 2)
-                    return self._message(frame, pos, atoms)
+                    if data[2] == 0:
+                        return self._message(data, 3, _NO_ATOMS)
+                    atoms, pos = self._atom_table(data, 2)
+                    return self._message(data, pos, atoms)
                 if kind == FIRST_FRAGMENT:
-                    return self._first_fragment(frame)
-                return self._later_fragment(frame)
-            if frame[0] == PASS_THROUGH and PASS_THROUGH in self._sanctioned:
-                return self._passed_through(frame)
+                    return self._first_fragment(data)
+                return self._later_fragment(data)
+            if data[0] == PASS_THROUGH and PASS_THROUGH in self._sanctioned:
+                return self._passed_through(data)
         except DecodeError as error:
             refusal = RemoteProtocolError(f"the peer sent a frame with a bad term: {error}")
             refusal.__cause__ = error  # mypyc forgets what `raise ... from` says
             raise refusal
-        if frame[0] == VERSION:
+        if data[0] == VERSION:
             raise RemoteProtocolError("the peer sent a frame that ends within its header")
-        raise self._unsanctioned(frame[0])
+        raise self._unsanctioned(data[0])
 
     # --- whole messages ---
 
@@ -330,12 +306,20 @@ class FrameDecoder:
         control, pos = decode_term(frame, pos, atoms, self._depth, self._decompressed)
         if not isinstance(control, tuple):
             raise _no_tuple(control)
-        sequence = _Sequence(control, atoms, fragment_id - 1)
+        sequence = FragmentSequence(control, atoms, fragment_id - 1)
         self._sequences[sequence_id] = sequence
         self._add(sequence, frame, pos)
         return None
 
-    def _later_fragment(self, frame: bytes) -> tuple[tuple[object, ...], object] | None:
+    def _is_later_fragment(self, frame: memoryview) -> bool:
+        return (
+            len(frame) > 2
+            and frame[0] == VERSION
+            and frame[1] == LATER_FRAGMENT
+            and LATER_FRAGMENT in self._sanctioned
+        )
+
+    def _later_fragment(self, frame: Frame) -> tuple[tuple[object, ...], object] | None:
         if len(frame) < 18:
             raise _header_cut_off()
         sequence_id, fragment_id = _IDS.unpack_from(frame, 2)
@@ -358,13 +342,16 @@ class FrameDecoder:
         self._pending -= sequence.size
         if sequence.size == 0:
             return sequence.control, NO_PAYLOAD
-        whole = b"".join(sequence.pieces)
+        binary = sequence.binary()
+        if binary is not None:
+            return sequence.control, binary
+        whole = sequence.joined()
         payload, pos = decode_term(whole, 0, sequence.atoms, self._depth, self._decompressed)
         if pos != len(whole):
             raise _trailing(len(whole) - pos)
         return sequence.control, payload
 
-    def _add(self, sequence: _Sequence, frame: bytes, pos: int) -> None:
+    def _add(self, sequence: FragmentSequence, frame: Frame, pos: int) -> None:
         count = len(frame) - pos
         if self._pending + count > self.max_message_size:
             raise self._too_large(self._pending + count)

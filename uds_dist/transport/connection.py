@@ -52,7 +52,7 @@ from uds_dist.errors import (
     RemoteProtocolError,
     UdsDistError,
 )
-from uds_dist.protocol.framing import TICK, FrameReader, handshake_frame
+from uds_dist.protocol.framing import TICK, Frame, FrameReader, handshake_frame
 from uds_dist.protocol.handshake import Handshake, State
 from uds_dist.protocol.header import NO_PAYLOAD, FrameDecoder, FrameEncoder
 from uds_dist.transport.address import SocketAddress
@@ -200,7 +200,7 @@ class Connection:
         self.phase = Phase.CONNECTING
         self.error: UdsDistError | None = None
         self.accumulator = FrameReader(config)
-        self.backlog: deque[bytes] = deque()  # frames received and not yet handed on
+        self.backlog: deque[Frame] = deque()  # frames received and not yet handed on
         self.decoder: FrameDecoder | None = None
         self.encoder: FrameEncoder | None = None
         self.write_queue: deque[Buffer] = deque()
