@@ -250,6 +250,26 @@ def test_traffic_both_ways_at_once(both: Together, size: int) -> None:
     assert pending.result(20) == "true"
 
 
+def test_binaries_in_fragments_from_several_processes(both: Together) -> None:
+    """Sizes about the edges of fragments, several sequences at once, alone and in a tuple."""
+    node = both.node()
+    box = node.mailbox("box")
+    assert node.ping(both.name)
+    sizes = [count * 65_536 + more for count in (1, 2, 5) for more in (-80, -5, -1, 0, 1, 300)]
+    code = """
+        Send = fun(Size) ->
+            Binary = binary:copy(<<(Size rem 251)>>, Size),
+            spawn(fun() -> Box ! Binary, Box ! {Size, Binary} end)
+        end,
+        lists:foreach(Send, Sizes)."""
+    both.eval(code, Box=box.pid, Sizes=sizes)
+    found = [box.receive(timeout=20) for _ in range(2 * len(sizes))]
+    sent = {size: bytes((size % 251,)) * size for size in sizes}
+    alone = [message for message in found if isinstance(message, bytes)]
+    assert sorted(alone, key=len) == [sent[size] for size in sorted(sizes)]
+    assert dict(message for message in found if isinstance(message, tuple)) == sent
+
+
 def test_a_term_of_100_megabytes(both: Together) -> None:
     node = both.node(write_high_water=256 * 2**20)
     box = node.mailbox("box")
