@@ -65,7 +65,7 @@ class Config:
     fragment_size: int = 64 * KIB
     write_high_water: int = 64 * MIB
     write_low_water: int = 16 * MIB
-    send_buffer_size: int = MIB  # asked of the system for each socket; it may give less
+    send_buffer_size: int = MIB  # asked of the system for bulk; it may give less
     receive_size: int = 256 * KIB  # one recv, at most
     messages_per_round: int = 1000  # decoded and handed on, per connection and round
 

@@ -29,10 +29,11 @@ from uds_dist.testing import FakeClock, MemorySocket, fake_loop, memory_pair
 from uds_dist.transport.address import SocketAddress
 from uds_dist.transport.connection import (
     ANSWER_AFTER,
+    BULK,
+    GRANTED,
     LINGER,
     Connection,
     Phase,
-    widen_send_buffer,
 )
 from uds_dist.transport.loop import READ, WRITE
 
@@ -195,28 +196,42 @@ def test_a_large_message_through_a_small_socket(pair: Pair, capacity: int) -> No
 # --- the system's send buffer ---------------------------------------------------------------------
 
 
-def test_a_send_buffer_is_asked_for_in_both_roles(
-    pair: Pair, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("usual", [0, 300_000, Config().send_buffer_size])
+def test_the_send_buffer_is_wide_while_there_is_bulk(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch, usual: int
 ) -> None:
-    asked: list[tuple[int, ...]] = []
-    monkeypatch.setattr(MemorySocket, "setsockopt", lambda _, *option: asked.append(option))
-    pair.up()
-    assert asked == [(socket.SOL_SOCKET, socket.SO_SNDBUF, Config().send_buffer_size)] * 2
+    pair.up(capacity=BULK)
+    asked: list[int] = []
+    monkeypatch.setattr(MemorySocket, "getsockopt", lambda *_: usual)
+    monkeypatch.setattr(MemorySocket, "setsockopt", lambda *option: asked.append(option[-1]))
+    left = pair.left.connection
+    wide = Config().send_buffer_size
+    left.send(CONTROL, b"small")
+    left.send(CONTROL, bytes(BULK))
+    left.send(CONTROL, bytes(BULK))
+    first = [wide] if usual < wide else []
+    assert asked == first
+    while left.write_queue_size > BULK:
+        pair.loop.run_once()
+    pair.loop.run_once()
+    left.send(CONTROL, b"behind it")
+    settle(pair.loop)
+    assert asked == first  # not taken back while the rest of it waits
+    left.send(CONTROL, b"small")
+    left.send(CONTROL, b"small")
+    assert asked == first + ([usual // GRANTED] if first else [])
+    settle(pair.loop)
+    assert len(pair.right.messages) == 6
 
 
-def send_buffer(sock: socket.socket) -> int:
-    return sock.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
-
-
-def test_a_send_buffer_grows_as_far_as_the_system_lets_it_and_never_shrinks() -> None:
+def test_a_send_buffer_gets_its_usual_size_back() -> None:
     left, right = socket.socketpair()
     with left, right:
-        before = send_buffer(left)
-        widen_send_buffer(left, 1)
-        assert send_buffer(left) == before
-        right.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * before)
-        widen_send_buffer(left, 2 * before)
-        assert send_buffer(left) == send_buffer(right) > before
+        usual = left.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+        left.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * usual)
+        assert left.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) > usual
+        left.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, usual // GRANTED)
+        assert left.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) == usual
 
 
 def test_a_send_buffer_that_the_system_refuses_is_no_matter(

@@ -33,7 +33,7 @@ class Config:
     fragment_size: int = 65536  # bytes
     write_high_water: int = 67108864  # bytes
     write_low_water: int = 16777216  # bytes
-    send_buffer_size: int = 1048576  # bytes asked of the system for each socket
+    send_buffer_size: int = 1048576  # bytes asked of the system for bulk
     receive_size: int = 262144  # bytes: one recv
     messages_per_round: int = 1000  # decoded and handed on, per connection and round
 

@@ -15,6 +15,11 @@ program which computes for a while afterwards does not keep it back. Inside a ro
 are kept to the round's end and leave together: one `sendmsg` of many buffers. What the socket does
 not take stays in `write_queue`, and only then is the descriptor watched for writing.
 
+Of a Unix socket's send buffer, 208 KiB on Linux, three quarters must have been read before it takes
+more: a message of 1 MiB would go in five parts, and the peer run dry before each. So while bulk is
+to be written the buffer is wide. For small messages it is not: what fills it waits in the queue and
+leaves together, where a wide one would take each by itself, which costs both sides more.
+
 Signals. A signal handler of the program may raise anywhere, also between a recv and the line that
 stores what it brought. Where bytes may have been lost, doubled or torn by that, the connection
 ends, as if the network had broken it; nothing is ever patched up. In the code below a local `torn`
@@ -33,6 +38,7 @@ import errno
 import logging
 import os
 import socket
+import sys
 from collections import deque
 from collections.abc import Sequence
 from enum import Enum
@@ -67,6 +73,10 @@ Buffer = bytes | memoryview
 BUFFERS_PER_SEND = 512
 # A round writes at most this much to one connection, so that a fast reader cannot hold the loop.
 BYTES_PER_FLUSH = 4 * 1024 * 1024
+# Above so many bytes what is to be written is bulk.
+BULK = 128 * 1024
+# Linux makes a send buffer twice as large as it is asked to, and reports that.
+GRANTED = 2 if sys.platform == "linux" else 1
 # Seconds between two attempts to connect while the other side's backlog is full.
 BACKLOG_RETRY = (0.002, 0.05)
 # Whatever comes in is answered with a tick when nothing went out for this many seconds.
@@ -90,20 +100,6 @@ def keep_large_blocks() -> None:
     thousand page faults: one way in, such messages go at 500 MB/s without and 3,200 MB/s with it.
     """
     bytes(24 * 1024 * 1024)
-
-
-def widen_send_buffer(sock: socket.socket, size: int) -> None:
-    """Ask for a send buffer of `size` bytes, unless there is as much already.
-
-    Linux gives 208 KiB, of which it reports a Unix socket as writable only when three quarters have
-    been read: a message of 1 MiB would be written in five parts, with the peer, who has nothing to
-    read then, waiting for each. It grants no more than net.core.wmem_max.
-    """
-    if sock.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) < size:
-        try:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size)
-        except OSError:
-            pass  # some systems refuse what is above their limit; it works as it is, only slower
 
 
 class Phase(Enum):
@@ -170,6 +166,7 @@ class Connection:
         "tick_deadline",
         "write_queue",
         "write_queue_size",
+        "_bulk",
         "_bytes_in_at_tick",
         "_flushing",
         "_interest",
@@ -178,6 +175,7 @@ class Connection:
         "_receive_size",
         "_retry_delay",
         "_timer",
+        "_usual_buffer",
         "__weakref__",
     )
 
@@ -213,6 +211,7 @@ class Connection:
         self.silent_quarters = 0
         self.last_sent = loop.now
         self.tick_deadline: float | None = None
+        self._bulk = False  # the send buffer is a wide one
         self._bytes_in_at_tick = 0
         self._flushing = False
         self._interest = 0
@@ -220,6 +219,7 @@ class Connection:
         self._passed_over = 0
         self._receive_size = min(FIRST_RECEIVE, config.receive_size)
         self._retry_delay = BACKLOG_RETRY[0]
+        self._usual_buffer = 0  # the system's size of it, once it has been wide
         self._timer: Timer | None = loop.call_later(config.handshake_timeout, self._too_late)
         self.tick_deadline = self._timer.when
 
@@ -300,18 +300,14 @@ class Connection:
                 )
             )
             return
-        self._begin()
+        self.phase = Phase.HANDSHAKE
+        self._watch(READ)
         self._write_handshake(self.handshake.begin())
 
     def accept(self, sock: socket.socket, address: SocketAddress) -> None:
         """Take over a socket that the listener has accepted."""
         self.sock = sock
         self.address = address
-        self._begin()
-
-    def _begin(self) -> None:
-        assert self.sock is not None
-        widen_send_buffer(self.sock, self.config.send_buffer_size)
         self.phase = Phase.HANDSHAKE
         self._watch(READ)
 
@@ -567,6 +563,9 @@ class Connection:
         queue = self.write_queue
         if sock is None or self.phase is Phase.CLOSED:
             return
+        bulk = self.write_queue_size > BULK
+        if bulk is not self._bulk and (bulk or not self._interest & WRITE):
+            self._fit_send_buffer(sock)
         written = 0
         torn = True
         try:
@@ -596,6 +595,20 @@ class Connection:
             self._watch(self._interest & ~WRITE)
         if self.phase is Phase.CLOSING and not queue:
             self._part()
+
+    def _fit_send_buffer(self, sock: socket.socket) -> None:
+        """Widen the send buffer for bulk, or give it back its usual size."""
+        self._bulk = not self._bulk
+        size = self.config.send_buffer_size
+        if self._bulk:
+            self._usual_buffer = sock.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+        if self._usual_buffer < size:
+            if not self._bulk:
+                size = self._usual_buffer // GRANTED
+            try:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size)
+            except OSError:
+                pass  # more than the system allows, or a broken socket: sending will tell
 
     def _taken(self, size: int) -> None:
         """Drop the first `size` bytes of the queue."""
