@@ -594,25 +594,44 @@ def parse(control: tuple[object, ...], has_payload: bool | None = None) -> Contr
     # What carries nearly all traffic, first and by itself: in a third of the time.
     size = len(control)
     op = control[0] if size else None
-    if type(op) is int and has_payload is not False:
-        if size == 3:
-            if op == SEND_SENDER:
-                if type(control[1]) is Pid and type(control[2]) is Pid:
-                    return _new(SendSender, control)
-            elif op == ALIAS_SEND:
-                if type(control[1]) is Pid and type(control[2]) is Reference:
-                    return _new(AliasSend, control)
-            elif op == SEND:
-                if type(control[2]) is Pid:
-                    return _new(Send, control)
-        elif op == REG_SEND and size == 4:
-            if type(control[1]) is Pid and type(control[3]) is Atom:
-                return _new(RegSend, control)
-        elif op == ALTACT_SIG_SEND and size == 4 and control[1] == _ALIAS:
-            # What a reply to a call is sent with between nodes of OTP 28 and later.
-            if type(control[2]) is Pid and type(control[3]) is Reference:
-                if type(control[1]) is int:
-                    return _new(AltactSigSend, control)
+    if type(op) is int:
+        if has_payload is not False:
+            if size == 3:
+                if op == SEND_SENDER:
+                    if type(control[1]) is Pid and type(control[2]) is Pid:
+                        return _new(SendSender, control)
+                elif op == ALIAS_SEND:
+                    if type(control[1]) is Pid and type(control[2]) is Reference:
+                        return _new(AliasSend, control)
+                elif op == SEND:
+                    if type(control[2]) is Pid:
+                        return _new(Send, control)
+            elif size == 4:
+                if op == REG_SEND:
+                    if type(control[1]) is Pid and type(control[3]) is Atom:
+                        return _new(RegSend, control)
+                elif op == PAYLOAD_MONITOR_P_EXIT:
+                    if type(control[1]) is Pid and type(control[2]) is Pid:
+                        if type(control[3]) is Reference:
+                            return _new(PayloadMonitorPExit, control)
+                elif op == ALTACT_SIG_SEND and control[1] == _ALIAS:
+                    # What a reply to a call is sent with between nodes of OTP 28 and later.
+                    if type(control[2]) is Pid and type(control[3]) is Reference:
+                        if type(control[1]) is int:
+                            return _new(AltactSigSend, control)
+        elif size == 5 and op == SPAWN_REPLY:
+            # How a call of a function is answered: this, and a PAYLOAD_MONITOR_P_EXIT.
+            if type(control[1]) is Reference and type(control[2]) is Pid:
+                flags = control[3]
+                if type(flags) is int and flags >= 0 and type(control[4]) is Pid:
+                    return _new(SpawnReply, control)
+        elif size == 4 and (op == MONITOR_P or op == DEMONITOR_P):
+            target = type(control[2])
+            if type(control[1]) is Pid and type(control[3]) is Reference:
+                if target is Pid or target is Atom:
+                    if op == MONITOR_P:
+                        return _new(MonitorP, control)
+                    return _new(DemonitorP, control)
     return _parse_any(control, has_payload)
 
 
