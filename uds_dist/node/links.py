@@ -90,10 +90,24 @@ class Monitor:
     """One monitor that a process of this node holds.
 
     ``ref`` identifies it; ``target`` is what the signal names (a Pid or a registered name);
-    ``node`` is where that is; ``on_down`` is called once with the reason.
+    ``node`` is where that is. A subclass says in `on_down` what it is for.
     """
 
-    __slots__ = ("node", "on_down", "owner", "ref", "target")
+    __slots__ = ("node", "owner", "ref", "target")
+    node: str
+    owner: Pid
+    ref: Reference
+    target: Pid | str
+
+    def on_down(self, reason: object) -> None:
+        """It has fired; called once at most."""
+        raise NotImplementedError
+
+
+class MonitorCallback(Monitor):
+    """A monitor that calls a function with the reason."""
+
+    __slots__ = ("_callback",)
 
     def __init__(
         self,
@@ -101,10 +115,14 @@ class Monitor:
         owner: Pid,
         target: Pid | str,
         node: str,
-        on_down: Callable[[object], None],
+        callback: Callable[[object], None],
     ) -> None:
         self.ref = ref
         self.owner = owner
         self.target = target
         self.node = node
-        self.on_down = on_down
+        self._callback = callback
+
+    def on_down(self, reason: object) -> None:
+        """Call the function."""
+        self._callback(reason)

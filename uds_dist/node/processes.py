@@ -26,7 +26,7 @@ from uds_dist.etf.decode import decode
 from uds_dist.etf.encode import encode
 from uds_dist.etf.terms import Atom, Pid, Reference
 from uds_dist.node.dialect import UNUSED
-from uds_dist.node.links import Monitor
+from uds_dist.node.links import Monitor, MonitorCallback
 from uds_dist.node.mailbox import Destination, Mailbox
 from uds_dist.protocol.control import (
     ALIAS_SEND,
@@ -74,6 +74,19 @@ MAX_UNLINK_ID = 2**64 - 1
 Route = Callable[[str, tuple[object, ...], object], None]
 
 
+class Spawn:
+    """A spawn request without a reply yet: where it went, and what is called with the reply."""
+
+    __slots__ = ("node", "on_reply", "ref")
+
+    def __init__(
+        self, ref: Reference, node: str, on_reply: Callable[[SpawnReply | SpawnReplyTt], None]
+    ) -> None:
+        self.ref = ref
+        self.node = node
+        self.on_reply = on_reply
+
+
 class Ties:
     """All that ties processes of this node to one other node, for the day it goes down."""
 
@@ -81,9 +94,9 @@ class Ties:
 
     def __init__(self) -> None:
         self.links: set[tuple[Mailbox, Pid]] = set()
-        self.monitors: set[Reference] = set()  # held here
+        self.monitors: set[Monitor] = set()  # held here
         self.watchers: set[tuple[Mailbox, Reference]] = set()  # held there
-        self.spawns: set[Reference] = set()  # requests without a reply yet
+        self.spawns: set[Spawn] = set()  # requests without a reply yet
 
     def __bool__(self) -> bool:
         return bool(self.links or self.monitors or self.watchers or self.spawns)
@@ -118,8 +131,9 @@ class Processes:
         self.aliases: dict[Reference, Callable[[object], None]] = {}
         self.mailbox_aliases: dict[Reference, tuple[Mailbox, bool]] = {}
         self.monitors: dict[Reference, Monitor] = {}
-        self.spawns: dict[Reference, tuple[str, Callable[[SpawnReply | SpawnReplyTt], None]]] = {}
-        self.ties: dict[str, Ties] = {}
+        self.spawns: dict[Reference, Spawn] = {}
+        # By node, until that goes down; empty ones too: calls in a row would make and drop them.
+        self._ties: dict[str, Ties] = {}
         # What an incoming spawn request calls: (node, request, argument list).
         self.on_spawn: Callable[[str, SpawnRequest | SpawnRequestTt, object], None] | None = None
         # What is told that a peer's message went into a full mailbox: (node, mailbox).
@@ -191,17 +205,17 @@ class Processes:
         """The living process of a pid or a registered name."""
         return self.by_pid.get(dest) if isinstance(dest, Pid) else self.by_name.get(dest)
 
+    @property
+    def ties(self) -> dict[str, Ties]:
+        """What ties processes of this node to others, by node: a look at the moment."""
+        return {node: ties for node, ties in self._ties.items() if ties}
+
     def ties_with(self, node: str) -> Ties:
         """The ties with a node, to be added to."""
-        ties = self.ties.get(node)
+        ties = self._ties.get(node)
         if ties is None:
-            ties = self.ties[node] = Ties()
+            ties = self._ties[node] = Ties()
         return ties
-
-    def _untie(self, node: str) -> None:
-        ties = self.ties.get(node)
-        if ties is not None and not ties:
-            del self.ties[node]
 
     def copy(self, term: object) -> object:
         """What a term is on the other side of a connection, even if it stays on this one.
@@ -301,7 +315,8 @@ class Processes:
 
     def watch_spawned(self, process: Mailbox, pid: Pid, ref: Reference) -> None:
         """Note the monitor of a process that a spawn request has started."""
-        self.note_monitor(process.pid, pid, ref, self._down_message(process, ref, pid))
+        on_down = self._down_message(process, ref, pid)
+        self.note_monitor(MonitorCallback(ref, process.pid, pid, pid.node, on_down))
         if process.alive:
             process.monitors.add(ref)
         else:
@@ -324,27 +339,20 @@ class Processes:
         on_down: Callable[[object], None],
     ) -> None:
         """Start a monitor whose notice is a call, for calls and spawned processes."""
-        self.refresh(dest.node if isinstance(dest, Pid) else self.name_and_node(dest)[1])
-        self.note_monitor(owner, dest, ref, on_down)
-        monitor = self.monitors[ref]
-        self.signal(monitor.node, (MONITOR_P, owner, monitor.target, ref))
-
-    def note_monitor(
-        self,
-        owner: Pid,
-        dest: Pid | str | tuple[str, str],
-        ref: Reference,
-        on_down: Callable[[object], None],
-    ) -> None:
-        """Note a monitor that the other node has set up already, as a spawn request does."""
         target: Pid | Atom
         if isinstance(dest, Pid):
             target, node = dest, dest.node
         else:
             name, on_node = self.name_and_node(dest)
             target, node = Atom(name), Atom(on_node)
-        self.monitors[ref] = Monitor(ref, owner, target, node, on_down)
-        self.ties_with(node).monitors.add(ref)
+        self.refresh(node)
+        self.note_monitor(MonitorCallback(ref, owner, target, node, on_down))
+        self.signal(node, (MONITOR_P, owner, target, ref))
+
+    def note_monitor(self, monitor: Monitor) -> None:
+        """Note a monitor that the other node has set up already, as a spawn request does."""
+        self.monitors[monitor.ref] = monitor
+        self.ties_with(monitor.node).monitors.add(monitor)
 
     def demonitor(self, process: Mailbox, ref: Reference) -> bool:
         """End a monitor of a mailbox; see `Mailbox.demonitor`."""
@@ -365,10 +373,9 @@ class Processes:
         """Take a monitor off the books: it has fired, or it is to be ended."""
         monitor = self.monitors.pop(ref, None)
         if monitor is not None:
-            ties = self.ties.get(monitor.node)
+            ties = self._ties.get(monitor.node)
             if ties is not None:
-                ties.monitors.discard(ref)
-                self._untie(monitor.node)
+                ties.monitors.discard(monitor)
         return monitor
 
     def make_alias(self, process: Mailbox, priority: bool = False) -> Reference:
@@ -417,31 +424,24 @@ class Processes:
             EncodeError: an argument is no term.
             Busy: the connection's write queue is full.
         """
-        request = control[1]
-        assert isinstance(request, Reference)
-        self.refresh(node)
-        self.spawns[request] = (node, on_reply)
-        self.ties_with(node).spawns.add(request)
+        ref = control[1]
+        assert isinstance(ref, Reference)
         if node == self.name:
             self.signal(node, control, arguments)
         else:
             self._route_message(node, control, arguments)
+        # The reply cannot have come: that is for a later round, from here as from there.
+        self.spawns[ref] = spawn = Spawn(ref, node, on_reply)
+        self.ties_with(node).spawns.add(spawn)
 
-    def forget_spawn(self, request: Reference) -> None:
-        """Forget a spawn request that could not be sent."""
-        self.take_spawn(request)
-
-    def take_spawn(self, request: Reference) -> Callable[[SpawnReply | SpawnReplyTt], None] | None:
-        """Take a spawn request off the books, and return what awaits its reply."""
-        entry = self.spawns.pop(request, None)
-        if entry is None:
-            return None
-        node, on_reply = entry
-        ties = self.ties.get(node)
-        if ties is not None:
-            ties.spawns.discard(request)
-            self._untie(node)
-        return on_reply
+    def take_spawn(self, ref: Reference) -> Spawn | None:
+        """Take a spawn request off the books: its reply has come."""
+        spawn = self.spawns.pop(ref, None)
+        if spawn is not None:
+            ties = self._ties.get(spawn.node)
+            if ties is not None:
+                ties.spawns.discard(spawn)
+        return spawn
 
     def terminate(self, process: Mailbox, reason: object) -> None:
         """End a process: every tie of it gets its signal.
@@ -491,10 +491,9 @@ class Processes:
     def drop_watcher(self, process: Mailbox, ref: Reference) -> None:
         """Take the monitor of a process here off the books."""
         entry = process.watchers.pop(ref, None)
-        ties = None if entry is None else self.ties.get(entry[0].node)
-        if entry is not None and ties is not None:
+        ties = None if entry is None else self._ties.get(entry[0].node)
+        if ties is not None:
             ties.watchers.discard((process, ref))
-            self._untie(entry[0].node)
 
     def add_link(self, process: Mailbox, pid: Pid) -> None:
         """Note a link that the other end has made: by a LINK signal, or along with a spawn."""
@@ -506,10 +505,9 @@ class Processes:
 
     def drop_link_tie(self, process: Mailbox, pid: Pid) -> None:
         """Take the entry of a link off the books of the other end's node."""
-        ties = self.ties.get(pid.node)
+        ties = self._ties.get(pid.node)
         if ties is not None:
             ties.links.discard((process, pid))
-            self._untie(pid.node)
 
     def link_broke(self, process: Mailbox, pid: Pid, reason: object) -> None:
         """Have a process react to the exit signal of a link, if it is linked."""
@@ -537,7 +535,7 @@ class Processes:
 
     def node_down(self, node: str, error: UdsDistError) -> None:
         """Fire everything that was tied to a node: reason `noconnection`, each exactly once."""
-        ties = self.ties.pop(node, None)
+        ties = self._ties.pop(node, None)
         if ties is None:
             return
         before, self.down_error = self.down_error, error
@@ -550,14 +548,12 @@ class Processes:
         for process, ref in ties.watchers:
             if process.watchers.pop(ref, None) and process.on_unwatched is not None:
                 process.on_unwatched(ref)
-        for request in ties.spawns:
-            on_reply = self.take_spawn(request)
-            if on_reply is not None:
-                flags = SpawnFlag(0)
-                on_reply(SpawnReply(SPAWN_REPLY, request, self._nobody(), flags, NOCONNECTION))
-        for ref in ties.monitors:
-            monitor = self.forget_monitor(ref)
-            if monitor is not None:
+        for spawn in ties.spawns:
+            if self.take_spawn(spawn.ref) is not None:
+                nobody, flags = self._nobody(), SpawnFlag(0)
+                spawn.on_reply(SpawnReply(SPAWN_REPLY, spawn.ref, nobody, flags, NOCONNECTION))
+        for monitor in ties.monitors:
+            if self.forget_monitor(monitor.ref) is not None:
                 monitor.on_down(NOCONNECTION)
         for process, pid in ties.links:
             if process.alive:

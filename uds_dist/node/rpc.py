@@ -15,6 +15,7 @@ from uds_dist.errors import NoConnection, RemoteError, UdsDistError
 from uds_dist.etf.terms import Atom, Pid, Reference
 from uds_dist.node.future import Future
 from uds_dist.node.gen import down_error
+from uds_dist.node.links import Monitor
 from uds_dist.node.mailbox import Mailbox
 from uds_dist.node.processes import NOCONNECTION, Processes
 from uds_dist.protocol.control import SPAWN_REQUEST, SpawnReply, SpawnReplyTt
@@ -52,60 +53,66 @@ def start_rpc(
     """
     ref = processes.new_reference()
     what = f"the answer of {module}:{function}/{len(arguments)} at {node}"
-    started: list[Pid] = []
+    call = Call(processes, caller.pid, ref, node, what)
+    control = (SPAWN_REQUEST, ref, caller.pid, group_leader, EXECUTE_CALL, [MONITOR_OPTION])
+    call_arguments = [ref, Atom(module), Atom(function), list(arguments)]
+    processes.request_spawn(node, control, call_arguments, call.on_reply)
+    future: Future[object] = Future(loop, what, call.withdraw)
+    call.future = weak_reference(future)
+    return future
 
-    def withdraw() -> None:
-        if started:
-            processes.stop_monitor(ref)
-        elif ref in processes.spawns:
-            # The process is to be left alone as soon as its pid is known.
-            processes.spawns[ref] = (node, leave_alone)
 
-    def leave_alone(reply: SpawnReply | SpawnReplyTt) -> None:
+class Call(Monitor):
+    """A call under way: first the request for its process, then the monitor of that process."""
+
+    __slots__ = ("future", "what", "_processes")
+
+    def __init__(
+        self, processes: Processes, owner: Pid, ref: Reference, node: str, what: str
+    ) -> None:
+        self.node = node
+        self.owner = owner
+        self.ref = ref
+        self.what = what
+        # Weak: a future that its program drops withdraws the call.
+        self.future: weak_reference[Future[object]] | None = None
+        self._processes = processes
+
+    def withdraw(self) -> None:
+        """Leave the process alone; `on_reply` does it when its pid is not known yet."""
+        self._processes.stop_monitor(self.ref)
+
+    def on_reply(self, reply: SpawnReply | SpawnReplyTt) -> None:
+        """The process has started, or the other node refuses to start it."""
+        waiting = self._waiting()
         if isinstance(reply.result, Pid):
-            processes.note_monitor(caller.pid, reply.result, ref, ignore)
-            processes.stop_monitor(ref)
+            self.target = reply.result
+            self._processes.note_monitor(self)
+            if waiting is None:
+                self._processes.stop_monitor(self.ref)
+        elif waiting is not None:
+            waiting.set_exception(_refused(self._processes, self.node, reply.result))
 
-    future: Future[object] = Future(loop, what, withdraw)
-    pending = weak_reference(future)
-
-    def on_reply(reply: SpawnReply | SpawnReplyTt) -> None:
-        if isinstance(reply.result, Pid):
-            started.append(reply.result)
-            processes.note_monitor(caller.pid, reply.result, ref, on_down)
-        else:
-            fail(_refused(processes, node, reply.result))
-
-    def on_down(reason: object) -> None:
-        waiting = pending()
-        if waiting is None or waiting.done():
+    def on_down(self, reason: object) -> None:
+        """The process has ended: its reason is the outcome."""
+        waiting = self._waiting()
+        if waiting is None:
             return
-        if isinstance(reason, tuple) and len(reason) >= 2 and reason[0] == ref:
+        if isinstance(reason, tuple) and len(reason) >= 2 and reason[0] == self.ref:
             if reason[1] == "return" and len(reason) == 3:
                 waiting.set_result(reason[2])
             else:
-                waiting.set_exception(_raised(what, reason))
+                waiting.set_exception(_raised(self.what, reason))
         elif reason == NOCONNECTION:
-            waiting.set_exception(down_error(processes, node, reason))
+            waiting.set_exception(down_error(self._processes, self.node, reason))
         else:
-            waiting.set_exception(
-                RemoteError(f"{what}: the process was killed: {reason!r}", "signal", reason)
-            )
+            killed = f"{self.what}: the process was killed: {reason!r}"
+            waiting.set_exception(RemoteError(killed, "signal", reason))
 
-    def fail(error: UdsDistError) -> None:
-        waiting = pending()
-        if waiting is not None and not waiting.done():
-            waiting.set_exception(error)
-
-    mfa = (Atom(module), Atom(function), list(arguments))
-    control = (SPAWN_REQUEST, ref, caller.pid, group_leader, EXECUTE_CALL, [MONITOR_OPTION])
-    try:
-        processes.request_spawn(node, control, [ref, *mfa], on_reply)
-    except BaseException:
-        processes.forget_spawn(ref)
-        future.cancel()
-        raise
-    return future
+    def _waiting(self) -> Future[object] | None:
+        """The future, if anybody still waits for it."""
+        future = None if self.future is None else self.future()
+        return None if future is None or future.done() else future
 
 
 def start_spawn(
@@ -147,16 +154,8 @@ def start_spawn(
     options = [LINK_OPTION] * link + [MONITOR_OPTION] * monitor
     mfa = (Atom(module), Atom(function), len(arguments))
     control = (SPAWN_REQUEST, ref, parent.pid, group_leader, mfa, options)
-    try:
-        processes.request_spawn(node, control, list(arguments), on_reply)
-    except BaseException:
-        processes.forget_spawn(ref)
-        raise
+    processes.request_spawn(node, control, list(arguments), on_reply)
     return future
-
-
-def ignore(_reason: object) -> None:
-    """What a monitor tells that nobody waits for any more."""
 
 
 def _refused(processes: Processes, node: str, reason: object) -> UdsDistError:

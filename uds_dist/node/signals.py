@@ -258,22 +258,25 @@ class Incoming:
     def _on_spawn_request(
         self, node: str, control: ctl.SpawnRequest | ctl.SpawnRequestTt, payload: object
     ) -> None:
-        on_spawn = self._processes.on_spawn
-        if on_spawn is None:
-            refusal = (ctl.SPAWN_REPLY, control.req_id, control.from_pid, 0, NOTSUP)
-            self._processes.signal(node, refusal)
-        elif node == self._processes.name:
+        on_spawn = self._processes.on_spawn or self._refuse_spawn
+        if node == self._processes.name:
             # What it starts is user code, and who asks for it may be anywhere.
             self._loop.call_soon(partial(on_spawn, node, control, payload))
         else:
             on_spawn(node, control, payload)
 
+    def _refuse_spawn(
+        self, node: str, control: ctl.SpawnRequest | ctl.SpawnRequestTt, payload: object
+    ) -> None:
+        refusal = (ctl.SPAWN_REPLY, control.req_id, control.from_pid, 0, NOTSUP)
+        self._processes.signal(node, refusal)
+
     def _on_spawn_reply(
         self, node: str, control: ctl.SpawnReply | ctl.SpawnReplyTt, payload: object
     ) -> None:
-        on_reply = self._processes.take_spawn(control.req_id)
-        if on_reply is not None:
-            on_reply(control)
+        spawn = self._processes.take_spawn(control.req_id)
+        if spawn is not None:
+            spawn.on_reply(control)
 
     def _on_node_link(self, node: str, control: ctl.NodeLink, payload: object) -> None:
         """Obsolete, and without effect in every node that ever knew it."""
