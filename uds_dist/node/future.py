@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar
 
 from uds_dist.errors import CancelledError, InvalidStateError, RemoteTimeout
 from uds_dist.transport.loop import EventLoop
@@ -51,7 +51,7 @@ class Future(Generic[T]):
         self.what = what
         self._loop = loop
         self._state = PENDING
-        self._result: T | None = None
+        self._result: Any = None  # a T, once it is there
         self._error: BaseException | None = None
         self._callbacks: list[Callable[[Future[T]], object]] = []
         self._withdraw = withdraw
@@ -85,7 +85,8 @@ class Future(Generic[T]):
         self._wait(timeout)
         if self._error is not None:
             raise self._error
-        return cast(T, self._result)
+        result: T = self._result
+        return result
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """Like `result`, but returns the exception, or None when there is a result."""
@@ -140,7 +141,8 @@ class Future(Generic[T]):
         Raises:
             InvalidStateError: there is an outcome already.
         """
-        self._check_pending()
+        if self._state is not PENDING:
+            raise self._too_late()
         self._result = result
         self._finish(FINISHED)
 
@@ -150,26 +152,28 @@ class Future(Generic[T]):
         Raises:
             InvalidStateError: there is an outcome already.
         """
-        self._check_pending()
+        if self._state is not PENDING:
+            raise self._too_late()
         self._error = error
         self._finish(FINISHED)
 
-    def _check_pending(self) -> None:
-        if self._state is not PENDING:
-            raise InvalidStateError(f"{self.what}: the future is {self._state} already")
+    def _too_late(self) -> InvalidStateError:
+        return InvalidStateError(f"{self.what}: the future is {self._state} already")
 
     def _finish(self, state: str) -> None:
         self._state = state
         self._withdraw = None
-        self._loop.release(self)
-        callbacks, self._callbacks = self._callbacks, []
-        for callback in callbacks:
-            self._loop.call_soon(partial(callback, self))
+        if self._callbacks:
+            self._loop.release(self)
+            callbacks, self._callbacks = self._callbacks, []
+            for callback in callbacks:
+                self._loop.call_soon(partial(callback, self))
 
     def __del__(self) -> None:
         # Anything may be interrupted by this, so the work itself is left to the next round.
-        if getattr(self, "_withdraw", None) is not None and not self._loop.closed:
-            self._loop.call_soon(cast(Callable[[], object], self._withdraw))
+        withdraw = getattr(self, "_withdraw", None)
+        if withdraw is not None and not self._loop.closed:
+            self._loop.call_soon(withdraw)
 
 
 def failed(loop: EventLoop, error: BaseException, what: str = "the answer") -> Future[object]:

@@ -208,7 +208,11 @@ class EventLoop:
             if self._unfinished:
                 return self._finish_round(self._unfinished)
             if timeout != 0.0:
-                timeout = self._wait(timeout)
+                due = self.next_timeout()
+                if timeout is None:
+                    timeout = LONGEST_WAIT if due is None else due
+                elif due is not None and due < timeout:
+                    timeout = due
             select, clock, timers, soon, round_end = self._parts
             ready = select(timeout)
             now = clock()
@@ -219,12 +223,6 @@ class EventLoop:
             return 0
         finally:
             self._state = IDLE
-
-    def _wait(self, timeout: float | None) -> float | None:
-        due = self.next_timeout()
-        if due is None:
-            return LONGEST_WAIT if timeout is None else timeout
-        return due if timeout is None or due < timeout else timeout
 
     def _dispatch(self, ready: Ready, first_new: int, soon: int, round_end: int | None) -> int:
         """Do a round: what was ready and what is due, then `soon` and `round_end` callbacks.
@@ -340,19 +338,24 @@ class EventLoop:
         Raises:
             LoopReentryError, ForkedLoopError, ClosedError: as `run_once` does.
         """
-        holds = _predicate(condition)
+        done: Callable[[], bool] | None = getattr(condition, "done", None)
+        holds = cast("Callable[[], bool]", condition) if done is None else done
         if timeout is not None and timeout < 0:
             raise ValueError(f"timeout is {timeout}: use 0 to poll, None to wait")
-        deadline = None if timeout is None else self._clock() + timeout
-        self._check_usable()
-        while not holds():
-            if deadline is None:
+        if self._state or _forks != self._made_after:
+            self._check_usable()
+        if timeout is None:
+            while not holds():
                 self.run_once(None)
-                continue
-            left = deadline - self._clock()
-            self.run_once(left if left > 0.0 else 0.0)
+            return True
+        clock = self._clock
+        deadline = clock() + timeout
+        while not holds():
+            left = deadline - clock()
             if left <= 0.0:
+                self.run_once(0.0)
                 return holds()
+            self.run_once(left)
         return True
 
     def run_forever(self) -> None:
@@ -519,7 +522,10 @@ class EventLoop:
             self._cancelled -= 1
         if not timers:
             return None
-        return min(max(timers[0][0] - self._clock(), 0.0), LONGEST_WAIT)
+        due = timers[0][0] - self._clock()
+        if due <= 0.0:
+            return 0.0
+        return due if due < LONGEST_WAIT else LONGEST_WAIT
 
     def wakeup(self) -> None:
         """End a wait of `run_once` from a signal handler or another thread.
@@ -636,11 +642,6 @@ class EventLoop:
 
     def __exit__(self, *_exc: object) -> None:
         self.close()
-
-
-def _predicate(condition: Completable | Callable[[], bool]) -> Callable[[], bool]:
-    done: Callable[[], bool] | None = getattr(condition, "done", None)
-    return cast(Callable[[], bool], condition) if done is None else done
 
 
 def _count_forks() -> None:
