@@ -144,8 +144,11 @@ class Mailbox:
 
     def _alive(self) -> Signals:
         if self._signals is None:
-            raise ClosedError(f"the mailbox {self.pid} has exited with reason {self.exit_reason!r}")
+            raise self._has_exited()
         return self._signals
+
+    def _has_exited(self) -> ClosedError:
+        return ClosedError(f"the mailbox {self.pid} has exited with reason {self.exit_reason!r}")
 
     # -- messages --------------------------------------------------------------------------
 
@@ -162,7 +165,9 @@ class Mailbox:
             Busy: the connection's write queue is full; nothing was sent.
             ClosedError: this process or its node has ended.
         """
-        self._alive().send(self, dest, message, priority)
+        if self._signals is None:
+            raise self._has_exited()
+        self._signals.send(self, dest, message, priority)
 
     def receive(
         self,
@@ -218,7 +223,7 @@ class Mailbox:
         def ready() -> bool:
             nonlocal holds
             holds = found()
-            return holds or not self.alive
+            return holds or self._signals is None
 
         if not self.loop.run_until(ready, timeout):
             raise ReceiveTimeoutError(f"no message for {self.name or self.pid} within {timeout} s")
@@ -246,7 +251,7 @@ class Mailbox:
 
     def deliver(self, message: object, priority: bool = False) -> None:
         """Have a message wait here, without running user code; only the node calls this."""
-        if not self.alive:
+        if self._signals is None:
             return
         if priority:
             self.queue.insert(self._first, message)
@@ -260,7 +265,10 @@ class Mailbox:
 
     def deliver_now(self, message: object) -> None:
         """Hand a peer's message to `on_message`, or have it wait; only the node calls this."""
-        if self.on_message is None or self.queue:
+        if self.on_message is None:
+            if self._signals is not None:
+                self.queue.append(message)
+        elif self.queue:
             self.deliver(message)
         else:
             self.on_message(message)

@@ -54,7 +54,7 @@ from uds_dist.protocol.control import NO_PAYLOAD, SPAWN_REPLY, SPAWN_REQUEST
 from uds_dist.protocol.flags import Flag, default_flags
 from uds_dist.protocol.handshake import Handshake, Peer, Role, Status
 from uds_dist.transport.address import SocketAddress, socket_address, split_node_name
-from uds_dist.transport.connection import Connection, Phase
+from uds_dist.transport.connection import UP, Connection, Phase
 from uds_dist.transport.listener import Listener
 from uds_dist.transport.loop import EventLoop
 
@@ -142,29 +142,40 @@ class Peers:
         """Send a program's message; Busy when too much waits to be written."""
         peer = self.nodes.get(node)
         if peer is not None:
-            connection = self._living(peer)
+            connection = peer.connection
+            if connection is not None and connection.phase is not UP:
+                connection = self._living(peer)
             waiting = peer.size if connection is None else connection.write_queue_size
-            config = self.config
-            if waiting > (config.write_low_water if peer.busy else config.write_high_water):
-                peer.busy = True
-                raise Busy(
-                    f"{waiting} bytes wait to be written to {node}: run the loop until there are"
-                    f" no more than {config.write_low_water}, or call Node.flush(), and try again"
-                )
-            peer.busy = False
+            if waiting:
+                self._check_busy(peer, waiting)
+            else:
+                peer.busy = False
             if connection is not None:
-                self._write(peer, connection, control, payload)
+                if control[0] in peer.dialect:
+                    self._write(peer, connection, control, payload)
+                else:
+                    connection.send(control, payload)
                 return
         self._queue(node, control, payload)
+
+    def _check_busy(self, peer: RemoteNode, waiting: int) -> None:
+        config = self.config
+        peer.busy = waiting > (config.write_low_water if peer.busy else config.write_high_water)
+        if peer.busy:
+            raise Busy(
+                f"{waiting} bytes wait to be written to {peer.name}: run the loop until there are"
+                f" no more than {config.write_low_water}, or call Node.flush(), and try again"
+            )
 
     def route(self, node: str, control: tuple[object, ...], payload: object) -> None:
         """Send a signal, now or when the connection is up."""
         peer = self.nodes.get(node)
-        connection = None if peer is None else self._living(peer)
-        if peer is None or connection is None:
-            self._queue(node, control, payload)
-        else:
-            self._write(peer, connection, control, payload)
+        if peer is not None:
+            connection = self._living(peer)
+            if connection is not None:
+                self._write(peer, connection, control, payload)
+                return
+        self._queue(node, control, payload)
 
     def refresh(self, node: str) -> None:
         """Take the connection to a node off the books if it has ended in this round."""
@@ -175,7 +186,7 @@ class Peers:
     def _living(self, peer: RemoteNode) -> Connection | None:
         """A peer's connection; one that has ended in this round is taken off the books first."""
         connection = peer.connection
-        if connection is not None and connection.phase is not Phase.UP:
+        if connection is not None and connection.phase is not UP:
             self._lost(peer, connection)
             return None
         return connection

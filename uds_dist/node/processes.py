@@ -257,12 +257,13 @@ class Processes:
 
     def name_and_node(self, dest: object) -> tuple[str, str]:
         """Split a destination that is no pid into a registered name and a node."""
-        if isinstance(dest, str):
+        if isinstance(dest, tuple):
+            if len(dest) == 2:
+                name, node = dest
+                if isinstance(name, str) and isinstance(node, str):
+                    return name, node
+        elif isinstance(dest, str):
             return dest, self.name
-        if isinstance(dest, tuple) and len(dest) == 2:
-            name, node = dest
-            if isinstance(name, str) and isinstance(node, str):
-                return name, node
         raise EncodeError(
             f"{dest!r} is no destination: use a Pid, a Reference, a registered name,"
             " or (name, node)"

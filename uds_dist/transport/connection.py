@@ -112,6 +112,10 @@ class Phase(Enum):
     CLOSED = "closed"
 
 
+# The one that is asked for with every message: to find a member of an Enum takes 80 ns.
+UP = Phase.UP
+
+
 class ConnectionOwner(Protocol):
     """What a connection tells the storey above, always from inside `run_once`."""
 
@@ -520,13 +524,15 @@ class Connection:
             EncodeError: a term cannot be encoded; nothing was written.
             NoConnection: the connection is not up.
         """
-        if self.phase is not Phase.UP:
+        if self.phase is not UP:
             raise NoConnection(f"the connection to {self.name} is {self.phase.value}")
         assert self.encoder is not None
+        at_rest = self.loop.at_rest()  # a forked child must not write into its parent's stream
+        queue = self.write_queue
         torn = True
         try:
             for buffer in self.encoder.encode(control, payload):
-                self.write_queue.append(buffer)
+                queue.append(buffer)
                 self.write_queue_size += len(buffer)
             torn = False
         except UdsDistError:
@@ -536,21 +542,44 @@ class Connection:
             if torn:
                 self._interrupted("encoding")
         self.messages_out += 1
-        if not self._flushing:
-            self._flush_in_time()
+        if self._flushing:
+            return
+        if not at_rest:
+            self.loop.call_at_round_end(self._flush_at_round_end)
+            self._flushing = True
+        elif len(queue) == 1:
+            self._send_at_once()
+        elif not self._interest & WRITE:
+            self.flush()
+
+    def _send_at_once(self) -> None:
+        """As `flush`, for what most messages come to: one buffer, which the socket takes whole."""
+        assert self.sock is not None
+        queue = self.write_queue
+        torn = True
+        try:
+            size = self.sock.send(queue[0])
+            if size == self.write_queue_size:
+                queue.clear()
+                self.write_queue_size = 0
+            else:
+                self._taken(size)
+            torn = False
+        except OSError:
+            torn = False
+            size = 0
+        finally:
+            if torn:
+                self._interrupted("writing")
+        if size:
+            self.bytes_out += size
+            self.last_sent = self.loop.now
+        if queue:
+            self.flush()  # which finds out why
 
     def _append(self, buffer: Buffer) -> None:
         self.write_queue.append(buffer)
         self.write_queue_size += len(buffer)
-
-    def _flush_in_time(self) -> None:
-        if self.loop.running:
-            self.loop.call_at_round_end(self._flush_at_round_end)
-            self._flushing = True
-        else:
-            self.loop.check_owner()  # a forked child must not write into its parent's stream
-            if not self._interest & WRITE:
-                self.flush()
 
     def _flush_at_round_end(self) -> None:
         self._flushing = False

@@ -410,6 +410,17 @@ class EventLoop:
         """True inside `run_once`."""
         return self._state == RUNNING and not self.forked
 
+    def at_rest(self) -> bool:
+        """True outside of `run_once`, where descriptors may be used.
+
+        Raises:
+            ForkedLoopError: this is a child of the process that made the loop.
+            ClosedError: the loop is closed.
+        """
+        if self._state == CLOSED or _forks != self._made_after:
+            self._check_usable()
+        return self._state == IDLE
+
     @property
     def closed(self) -> bool:
         """True after `close`."""
