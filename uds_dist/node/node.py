@@ -123,14 +123,12 @@ class Node:
             "nobody" + name if dynamic else name,
             creation,
             cookie,
-            received=self._received,
             node_down=self._node_down,
             silent=self._probe,
             named=self._take_name,
             dynamic=dynamic,
         )
         self._processes: Processes | None = None
-        self._incoming: Incoming | None = None
         self._global: GlobalNameServer | None = None
         self._pg_scopes: dict[str, PgScope] = {}
         if not dynamic:
@@ -197,7 +195,7 @@ class Node:
         )
         processes.on_full = self._mailbox_full
         processes.refresh = peers.refresh
-        self._incoming = Incoming(self.loop, processes)
+        peers.hand_to(Incoming(self.loop, processes).received)
         self._processes = processes
         self._own = processes.new_mailbox(on_message=self._own_message, trap_exit=True)
         self._own.system = True
@@ -307,10 +305,6 @@ class Node:
     def _lost(self, name: str, error: UdsDistError) -> None:
         if self.on_down is not None:
             self.on_down(name, error)
-
-    def _received(self, node: str, control: tuple[object, ...], payload: object) -> None:
-        if self._incoming is not None:
-            self._incoming.received(node, control, payload)
 
     def _node_down(self, node: str, error: UdsDistError) -> None:
         if self._processes is not None:

@@ -70,6 +70,8 @@ AFTER_NOK = 0.1
 FULL_CHECK = 0.02
 
 Notice = Callable[[str, str, "UdsDistError | None"], object]
+# What acts on a message: (node, control message, payload or NO_PAYLOAD).
+Received = Callable[[str, tuple[object, ...], object], None]
 
 
 class Peers:
@@ -81,7 +83,6 @@ class Peers:
         name: this node's full name, or with `dynamic` only its host part.
         creation: this node's creation.
         cookie: this node's cookie.
-        received: acts on a message: (node, control message, payload or NO_PAYLOAD).
         node_down: fires what was tied to a node.
         silent: provokes an answer from a node that has said nothing for long.
         named: told the name and creation that a peer has given this node.
@@ -96,7 +97,6 @@ class Peers:
         creation: int,
         cookie: str,
         *,
-        received: Callable[[str, tuple[object, ...], object], None],
         node_down: Callable[[str, UdsDistError], None],
         silent: Callable[[str], None],
         named: Callable[[str, int], None],
@@ -114,12 +114,16 @@ class Peers:
         self.listener: Listener | None = None
         self.dynamic = dynamic
         self._loop = loop
-        self._received = received
+        self._received: Received = _unreceived
         self._node_down = node_down
         self._silent = silent
         self._named = named
         self._incoming: set[Connection] = set()  # still in their handshake
         self._closed = False
+
+    def hand_to(self, received: Received) -> None:
+        """Say what acts on the messages of peers from now on."""
+        self._received = received
 
     # -- identity --------------------------------------------------------------------------
 
@@ -449,8 +453,9 @@ class Peers:
         self, connection: Connection, control: tuple[object, ...], payload: object
     ) -> None:
         """A message has come."""
-        assert connection.name is not None
-        self._received(connection.name, control, payload)
+        name = connection.name
+        assert name is not None
+        self._received(name, control, payload)
 
     def connection_silent(self, connection: Connection) -> None:
         """A peer has said nothing for three quarters of the tick time."""
@@ -620,3 +625,7 @@ class Peers:
                 self._lost(peer, living)
             elif waiting:
                 self._node_down(peer.name, error)
+
+
+def _unreceived(_node: str, _control: tuple[object, ...], _payload: object) -> None:
+    """Nobody is here yet: this node has no name."""

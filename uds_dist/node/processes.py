@@ -186,9 +186,10 @@ class Processes:
     def new_reference(self) -> Reference:
         """A reference that no other of this node equals."""
         number = next(self._reference_numbers)
+        second, third = self._reference_tail
         # Older software reads only 18 bits of the first word.
-        words = (number & 0x3FFFF, (self._reference_tail[0] + (number >> 18)) & 0xFFFFFFFF)
-        return Reference(self.name, self.creation, (*words, self._reference_tail[1]))
+        words = (number & 0x3FFFF, second + (number >> 18) & 0xFFFFFFFF, third)
+        return Reference(self.name, self.creation, words)
 
     def register(self, process: Mailbox, name: str) -> None:
         """Give a process a registered name."""

@@ -19,7 +19,7 @@ from uds_dist.etf.terms import Pid, Reference
 from uds_dist.node.mailbox import Mailbox
 from uds_dist.node.processes import NOPROC, NOTSUP, Processes
 from uds_dist.protocol import control as ctl
-from uds_dist.protocol.control import AltactFlag, ControlMessage
+from uds_dist.protocol.control import NO_PAYLOAD, AltactFlag, ControlMessage, parse
 from uds_dist.transport.loop import EventLoop
 
 _EXIT = int(AltactFlag.EXIT)
@@ -83,7 +83,7 @@ class Incoming:
         Raises:
             RemoteProtocolError: it is no control message.
         """
-        message = ctl.parse(control, payload is not ctl.NO_PAYLOAD)
+        message = parse(control, payload is not NO_PAYLOAD)
         self._handlers[type(message)](node, message, payload)
 
     def handle(self, node: str, control: ControlMessage, payload: object) -> None:
@@ -236,17 +236,16 @@ class Incoming:
                 process.on_unwatched(control.ref)
 
     def _on_monitor_exit(self, node: str, control: ctl.MonitorPExit, payload: object) -> None:
-        self._down(control.ref, control.reason)
+        monitor = self._processes.forget_monitor(control.ref)
+        if monitor is not None:
+            monitor.on_down(control.reason)
 
     def _on_payload_monitor_exit(
         self, node: str, control: ctl.PayloadMonitorPExit, payload: object
     ) -> None:
-        self._down(control.ref, payload)
-
-    def _down(self, ref: Reference, reason: object) -> None:
-        monitor = self._processes.forget_monitor(ref)
+        monitor = self._processes.forget_monitor(control.ref)
         if monitor is not None:
-            monitor.on_down(reason)
+            monitor.on_down(payload)
 
     # -- the rest --------------------------------------------------------------------------
 
