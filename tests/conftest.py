@@ -15,6 +15,11 @@ COMPILED_MODULES = (
     "uds_dist.etf.writer",
     "uds_dist.protocol.framing",
     "uds_dist.protocol.header",
+    "uds_dist.transport.connection",
+    "uds_dist.node.links",
+    "uds_dist.node.processes",
+    "uds_dist.node.rpc",
+    "uds_dist.node.signals",
 )
 
 

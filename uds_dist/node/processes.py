@@ -27,7 +27,7 @@ from uds_dist.etf.encode import encode
 from uds_dist.etf.terms import Atom, Pid, Reference
 from uds_dist.node.dialect import UNUSED
 from uds_dist.node.links import Monitor, MonitorCallback
-from uds_dist.node.mailbox import Destination, Mailbox
+from uds_dist.node.mailbox import Mailbox
 from uds_dist.protocol.control import (
     ALIAS_SEND,
     ALTACT_SIG_SEND,
@@ -231,8 +231,11 @@ class Processes:
 
     # -- signals out -----------------------------------------------------------------------
 
+    # A destination is an `object` here, for `name_and_node` to refuse what is none: a narrower
+    # type would be checked where this is compiled, and raise TypeError.
+
     def send(
-        self, sender: Mailbox, dest: Destination, message: object, priority: bool = False
+        self, sender: Mailbox, dest: object, message: object, priority: bool = False
     ) -> None:
         """Send a program's message; see `Mailbox.send`."""
         if self._closed:
@@ -303,7 +306,7 @@ class Processes:
         if process.links.unlink(pid, unlink_id):
             self.signal(pid.node, (UNLINK_ID, unlink_id, process.pid, pid))
 
-    def monitor(self, process: Mailbox, dest: Pid | str | tuple[str, str]) -> Reference:
+    def monitor(self, process: Mailbox, dest: object) -> Reference:
         """Start a monitor whose notice is a DOWN message; see `Mailbox.monitor`."""
         watched: object = dest
         if not isinstance(dest, Pid):
@@ -336,7 +339,7 @@ class Processes:
     def start_monitor(
         self,
         owner: Pid,
-        dest: Pid | str | tuple[str, str],
+        dest: object,
         ref: Reference,
         on_down: Callable[[object], None],
     ) -> None:

@@ -40,7 +40,7 @@ import os
 import socket
 import sys
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import Enum
 from functools import cache
 from itertools import islice
@@ -114,6 +114,13 @@ class Phase(Enum):
 
 # The one that is asked for with every message: to find a member of an Enum takes 80 ns.
 UP = Phase.UP
+
+
+class Encoder(Protocol):
+    """What a connection needs of its FrameEncoder."""
+
+    def encode(self, control: tuple[object, ...], payload: object) -> Iterable[Buffer]:
+        """The buffers of one message, to be sent one after the other."""
 
 
 class ConnectionOwner(Protocol):
@@ -204,7 +211,7 @@ class Connection:
         self.accumulator = FrameReader(config)
         self.backlog: deque[Frame] = deque()  # frames received and not yet handed on
         self.decoder: FrameDecoder | None = None
-        self.encoder: FrameEncoder | None = None
+        self.encoder: Encoder | None = None
         self.write_queue: deque[Buffer] = deque()
         self.write_queue_size = 0
         self.bytes_in = 0
