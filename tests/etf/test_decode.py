@@ -102,6 +102,18 @@ def test_an_atom_comes_as_the_same_object() -> None:
     assert one[1].node is two[1].node
 
 
+@pytest.mark.parametrize("text", ["", "\0", "\0\0", "a", "a\0", "\0a", "a" * 7, "a" * 8, "a" * 9])
+def test_an_atom_is_told_from_its_likes(text: str) -> None:
+    likes = [text, text + "\0", "\0" + text, text + "b", text * 2, "x" * 15, "x" * 16, "\xff" * 7]
+    for _ in range(2):
+        for like in likes:
+            name = like.encode()
+            # Behind it, as far as an integer is read, something else each time.
+            for rest in (b"", b"j", b"\xff" * 20):
+                data = b"w" + bytes((len(name),)) + name + rest
+                assert decode_term(data, 0, (), *LIMITS) == (like, len(name) + 2)
+
+
 def test_the_memory_of_atoms_is_bounded() -> None:
     for n in range(MAX_CACHED_ATOMS + 10):
         atom_term(b"bounded%d" % n)

@@ -26,7 +26,7 @@ from uds_dist.etf.reader import (
 from uds_dist.etf.terms import Atom, ImproperList
 
 if TYPE_CHECKING:
-    from librt.strings import read_f64_be, read_i32_be
+    from librt.strings import read_f64_be, read_i32_be, read_i64_be
     from mypy_extensions import i64
 
 # Whether this is the extension module that mypyc made of this file.
@@ -43,6 +43,13 @@ _IMPROPER_LIST: Final = ImproperList
 _new: Final = object.__new__
 _TERMS: Final = TERMS
 _FROM_BYTES: Final = int.from_bytes
+
+# Atoms of up to 15 bytes that came lately: each has one place, by its bytes.
+_RECENT: Final = 1024
+_RECENT_SIZE: Final = 15
+_recent_heads: Final = [-1] * _RECENT  # of no atom: the byte in front is its length
+_recent_tails: Final = [0] * _RECENT
+_recent_terms: Final[list[object]] = [None] * _RECENT
 
 
 def decode(
@@ -96,7 +103,7 @@ def decode_term(
     """
     if COMPILED:
         try:
-            limit = min(depth_limit, DEEPEST)
+            limit = depth_limit if depth_limit < DEEPEST else DEEPEST
             found, end = _read(data, pos, 1, atoms, 0, limit, size_limit)
             if end <= len(data):
                 return found[0], end
@@ -125,9 +132,8 @@ def _read(
         n -= 1
         tag: i64 = data[p]
         if tag == 119:  # SMALL_ATOM_UTF8_EXT
-            end = p + 2 + data[p + 1]
-            items.append(_TERMS[data[p + 2 : end]])
-            p = end
+            items.append(_read_atom(data, p))
+            p += 2 + data[p + 1]
         elif tag == 82:  # ATOM_CACHE_REF
             items.append(atoms[data[p + 1]])
             p += 2
@@ -238,13 +244,35 @@ def _read_node(data: bytes, p: i64, atoms: tuple[object, ...]) -> tuple[Atom, i6
         node = atoms[data[p + 1]]
         end = p + 2
     elif tag == 119:
+        node = _read_atom(data, p)
         end = p + 2 + data[p + 1]
-        node = _TERMS[data[p + 2 : end]]
     else:
         raise DecodeError("a node's name of an older tag")
     if type(node) is not _ATOM:
         raise DecodeError("a node's name that is a value")
     return node, end
+
+
+def _read_atom(data: bytes, p: i64) -> object:
+    """The term of the SMALL_ATOM_UTF8_EXT at `p`."""
+    n: i64 = data[p + 1]
+    if n > _RECENT_SIZE or p + 17 > len(data):
+        return _TERMS[data[p + 2 : p + 2 + n]]
+    # Up to 15 bytes and their number are two integers, which tell one atom from every other. To
+    # make bytes of them, to hash and to compare those would take five times as long.
+    head: i64 = read_i64_be(data, p + 1)
+    tail: i64 = 0
+    if n <= 7:
+        head >>= 8 * (7 - n)
+    else:
+        tail = read_i64_be(data, p + 9) >> 8 * (15 - n)
+    place: i64 = head ^ head >> 31 ^ tail ^ tail >> 31
+    place = (place ^ place >> 16 ^ place >> 9) & (_RECENT - 1)
+    if head != _recent_heads[place] or tail != _recent_tails[place]:
+        _recent_terms[place] = _TERMS[data[p + 2 : p + 2 + n]]
+        _recent_heads[place] = head
+        _recent_tails[place] = tail
+    return _recent_terms[place]
 
 
 def _word(data: bytes, p: i64) -> i64:

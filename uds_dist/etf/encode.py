@@ -46,6 +46,11 @@ _FROZEN_LIST: Final = FrozenList
 _IMPROPER_LIST: Final = ImproperList
 _COMPRESSED: Final = Struct(">BBI").pack
 
+# Atoms that were written lately, and how: each has one place, by its identity.
+_RECENT: Final = 1024
+_recent_atoms: Final[list[str]] = [""] * _RECENT
+_recent_codes: Final[list[bytes]] = [b""] * _RECENT
+
 
 def encode(term: object, *, compressed: int = 0) -> bytes:
     """Write one term in the External Term Format, as ``term_to_binary`` does.
@@ -63,8 +68,11 @@ def encode(term: object, *, compressed: int = 0) -> bytes:
     """
     if _COMPILED:
         try:
-            parts = _write_parts(b"\x83", term, None, DEFAULT_MAX_DEPTH)
-            data = parts[0] if len(parts) == 1 else b"".join(parts)
+            written = BytesWriter()
+            written.append(131)
+            parts: list[bytes] = []
+            _write(term, written, parts, None, 0, DEFAULT_MAX_DEPTH)
+            data = b"".join([*parts, written.getvalue()]) if parts else written.getvalue()
             return _compress(data, compressed) if compressed else data
         except EncodeError:
             pass
@@ -108,7 +116,12 @@ def encode_parts(
         term = tuple(term)  # a control message: a NamedTuple would take the long way
     if _COMPILED:
         try:
-            return _write_parts(b"", term, atoms, depth_limit)
+            written = BytesWriter()
+            parts: list[bytes] = []
+            _write(term, written, parts, atoms, 0, depth_limit)
+            if len(written) > 0:
+                parts.append(written.getvalue())
+            return parts
         except EncodeError:
             pass
     out: list[bytes] = []
@@ -118,7 +131,7 @@ def encode_parts(
         raise located(error, term, depth_limit) from None
     if not large:
         return [b"".join(out)]
-    parts: list[bytes] = []
+    parts = []
     start = 0
     for i, piece in enumerate(out):
         if len(piece) >= LARGE_BINARY:
@@ -128,20 +141,6 @@ def encode_parts(
             start = i + 1
     if start < len(out):
         parts.append(b"".join(out[start:]))
-    return parts
-
-
-def _write_parts(
-    begin: bytes, term: object, atoms: dict[str, int] | None, depth_limit: int
-) -> list[bytes]:
-    """The bytes of a term behind those to begin with; large binaries are parts of their own."""
-    out = BytesWriter()
-    if begin:
-        out.write(begin)
-    parts: list[bytes] = []
-    _write(term, out, parts, atoms, 0, depth_limit)
-    if len(out) > 0:
-        parts.append(out.getvalue())
     return parts
 
 
@@ -166,6 +165,9 @@ def _write(
     if kind is bytes:
         _write_binary(item, out, parts)
         return
+    if kind is bool:
+        _write_atom("true" if item is True else "false", out, atoms)
+        return
     if depth < NATIVE_DEPTH and depth < depth_limit:
         if kind is tuple:
             values: tuple[Any, ...] = item
@@ -186,10 +188,13 @@ def _write(
             if n == 0:
                 out.append(106)
                 return
-            if type(items[0]) is int and n <= 0xFFFF and _write_string(items, out):
+            kind = type(items[0])
+            if kind is int and n <= 0xFFFF and _write_string(items, out):
                 return
             out.append(108)
             write_i32_be(out, i32(n))
+            if kind is int or kind is float:
+                i = _write_numbers(items, out)
             while i < n:
                 _write(items[i], out, parts, atoms, depth + 1, depth_limit)
                 i += 1
@@ -197,13 +202,13 @@ def _write(
             return
         if kind is dict:
             pairs: dict[Any, Any] = item
-            for key in pairs:
-                if type(key) is not _ATOM and type(key) is not int:
-                    check_keys(pairs)
-                    break
+            plain = True
             out.append(116)
             write_i32_be(out, i32(i64(len(pairs))))
             for key, value in pairs.items():
+                if plain and not _is_plain_key(key):
+                    plain = False
+                    check_keys(pairs)
                 _write(key, out, parts, atoms, depth + 1, depth_limit)
                 _write(value, out, parts, atoms, depth + 1, depth_limit)
             return
@@ -233,11 +238,7 @@ def _write(
         _write_atom(reference._node, out, atoms)
         out.write(words)
     elif kind is float:
-        number: float = item
-        if number - number != 0.0:
-            raise EncodeError("a float that is not finite")
-        out.append(70)
-        write_f64_be(out, number)
+        _write_float(item, out)
     elif kind is str:
         try:
             text = item.encode("utf-8")
@@ -246,8 +247,6 @@ def _write(
         _write_binary(text, out, parts)
     elif item is None:
         _write_atom("nil", out, atoms)
-    elif kind is bool:
-        _write_atom("true" if item else "false", out, atoms)
     else:
         pieces: list[bytes] = []
         write_term(item, atoms, pieces, int(depth_limit - depth))
@@ -257,7 +256,12 @@ def _write(
 
 def _write_atom(atom: str, out: BytesWriter, atoms: dict[str, int] | None) -> None:
     if atoms is None:
-        out.write(_CODES[atom])
+        # A look-up in a dict would take three times as long.
+        place: i64 = (id(atom) >> 4) & (_RECENT - 1)
+        if _recent_atoms[place] is not atom:
+            _recent_codes[place] = _CODES[atom]
+            _recent_atoms[place] = atom
+        out.write(_recent_codes[place])
         return
     known = atoms.get(atom)
     if known is None:
@@ -271,8 +275,8 @@ def _write_atom(atom: str, out: BytesWriter, atoms: dict[str, int] | None) -> No
 
 
 def _write_int(number: int, out: BytesWriter) -> None:
-    # One comparison for all that is above 32 bits: with a big integer each is a call.
-    if number <= 0x7FFFFFFF and number >= -0x80000000:
+    bits: i64 = number.bit_length()  # a comparison with a big integer would be a call
+    if bits < 32 or (bits == 32 and number == -0x80000000):
         n: i64 = number
         if n >= 0 and n <= 255:
             out.append(97)
@@ -281,18 +285,56 @@ def _write_int(number: int, out: BytesWriter) -> None:
             out.append(98)
             write_i32_be(out, i32(n))
         return
-    size: i64 = (number.bit_length() + 7) // 8
+    size: i64 = (bits + 7) // 8
     if size > 255:
         out.write(big_integer(number))
         return
     out.append(110)
     out.append(u8(size))
-    if number > 0:
+    text = number.to_bytes(int(bits // 8 + 1), "little", signed=True)
+    if text[-1] < 128:
         out.append(0)
-        out.write(number.to_bytes(int(size), "little"))
+        out.write(text if len(text) == size else text[:-1])
     else:
         out.append(1)
         out.write((-number).to_bytes(int(size), "little"))
+
+
+def _write_float(number: float, out: BytesWriter) -> None:
+    if number - number != 0.0:
+        raise EncodeError("a float that is not finite")
+    out.append(70)
+    write_f64_be(out, number)
+
+
+def _write_numbers(items: list[Any], out: BytesWriter) -> i64:
+    """Write the numbers that a list begins with; how many they are."""
+    n: i64 = len(items)
+    i: i64 = 0
+    while i < n:
+        item = items[i]
+        if type(item) is int:
+            _write_int(item, out)
+        elif type(item) is float:
+            _write_float(item, out)
+        else:
+            break
+        i += 1
+    return i
+
+
+def _is_plain_key(key: Any) -> bool:
+    """Whether a key of a dict is, among others of these kinds, another one in Erlang too."""
+    kind = type(key)
+    if kind is _ATOM or kind is int or kind is bytes:
+        return True
+    if kind is not _FROZEN_LIST:
+        return False
+    items: tuple[Any, ...] = key._items  # a string, nearly always
+    for item in items:
+        if type(item) is not int:
+            return False
+    return True
 
 
 def _write_string(items: list[Any], out: BytesWriter) -> bool:
