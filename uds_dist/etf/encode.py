@@ -2,10 +2,12 @@
 
 Interpreted, everything is left to the loop of ``writer``, which collects pieces and joins them.
 Compiled with mypyc, the values that most terms are made of are written here, by a function that
-calls itself for each element and writes into one growing buffer: a fifth to a third of the time of
-the same loop compiled. What it does not know, and nesting that might exhaust the C stack, is the
-loop's; and so is any fault: the loop writes the term again and says what is wrong, and where. So
-both builds give the same bytes and the same errors.
+calls itself for each element and writes into one growing buffer. Over the corpus of the benchmarks
+it takes two fifths of the time of the same loop compiled.
+
+What it does not know, and nesting that might exhaust the C stack, is the loop's; and so is any
+fault: the loop writes the term again and says what is wrong, and where. So both builds give the
+same bytes and the same errors.
 
 Source: External Term Format.
 """

@@ -1,4 +1,4 @@
-"""External Term Format to Python values.
+"""External Term Format to Python values: every tag, and what is wrong where there is none.
 
 One loop reads every term and keeps the open containers on a stack of its own, so that no input
 can exhaust Python's (or, compiled, C's) stack. A leaf costs a walk down an if-chain and nothing
@@ -107,21 +107,7 @@ def atom_term(text: bytes) -> object:
 def read_term(
     data: bytes, pos: int, atoms: tuple[object, ...], depth_limit: int, size_limit: int
 ) -> tuple[object, int]:
-    """Read one term, without a version byte before it.
-
-    Args:
-        data: the bytes to read in.
-        pos: where the term starts.
-        atoms: what ATOM_CACHE_REF stands for, by index: values of ``atom_term``.
-        depth_limit: how deep terms may be nested, at most 20,000.
-        size_limit: how many bytes a compressed term may have when it is decompressed.
-    Returns:
-        The term, and where the byte behind it is.
-    Raises:
-        DecodeError: the bytes are no term, or one beyond a limit.
-
-    Source: External Term Format.
-    """
+    """Read one term of any tag; all is as of ``decode_term`` in ``decode``."""
     size: i64 = len(data)
     p: i64 = pos
     tag: i64 = 0

@@ -1,4 +1,4 @@
-"""Python values to External Term Format.
+"""Python values to External Term Format: every type, and what is wrong with others.
 
 One loop writes every term: a container's elements are an iterator, and the iterators of the open
 containers lie on a stack, so that no term can exhaust Python's stack. What closes a container (the
@@ -118,7 +118,9 @@ class _FunEnd:
         self.fun = fun
 
 
-def write_term(term: object, atoms: dict[str, int] | None, out: list[bytes], depth_limit: int) -> bool:
+def write_term(
+    term: object, atoms: dict[str, int] | None, out: list[bytes], depth_limit: int
+) -> bool:
     """Append a term's pieces to `out`; True if one of them is a large binary."""
     large = False
     # Locals of one type: compiled, what is done with them is C.

@@ -90,7 +90,7 @@ class Monitor:
     """One monitor that a process of this node holds.
 
     ``ref`` identifies it; ``target`` is what the signal names (a Pid or a registered name);
-    ``node`` is where that is. A subclass says in `on_down` what it is for.
+    ``node`` is where that is. A subclass says in `on_down` who is told.
     """
 
     __slots__ = ("node", "owner", "ref", "target")
@@ -100,8 +100,7 @@ class Monitor:
     target: Pid | str
 
     def on_down(self, reason: object) -> None:
-        """It has fired; called once at most."""
-        raise NotImplementedError
+        """It has fired, once at most; of this one nobody is told."""
 
 
 class MonitorCallback(Monitor):
