@@ -16,7 +16,7 @@ import pytest
 
 from tests.interop.beam import HERE, Otp
 from tests.readme_blocks import SOCKET_DIR, blocks, run_command_line
-from uds_dist import Config, EventLoop, Node
+from uds_dist import Config, ConnectFailedError, EventLoop, Node
 
 FILES = ("rel/vm.args.eex", "rel/remote.vm.args.eex", "rel/env.sh.eex", "config/runtime.exs")
 COMMAND = "_build/prod/rel/myapp/bin/myapp"
@@ -108,18 +108,19 @@ def release(otp: Otp, socket_dir: str) -> Iterator[str]:
 
 
 def wait_for(sockets: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    with EventLoop() as loop:
+    config = Config(socket_dir=sockets, cookie="secret")
+    with EventLoop() as loop, Node("test@localhost", loop=loop, config=config) as node:
         deadline = loop.time() + START_SECONDS
-        while not os.path.exists(f"{sockets}/myapp.sock"):
+        while not node.nodes():
             assert process.poll() is None and loop.time() < deadline, log.read_text()
-            loop.run_once(0.05)
+            try:
+                node.connect("myapp@localhost").result(START_SECONDS)
+            except ConnectFailedError:
+                loop.run_once(0.05)  # there is no socket yet, or one that does not listen yet
         # The node listens before its applications run.
-        config = Config(socket_dir=sockets, cookie="secret")
-        with Node("test@localhost", loop=loop, config=config) as node:
-            node.connect("myapp@localhost").result(START_SECONDS)
+        done = node.rpc("myapp@localhost", "init", "get_status")
+        while done.result(START_SECONDS)[0] != "started":  # type: ignore[index]
             done = node.rpc("myapp@localhost", "init", "get_status")
-            while done.result(START_SECONDS)[0] != "started":  # type: ignore[index]
-                done = node.rpc("myapp@localhost", "init", "get_status")
 
 
 def test_the_release_of_the_readme(otp: Otp, release: str, tmp_path: Path) -> None:

@@ -558,7 +558,7 @@ class Connection:
         if not at_rest:
             self.loop.call_at_round_end(self._flush_at_round_end)
             self._flushing = True
-        elif len(queue) == 1:
+        elif len(queue) == 1 and not self._bulk and self.write_queue_size <= BULK:
             self._send_at_once()
         elif not self._interest & WRITE:
             self.flush()
