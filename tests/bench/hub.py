@@ -61,6 +61,7 @@ def connections(folder: str, count: int, backlog: int) -> Growth:
                 raise SystemExit(f"only {len(up) - 1} of {count} connections came up")
             seconds, cpu_seconds = perf_counter() - start, process_time() - cpu
             growth = settled() - before
+            node.close()  # before its peers, each of whose closes would wait for it
             peers.stdin.close()
         return Growth(growth / count, seconds, cpu_seconds)
 

@@ -49,9 +49,9 @@ def main(arguments: list[str]) -> None:
 
         loop.register(0, selectors.EVENT_READ, commanded)
         loop.run_forever()
+        loop.unregister(0)
         for node in nodes:
             node.close()
-        loop.unregister(0)
 
 
 if __name__ == "__main__":

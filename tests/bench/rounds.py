@@ -66,11 +66,16 @@ def idle_connections(count: int) -> Iterator[tuple[EventLoop, BaseSelector]]:
         config = Config(socket_dir=folder, max_pending_handshakes=count)
         loop = stack.enter_context(EventLoop(selector=selector))
         peer_loop = stack.enter_context(EventLoop())
+        peers = [
+            stack.enter_context(
+                Node(f"n{number}@localhost", loop=peer_loop, cookie="secret", config=config)
+            )
+            for number in range(count)
+        ]
+        # Closed first: a peer's close would wait for an answer from this loop, which stands still.
         hub = stack.enter_context(Node(HUB, loop=loop, cookie="secret", config=config))
         hub.listen()
-        for number in range(count):
-            name = f"n{number}@localhost"
-            peer = stack.enter_context(Node(name, loop=peer_loop, cookie="secret", config=config))
+        for peer in peers:
             peer.connect(HUB)
         deadline = monotonic() + TIMEOUT
         while len(hub.nodes()) < count:
