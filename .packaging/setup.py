@@ -66,6 +66,10 @@ def extension_modules() -> list[object]:
     for extension in extensions:
         # Before mypyc's own folder, which has a file of the same name.
         extension.include_dirs.insert(0, str(RUNTIME))
+        # No symbol is for others: mypyc's modules find one another by capsules. A function that is
+        # visible may be replaced at load time, so that gcc inlines none and calls each by way of a
+        # table; without that the codec takes 0.85 of the time.
+        extension.extra_compile_args.append("-fvisibility=hidden")
     return extensions
 
 
