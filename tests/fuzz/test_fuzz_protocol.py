@@ -19,11 +19,12 @@ import pytest
 from uds_dist.config import Config
 from uds_dist.errors import HandshakeError, RemoteProtocolError
 from uds_dist.etf.terms import Atom, Pid, Reference
-from uds_dist.protocol.control import NO_PAYLOAD, parse
+from uds_dist.protocol.control import NO_PAYLOAD
 from uds_dist.protocol.flags import Flag, default_flags
 from uds_dist.protocol.framing import FrameReader, handshake_frame
 from uds_dist.protocol.handshake import Handshake, Role, State, Status
 from uds_dist.protocol.header import FrameDecoder, FrameEncoder
+from uds_dist.protocol.parse import parse
 
 CASES = 60
 SEEDS = range(10)

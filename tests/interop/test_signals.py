@@ -47,12 +47,10 @@ sleep() -> receive after infinity -> ok end.
 class Pair:
     """A mailbox `box` at the Python node, a process `self()` at the BEAM, and what was said."""
 
-    def __init__(self, both: Together, missing: Flag = Flag(0)) -> None:
+    def __init__(self, both: Together) -> None:
         self.both = both
         self.process = f"e{next(EVALUATORS)}"
         self.node = both.node()
-        flags = default_flags(Config()) & ~missing
-        self.node._peers._flags = lambda: flags  # type: ignore[method-assign]
         self.box = self.node.mailbox("box", trap_exit=True)
         self.heard: list[tuple[object, ...]] = []
         received = self.node._peers._received
@@ -107,12 +105,16 @@ class Pair:
 
 
 @pytest.fixture
-def start(beam_of_module: Together) -> Iterator[Callable[..., Pair]]:
+def start(
+    beam_of_module: Together, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., Pair]]:
     """Start the pair of a test, with flags that the Python node is to lack."""
     made: list[Pair] = []
 
     def make(missing: Flag = Flag(0)) -> Pair:
-        made.append(Pair(beam_of_module, missing))
+        flags = default_flags(Config()) & ~missing
+        monkeypatch.setattr("uds_dist.node.peers.default_flags", lambda _config: flags)
+        made.append(Pair(beam_of_module))
         return made[-1]
 
     yield make

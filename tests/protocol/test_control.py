@@ -11,7 +11,8 @@ from uds_dist.etf.decode import decode
 from uds_dist.etf.encode import encode
 from uds_dist.etf.terms import Atom, ImproperList, Pid, Port, Reference
 from uds_dist.protocol import control
-from uds_dist.protocol.control import WITH_PAYLOAD, AltactFlag, SpawnFlag, parse
+from uds_dist.protocol.control import WITH_PAYLOAD, AltactFlag, SpawnFlag
+from uds_dist.protocol.parse import parse
 
 P = Pid("py@localhost", 1, 0, 7)
 Q = Pid("myapp@localhost", 85, 0, 8)

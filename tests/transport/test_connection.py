@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import selectors
 import socket
 from collections.abc import Iterator
 from typing import cast
@@ -25,7 +26,7 @@ from uds_dist import (
 from uds_dist.protocol.control import NO_PAYLOAD
 from uds_dist.protocol.flags import default_flags
 from uds_dist.protocol.handshake import Handshake, Peer, Role, Status
-from uds_dist.testing import FakeClock, MemorySocket, fake_loop, memory_pair
+from uds_dist.testing import FakeClock, MemorySelector, MemorySocket, fake_loop, memory_pair
 from uds_dist.transport.address import SocketAddress
 from uds_dist.transport.connection import (
     ANSWER_AFTER,
@@ -258,13 +259,15 @@ def test_8_the_descriptor_is_watched_for_writing_only_while_something_waits(
     pair.up(capacity=1000)
     left = pair.left.connection
     changes: list[int] = []
-    real = pair.loop.modify
+    real = MemorySelector.modify
 
-    def noted(sock: socket.socket, events: int) -> None:
+    def noted(
+        self: MemorySelector, sock: object, events: int, data: object = None
+    ) -> selectors.SelectorKey:
         changes.append(events)
-        real(sock, events)
+        return real(self, sock, events, data)
 
-    monkeypatch.setattr(pair.loop, "modify", noted)
+    monkeypatch.setattr(MemorySelector, "modify", noted)
     left.send(CONTROL, b"fits")
     assert interest(left) == READ and changes == []  # it was tried at once, and it went
     settle(pair.loop)

@@ -50,8 +50,8 @@ from uds_dist.protocol.control import (
     SpawnReplyTt,
     SpawnRequest,
     SpawnRequestTt,
-    parse,
 )
+from uds_dist.protocol.parse import parse
 from uds_dist.transport.loop import EventLoop
 
 NORMAL = Atom("normal")

@@ -19,7 +19,8 @@ from uds_dist.etf.terms import Pid, Reference
 from uds_dist.node.mailbox import Mailbox
 from uds_dist.node.processes import NOPROC, NOTSUP, Processes
 from uds_dist.protocol import control as ctl
-from uds_dist.protocol.control import NO_PAYLOAD, AltactFlag, ControlMessage, parse
+from uds_dist.protocol.control import NO_PAYLOAD, AltactFlag, ControlMessage
+from uds_dist.protocol.parse import parse
 from uds_dist.transport.loop import EventLoop
 
 _EXIT = int(AltactFlag.EXIT)
