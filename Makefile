@@ -61,16 +61,16 @@ typecheck: $(HAS_MYPY) | python  ## mypy, and the contract in typings/ against t
 
 check: typecheck test demo  ## typecheck, test and demo
 
-compile: $(COMPILED)/compile.done  ## the codec as extension modules, into build/ (needs a C compiler)
+compile: $(COMPILED)/compile.done  ## the hot path as extension modules, into build/ (needs a C compiler)
 
-test-compiled: $(COMPILED)/compile.done $(HAS_PYTEST)  ## the whole suite on the compiled codec
+test-compiled: $(COMPILED)/compile.done $(HAS_PYTEST)  ## the whole suite on the compiled build
 	@PYTHONPATH=$(CURDIR)/$(COMPILED) UDS_DIST_EXPECT_COMPILED=1 $(RUN) -c "$(RUN_PYTEST)" \
 		--import-mode=append $(PYTEST_ARGS)
 
 bench: | python  ## how fast it is, against the BEAM; BENCH_ARGS=--help shows what to choose
 	@$(PYTHON) -m tests.bench $(BENCH_ARGS)
 
-bench-compiled: $(COMPILED)/compile.done  ## the same with the compiled codec
+bench-compiled: $(COMPILED)/compile.done  ## the same on the compiled build
 	@PYTHONPATH=$(CURDIR)/$(COMPILED) $(PYTHON) -c "$(RUN_BENCH)" $(BENCH_ARGS)
 
 clean:  ## remove build/ and every cache

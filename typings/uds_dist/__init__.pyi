@@ -306,6 +306,7 @@ class EventLoop:
         selector: selectors.BaseSelector | None = None,
         clock: Callable[[], float] = ...,
         on_error: Callable[[Exception], object] | None = None,
+        busy_wait: bool | None = None,
     ) -> None: ...
     # Wait for something to do and do one round of it.
     def run_once(self, timeout: float | None = 0.0) -> int: ...
