@@ -29,10 +29,10 @@ from typing import Final, Union
 from uds_dist.config import Config
 from uds_dist.errors import LocalProtocolError, RemoteProtocolError
 
-HANDSHAKE_PREFIX = 2
-MESSAGE_PREFIX = 4
+HANDSHAKE_PREFIX: Final = 2
+MESSAGE_PREFIX: Final = 4
 
-TICK = b"\0\0\0\0"
+TICK: Final = b"\0\0\0\0"
 
 _U16 = Struct(">H")
 _U32 = Struct(">I")

@@ -44,7 +44,7 @@ from collections.abc import Iterable, Sequence
 from enum import Enum
 from functools import cache
 from itertools import islice
-from typing import Protocol
+from typing import Final, Protocol
 
 from uds_dist.config import Config
 from uds_dist.errors import (
@@ -70,25 +70,25 @@ logger = logging.getLogger(__name__)
 Buffer = bytes | memoryview
 
 # How many buffers one sendmsg takes at most: below every system's IOV_MAX.
-BUFFERS_PER_SEND = 512
+BUFFERS_PER_SEND: Final = 512
 # A round writes at most this much to one connection, so that a fast reader cannot hold the loop.
-BYTES_PER_FLUSH = 4 * 1024 * 1024
+BYTES_PER_FLUSH: Final = 4 * 1024 * 1024
 # Above so many bytes what is to be written is bulk.
-BULK = 128 * 1024
+BULK: Final = 128 * 1024
 # Linux makes a send buffer twice as large as it is asked to, and reports that.
 GRANTED = 2 if sys.platform == "linux" else 1
 # Seconds between two attempts to connect while the other side's backlog is full.
 BACKLOG_RETRY = (0.002, 0.05)
 # Whatever comes in is answered with a tick when nothing went out for this many seconds.
-ANSWER_AFTER = 1.0
+ANSWER_AFTER: Final = 1.0
 # What the first recv asks for. A recv of 256 KiB costs 20 us, most of it to map and unmap the
 # memory; one of 32 KiB costs 2.5 us: so large ones are kept for connections that fill them.
-FIRST_RECEIVE = 32 * 1024
-SILENT_QUARTERS = 3
+FIRST_RECEIVE: Final = 32 * 1024
+SILENT_QUARTERS: Final = 3
 # Seconds that a closing connection may take for its last bytes.
-LINGER = 2.0
+LINGER: Final = 2.0
 # Seconds that a peer may take to close its side after this one has.
-PARTING = 0.1
+PARTING: Final = 0.1
 
 
 @cache
@@ -113,11 +113,11 @@ class Phase(Enum):
 
 
 # Plain names: to find a member in its Enum takes ten times as long, and a message asks eight times.
-CONNECTING = Phase.CONNECTING
-HANDSHAKE = Phase.HANDSHAKE
-UP = Phase.UP
-CLOSING = Phase.CLOSING
-CLOSED = Phase.CLOSED
+CONNECTING: Final = Phase.CONNECTING
+HANDSHAKE: Final = Phase.HANDSHAKE
+UP: Final = Phase.UP
+CLOSING: Final = Phase.CLOSING
+CLOSED: Final = Phase.CLOSED
 
 
 class Encoder(Protocol):

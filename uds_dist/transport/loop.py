@@ -37,7 +37,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from heapq import heapify, heappop, heappush
-from typing import NamedTuple, Protocol, cast
+from typing import Final, NamedTuple, Protocol, cast
 
 from uds_dist.errors import (
     ClosedError,
@@ -46,18 +46,20 @@ from uds_dist.errors import (
     LoopReentryError,
 )
 
-READ = selectors.EVENT_READ
-WRITE = selectors.EVENT_WRITE
+READ: Final = selectors.EVENT_READ
+WRITE: Final = selectors.EVENT_WRITE
 
 # A longer wait would overflow the timeout of poll(2) and hide a clock that was set back.
-LONGEST_WAIT = 3600.0
+LONGEST_WAIT: Final = 3600.0
 # A wait below this, in seconds, is short, and the next one begins with so many looks. They take
 # about as long; an answer that comes meanwhile is found without the process having slept.
-SHORT_WAIT = 100e-6
-LOOKS = 40
+SHORT_WAIT: Final = 100e-6
+LOOKS: Final = 40
 
 # The loop's states: anything but IDLE bars `run_once`.
-IDLE, RUNNING, CLOSED = range(3)
+IDLE: Final = 0
+RUNNING: Final = 1
+CLOSED: Final = 2
 STATES = ("idle", "running", "closed")
 
 # How many forks lie between the first process that made a loop and this one; -1 before that. A
