@@ -385,7 +385,8 @@ def test_a_peer_that_comes_back_replaces_its_connection(
     again.dial(folder, a.name)
     handshake = again.handshake(Role.INITIATOR, alive=True)
     again.send_handshake(handshake.begin())
-    assert (status := again.frame()) == b"salive"
+    status = again.frame()
+    assert status == b"salive"
     answer = handshake.receive(status)
     assert answer == [b"strue"]
     again.send_handshake(answer)
@@ -411,7 +412,8 @@ def test_a_peer_that_takes_its_attempt_back_changes_nothing(
     again.dial(folder, a.name)
     handshake = again.handshake(Role.INITIATOR, alive=False)
     again.send_handshake(handshake.begin())
-    assert (status := again.frame()) == b"salive"
+    status = again.frame()
+    assert status == b"salive"
     assert handshake.receive(status) == [b"sfalse"]
     again.send_handshake([b"sfalse"])
     assert again.is_gone()
@@ -442,7 +444,8 @@ def test_this_node_says_true_when_it_has_forgotten_the_connection(
     peer.accept()
     handshake = peer.handshake(Role.ACCEPTOR, status=Status.ALIVE)
     peer.send_handshake(handshake.receive(peer.frame()))
-    assert (answer := peer.frame()) == b"strue"
+    answer = peer.frame()
+    assert answer == b"strue"
     peer.send_handshake(handshake.receive(answer))
     peer.shake_hands(handshake)
     future.result(timeout=5)
