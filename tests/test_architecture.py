@@ -57,7 +57,7 @@ HOUSE = {
     " parse.py text.py",
     "protocol": "__init__.py flags.py framing.py fragments.py handshake.py header.py control.py"
     " parse.py",
-    "transport": "__init__.py loop.py address.py listener.py connection.py",
+    "transport": "__init__.py loop.py address.py listener.py connection.py write_queue.py",
     "node": "__init__.py node.py mailbox.py links.py future.py rpc.py gen.py kernel.py"
     " identity.py outcome.py peers.py processes.py dialect.py signals.py cluster.py remote_node.py"
     " exposed.py server.py tasks.py events.py group_leader.py system.py",

@@ -28,14 +28,7 @@ from uds_dist.protocol.flags import default_flags
 from uds_dist.protocol.handshake import Handshake, Peer, Role, Status
 from uds_dist.testing import FakeClock, MemorySelector, MemorySocket, fake_loop, memory_pair
 from uds_dist.transport.address import SocketAddress
-from uds_dist.transport.connection import (
-    ANSWER_AFTER,
-    BULK,
-    GRANTED,
-    LINGER,
-    Connection,
-    Phase,
-)
+from uds_dist.transport.connection import ANSWER_AFTER, LINGER, Connection, Phase
 from uds_dist.transport.loop import READ, WRITE
 
 HERE = SocketAddress("in memory", False)
@@ -190,59 +183,8 @@ def test_a_large_message_through_a_small_socket(pair: Pair, capacity: int) -> No
     pair.left.connection.send(CONTROL, b"behind it")
     settle(pair.loop)
     assert pair.right.messages == [payload, b"behind it"]
-    assert pair.left.connection.write_queue_size == 0
+    assert pair.left.connection.write_queue.size == 0
     assert pair.left.connection.bytes_out == pair.right.connection.bytes_in
-
-
-# --- the system's send buffer ---------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("usual", [0, 300_000, Config().send_buffer_size])
-def test_the_send_buffer_is_wide_while_there_is_bulk(
-    pair: Pair, monkeypatch: pytest.MonkeyPatch, usual: int
-) -> None:
-    pair.up(capacity=BULK)
-    asked: list[int] = []
-    monkeypatch.setattr(MemorySocket, "getsockopt", lambda *_: usual)
-    monkeypatch.setattr(MemorySocket, "setsockopt", lambda *option: asked.append(option[-1]))
-    left = pair.left.connection
-    wide = Config().send_buffer_size
-    left.send(CONTROL, b"small")
-    left.send(CONTROL, bytes(BULK))
-    left.send(CONTROL, bytes(BULK))
-    first = [wide] if usual < wide else []
-    assert asked == first
-    while left.write_queue_size > BULK:
-        pair.loop.run_once()
-    pair.loop.run_once()
-    left.send(CONTROL, b"behind it")
-    settle(pair.loop)
-    assert asked == first  # not taken back while the rest of it waits
-    left.send(CONTROL, b"small")
-    left.send(CONTROL, b"small")
-    assert asked == first + ([usual // GRANTED] if first else [])
-    settle(pair.loop)
-    assert len(pair.right.messages) == 6
-
-
-def test_a_send_buffer_gets_its_usual_size_back() -> None:
-    left, right = socket.socketpair()
-    with left, right:
-        usual = left.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
-        left.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * usual)
-        assert left.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) > usual
-        left.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, usual // GRANTED)
-        assert left.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) == usual
-
-
-def test_a_send_buffer_that_the_system_refuses_is_no_matter(
-    pair: Pair, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(MemorySocket, "setsockopt", raiser(OSError(errno.ENOBUFS, "no")))
-    pair.up()
-    pair.left.connection.send(CONTROL, bytes(200_000))
-    settle(pair.loop)
-    assert pair.right.messages == [bytes(200_000)]
 
 
 # --- 8: write interest ----------------------------------------------------------------------------
@@ -307,7 +249,7 @@ def test_8_messages_of_a_round_leave_together(
 def test_8_at_top_level_a_message_is_tried_at_once(pair: Pair) -> None:
     pair.up()
     pair.left.connection.send(CONTROL, b"now")
-    assert pair.left.connection.write_queue_size == 0
+    assert pair.left.connection.write_queue.size == 0
     assert pair.ends[1].readable
 
 
@@ -352,7 +294,7 @@ def test_bytes_that_the_protocol_forbids(pair: Pair, data: bytes) -> None:
 def test_messages_before_the_forbidden_bytes_are_handed_on(pair: Pair) -> None:
     pair.up()
     pair.loop.call_soon(lambda: pair.right.connection.send(CONTROL, 1))
-    pair.loop.call_soon(lambda: pair.right.connection._append(b"\0\0\0\1\0"))
+    pair.loop.call_soon(lambda: pair.right.connection.write_queue.append(b"\0\0\0\1\0"))
     settle(pair.loop)
     assert pair.left.messages == [1]
     assert isinstance(pair.left.error, RemoteProtocolError)
@@ -374,7 +316,7 @@ def test_a_paused_connection_reads_nothing_and_goes_on(pair: Pair) -> None:
     for number in range(100):
         left.send(CONTROL, (number, b"x" * 100))
     settle(pair.loop)
-    assert pair.right.messages == [] and left.write_queue_size > 5000
+    assert pair.right.messages == [] and left.write_queue.size > 5000
     assert not pair.loop.run_until(lambda: False, timeout=30)  # no spin: each wait is a whole one
     right.resume()
     settle(pair.loop)

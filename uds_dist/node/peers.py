@@ -149,7 +149,7 @@ class Peers:
             connection = peer.connection
             if connection is not None and connection.phase is not UP:
                 connection = self._living(peer)
-            waiting = peer.size if connection is None else connection.write_queue_size
+            waiting = peer.size if connection is None else connection.write_queue.size
             if waiting:
                 self._check_busy(peer, waiting)
             else:
@@ -568,7 +568,7 @@ class Peers:
     def unwritten(self) -> int:
         """How many bytes wait to be written, for connections or to the sockets."""
         return sum(
-            peer.size if peer.connection is None else peer.connection.write_queue_size
+            peer.size if peer.connection is None else peer.connection.write_queue.size
             for peer in self.nodes.values()
         )
 
@@ -597,7 +597,7 @@ class Peers:
                 bytes_out=connection.bytes_out,
                 messages_in=connection.messages_in,
                 messages_out=connection.messages_out,
-                unwritten=connection.write_queue_size,
+                unwritten=connection.write_queue.size,
             )
             for peer in self.nodes.values()
             if (connection := peer.connection or peer.attempt) is not None

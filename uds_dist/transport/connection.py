@@ -15,11 +15,6 @@ program which computes for a while afterwards does not keep it back. Inside a ro
 are kept to the round's end and leave together: one `sendmsg` of many buffers. What the socket does
 not take stays in `write_queue`, and only then is the descriptor watched for writing.
 
-Of a Unix socket's send buffer, 208 KiB on Linux, three quarters must have been read before it takes
-more: a message of 1 MiB would go in five parts, and the peer run dry before each. So while bulk is
-to be written the buffer is wide. For small messages it is not: what fills it waits in the queue and
-leaves together, where a wide one would take each by itself, which costs both sides more.
-
 Signals. A signal handler of the program may raise anywhere, also between a recv and the line that
 stores what it brought. Where bytes may have been lost, doubled or torn by that, the connection
 ends, as if the network had broken it; nothing is ever patched up. In the code below a local `torn`
@@ -38,12 +33,10 @@ import errno
 import logging
 import os
 import socket
-import sys
 from collections import deque
 from collections.abc import Iterable, Sequence
 from enum import Enum
 from functools import cache
-from itertools import islice
 from typing import Final, Protocol
 
 from uds_dist.config import Config
@@ -64,19 +57,10 @@ from uds_dist.protocol.header import NO_PAYLOAD, FrameDecoder, FrameEncoder
 from uds_dist.transport.address import SocketAddress
 from uds_dist.transport.listener import may_connect
 from uds_dist.transport.loop import READ, WRITE, EventLoop, Timer
+from uds_dist.transport.write_queue import Buffer, WriteQueue
 
 logger = logging.getLogger(__name__)
 
-Buffer = bytes | memoryview
-
-# How many buffers one sendmsg takes at most: below every system's IOV_MAX.
-BUFFERS_PER_SEND: Final = 512
-# A round writes at most this much to one connection, so that a fast reader cannot hold the loop.
-BYTES_PER_FLUSH: Final = 4 * 1024 * 1024
-# Above so many bytes what is to be written is bulk.
-BULK: Final = 128 * 1024
-# Linux makes a send buffer twice as large as it is asked to, and reports that.
-GRANTED = 2 if sys.platform == "linux" else 1
 # Seconds between two attempts to connect while the other side's backlog is full.
 BACKLOG_RETRY = (0.002, 0.05)
 # Whatever comes in is answered with a tick when nothing went out for this many seconds.
@@ -180,8 +164,6 @@ class Connection:
         "sock",
         "tick_deadline",
         "write_queue",
-        "write_queue_size",
-        "_bulk",
         "_bytes_in_at_tick",
         "_flushing",
         "_interest",
@@ -190,7 +172,6 @@ class Connection:
         "_receive_size",
         "_retry_delay",
         "_timer",
-        "_usual_buffer",
         "__weakref__",
     )
 
@@ -216,8 +197,7 @@ class Connection:
         self.backlog: deque[Frame] = deque()  # frames received and not yet handed on
         self.decoder: FrameDecoder | None = None
         self.encoder: Encoder | None = None
-        self.write_queue: deque[Buffer] = deque()
-        self.write_queue_size = 0
+        self.write_queue = WriteQueue(config.send_buffer_size)
         self.bytes_in = 0
         self.bytes_out = 0
         self.messages_in = 0
@@ -226,7 +206,6 @@ class Connection:
         self.silent_quarters = 0
         self.last_sent = loop.now
         self.tick_deadline: float | None = None
-        self._bulk = False  # the send buffer is a wide one
         self._bytes_in_at_tick = 0
         self._flushing = False
         self._interest = 0
@@ -234,7 +213,6 @@ class Connection:
         self._passed_over = 0
         self._receive_size = min(FIRST_RECEIVE, config.receive_size)
         self._retry_delay = BACKLOG_RETRY[0]
-        self._usual_buffer = 0  # the system's size of it, once it has been wide
         self._timer: Timer | None = loop.call_later(config.handshake_timeout, self._too_late)
         self.tick_deadline = self._timer.when
 
@@ -245,7 +223,7 @@ class Connection:
         return (
             f"<Connection {self.name or '?'} {state} {'out' if self.initiator else 'in'}"
             f" prefix={self.prefix_size} unread={self.accumulator.unread}"
-            f" backlog={len(self.backlog)} unwritten={self.write_queue_size}"
+            f" backlog={len(self.backlog)} unwritten={self.write_queue.size}"
             f" in={self.bytes_in} out={self.bytes_out} messages={self.messages_in}"
             f"/{self.messages_out} deadline={self.tick_deadline}>"
         )
@@ -349,7 +327,7 @@ class Connection:
 
     def _write_handshake(self, messages: Sequence[bytes]) -> None:
         for message in messages:
-            self._append(handshake_frame(message))
+            self.write_queue.append(handshake_frame(message))
         if messages:
             self.flush()
 
@@ -539,12 +517,9 @@ class Connection:
             raise NoConnection(f"the connection to {self.name} is {self.phase.value}")
         assert self.encoder is not None
         at_rest = self.loop.at_rest()  # a forked child must not write into its parent's stream
-        queue = self.write_queue
         torn = True
         try:
-            for buffer in self.encoder.encode(control, payload):
-                queue.append(buffer)
-                self.write_queue_size += len(buffer)
+            self.write_queue.extend(self.encoder.encode(control, payload))
             torn = False
         except UdsDistError:
             torn = False  # the encoder has refused the term and is as it was
@@ -558,39 +533,8 @@ class Connection:
         if not at_rest:
             self.loop.call_at_round_end(self._flush_at_round_end)
             self._flushing = True
-        elif len(queue) == 1 and not self._bulk and self.write_queue_size <= BULK:
-            self._send_at_once()
         elif not self._interest & WRITE:
             self.flush()
-
-    def _send_at_once(self) -> None:
-        """As `flush`, for what most messages come to: one buffer, which the socket takes whole."""
-        assert self.sock is not None
-        queue = self.write_queue
-        torn = True
-        try:
-            size = self.sock.send(queue[0])
-            if size == self.write_queue_size:
-                queue.clear()
-                self.write_queue_size = 0
-            else:
-                self._taken(size)
-            torn = False
-        except OSError:
-            torn = False
-            size = 0
-        finally:
-            if torn:
-                self._interrupted("writing")
-        if size:
-            self.bytes_out += size
-            self.last_sent = self.loop.now
-        if queue:
-            self.flush()  # which finds out why
-
-    def _append(self, buffer: Buffer) -> None:
-        self.write_queue.append(buffer)
-        self.write_queue_size += len(buffer)
 
     def _flush_at_round_end(self) -> None:
         self._flushing = False
@@ -600,24 +544,12 @@ class Connection:
     def flush(self) -> None:
         """Write as much of the queue as the socket takes now."""
         sock = self.sock
-        queue = self.write_queue
         if sock is None or self.phase is CLOSED:
             return
-        bulk = self.write_queue_size > BULK
-        if bulk is not self._bulk and (bulk or not self._interest & WRITE):
-            self._fit_send_buffer(sock)
-        written = 0
+        queue = self.write_queue
         torn = True
         try:
-            while queue and written < BYTES_PER_FLUSH:
-                if len(queue) == 1:
-                    size = sock.send(queue[0])
-                else:
-                    size = sock.sendmsg(list(islice(queue, BUFFERS_PER_SEND)))
-                written += size
-                self._taken(size)
-            torn = False
-        except (BlockingIOError, InterruptedError):
+            written = queue.write(sock)
             torn = False
         except OSError as error:
             self._write_failed(error)
@@ -629,44 +561,17 @@ class Connection:
         if written:
             self.bytes_out += written
             self.last_sent = self.loop.now
-        if queue:
+        if queue.blocked:
             self._watch(self._interest | WRITE)
         elif self._interest & WRITE:
             self._watch(self._interest & ~WRITE)
-        if self.phase is CLOSING and not queue:
+        if self.phase is CLOSING and not queue.size:
             self._part()
-
-    def _fit_send_buffer(self, sock: socket.socket) -> None:
-        """Widen the send buffer for bulk, or give it back its usual size."""
-        self._bulk = not self._bulk
-        size = self.config.send_buffer_size
-        if self._bulk:
-            self._usual_buffer = sock.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
-        if self._usual_buffer < size:
-            if not self._bulk:
-                size = self._usual_buffer // GRANTED
-            try:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size)
-            except OSError:
-                pass  # more than the system allows, or a broken socket: sending will tell
-
-    def _taken(self, size: int) -> None:
-        """Drop the first `size` bytes of the queue."""
-        queue = self.write_queue
-        self.write_queue_size -= size
-        while size:
-            first = queue[0]
-            if len(first) > size:
-                queue[0] = memoryview(first)[size:]
-                return
-            size -= len(first)
-            queue.popleft()
 
     def _write_failed(self, error: OSError) -> None:
         # What the peer said before it closed is still to be read, and it may say why; the
         # reading side ends the connection. Nothing more can be written.
         self.write_queue.clear()
-        self.write_queue_size = 0
         if self.phase is CLOSING:
             self._finish()
         elif error.errno in (errno.EPIPE, errno.ECONNRESET):
@@ -747,15 +652,15 @@ class Connection:
         # Unwritten bytes are as good as a tick, and one put before them would break a frame. They
         # are tried once more, in case an exception kept them from being watched.
         if self.phase is UP:
-            if not self.write_queue:
-                self._append(TICK)
+            if not self.write_queue.size:
+                self.write_queue.append(TICK)
             self._flushing = False
             self.flush()
 
     def _urgent_tick(self, now: float) -> None:
         # Between two bytecodes of anything: only a connection at rest may be touched, and the
         # queue must stay as it is, for the interrupted code may be about to look at it.
-        if self.phase is not UP or self.write_queue or self.sock is None:
+        if self.phase is not UP or self.write_queue.size or self.sock is None:
             return
         if now - self.last_sent >= self.config.tick_time / 4:
             self.last_sent = now
@@ -826,7 +731,7 @@ class Connection:
         except OSError:
             data = b""
         self.bytes_in += len(data)
-        if not data and not self.write_queue:
+        if not data and not self.write_queue.size:
             self._finish()
         elif not data:
             self._watch(self._interest & ~READ)
@@ -856,7 +761,6 @@ class Connection:
             self._interest = 0
             self.sock.close()
         self.write_queue.clear()
-        self.write_queue_size = 0
         self.backlog.clear()
 
     @staticmethod

@@ -1,0 +1,125 @@
+"""What is still to be written to one socket, and how it is written.
+
+Many buffers leave together, in one `sendmsg`. What the socket does not take stays here.
+
+Of a Unix socket's send buffer, 208 KiB on Linux, three quarters must have been read before it takes
+more: a message of 1 MiB would go in five parts, and the peer run dry before each. So while bulk is
+to be written the buffer is wide. For small messages it is not: what fills it waits in the queue and
+leaves together, where a wide one would take each by itself, which costs both sides more.
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+from collections import deque
+from collections.abc import Iterable
+from itertools import islice
+from typing import Final
+
+Buffer = bytes | memoryview
+
+# How many buffers one sendmsg takes at most: below every system's IOV_MAX.
+BUFFERS_PER_SEND: Final = 512
+# One call writes at most about this much, so that a fast reader cannot hold the loop.
+BYTES_PER_WRITE: Final = 4 * 1024 * 1024
+# Above so many bytes what is to be written is bulk.
+BULK: Final = 128 * 1024
+# Linux makes a send buffer twice as large as it is asked to, and reports that.
+GRANTED: Final = 2 if sys.platform == "linux" else 1
+
+
+class WriteQueue:
+    """Buffers in their order, and their byte count.
+
+    ``blocked`` is true when the last `write` left something behind, ``wide`` while the socket's
+    send buffer is one for bulk.
+
+    Args:
+        wide_size: bytes that the send buffer is to have for bulk, ``Config.send_buffer_size``.
+    """
+
+    __slots__ = ("blocked", "buffers", "size", "wide", "_usual_size", "_wide_size")
+
+    def __init__(self, wide_size: int) -> None:
+        self.buffers: deque[Buffer] = deque()
+        self.size = 0
+        self.blocked = False
+        self.wide = False
+        self._usual_size = 0  # the system's, once it has been wide
+        self._wide_size = wide_size
+
+    def append(self, buffer: Buffer) -> None:
+        """Queue one buffer."""
+        self.buffers.append(buffer)
+        self.size += len(buffer)
+
+    def extend(self, buffers: Iterable[Buffer]) -> None:
+        """Queue the buffers of a message."""
+        queue = self.buffers
+        for buffer in buffers:
+            queue.append(buffer)
+            self.size += len(buffer)
+
+    def clear(self) -> None:
+        """Forget what was not written."""
+        self.buffers.clear()
+        self.size = 0
+
+    def write(self, sock: socket.socket) -> int:
+        """Write as much as the socket takes now.
+
+        Args:
+            sock: a non-blocking socket, the same each time.
+        Returns:
+            How many bytes it took.
+        Raises:
+            OSError: it takes nothing any more. Then, and when a signal handler raises, it is not
+                known how much it took.
+        """
+        queue = self.buffers
+        bulk = self.size > BULK
+        if bulk is not self.wide and (bulk or not self.blocked):
+            self._fit_send_buffer(sock)
+        written = 0
+        try:
+            while queue and written < BYTES_PER_WRITE:
+                if len(queue) == 1:
+                    size = sock.send(queue[0])
+                else:
+                    size = sock.sendmsg(list(islice(queue, BUFFERS_PER_SEND)))
+                written += size
+                self._drop(size)
+        except (BlockingIOError, InterruptedError):
+            pass
+        self.blocked = bool(queue)
+        return written
+
+    def _drop(self, size: int) -> None:
+        """Drop the first `size` bytes."""
+        queue = self.buffers
+        self.size -= size
+        if not self.size:
+            queue.clear()
+            return
+        while size:
+            first = queue[0]
+            if len(first) > size:
+                queue[0] = memoryview(first)[size:]
+                return
+            size -= len(first)
+            queue.popleft()
+
+    def _fit_send_buffer(self, sock: socket.socket) -> None:
+        """Widen the send buffer for bulk, or give it back its usual size."""
+        self.wide = not self.wide
+        size = self._wide_size
+        if self.wide:
+            self._usual_size = sock.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+        if self._usual_size < size:
+            if not self.wide:
+                size = self._usual_size // GRANTED
+            try:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size)
+            except OSError:
+                pass  # more than the system allows, or a broken socket: sending will tell
