@@ -99,16 +99,11 @@ class WriteQueue:
         """Drop the first `size` bytes."""
         queue = self.buffers
         self.size -= size
-        if not self.size:
-            queue.clear()
-            return
-        while size:
-            first = queue[0]
-            if len(first) > size:
-                queue[0] = memoryview(first)[size:]
-                return
-            size -= len(first)
-            queue.popleft()
+        # Not clear(), even if all is gone: an emptied deque holds on to a second block, 528 bytes.
+        while queue and len(queue[0]) <= size:
+            size -= len(queue.popleft())
+        if size:
+            queue[0] = memoryview(queue[0])[size:]
 
     def _fit_send_buffer(self, sock: socket.socket) -> None:
         """Widen the send buffer for bulk, or give it back its usual size."""
