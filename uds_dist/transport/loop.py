@@ -212,28 +212,17 @@ class EventLoop:
             Exception: a handler raised it and there is no `on_error`. The next call goes on with
                 the rest of the round.
         """
-        if timeout:
-            if timeout < 0:
-                raise ValueError(f"timeout is {timeout}: use 0 to poll, None to wait")
-            if timeout > LONGEST_WAIT:
-                timeout = LONGEST_WAIT
         if self._state or _forks != self._made_after:
             self._check_usable()
         try:
             self._state = RUNNING
             if self._unfinished:
                 return self._finish_round(self._unfinished)
-            if timeout != 0.0:
-                due = self.next_timeout()
-                if timeout is None:
-                    timeout = LONGEST_WAIT if due is None else due
-                elif due is not None and due < timeout:
-                    timeout = due
             select, clock, timers, soon, round_end = self._parts
-            if timeout and self._busy_wait:
-                ready = self._wait(timeout)
+            if timeout is not None and timeout == 0.0:
+                ready = select(0.0)
             else:
-                ready = select(timeout)
+                ready = self._wait(timeout)
             now = clock()
             self._rounds += 1
             if ready or soon or round_end or (timers and timers[0][0] <= now):
@@ -243,18 +232,26 @@ class EventLoop:
         finally:
             self._state = IDLE
 
-    def _wait(self, timeout: float) -> Ready:
+    def _wait(self, timeout: float | None) -> Ready:
         """Wait for a descriptor; if the last wait was short, by looking a few times first."""
+        if timeout is not None and timeout < 0:
+            raise ValueError(f"timeout is {timeout}: use 0 to poll, None to wait")
+        due = self.next_timeout()
+        if due is None:
+            due = LONGEST_WAIT
+        wait = due if timeout is None or due < timeout else timeout
         select, clock = self._parts[:2]
+        if not wait or not self._busy_wait:
+            return select(wait)
         begun = clock()
         ready: Ready = []
-        if self._was_short and timeout > SHORT_WAIT:
+        if self._was_short and wait > SHORT_WAIT:
             looks = LOOKS
             while looks and not ready:
                 looks -= 1
                 ready = select(0.0)
         if not ready:
-            ready = select(timeout)
+            ready = select(wait)
         self._was_short = bool(ready) and clock() - begun < SHORT_WAIT
         return ready
 
