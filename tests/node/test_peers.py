@@ -337,37 +337,50 @@ def test_two_nodes_that_dial_each_other(make_node: MakeNode, names: tuple[str, s
     assert len(one.statistics().connections) == len(two.statistics().connections) == 1
 
 
-def test_two_nodes_in_every_interleaving(folder: str) -> None:
-    # Each node on a loop of its own; the schedule says whose turn it is.
-    for schedule in itertools.product((0, 1), repeat=9):
-        with EventLoop() as first, EventLoop() as second:
-            loops = (first, second)
-            nodes = [
-                Node(f"{name}@localhost", loop=loop, cookie=COOKIE, socket_dir=folder)
-                for name, loop in zip("ab", loops, strict=True)
-            ]
-            notices = [notices_of(node) for node in nodes]
-            boxes = []
-            for node in nodes:
-                node.listen()
-                boxes.append(node.mailbox("box"))
-            nodes[0].send(("box", "b@localhost"), 1)
-            for step, turn in enumerate(schedule):
-                if step == 2:
-                    nodes[1].send(("box", "a@localhost"), 2)
-                loops[turn].run_once(0)
-            for _ in range(2000):
-                if boxes[0].queue and boxes[1].queue:
-                    break
-                first.run_once(0.0005)
-                second.run_once(0.0005)
-            assert (boxes[0].poll(), boxes[1].poll()) == (2, 1), schedule
-            for _ in range(3):
-                first.run_once(0)
-                second.run_once(0)
-            assert notices == [[("nodeup", "b@localhost")], [("nodeup", "a@localhost")]], schedule
-            for node in nodes:
-                node.close()
+def run_both(loops: tuple[EventLoop, EventLoop], condition: Callable[[], bool]) -> None:
+    for _ in range(2000):
+        if condition():
+            return
+        for loop in loops:
+            loop.run_once(0.0005)
+    raise AssertionError("it never comes about")
+
+
+@pytest.mark.parametrize("first_turns", itertools.product((0, 1), repeat=3))
+def test_two_nodes_in_every_interleaving(folder: str, first_turns: tuple[int, ...]) -> None:
+    for more in itertools.product((0, 1), repeat=6):
+        connect_in_turns(folder, first_turns + more)
+
+
+def connect_in_turns(folder: str, turns: tuple[int, ...]) -> None:
+    """Two nodes send to each other, each on a loop of its own; `turns` says whose round it is."""
+    with EventLoop() as first, EventLoop() as second:
+        loops = (first, second)
+        nodes = [
+            Node(f"{name}@localhost", loop=loop, cookie=COOKIE, socket_dir=folder)
+            for name, loop in zip("ab", loops, strict=True)
+        ]
+        notices = [notices_of(node) for node in nodes]
+        boxes = []
+        for node in nodes:
+            node.listen()
+            boxes.append(node.mailbox("box"))
+        nodes[0].send(("box", "b@localhost"), 1)
+        for step, turn in enumerate(turns):
+            if step == 2:
+                nodes[1].send(("box", "a@localhost"), 2)
+            loops[turn].run_once(0)
+        run_both(loops, lambda: all(box.queue for box in boxes))
+        assert (boxes[0].poll(), boxes[1].poll()) == (2, 1), turns
+        for _ in range(3):
+            first.run_once(0)
+            second.run_once(0)
+        assert notices == [[("nodeup", "b@localhost")], [("nodeup", "a@localhost")]], turns
+        # Apart before they are closed: each would wait for the other, whose loop stands still.
+        nodes[0].disconnect("b@localhost")
+        run_both(loops, lambda: all(notes[1:] for notes in notices))
+        for node in nodes:
+            node.close()
 
 
 # --- alive ----------------------------------------------------------------------------------------
