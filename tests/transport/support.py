@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import selectors
 import signal
 import socket
 import traceback
@@ -28,6 +29,18 @@ def close_all(made: list[Pair]) -> None:
     for left, right in made:
         left.close()
         right.close()
+
+
+class CountingSelector(selectors.DefaultSelector):
+    """Notes the timeouts that it is asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.timeouts: list[float | None] = []
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        self.timeouts.append(timeout)
+        return super().select(0)
 
 
 def raiser(error: BaseException) -> Callable[..., None]:

@@ -16,7 +16,7 @@ from functools import partial
 import pytest
 
 from tests.transport.conftest import MakeNode
-from tests.transport.support import Pair, raiser
+from tests.transport.support import CountingSelector, Pair, raiser
 from uds_dist import Atom, ClosedError, EventLoop, Future, LoopReentryError
 from uds_dist.testing import FakeClock
 from uds_dist.transport.loop import LOOKS, READ, SHORT_WAIT, WRITE
@@ -53,31 +53,19 @@ def test_1_a_timeout_that_is_none_is_refused(loop: EventLoop, timeout: float) ->
     assert loop.run_once() == 0
 
 
-class Noting(selectors.DefaultSelector):
-    """The selector of this system, noting how long it is asked to wait."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.timeouts: list[float | None] = []
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        self.timeouts.append(timeout)
-        return super().select(timeout)
-
-
 @pytest.mark.parametrize("busy", [True, False])
 def test_1_only_a_wait_after_a_short_one_looks_before_it_sleeps(pair: Pair, busy: bool) -> None:
     left, right = pair
-    noting = Noting()
+    selector = CountingSelector()
     looks = [0.0] * LOOKS * busy
 
     def waits(timeout: float) -> list[float | None]:
-        noting.timeouts.clear()
+        selector.timeouts.clear()
         loop.run_once(timeout)
-        return noting.timeouts
+        return selector.timeouts
 
     # In this clock's time no wait takes any, so that one is short if it has found something.
-    with EventLoop(selector=noting, clock=lambda: 0.0, busy_wait=busy) as loop:
+    with EventLoop(selector=selector, clock=lambda: 0.0, busy_wait=busy) as loop:
         loop.register(left, READ, lambda _: left.recv(100))
         assert waits(0.01) == [0.01]
         right.send(b"x")
@@ -95,14 +83,14 @@ def test_1_only_a_wait_after_a_short_one_looks_before_it_sleeps(pair: Pair, busy
 
 def test_1_a_long_wait_is_not_followed_by_looks(pair: Pair) -> None:
     left, right = pair
-    noting = Noting()
+    selector = CountingSelector()
     times = iter(range(100))
-    with EventLoop(selector=noting, clock=lambda: float(next(times)), busy_wait=True) as loop:
+    with EventLoop(selector=selector, clock=lambda: float(next(times)), busy_wait=True) as loop:
         loop.register(left, READ, lambda _: left.recv(100))
         for _ in range(3):
             right.send(b"x")
             assert loop.run_once(0.01) == 1
-        assert noting.timeouts == [0.01] * 3
+        assert selector.timeouts == [0.01] * 3
         loop.unregister(left)
 
 

@@ -12,7 +12,7 @@ from functools import partial
 
 import pytest
 
-from tests.transport.support import Pair, close_all, pairs, raiser
+from tests.transport.support import CountingSelector, Pair, close_all, pairs, raiser
 from uds_dist import ConfigError, EventLoop
 from uds_dist.testing import FakeClock, fake_loop
 from uds_dist.transport.loop import LONGEST_WAIT, READ, WRITE
@@ -334,18 +334,6 @@ def test_13_wakeup_after_close_does_nothing() -> None:
 
 
 # --- 15 and 16: selector and clock ----------------------------------------------------------------
-
-
-class CountingSelector(selectors.DefaultSelector):
-    """Notes the timeouts that it is asked for."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.timeouts: list[float | None] = []
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        self.timeouts.append(timeout)
-        return super().select(0)
 
 
 def test_15_one_select_a_round_on_the_selector_that_was_given() -> None:
