@@ -346,7 +346,7 @@ def run_both(loops: tuple[EventLoop, EventLoop], condition: Callable[[], bool]) 
     raise AssertionError("it never comes about")
 
 
-@pytest.mark.parametrize("first_turns", itertools.product((0, 1), repeat=3))
+@pytest.mark.parametrize("first_turns", list(itertools.product((0, 1), repeat=3)))
 def test_two_nodes_in_every_interleaving(folder: str, first_turns: tuple[int, ...]) -> None:
     for more in itertools.product((0, 1), repeat=6):
         connect_in_turns(folder, first_turns + more)
