@@ -187,6 +187,20 @@ def test_a_large_message_through_a_small_socket(pair: Pair, capacity: int) -> No
     assert pair.left.connection.bytes_out == pair.right.connection.bytes_in
 
 
+def test_the_send_buffer_for_bulk_is_the_configured_one(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(MemorySocket, "setsockopt", lambda *option: asked.append(option[-1]))
+    pair.up()
+    pair.left.connection.send(CONTROL, b"small")
+    assert asked == []
+    pair.left.connection.send(CONTROL, bytes(200_000))
+    assert asked == [pair.left.config.send_buffer_size]
+    settle(pair.loop)
+    assert pair.right.messages == [b"small", bytes(200_000)]
+
+
 # --- 8: write interest ----------------------------------------------------------------------------
 
 

@@ -94,6 +94,27 @@ def test_1_a_long_wait_is_not_followed_by_looks(pair: Pair) -> None:
         loop.unregister(left)
 
 
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("affinity", [True, False])
+def test_1_who_looks_on_the_only_processor_would_keep_others_from_answering(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch, count: int, affinity: bool
+) -> None:
+    left, right = pair
+    if affinity:
+        monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(count)), raising=False)
+    else:  # macOS has no such function
+        monkeypatch.delattr("os.sched_getaffinity", raising=False)
+        monkeypatch.setattr("os.cpu_count", lambda: count)
+    selector = CountingSelector()
+    with EventLoop(selector=selector, clock=lambda: 0.0) as loop:
+        loop.register(left, READ, lambda _: left.recv(100))
+        for _ in range(2):
+            right.send(b"x")
+            loop.run_once(0.01)
+        assert selector.timeouts == [0.01, 0.01 if count == 1 else 0.0]
+        loop.unregister(left)
+
+
 def test_1_one_call_does_reads_writes_timers_and_callbacks_in_a_fixed_order(
     loop: EventLoop, pair: Pair
 ) -> None:

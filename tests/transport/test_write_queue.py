@@ -122,35 +122,54 @@ def test_a_broken_socket_is_reported(ends: Pair, queue: WriteQueue) -> None:
     with pytest.raises(BrokenPipeError):
         queue.write(left)
     queue.clear()
-    assert (queue.size, len(queue.buffers)) == (0, 0)
+    assert (queue.size, len(queue.buffers), queue.blocked) == (0, 0, False)
+
+
+def test_what_is_forgotten_blocks_nothing(queue: WriteQueue) -> None:
+    left, _ = in_memory(10)
+    queue.append(bytes(11))
+    assert queue.write(left) == 10 and queue.blocked
+    queue.clear()
+    assert (queue.size, len(queue.buffers), queue.blocked) == (0, 0, False)
 
 
 # --- the system's send buffer ---------------------------------------------------------------------
 
 
-def test_the_send_buffer_is_wide_while_there_is_bulk(ends: Pair, queue: WriteQueue) -> None:
-    left, right = ends
-    usual = buffer_size(left)
-    queue.append(b"small")
-    queue.write(left)
-    assert not queue.wide
+def test_the_send_buffer_is_wide_while_there_is_bulk(queue: WriteQueue) -> None:
+    left, right = in_memory(BULK)
     queue.append(bytes(BULK))
     queue.write(left)
     assert not queue.wide
+    arrived(right)
+    queue.append(bytes(2 * BULK + 1))
+    queue.write(left)
+    assert queue.wide and queue.blocked and queue.size == BULK + 1
+    assert len(right.recv(1000)) == 1000
+    queue.write(left)
+    assert queue.blocked and queue.size < BULK
+    queue.write(left)
+    assert queue.wide  # not taken back while the rest of it waits
+    arrived(right)
+    queue.write(left)
+    assert not queue.blocked
+    queue.append(b"small")
+    queue.write(left)
+    assert not queue.wide
+
+
+def test_a_send_buffer_gets_its_usual_size_back(ends: Pair, queue: WriteQueue) -> None:
+    left, right = ends
+    usual = buffer_size(left)
     queue.append(bytes(3 * WIDE))
     queue.write(left)
-    assert queue.wide and queue.blocked and usual < buffer_size(left)
-    while queue.size > BULK:
-        arrived(right)
-        queue.write(left)
-    queue.append(b"behind it")
-    while queue.blocked:
-        assert queue.wide  # not taken back while the rest of it waits
+    assert buffer_size(left) > usual
+    while queue.size:
         arrived(right)
         queue.write(left)
     queue.append(b"small")
     queue.write(left)
-    assert not queue.wide and buffer_size(left) == usual
+    assert buffer_size(left) == usual
 
 
 @pytest.mark.parametrize("usual", [0, 300_000, WIDE])

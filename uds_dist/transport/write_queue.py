@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Final
 
-Buffer = bytes | memoryview
+from uds_dist.protocol.header import Buffer
 
 # How many buffers one sendmsg takes at most: below every system's IOV_MAX.
 BUFFERS_PER_SEND: Final = 512
@@ -65,6 +65,7 @@ class WriteQueue:
         """Forget what was not written."""
         self.buffers.clear()
         self.size = 0
+        self.blocked = False
 
     def write(self, sock: socket.socket) -> int:
         """Write as much as the socket takes now.
