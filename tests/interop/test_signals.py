@@ -273,6 +273,8 @@ def test_a_link_and_an_unlink_of_python(start: Callable[..., Pair]) -> None:
     victim = pair.eval("spawn(fun sig:sleep/0)")
     assert isinstance(victim, Pid)
     pair.box.link(victim)
+    # The driver's words do not go over the connection: they could overtake the link.
+    pair.wait_for("lists:member(Box, element(2, process_info(Victim, links)))", Victim=victim)
     pair.eval("exit(Victim, kill)", Victim=victim)
     signal = (Atom("EXIT"), victim, Atom("killed"))
     assert pair.box.receive(timeout=5) == signal
