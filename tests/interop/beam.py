@@ -22,6 +22,7 @@ import os
 import select
 import shlex
 import shutil
+import signal
 import struct
 import subprocess
 import tempfile
@@ -379,6 +380,15 @@ class Beam:
             self._requests = self._answers = -1
             self._logged = self.log.encode()
             self._log.close()
+
+    def suspend(self) -> None:
+        """Stop the node (SIGSTOP), and come back when the last of its threads stands still."""
+        os.kill(self.pid, signal.SIGSTOP)
+        os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WNOWAIT)
+
+    def resume(self) -> None:
+        """Let a suspended node go on (SIGCONT)."""
+        os.kill(self.pid, signal.SIGCONT)
 
     def __enter__(self) -> Beam:
         return self

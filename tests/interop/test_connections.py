@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -68,12 +67,6 @@ count(Pid) ->
     {links, L} = process_info(Pid, links),
     {length(M), length(B), length(L)}.
 """
-
-
-def suspend(beam: Beam) -> None:
-    """Stop a BEAM with SIGSTOP, and come back when the last of its threads stands still."""
-    os.kill(beam.pid, signal.SIGSTOP)
-    os.waitid(os.P_PID, beam.pid, os.WSTOPPED | os.WNOWAIT)
 
 
 def echo_server(node: Node, name: str = "py_echo") -> Mailbox:
@@ -451,11 +444,11 @@ def test_a_beam_that_is_stopped_for_longer_than_the_tick_time(otp: Otp, mute: bo
     with together(otp, mute=mute, extra_args=SHORT_TICKS) as both:
         watch = Watch(both, tick_time=0.4)
         both.beam.eval("net_kernel:monitor_nodes(true, [{node_type, all}])", process="watcher")
-        suspend(both.beam)
+        both.beam.suspend()
         try:
             watch.check_fired_once(both)
         finally:
-            os.kill(both.beam.pid, signal.SIGCONT)
+            both.beam.resume()
         assert "said nothing" in str(watch.losses[0])
         down = "receive {nodedown, 'py@localhost', _} -> yes after 5000 -> no end"
         assert both.eval(down, process="watcher") == "yes"
@@ -468,13 +461,13 @@ def test_a_call_into_a_beam_that_is_stopped(otp: Otp) -> None:
     with together(otp) as both:
         node = both.node(tick_time=0.4)
         assert node.ping(both.name)
-        suspend(both.beam)
+        both.beam.suspend()
         try:
             with pytest.raises(NoConnection):
                 node.rpc(both.name, "erlang", "node").result(timeout=10)
             assert not node.ping(both.name, timeout=0.2)
         finally:
-            os.kill(both.beam.pid, signal.SIGCONT)
+            both.beam.resume()
         assert node.rpc(both.name, "erlang", "node").result(timeout=10) == both.name
 
 

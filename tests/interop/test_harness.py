@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import signal
 import socket
 import struct
 
@@ -246,11 +245,11 @@ def test_the_pid_is_the_emulators(beam: Start) -> None:
     a, b = beam("a@localhost"), beam("b@localhost")
     assert a.eval("list_to_integer(os:getpid())") == str(a.pid)
     b.eval(PING)
-    os.kill(a.pid, signal.SIGSTOP)
+    a.suspend()
     ping = b.submit(PING, process="stopped")
     assert b.eval("receive after 100 -> ok end") == "ok"
     assert not ping.done()
-    os.kill(a.pid, signal.SIGCONT)
+    a.resume()
     assert ping.result() == "pong"
     a.kill()
     b.wait_until("nodes()", "[]")
