@@ -71,7 +71,8 @@ if TYPE_CHECKING:
     from uds_dist.node.node import Node, NodeStatistics
     from uds_dist.node.remote_node import PeerStatistics
     from uds_dist.node.server import GenServer, NoReply, Stop
-    from uds_dist.transport.loop import EventLoop, LoopStatistics, Timer
+    from uds_dist.transport.loop import EventLoop, LoopStatistics
+    from uds_dist.transport.timers import Timer
 
 __all__ = [
     "AddressError",
@@ -219,7 +220,7 @@ _MODULES = {
     "Stop": "uds_dist.node.server",
     "EventLoop": "uds_dist.transport.loop",
     "LoopStatistics": "uds_dist.transport.loop",
-    "Timer": "uds_dist.transport.loop",
+    "Timer": "uds_dist.transport.timers",
 }
 # These modules are public, too, and there without an import of their own.
 _SUBMODULES = ("config", "errors")

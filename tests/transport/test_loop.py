@@ -387,8 +387,8 @@ def test_7_cancelled_timers_do_not_pile_up(loop: EventLoop) -> None:
     for _ in range(10_000):
         loop.call_later(500, lambda: None).cancel()
     assert loop.statistics().timers == 10
-    assert len(loop._timers) < 200
-    waiting = sorted(when for when, _, timer in loop._timers if timer.callback is not None)
+    assert len(loop._timers.heap) < 200
+    waiting = sorted(when for when, _, timer in loop._timers.heap if timer.callback is not None)
     assert [timer.when for timer in keep] == waiting
 
 

@@ -152,7 +152,7 @@ def ticking(make_node: MakeNode) -> tuple[FakeClock, Node, Node]:
     clock = FakeClock(a.loop.time())
     loop = a.loop
     loop._clock = clock
-    loop._parts = (loop._selector.select, clock, loop._timers, loop._soon, loop._round_end)
+    loop._parts = (loop._selector.select, clock, loop._timers.heap, loop._soon, loop._round_end)
     return clock, a, b
 
 

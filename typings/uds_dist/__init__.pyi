@@ -357,7 +357,6 @@ class EventLoop:
 # A callback that waits for its time; `cancel` is all there is to do with it.
 class Timer:
     when: float
-    def __init__(self, loop: EventLoop, when: float, callback: Callable[[], object]) -> None: ...
     # Make sure the callback does not run; a no-op when it has run.
     def cancel(self) -> None: ...
 

@@ -20,7 +20,7 @@ from uds_dist.node.outcome import ERROR, Outcome, outcome_of, raised
 from uds_dist.node.processes import NORMAL, Processes
 from uds_dist.node.server import SHUTDOWN, GenServer, Stop, is_abnormal
 from uds_dist.node.system import OK
-from uds_dist.transport.loop import Timer
+from uds_dist.transport.timers import Timer
 
 logger = logging.getLogger(__name__)
 

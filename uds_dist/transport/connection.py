@@ -56,7 +56,8 @@ from uds_dist.protocol.handshake import Handshake, State
 from uds_dist.protocol.header import NO_PAYLOAD, Buffer, FrameDecoder, FrameEncoder
 from uds_dist.transport.address import SocketAddress
 from uds_dist.transport.listener import may_connect
-from uds_dist.transport.loop import READ, WRITE, EventLoop, Timer
+from uds_dist.transport.loop import READ, WRITE, EventLoop
+from uds_dist.transport.timers import Timer
 from uds_dist.transport.write_queue import WriteQueue
 
 logger = logging.getLogger(__name__)

@@ -26,7 +26,8 @@ from contextlib import contextmanager
 from uds_dist.config import Config
 from uds_dist.errors import AddressError, DuplicateNameError, ListenError
 from uds_dist.transport.address import ALIVE, STALE, SocketAddress, probe
-from uds_dist.transport.loop import READ, EventLoop, Timer
+from uds_dist.transport.loop import READ, EventLoop
+from uds_dist.transport.timers import Timer
 
 logger = logging.getLogger(__name__)
 

@@ -36,7 +36,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from heapq import heapify, heappop, heappush
 from typing import Final, NamedTuple, Protocol, cast
 
 from uds_dist.errors import (
@@ -45,6 +44,7 @@ from uds_dist.errors import (
     ForkedLoopError,
     LoopReentryError,
 )
+from uds_dist.transport.timers import Timer, Timers
 
 READ: Final = selectors.EVENT_READ
 WRITE: Final = selectors.EVENT_WRITE
@@ -93,27 +93,6 @@ class LoopStatistics(NamedTuple):
     descriptors: int
     timers: int
     queued: int
-
-
-class Timer:
-    """A callback that waits for its time; `cancel` is all there is to do with it."""
-
-    __slots__ = ("callback", "when", "_loop")
-
-    def __init__(self, loop: EventLoop, when: float, callback: Callable[[], object]) -> None:
-        self.callback: Callable[[], object] | None = callback
-        self.when = when
-        self._loop = loop
-
-    def cancel(self) -> None:
-        """Make sure the callback does not run; a no-op when it has run."""
-        if self.callback is not None:
-            self.callback = None
-            self._loop._timer_cancelled()
-
-    def __repr__(self) -> str:
-        state = "spent" if self.callback is None else f"when={self.when:.3f}"
-        return f"<Timer {state}>"
 
 
 class _Registration:
@@ -165,14 +144,12 @@ class EventLoop:
         self._pid = os.getpid()
         _count_forks()
         self._made_after = _forks
-        self._timers: list[tuple[float, int, Timer]] = []
-        self._timer_number = 0
-        self._cancelled = 0
+        self._timers = Timers()
         self._soon: deque[Callable[[], object]] = deque()
         self._round_end: deque[Callable[[], object]] = deque()
         self._unfinished: _Unfinished | None = None
         # What each round looks at, together: one attribute is found sooner than five.
-        self._parts = (self._selector.select, clock, self._timers, self._soon, self._round_end)
+        self._parts = (self._selector.select, clock, self._timers.heap, self._soon, self._round_end)
         self._state = IDLE
         self._stopping = False
         # Who looks on the only processor keeps those from answering that it waits for.
@@ -227,7 +204,7 @@ class EventLoop:
             self._rounds += 1
             if ready or soon or round_end or (timers and timers[0][0] <= now):
                 self.now = now
-                return self._dispatch(ready, self._timer_number, len(soon), None)
+                return self._dispatch(ready, self._timers.number, len(soon), None)
             return 0
         finally:
             self._state = IDLE
@@ -278,12 +255,9 @@ class EventLoop:
                             raise
                     if _forks != self._made_after:
                         self._check_usable()
-            while timers and timers[0][0] <= now and timers[0][1] < first_new:
-                timer = heappop(timers)[2]
-                due, timer.callback = timer.callback, None
-                if due is None:
-                    self._cancelled -= 1
-                else:
+            while timers.any_due(now, first_new):
+                due = timers.take()
+                if due is not None:
                     events += 1
                     self._call(due)
             while soon:
@@ -321,12 +295,11 @@ class EventLoop:
         return True
 
     def _note_unfinished(self, left: _Unfinished) -> None:
-        timers = self._timers
         if (
             left.registrations
             or left.soon
             or (len(self._round_end) if left.round_end is None else left.round_end)
-            or (timers and timers[0][0] <= self.now and timers[0][1] < left.timers)
+            or self._timers.any_due(self.now, left.timers)
         ):
             self._unfinished = left
 
@@ -415,10 +388,7 @@ class EventLoop:
         """
         if delay < 0:
             raise ValueError(f"delay is {delay}: use 0 or more seconds")
-        timer = Timer(self, self._clock() + delay, callback)
-        heappush(self._timers, (timer.when, self._timer_number, timer))
-        self._timer_number += 1
-        return timer
+        return self._timers.start(self._clock() + delay, callback)
 
     def call_soon(self, callback: Callable[[], object]) -> None:
         """Run a callback in the next round, in the order of the calls."""
@@ -465,17 +435,6 @@ class EventLoop:
     def time(self) -> float:
         """The loop's clock, in seconds from an arbitrary start."""
         return self._clock()
-
-    def _timer_cancelled(self) -> None:
-        if self._state == CLOSED:
-            return
-        # Cancelled timers stay in the heap until they come up; when they are the most of it,
-        # they are swept out, so that calls which rarely time out do not pile up.
-        self._cancelled += 1
-        if self._cancelled > 64 and self._cancelled * 2 > len(self._timers):
-            self._timers[:] = [entry for entry in self._timers if entry[2].callback is not None]
-            heapify(self._timers)
-            self._cancelled = 0
 
     # -- descriptors -----------------------------------------------------------------------
 
@@ -558,13 +517,10 @@ class EventLoop:
         """
         if self._soon or self._round_end or self._unfinished is not None:
             return 0.0
-        timers = self._timers
-        while timers and timers[0][2].callback is None:
-            heappop(timers)
-            self._cancelled -= 1
-        if not timers:
+        when = self._timers.next_when()
+        if when is None:
             return None
-        due = timers[0][0] - self._clock()
+        due = when - self._clock()
         if due <= 0.0:
             return 0.0
         return due if due < LONGEST_WAIT else LONGEST_WAIT
@@ -649,7 +605,7 @@ class EventLoop:
             rounds=self._rounds,
             events=self._events,
             descriptors=self._descriptors(),
-            timers=len(self._timers) - self._cancelled,
+            timers=len(self._timers),
             queued=len(self._soon) + len(self._round_end),
         )
 
@@ -669,7 +625,6 @@ class EventLoop:
             raise LoopReentryError("a handler must not close the loop: call stop() instead")
         self._state = CLOSED
         self._unfinished = None
-        self._cancelled = 0
         self._timers.clear()
         self._soon.clear()
         self._round_end.clear()

@@ -1,0 +1,91 @@
+"""The timers of a loop, the next one first.
+
+A cancelled timer stays in the heap until it comes up; when cancelled ones are the most of it, they
+are swept out, so that the timeouts of calls which rarely time out do not pile up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from heapq import heapify, heappop, heappush
+
+
+class Timer:
+    """A callback that waits for its time; `cancel` is all there is to do with it."""
+
+    __slots__ = ("callback", "when", "_timers")
+
+    def __init__(self, timers: Timers, when: float, callback: Callable[[], object]) -> None:
+        self.callback: Callable[[], object] | None = callback
+        self.when = when
+        self._timers = timers
+
+    def cancel(self) -> None:
+        """Make sure the callback does not run; a no-op when it has run."""
+        if self.callback is not None:
+            self.callback = None
+            self._timers.cancelled_one()
+
+    def __repr__(self) -> str:
+        state = "spent" if self.callback is None else f"when={self.when:.3f}"
+        return f"<Timer {state}>"
+
+
+class Timers:
+    """A heap of (when, number, timer); of two for the same time the older comes first.
+
+    ``number`` is that of the next timer to be started, ``cancelled`` how many in the heap are.
+    """
+
+    __slots__ = ("cancelled", "heap", "number")
+
+    def __init__(self) -> None:
+        self.heap: list[tuple[float, int, Timer]] = []
+        self.number = 0
+        self.cancelled = 0
+
+    def __len__(self) -> int:
+        return len(self.heap) - self.cancelled
+
+    def start(self, when: float, callback: Callable[[], object]) -> Timer:
+        """Have a callback wait for a time of the loop's clock."""
+        timer = Timer(self, when, callback)
+        heappush(self.heap, (when, self.number, timer))
+        self.number += 1
+        return timer
+
+    def any_due(self, now: float, below: int) -> bool:
+        """True if the next timer is due and was started before the one with number `below`."""
+        heap = self.heap
+        return bool(heap) and heap[0][0] <= now and heap[0][1] < below
+
+    def take(self) -> Callable[[], object] | None:
+        """The callback of the next timer, which is spent by that; None if it was cancelled."""
+        timer = heappop(self.heap)[2]
+        callback, timer.callback = timer.callback, None
+        if callback is None:
+            self.cancelled -= 1
+        return callback
+
+    def next_when(self) -> float | None:
+        """When the next timer is due that is not cancelled; None without one."""
+        heap = self.heap
+        while heap and heap[0][2].callback is None:
+            heappop(heap)
+            self.cancelled -= 1
+        return heap[0][0] if heap else None
+
+    def cancelled_one(self) -> None:
+        """Count a timer that was cancelled; sweep them out when they are too many."""
+        self.cancelled += 1
+        if self.cancelled > 64 and self.cancelled * 2 > len(self.heap):
+            self.heap[:] = [entry for entry in self.heap if entry[2].callback is not None]
+            heapify(self.heap)
+            self.cancelled = 0
+
+    def clear(self) -> None:
+        """Cancel them all."""
+        for _, _, timer in self.heap:
+            timer.callback = None
+        self.heap.clear()
+        self.cancelled = 0
