@@ -52,14 +52,15 @@ STOREYS = {
 #   protocol/parse.py  what control.py names, out of what a peer sent: this is compiled
 #   protocol/fragments.py  how the bytes of a fragmented message are kept; header.py reads them
 #   transport/timers.py   what waits for its time, of which loop.py only asks what is due
-#   transport/write_queue.py  what is still to be written to one socket, for connection.py
+#   transport/write_queue.py  what is still to be written to one socket, for connection.py, and
+#   transport/reasons.py  why it ended, in words
 HOUSE = {
     "": "__init__.py __main__.py cli.py config.py demo.py errors.py notation.py py.typed testing.py",
     "etf": "__init__.py atoms.py identifiers.py terms.py reader.py decode.py writer.py encode.py"
     " parse.py text.py",
     "protocol": "__init__.py flags.py framing.py fragments.py handshake.py header.py control.py"
     " parse.py",
-    "transport": "__init__.py timers.py loop.py address.py listener.py connection.py"
+    "transport": "__init__.py timers.py loop.py address.py listener.py reasons.py connection.py"
     " write_queue.py",
     "node": "__init__.py node.py mailbox.py links.py future.py rpc.py gen.py kernel.py"
     " identity.py outcome.py peers.py processes.py dialect.py signals.py cluster.py remote_node.py"

@@ -31,7 +31,6 @@ from __future__ import annotations
 
 import errno
 import logging
-import os
 import socket
 from collections import deque
 from collections.abc import Iterable, Sequence
@@ -41,12 +40,9 @@ from typing import Final, Protocol
 
 from uds_dist.config import Config
 from uds_dist.errors import (
-    CookieMismatchError,
     ConnectFailedError,
     HandshakeError,
-    HandshakeTimeoutError,
     NoConnection,
-    NotAllowedError,
     ProtocolError,
     RemoteProtocolError,
     UdsDistError,
@@ -54,6 +50,7 @@ from uds_dist.errors import (
 from uds_dist.protocol.framing import TICK, Frame, FrameReader, handshake_frame
 from uds_dist.protocol.handshake import Handshake, State
 from uds_dist.protocol.header import NO_PAYLOAD, Buffer, FrameDecoder, FrameEncoder
+from uds_dist.transport import reasons
 from uds_dist.transport.address import SocketAddress
 from uds_dist.transport.listener import may_connect
 from uds_dist.transport.loop import READ, WRITE, EventLoop
@@ -271,28 +268,12 @@ class Connection:
         elif error == errno.EINPROGRESS:
             self._watch(WRITE)
         else:
-            self.fail(self._connect_failed(error))
-
-    def _connect_failed(self, error: int) -> ConnectFailedError:
-        if error == errno.ENOENT:
-            reason = "there is no such socket; is the node started, and is socket_dir the same?"
-        elif error == errno.ECONNREFUSED:
-            reason = "nobody listens there; the node is dead or not started"
-        elif error in (errno.EACCES, errno.EPERM):
-            reason = "this user may not connect to it"
-        else:
-            reason = os.strerror(error)
-        return ConnectFailedError(f"cannot connect to {self.name} at {self.address}: {reason}")
+            self.fail(reasons.connect_failed(self.name, self.address, error))
 
     def _connected(self) -> None:
         assert self.sock is not None and self.address is not None and self.handshake is not None
         if not may_connect(self.sock, self.address, self.config):
-            self.fail(
-                NotAllowedError(
-                    f"the process at {self.address} runs under another user: set allowed_uids if"
-                    " it is to be trusted"
-                )
-            )
+            self.fail(reasons.other_user(self.address))
             return
         self.phase = HANDSHAKE
         self._watch(READ)
@@ -363,10 +344,10 @@ class Connection:
                 self._on_readable()
 
     def _finish_connecting(self) -> None:
-        assert self.sock is not None
+        assert self.sock is not None and self.address is not None
         error = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if error:
-            self.fail(self._connect_failed(error))
+            self.fail(reasons.connect_failed(self.name, self.address, error))
         else:
             self._connected()
 
@@ -465,29 +446,17 @@ class Connection:
 
     def _interrupted(self, what: str) -> None:
         """End the connection: an exception came where its state cannot be made good again."""
-        self.fail(
-            NoConnection(
-                f"the connection to {self.name} was ended: an exception interrupted its {what}"
-            )
-        )
+        self.fail(reasons.interrupted(self.name, what))
 
-    def _lost(self, reason: str) -> NoConnection:
+    def _lost(self, reason: str) -> UdsDistError:
         if self.phase is not HANDSHAKE:
-            return NoConnection(f"the connection to {self.name} was lost: {reason}")
+            return reasons.lost(self.name, reason)
         if self._awaits_proof():
-            return self._no_proof("closed the connection")
-        return HandshakeError(f"the handshake with {self.name or 'a peer'} broke off: {reason}")
+            return reasons.no_proof(self.name, "closed the connection")
+        return reasons.broke_off(self.name, reason)
 
     def _awaits_proof(self) -> bool:
         return self.handshake is not None and self.handshake.state is State.RECV_CHALLENGE_ACK
-
-    def _no_proof(self, what: str) -> CookieMismatchError:
-        # A node that finds its challenge answered wrongly says nothing: it closes, or, with the
-        # deployed carrier, leaves the socket open and mute.
-        return CookieMismatchError(
-            f"{self.name} {what} when this node proved its cookie: the cookies differ"
-            " (compare the cookie here with the one that node was started with)"
-        )
 
     def pause(self) -> None:
         """Read nothing for a while; what was read already is still handed on."""
@@ -604,16 +573,11 @@ class Connection:
 
     def _too_late(self) -> None:
         if self._awaits_proof():
-            self.fail(self._no_proof("fell silent"))
+            self.fail(reasons.no_proof(self.name, "fell silent"))
             return
         assert self.handshake is not None
         where = "connecting" if self.phase is CONNECTING else self.handshake.state.value
-        self.fail(
-            HandshakeTimeoutError(
-                f"{self.name or 'a peer'} did not finish the handshake within"
-                f" {self.config.handshake_timeout:g} s: it stopped at {where}"
-            )
-        )
+        self.fail(reasons.too_late(self.name, self.config.handshake_timeout, where))
 
     def _start_ticking(self) -> None:
         if self._timer is not None:
@@ -642,12 +606,7 @@ class Connection:
         if self.silent_quarters == SILENT_QUARTERS:
             self.owner.connection_silent(self)
         elif self.silent_quarters > SILENT_QUARTERS:
-            self.fail(
-                NoConnection(
-                    f"{self.name} has said nothing for {self.config.tick_time:g} s and does not"
-                    " answer: the connection is given up"
-                )
-            )
+            self.fail(reasons.silent(self.name, self.config.tick_time))
 
     def _tick(self) -> None:
         # Unwritten bytes are as good as a tick, and one put before them would break a frame. They
@@ -685,7 +644,7 @@ class Connection:
         if self.phase in (CLOSING, CLOSED):
             return
         if self.error is None:
-            self.error = NoConnection(f"the connection to {self.name} was closed by this node")
+            self.error = reasons.closed_here(self.name)
         if self.phase is UP and not self.loop.forked:
             self._linger()
         else:

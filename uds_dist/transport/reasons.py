@@ -1,0 +1,83 @@
+"""Why a connection ended or never came to be, in words that say what to do."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from uds_dist.errors import (
+    ConnectFailedError,
+    CookieMismatchError,
+    HandshakeError,
+    HandshakeTimeoutError,
+    NoConnection,
+    NotAllowedError,
+)
+from uds_dist.transport.address import SocketAddress
+
+
+def connect_failed(name: str | None, address: SocketAddress, error: int) -> ConnectFailedError:
+    """The system refused to connect, with this number of errno."""
+    if error == errno.ENOENT:
+        reason = "there is no such socket; is the node started, and is socket_dir the same?"
+    elif error == errno.ECONNREFUSED:
+        reason = "nobody listens there; the node is dead or not started"
+    elif error in (errno.EACCES, errno.EPERM):
+        reason = "this user may not connect to it"
+    else:
+        reason = os.strerror(error)
+    return ConnectFailedError(f"cannot connect to {name} at {address}: {reason}")
+
+
+def other_user(address: SocketAddress) -> NotAllowedError:
+    """The process that listens is not one that this node trusts."""
+    return NotAllowedError(
+        f"the process at {address} runs under another user: set allowed_uids if it is to be trusted"
+    )
+
+
+def no_proof(name: str | None, what: str) -> CookieMismatchError:
+    """The peer did something else than answer this node's proof of its cookie.
+
+    A node that finds its challenge answered wrongly says nothing: it closes, or, with the deployed
+    carrier, leaves the socket open and mute.
+    """
+    return CookieMismatchError(
+        f"{name} {what} when this node proved its cookie: the cookies differ"
+        " (compare the cookie here with the one that node was started with)"
+    )
+
+
+def broke_off(name: str | None, reason: str) -> HandshakeError:
+    """The socket failed, or its end came, in the handshake."""
+    return HandshakeError(f"the handshake with {name or 'a peer'} broke off: {reason}")
+
+
+def too_late(name: str | None, seconds: float, where: str) -> HandshakeTimeoutError:
+    """The handshake's time is over."""
+    return HandshakeTimeoutError(
+        f"{name or 'a peer'} did not finish the handshake within {seconds:g} s:"
+        f" it stopped at {where}"
+    )
+
+
+def lost(name: str | None, reason: str) -> NoConnection:
+    """The socket failed, or its end came."""
+    return NoConnection(f"the connection to {name} was lost: {reason}")
+
+
+def silent(name: str | None, seconds: float) -> NoConnection:
+    """Nothing has come for the tick time."""
+    return NoConnection(
+        f"{name} has said nothing for {seconds:g} s and does not answer: the connection is given up"
+    )
+
+
+def interrupted(name: str | None, what: str) -> NoConnection:
+    """An exception came where a connection's state cannot be made good again."""
+    return NoConnection(f"the connection to {name} was ended: an exception interrupted its {what}")
+
+
+def closed_here(name: str | None) -> NoConnection:
+    """This node has closed the connection."""
+    return NoConnection(f"the connection to {name} was closed by this node")
