@@ -22,6 +22,7 @@ COMPILED_MODULES = [
     "uds_dist/protocol/parse.py",
     "uds_dist/transport/connection.py",
     "uds_dist/transport/loop.py",
+    "uds_dist/transport/receiver.py",
     "uds_dist/transport/timers.py",
     "uds_dist/transport/write_queue.py",
     "uds_dist/node/links.py",

@@ -18,6 +18,7 @@ COMPILED_MODULES = (
     "uds_dist.protocol.parse",
     "uds_dist.transport.connection",
     "uds_dist.transport.loop",
+    "uds_dist.transport.receiver",
     "uds_dist.transport.timers",
     "uds_dist.transport.write_queue",
     "uds_dist.node.links",

@@ -52,7 +52,8 @@ STOREYS = {
 #   protocol/parse.py  what control.py names, out of what a peer sent: this is compiled
 #   protocol/fragments.py  how the bytes of a fragmented message are kept; header.py reads them
 #   transport/timers.py   what waits for its time, of which loop.py only asks what is due
-#   transport/write_queue.py  what is still to be written to one socket, for connection.py, and
+#   transport/receiver.py     how one socket is read,
+#   transport/write_queue.py  what is still to be written to it, and
 #   transport/reasons.py  why it ended, in words
 HOUSE = {
     "": "__init__.py __main__.py cli.py config.py demo.py errors.py notation.py py.typed testing.py",
@@ -60,8 +61,8 @@ HOUSE = {
     " parse.py text.py",
     "protocol": "__init__.py flags.py framing.py fragments.py handshake.py header.py control.py"
     " parse.py",
-    "transport": "__init__.py timers.py loop.py address.py listener.py reasons.py connection.py"
-    " write_queue.py",
+    "transport": "__init__.py timers.py loop.py address.py listener.py reasons.py receiver.py"
+    " write_queue.py connection.py",
     "node": "__init__.py node.py mailbox.py links.py future.py rpc.py gen.py kernel.py"
     " identity.py outcome.py peers.py processes.py dialect.py signals.py cluster.py remote_node.py"
     " exposed.py server.py tasks.py events.py group_leader.py system.py",

@@ -35,7 +35,6 @@ import socket
 from collections import deque
 from collections.abc import Iterable, Sequence
 from enum import Enum
-from functools import cache
 from typing import Final, Protocol
 
 from uds_dist.config import Config
@@ -54,6 +53,7 @@ from uds_dist.transport import reasons
 from uds_dist.transport.address import SocketAddress
 from uds_dist.transport.listener import may_connect
 from uds_dist.transport.loop import READ, WRITE, EventLoop
+from uds_dist.transport.receiver import Receiver
 from uds_dist.transport.timers import Timer
 from uds_dist.transport.write_queue import WriteQueue
 
@@ -63,25 +63,11 @@ logger = logging.getLogger(__name__)
 BACKLOG_RETRY = (0.002, 0.05)
 # Whatever comes in is answered with a tick when nothing went out for this many seconds.
 ANSWER_AFTER: Final = 1.0
-# What the first recv asks for. A recv of 256 KiB costs 20 us, most of it to map and unmap the
-# memory; one of 32 KiB costs 2.5 us: so large ones are kept for connections that fill them.
-FIRST_RECEIVE: Final = 32 * 1024
 SILENT_QUARTERS: Final = 3
 # Seconds that a closing connection may take for its last bytes.
 LINGER: Final = 2.0
 # Seconds that a peer may take to close its side after this one has.
 PARTING: Final = 0.1
-
-
-@cache
-def keep_large_blocks() -> None:
-    """Have malloc keep freed blocks of up to 24 MiB instead of returning them to the system.
-
-    That is what glibc's does after a block of that size was made and freed, even if no byte of it
-    was ever touched; elsewhere it is without effect. Otherwise each message of 1 MiB comes with a
-    thousand page faults: one way in, such messages go at 500 MB/s without and 3,200 MB/s with it.
-    """
-    bytes(24 * 1024 * 1024)
 
 
 class Phase(Enum):
@@ -158,6 +144,7 @@ class Connection:
         "owner",
         "paused",
         "phase",
+        "receiver",
         "silent_quarters",
         "sock",
         "tick_deadline",
@@ -167,7 +154,6 @@ class Connection:
         "_interest",
         "_passed_over",
         "_parting",
-        "_receive_size",
         "_retry_delay",
         "_timer",
         "__weakref__",
@@ -192,6 +178,7 @@ class Connection:
         self.phase = CONNECTING
         self.error: UdsDistError | None = None
         self.accumulator = FrameReader(config)
+        self.receiver = Receiver(self.accumulator, config.receive_size)
         self.backlog: deque[Frame] = deque()  # frames received and not yet handed on
         self.decoder: FrameDecoder | None = None
         self.encoder: Encoder | None = None
@@ -209,7 +196,6 @@ class Connection:
         self._interest = 0
         self._parting = False  # an end is still to be agreed on with the peer
         self._passed_over = 0
-        self._receive_size = min(FIRST_RECEIVE, config.receive_size)
         self._retry_delay = BACKLOG_RETRY[0]
         self._timer: Timer | None = loop.call_later(config.handshake_timeout, self._too_late)
         self.tick_deadline = self._timer.when
@@ -367,46 +353,25 @@ class Connection:
     def _receive(self) -> bool:
         """One recv into the backlog; True if that is to be handed on in this round."""
         assert self.sock is not None
-        reader = self.accumulator
-        buffer = reader.large_buffer()
-        data = b""
         try:
-            if buffer is None:
-                data = self.sock.recv(self._receive_size)
-                size = len(data)
-            else:
-                size = self.sock.recv_into(buffer)
-        except (BlockingIOError, InterruptedError):
-            return False
+            count = self.receiver.receive(self.sock)
         except OSError as error:
             self.fail(self._lost(error.strerror or str(error)))
             return False
-        if not size:
+        if count is None:
+            return False
+        if not count:
             self.fail(self._lost("the peer closed it"))
             return False
-        self.bytes_in += size
-        if buffer is None:
-            reader.feed(data)
-            if size == self._receive_size or size < self._receive_size - FIRST_RECEIVE >> 3:
-                self._fit_receive_size(size)
-        else:
-            reader.large_filled(size)
+        self.bytes_in += count
         new = self.phase is HANDSHAKE
         if new:
             self._receive_handshake()
         if self.phase is not UP:
             return False
-        self.backlog.extend(reader.frames())
+        self.backlog.extend(self.accumulator.frames())
         # The owner's notices of a new node go out in the next round: they first.
         return not new
-
-    def _fit_receive_size(self, size: int) -> None:
-        """Ask for more when a recv was filled, for less when it was nearly empty."""
-        if size == self._receive_size:
-            self._receive_size = min(size * 4, self.config.receive_size)
-            keep_large_blocks()
-        else:
-            self._receive_size = min(FIRST_RECEIVE, self.config.receive_size)
 
     def _go_on(self) -> None:
         self._passed_over = 0
