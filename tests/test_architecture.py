@@ -49,6 +49,7 @@ STOREYS = {
 #   node/outcome.py    how a Python function ended, in Erlang's words: for rpc.py and gen.py
 #   node/peers.py      connections to other nodes; node.py keeps what a program calls
 #   node/processes.py  the process table and every signal in and out
+#   protocol/handshake_messages.py  their bytes; handshake.py has the order of the steps
 #   protocol/parse.py  what control.py names, out of what a peer sent: this is compiled
 #   protocol/fragments.py  how the bytes of a fragmented message are kept; header.py reads them
 #   transport/timers.py   what waits for its time, of which loop.py only asks what is due
@@ -59,8 +60,8 @@ HOUSE = {
     "": "__init__.py __main__.py cli.py config.py demo.py errors.py notation.py py.typed testing.py",
     "etf": "__init__.py atoms.py identifiers.py terms.py reader.py decode.py writer.py encode.py"
     " parse.py text.py",
-    "protocol": "__init__.py flags.py framing.py fragments.py handshake.py header.py control.py"
-    " parse.py",
+    "protocol": "__init__.py flags.py framing.py fragments.py handshake_messages.py handshake.py"
+    " header.py control.py parse.py",
     "transport": "__init__.py timers.py loop.py address.py listener.py reasons.py receiver.py"
     " write_queue.py connection.py",
     "node": "__init__.py node.py mailbox.py links.py future.py rpc.py gen.py kernel.py"

@@ -25,13 +25,11 @@ from uds_dist.protocol.handshake import (
     INITIATOR,
     Event,
     Handshake,
-    Peer,
     Role,
     State,
     Status,
-    gen_challenge,
-    gen_digest,
 )
+from uds_dist.protocol.handshake_messages import Peer, gen_challenge, gen_digest
 
 FLAGS = default_flags(Config())
 A = "py@localhost"

@@ -39,11 +39,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum
-from hashlib import md5
 from hmac import compare_digest
-from secrets import randbits
-from struct import Struct
-from typing import NamedTuple
 
 from uds_dist.errors import (
     CookieMismatchError,
@@ -54,12 +50,24 @@ from uds_dist.errors import (
     RemoteProtocolError,
     SimultaneousConnectError,
 )
-from uds_dist.protocol.flags import (
-    Flag,
-    effective_flags,
-    flag_names,
-    known_flags,
-    missing_mandatory,
+from uds_dist.protocol.flags import Flag, effective_flags, flag_names, missing_mandatory
+from uds_dist.protocol.handshake_messages import (
+    NAMED,
+    Peer,
+    challenge_ack_message,
+    challenge_message,
+    challenge_reply_message,
+    gen_challenge,
+    gen_digest,
+    name_message,
+    named_message,
+    read_challenge,
+    read_challenge_ack,
+    read_challenge_reply,
+    read_name,
+    read_named,
+    shown,
+    status_message,
 )
 
 
@@ -178,60 +186,6 @@ _TAGS: dict[Role, dict[int, Event]] = {
     },
 }
 _STATUSES = {status.value.encode(): status for status in Status if status is not Status.NAMED}
-_NAMED = b"named:"
-
-_NAME = Struct(">cQIH")  # tag, flags, creation, length of the name
-_CHALLENGE = Struct(">cQIIH")  # tag, flags, challenge, creation, length of the name
-_CHALLENGE_REPLY = Struct(">cI16s")
-_CHALLENGE_ACK = Struct(">c16s")
-_NAME_LENGTH = Struct(">H")
-_CREATION = Struct(">I")
-
-_MAX_NAME = 255  # characters, as of any atom
-
-
-class Peer(NamedTuple):
-    """The node at the other end, as it presented itself.
-
-    Args:
-        name: its full name; in the acceptor's ``assign_name`` case the name it was given.
-        flags: what it sent, as far as `Flag` has names for the bits.
-        creation: 32 bits; tells its incarnations apart.
-    """
-
-    name: str
-    flags: Flag
-    creation: int
-
-
-def gen_digest(challenge: int, cookie: str) -> bytes:
-    """The proof that a node knows the cookie.
-
-    Args:
-        challenge: 32 bits, the other node's.
-        cookie: characters of Latin-1.
-    Returns:
-        16 bytes: MD5 of the cookie's text followed by the challenge's decimal text.
-    Raises:
-        LocalProtocolError: the cookie has a character that no Erlang cookie can have.
-
-    Source: Distribution Protocol, section "Definitions".
-    """
-    try:
-        secret = cookie.encode("latin-1")
-    except UnicodeEncodeError:
-        raise LocalProtocolError(
-            "the cookie has a character beyond Latin-1: use letters, digits and punctuation"
-        ) from None
-    return md5(secret + b"%d" % challenge, usedforsecurity=False).digest()
-
-
-def gen_challenge() -> int:
-    """A random challenge of 32 bits.
-
-    Source: Distribution Protocol, section "Definitions".
-    """
-    return randbits(32)
 
 
 def _accept(peer: Peer) -> Status:
@@ -382,15 +336,15 @@ class Handshake:
         tag = frame[0]
         if tag == ord("s"):
             text = frame[1:]
-            if text.startswith(_NAMED):
+            if text.startswith(NAMED):
                 return Status.NAMED
             status = _STATUSES.get(text)
             if status is None:
-                raise self._unexpected(f"the unknown status {_shown(text)}")
+                raise self._unexpected(f"the unknown status {shown(text)}")
             return status
         event = _TAGS[self.role].get(tag)
         if event is None:
-            raise self._unexpected(f"a message with the tag {_shown(frame[:1])}")
+            raise self._unexpected(f"a message with the tag {shown(frame[:1])}")
         return event
 
     def _run(self, event: Status | Event) -> list[bytes]:
@@ -423,14 +377,13 @@ class Handshake:
 
     def send_status(self) -> None:
         """Step 3 (acceptor) or 3B (initiator): say how this node sees the attempt."""
-        self._output.append(b"s" + self._status.value.encode())
+        self._output.append(status_message(self._status.value))
 
     # --- the initiator's steps ---
 
     def send_name(self) -> None:
         """Step 2: this node's flags, creation and name."""
-        name = self.name.encode()
-        self._output.append(_NAME.pack(b"N", self.flags, self.creation, len(name)) + name)
+        self._output.append(name_message(self.flags, self.creation, self.name))
 
     def recv_status(self) -> None:
         """Step 3: the peer goes on with the handshake."""
@@ -446,11 +399,7 @@ class Handshake:
             raise RemoteProtocolError(
                 f"{self._dialled()} gave this node another name without being asked"
             )
-        name, after = self._name_at(1 + len(_NAMED) + 2)
-        if len(self._frame) < after + 4:
-            raise RemoteProtocolError("the status named: ends before the creation")
-        (self.creation,) = _CREATION.unpack_from(self._frame, after)
-        self.name = name
+        self.name, self.creation = read_named(self._frame)
 
     def recv_status_nok(self) -> None:
         """Step 3, "nok": the peer is connecting to this node itself and goes first."""
@@ -480,14 +429,8 @@ class Handshake:
 
     def recv_challenge(self) -> None:
         """Step 4: the peer's flags, creation and name, and its challenge."""
-        frame = self._frame
-        if len(frame) < _CHALLENGE.size:
-            raise RemoteProtocolError(
-                f"the challenge has {len(frame)} bytes: at least {_CHALLENGE.size} are needed"
-            )
-        _, flags, self._peer_challenge, creation, _ = _CHALLENGE.unpack_from(frame)
-        name, _ = self._name_at(_CHALLENGE.size)
-        self.peer = Peer(name, known_flags(flags), creation)
+        self.peer, self._peer_challenge = read_challenge(self._frame)
+        name = self.peer.name
         if self.expected is not None and name != self.expected:
             raise NodeNameMismatchError(
                 f"{name} answers where {self.expected} was expected: check the node's name and"
@@ -509,30 +452,19 @@ class Handshake:
         assert self.peer is not None
         self._own_challenge = self._gen_challenge()
         digest = gen_digest(self._peer_challenge, self._cookie_for(self.peer.name))
-        self._output.append(_CHALLENGE_REPLY.pack(b"r", self._own_challenge, digest))
+        self._output.append(challenge_reply_message(self._own_challenge, digest))
 
     def recv_challenge_ack(self) -> None:
         """Steps 6 and 7: check the peer's answer to this node's challenge."""
-        if len(self._frame) != _CHALLENGE_ACK.size:
-            raise RemoteProtocolError(
-                f"the challenge ack has {len(self._frame)} bytes: {_CHALLENGE_ACK.size} are needed"
-            )
-        self._check_digest(_CHALLENGE_ACK.unpack(self._frame)[1])
+        self._check_digest(read_challenge_ack(self._frame))
 
     # --- the acceptor's steps ---
 
     def recv_name(self) -> Status:
         """Step 2: who is there, and whether it may come in."""
-        frame = self._frame
-        if len(frame) < _NAME.size:
-            raise RemoteProtocolError(
-                f"the name message has {len(frame)} bytes: at least {_NAME.size} are needed"
-            )
-        _, bits, creation, _ = _NAME.unpack_from(frame)
-        flags = known_flags(bits)
+        self.peer = read_name(self._frame)
+        name, flags, _ = self.peer
         wants_name = bool(flags & Flag.NAME_ME)
-        name, _ = self._name_at(_NAME.size, host_only=wants_name)
-        self.peer = Peer(name, flags, creation)
         missing = missing_mandatory(flags)
         if missing:
             return self._refuse(Status.NOT_ALLOWED, NotAllowedError(_too_old(name, missing)))
@@ -592,14 +524,7 @@ class Handshake:
     def send_status_named(self) -> None:
         """Step 3, "named:": go on, and tell the peer its name and creation."""
         assert self.peer is not None
-        name = self.peer.name.encode()
-        self._output.append(
-            b"s"
-            + _NAMED
-            + _NAME_LENGTH.pack(len(name))
-            + name
-            + _CREATION.pack(self.peer.creation)
-        )
+        self._output.append(named_message(self.peer.name, self.peer.creation))
 
     def recv_status_true(self) -> None:
         """Step 3B, "true": the old connection is dead, this one replaces it."""
@@ -614,21 +539,15 @@ class Handshake:
         """Step 4: this node's flags, creation and name, and its challenge."""
         assert self.peer is not None
         self._own_challenge = self._gen_challenge()
-        name = self.name.encode()
         # A BEAM that was given its name looks for its own request among the flags of both.
         flags = self.flags | self.peer.flags & Flag.NAME_ME
         self._output.append(
-            _CHALLENGE.pack(b"N", flags, self._own_challenge, self.creation, len(name)) + name
+            challenge_message(flags, self._own_challenge, self.creation, self.name)
         )
 
     def recv_challenge_reply(self) -> None:
         """Step 5: check the peer's answer to this node's challenge; take the peer's own."""
-        if len(self._frame) != _CHALLENGE_REPLY.size:
-            raise RemoteProtocolError(
-                f"the challenge reply has {len(self._frame)} bytes: {_CHALLENGE_REPLY.size} are"
-                " needed"
-            )
-        _, self._peer_challenge, digest = _CHALLENGE_REPLY.unpack(self._frame)
+        self._peer_challenge, digest = read_challenge_reply(self._frame)
         self._check_digest(digest)
 
     def recv_complement(self) -> None:
@@ -641,7 +560,7 @@ class Handshake:
         """Step 6: the answer to the peer's challenge."""
         assert self.peer is not None
         digest = gen_digest(self._peer_challenge, self._cookie_for(self.peer.name))
-        self._output.append(_CHALLENGE_ACK.pack(b"a", digest))
+        self._output.append(challenge_ack_message(digest))
 
     # --- helpers of the steps ---
 
@@ -659,28 +578,6 @@ class Handshake:
                 " same (argument cookie, UDS_DIST_COOKIE, or ~/.erlang.cookie)"
             )
 
-    def _name_at(self, begin: int, *, host_only: bool = False) -> tuple[str, int]:
-        """Read a name that has its 2-byte length in front of ``begin``; more may follow it."""
-        frame = self._frame
-        if len(frame) < begin:
-            raise RemoteProtocolError("the message ends before the node name")
-        (length,) = _NAME_LENGTH.unpack_from(frame, begin - 2)
-        end = begin + length
-        if len(frame) < end:
-            raise RemoteProtocolError(
-                f"the node name is cut off: {length} bytes announced, {len(frame) - begin} there"
-            )
-        raw = frame[begin:end]
-        try:
-            name = raw.decode()
-        except UnicodeDecodeError:
-            raise RemoteProtocolError(f"the node name {_shown(raw)} is not UTF-8") from None
-        parts = name.split("@")
-        if len(parts) != (1 if host_only else 2) or not all(parts) or len(name) > _MAX_NAME:
-            form = "a host name" if host_only else "of the form name@host"
-            raise RemoteProtocolError(f"the node name {_shown(raw)} is not {form}")
-        return name, end
-
     def __repr__(self) -> str:
         peer = None if self.peer is None else self.peer.name
         return f"<Handshake {self.role.value} {self.name} state={self.state.value} peer={peer}>"
@@ -691,8 +588,3 @@ def _too_old(name: str, missing: Flag) -> str:
         f"{name} lacks the mandatory distribution flags {flag_names(missing)}: the node is too"
         " old, OTP 26 or later is wanted"
     )
-
-
-def _shown(data: bytes) -> str:
-    """Foreign bytes for an error's text: printable, and of bounded length."""
-    return repr(data[:64])[1:] + ("..." if len(data) > 64 else "")

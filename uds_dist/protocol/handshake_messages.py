@@ -1,0 +1,211 @@
+"""The messages of the handshake: their bytes, built and read, and the proof of the cookie.
+
+All are without the length prefix. What is read has been told apart by its tag before.
+
+Source: Distribution Protocol, section "The Handshake in Detail".
+"""
+
+from __future__ import annotations
+
+from hashlib import md5
+from secrets import randbits
+from struct import Struct
+from typing import NamedTuple
+
+from uds_dist.errors import LocalProtocolError, RemoteProtocolError
+from uds_dist.protocol.flags import Flag, known_flags
+
+NAMED = b"named:"
+
+_NAME = Struct(">cQIH")  # tag, flags, creation, length of the name
+_CHALLENGE = Struct(">cQIIH")  # tag, flags, challenge, creation, length of the name
+_CHALLENGE_REPLY = Struct(">cI16s")
+_CHALLENGE_ACK = Struct(">c16s")
+_NAME_LENGTH = Struct(">H")
+_CREATION = Struct(">I")
+
+_MAX_NAME = 255  # characters, as of any atom
+
+
+class Peer(NamedTuple):
+    """The node at the other end, as it presented itself.
+
+    Args:
+        name: its full name; in the acceptor's ``assign_name`` case the name it was given.
+        flags: what it sent, as far as `Flag` has names for the bits.
+        creation: 32 bits; tells its incarnations apart.
+    """
+
+    name: str
+    flags: Flag
+    creation: int
+
+
+# --- step 2: the name ---
+
+
+def name_message(flags: Flag, creation: int, name: str) -> bytes:
+    """Step 2: the initiator's flags, creation (32 bits) and name."""
+    encoded = name.encode()
+    return _NAME.pack(b"N", flags, creation, len(encoded)) + encoded
+
+
+def read_name(frame: bytes) -> Peer:
+    """Step 2, read; a node that asks for a name gives only its host's.
+
+    Raises:
+        RemoteProtocolError: it is malformed.
+    """
+    _check_size("name message", frame, _NAME)
+    _, bits, creation, _ = _NAME.unpack_from(frame)
+    flags = known_flags(bits)
+    name, _ = _name_at(frame, _NAME.size, host_only=bool(flags & Flag.NAME_ME))
+    return Peer(name, flags, creation)
+
+
+# --- step 3: the status ---
+
+
+def status_message(text: str) -> bytes:
+    """Steps 3 and 3B: a status that is its text and nothing more."""
+    return b"s" + text.encode()
+
+
+def named_message(name: str, creation: int) -> bytes:
+    """Step 3, "named:": the name and the creation (32 bits) that the initiator has asked for."""
+    encoded = name.encode()
+    return b"s" + NAMED + _NAME_LENGTH.pack(len(encoded)) + encoded + _CREATION.pack(creation)
+
+
+def read_named(frame: bytes) -> tuple[str, int]:
+    """Step 3, "named:", read: the name and the creation.
+
+    Raises:
+        RemoteProtocolError: it is malformed.
+    """
+    name, after = _name_at(frame, 1 + len(NAMED) + _NAME_LENGTH.size)
+    if len(frame) < after + _CREATION.size:
+        raise RemoteProtocolError("the status named: ends before the creation")
+    (creation,) = _CREATION.unpack_from(frame, after)
+    return name, creation
+
+
+# --- steps 4 to 6: the challenges ---
+
+
+def challenge_message(flags: Flag, challenge: int, creation: int, name: str) -> bytes:
+    """Step 4: the acceptor's flags, challenge (32 bits), creation (32 bits) and name."""
+    encoded = name.encode()
+    return _CHALLENGE.pack(b"N", flags, challenge, creation, len(encoded)) + encoded
+
+
+def read_challenge(frame: bytes) -> tuple[Peer, int]:
+    """Step 4, read: the acceptor and its challenge.
+
+    Raises:
+        RemoteProtocolError: it is malformed.
+    """
+    _check_size("challenge", frame, _CHALLENGE)
+    _, bits, challenge, creation, _ = _CHALLENGE.unpack_from(frame)
+    name, _ = _name_at(frame, _CHALLENGE.size)
+    return Peer(name, known_flags(bits), creation), challenge
+
+
+def challenge_reply_message(challenge: int, digest: bytes) -> bytes:
+    """Step 5: the initiator's challenge (32 bits), and its digest of the acceptor's (16 bytes)."""
+    return _CHALLENGE_REPLY.pack(b"r", challenge, digest)
+
+
+def read_challenge_reply(frame: bytes) -> tuple[int, bytes]:
+    """Step 5, read: the initiator's challenge and its digest.
+
+    Raises:
+        RemoteProtocolError: it is malformed.
+    """
+    _check_size("challenge reply", frame, _CHALLENGE_REPLY, exact=True)
+    _, challenge, digest = _CHALLENGE_REPLY.unpack(frame)
+    return challenge, digest
+
+
+def challenge_ack_message(digest: bytes) -> bytes:
+    """Step 6: the acceptor's digest of the initiator's challenge (16 bytes)."""
+    return _CHALLENGE_ACK.pack(b"a", digest)
+
+
+def read_challenge_ack(frame: bytes) -> bytes:
+    """Step 6, read: the acceptor's digest.
+
+    Raises:
+        RemoteProtocolError: it is malformed.
+    """
+    _check_size("challenge ack", frame, _CHALLENGE_ACK, exact=True)
+    _, digest = _CHALLENGE_ACK.unpack(frame)
+    return bytes(digest)
+
+
+def gen_digest(challenge: int, cookie: str) -> bytes:
+    """The proof that a node knows the cookie.
+
+    Args:
+        challenge: 32 bits, the other node's.
+        cookie: characters of Latin-1.
+    Returns:
+        16 bytes: MD5 of the cookie's text followed by the challenge's decimal text.
+    Raises:
+        LocalProtocolError: the cookie has a character that no Erlang cookie can have.
+
+    Source: Distribution Protocol, section "Definitions".
+    """
+    try:
+        secret = cookie.encode("latin-1")
+    except UnicodeEncodeError:
+        raise LocalProtocolError(
+            "the cookie has a character beyond Latin-1: use letters, digits and punctuation"
+        ) from None
+    return md5(secret + b"%d" % challenge, usedforsecurity=False).digest()
+
+
+def gen_challenge() -> int:
+    """A random challenge of 32 bits.
+
+    Source: Distribution Protocol, section "Definitions".
+    """
+    return randbits(32)
+
+
+# --- what is in several of them ---
+
+
+def _check_size(what: str, frame: bytes, struct: Struct, *, exact: bool = False) -> None:
+    if len(frame) < struct.size or (exact and len(frame) > struct.size):
+        least = "" if exact else "at least "
+        raise RemoteProtocolError(
+            f"the {what} has {len(frame)} bytes: {least}{struct.size} are needed"
+        )
+
+
+def _name_at(frame: bytes, begin: int, *, host_only: bool = False) -> tuple[str, int]:
+    """A name that has its 2-byte length in front of ``begin``, and where it ends."""
+    if len(frame) < begin:
+        raise RemoteProtocolError("the message ends before the node name")
+    (length,) = _NAME_LENGTH.unpack_from(frame, begin - _NAME_LENGTH.size)
+    end = begin + length
+    if len(frame) < end:
+        raise RemoteProtocolError(
+            f"the node name is cut off: {length} bytes announced, {len(frame) - begin} there"
+        )
+    raw = frame[begin:end]
+    try:
+        name = raw.decode()
+    except UnicodeDecodeError:
+        raise RemoteProtocolError(f"the node name {shown(raw)} is not UTF-8") from None
+    parts = name.split("@")
+    if len(parts) != (1 if host_only else 2) or not all(parts) or len(name) > _MAX_NAME:
+        form = "a host name" if host_only else "of the form name@host"
+        raise RemoteProtocolError(f"the node name {shown(raw)} is not {form}")
+    return name, end
+
+
+def shown(data: bytes) -> str:
+    """Foreign bytes for an error's text: printable, and of bounded length."""
+    return repr(data[:64])[1:] + ("..." if len(data) > 64 else "")
