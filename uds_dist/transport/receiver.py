@@ -1,8 +1,8 @@
 """How one socket is read: one `recv` at a time, as large as the last ones deserve.
 
-A recv of 256 KiB costs 20 us, most of it to map and unmap the memory; one of 32 KiB costs 2.5 us. So
-the first asks for little, and large ones are kept for connections that fill them. The bytes of a
-large frame that has begun are received right into their place.
+A recv of 256 KiB costs 20 us, most of it to map and unmap the memory; one of 32 KiB costs 2.5 us.
+So the first asks for little, and large ones are kept for connections that fill them. The bytes of
+a large frame that has begun are received right into their place.
 """
 
 from __future__ import annotations
