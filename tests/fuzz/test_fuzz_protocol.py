@@ -22,7 +22,8 @@ from uds_dist.etf.terms import Atom, Pid, Reference
 from uds_dist.protocol.control import NO_PAYLOAD
 from uds_dist.protocol.flags import Flag, default_flags
 from uds_dist.protocol.framing import FrameReader, handshake_frame
-from uds_dist.protocol.handshake import Handshake, Role, State, Status
+from uds_dist.protocol.handshake import Handshake, Role, State
+from uds_dist.protocol.handshake_messages import Status
 from uds_dist.protocol.header import FrameDecoder, FrameEncoder
 from uds_dist.protocol.parse import parse
 

@@ -16,8 +16,8 @@ from uds_dist import Atom, Config, EventLoop, ImproperList, Node, Pid, Reference
 from uds_dist.protocol.control import MONITOR_P, NO_PAYLOAD, REG_SEND, SEND_SENDER
 from uds_dist.protocol.flags import Flag, default_flags
 from uds_dist.protocol.framing import TICK, FrameReader, handshake_frame
-from uds_dist.protocol.handshake import Handshake, Role, State, Status
-from uds_dist.protocol.handshake_messages import Peer
+from uds_dist.protocol.handshake import Handshake, Role, State
+from uds_dist.protocol.handshake_messages import Peer, Status
 from uds_dist.protocol.header import FrameDecoder, FrameEncoder
 
 COOKIE = "secret"

@@ -27,9 +27,8 @@ from uds_dist.protocol.handshake import (
     Handshake,
     Role,
     State,
-    Status,
 )
-from uds_dist.protocol.handshake_messages import Peer, gen_challenge, gen_digest
+from uds_dist.protocol.handshake_messages import Peer, Status, gen_challenge, gen_digest
 
 FLAGS = default_flags(Config())
 A = "py@localhost"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import resource
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any, cast
 
 import pytest
 
@@ -91,8 +94,48 @@ def test_a_socket_of_another_user(make_node: MakeNode) -> None:
         make_node("b", socket_dir=folder, socket_mode=0)
         a = make_node("a", socket_dir=folder)
         with nobody():
-            error = a.connect("b@test").exception(timeout=5)
+            error = error_of(a, "b@test")
         assert isinstance(error, ConnectFailedError) and "may not connect" in str(error)
+
+
+def test_no_descriptor_left(make_node: MakeNode) -> None:
+    a = make_node("a")
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with open(os.devnull) as free:
+        number = free.fileno()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (number, limits[1]))
+    try:
+        error = error_of(a, "b@test")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert isinstance(error, ConnectFailedError)
+    assert str(error) == f"no socket for b@test: {os.strerror(errno.EMFILE)}"
+
+
+@pytest.mark.parametrize("outcome", [0, errno.ECONNREFUSED, errno.ENETDOWN])
+def test_a_system_that_connects_in_its_own_time(
+    make_node: MakeNode, monkeypatch: pytest.MonkeyPatch, outcome: int
+) -> None:
+    # Linux connects a Unix socket at once or not at all. POSIX lets a system take its time, and
+    # tell the outcome when the socket is writable.
+    class SlowSocket(socket.socket):
+        def connect_ex(self, address: object) -> int:
+            if not outcome:
+                assert super().connect_ex(cast(str, address)) == 0
+            return errno.EINPROGRESS
+
+        def getsockopt(self, *option: int) -> Any:
+            return outcome if option[1] == socket.SO_ERROR else super().getsockopt(*option)
+
+    make_node("b")
+    a = make_node("a")
+    monkeypatch.setattr(socket, "socket", SlowSocket)
+    error = a.connect("b@test").exception(timeout=5)
+    if outcome:
+        assert isinstance(error, ConnectFailedError)
+        assert ("dead or not started" in str(error)) is (outcome == errno.ECONNREFUSED)
+    else:
+        assert error is None and a.nodes() == ["b@test"]
 
 
 def test_names_that_cannot_be(make_node: MakeNode) -> None:

@@ -52,8 +52,8 @@ from uds_dist.node.mailbox import Mailbox
 from uds_dist.node.remote_node import CONNECTING, PeerStatistics, RemoteNode
 from uds_dist.protocol.control import NO_PAYLOAD, SPAWN_REPLY, SPAWN_REQUEST
 from uds_dist.protocol.flags import Flag, default_flags
-from uds_dist.protocol.handshake import Handshake, Role, Status
-from uds_dist.protocol.handshake_messages import Peer
+from uds_dist.protocol.handshake import Handshake, Role
+from uds_dist.protocol.handshake_messages import Peer, Status
 from uds_dist.transport.address import SocketAddress, socket_address, split_node_name
 from uds_dist.transport.connection import UP, Connection, Phase
 from uds_dist.transport.listener import Listener

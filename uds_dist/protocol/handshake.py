@@ -54,6 +54,7 @@ from uds_dist.protocol.flags import Flag, effective_flags, flag_names, missing_m
 from uds_dist.protocol.handshake_messages import (
     NAMED,
     Peer,
+    Status,
     challenge_ack_message,
     challenge_message,
     challenge_reply_message,
@@ -94,22 +95,6 @@ class State(Enum):
     UP = "up"
     REFUSED = "refused"
     FAILED = "failed"
-
-
-class Status(Enum):
-    """What an acceptor may say to a name that it was told, and what an initiator may answer.
-
-    Source: Distribution Protocol, section "The Handshake in Detail", steps 3 and 3B.
-    """
-
-    OK = "ok"
-    OK_SIMULTANEOUS = "ok_simultaneous"
-    NOK = "nok"
-    NOT_ALLOWED = "not_allowed"
-    ALIVE = "alive"
-    NAMED = "named:"
-    TRUE = "true"
-    FALSE = "false"
 
 
 class Event(Enum):
@@ -377,7 +362,7 @@ class Handshake:
 
     def send_status(self) -> None:
         """Step 3 (acceptor) or 3B (initiator): say how this node sees the attempt."""
-        self._output.append(status_message(self._status.value))
+        self._output.append(status_message(self._status))
 
     # --- the initiator's steps ---
 

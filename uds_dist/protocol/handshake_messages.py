@@ -7,6 +7,7 @@ Source: Distribution Protocol, section "The Handshake in Detail".
 
 from __future__ import annotations
 
+from enum import Enum
 from hashlib import md5
 from secrets import randbits
 from struct import Struct
@@ -14,8 +15,6 @@ from typing import NamedTuple
 
 from uds_dist.errors import LocalProtocolError, RemoteProtocolError
 from uds_dist.protocol.flags import Flag, known_flags
-
-NAMED = b"named:"
 
 _NAME = Struct(">cQIH")  # tag, flags, creation, length of the name
 _CHALLENGE = Struct(">cQIIH")  # tag, flags, challenge, creation, length of the name
@@ -25,6 +24,25 @@ _NAME_LENGTH = Struct(">H")
 _CREATION = Struct(">I")
 
 _MAX_NAME = 255  # characters, as of any atom
+
+
+class Status(Enum):
+    """What an acceptor may say to a name that it was told, and what an initiator may answer.
+
+    Source: Distribution Protocol, section "The Handshake in Detail", steps 3 and 3B.
+    """
+
+    OK = "ok"
+    OK_SIMULTANEOUS = "ok_simultaneous"
+    NOK = "nok"
+    NOT_ALLOWED = "not_allowed"
+    ALIVE = "alive"
+    NAMED = "named:"
+    TRUE = "true"
+    FALSE = "false"
+
+
+NAMED = Status.NAMED.value.encode()
 
 
 class Peer(NamedTuple):
@@ -66,15 +84,16 @@ def read_name(frame: bytes) -> Peer:
 # --- step 3: the status ---
 
 
-def status_message(text: str) -> bytes:
-    """Steps 3 and 3B: a status that is its text and nothing more."""
-    return b"s" + text.encode()
+def status_message(status: Status) -> bytes:
+    """Steps 3 and 3B: the status; after "named:" there is more, see `named_message`."""
+    return b"s" + status.value.encode()
 
 
 def named_message(name: str, creation: int) -> bytes:
     """Step 3, "named:": the name and the creation (32 bits) that the initiator has asked for."""
     encoded = name.encode()
-    return b"s" + NAMED + _NAME_LENGTH.pack(len(encoded)) + encoded + _CREATION.pack(creation)
+    given = _NAME_LENGTH.pack(len(encoded)) + encoded + _CREATION.pack(creation)
+    return status_message(Status.NAMED) + given
 
 
 def read_named(frame: bytes) -> tuple[str, int]:
@@ -139,8 +158,8 @@ def read_challenge_ack(frame: bytes) -> bytes:
         RemoteProtocolError: it is malformed.
     """
     _check_size("challenge ack", frame, _CHALLENGE_ACK, exact=True)
-    _, digest = _CHALLENGE_ACK.unpack(frame)
-    return bytes(digest)
+    digest: bytes = _CHALLENGE_ACK.unpack(frame)[1]
+    return digest
 
 
 def gen_digest(challenge: int, cookie: str) -> bytes:

@@ -39,7 +39,6 @@ from typing import Final, Protocol
 
 from uds_dist.config import Config
 from uds_dist.errors import (
-    ConnectFailedError,
     HandshakeError,
     NoConnection,
     ProtocolError,
@@ -235,7 +234,7 @@ class Connection:
             self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             self.sock.setblocking(False)
         except OSError as error:
-            self.fail(ConnectFailedError(f"no socket for {self.name}: {error.strerror}"))
+            self.fail(reasons.no_socket(self.name, error.strerror))
             return
         self._try_connect()
 
@@ -413,7 +412,7 @@ class Connection:
         """End the connection: an exception came where its state cannot be made good again."""
         self.fail(reasons.interrupted(self.name, what))
 
-    def _lost(self, reason: str) -> UdsDistError:
+    def _lost(self, reason: str) -> NoConnection:
         if self.phase is not HANDSHAKE:
             return reasons.lost(self.name, reason)
         if self._awaits_proof():

@@ -16,6 +16,11 @@ from uds_dist.errors import (
 from uds_dist.transport.address import SocketAddress
 
 
+def no_socket(name: str | None, reason: str | None) -> ConnectFailedError:
+    """The system gives this process no socket."""
+    return ConnectFailedError(f"no socket for {name}: {reason}")
+
+
 def connect_failed(name: str | None, address: SocketAddress, error: int) -> ConnectFailedError:
     """The system refused to connect, with this number of errno."""
     if error == errno.ENOENT:
