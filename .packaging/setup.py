@@ -25,11 +25,11 @@ COMPILED_MODULES = [
     "uds_dist/transport/receiver.py",
     "uds_dist/transport/timers.py",
     "uds_dist/transport/write_queue.py",
-    "uds_dist/node/links.py",
-    "uds_dist/node/peers.py",
-    "uds_dist/node/processes.py",
-    "uds_dist/node/rpc.py",
-    "uds_dist/node/signals.py",
+    "uds_dist/processes/links.py",
+    "uds_dist/processes/peers.py",
+    "uds_dist/processes/table.py",
+    "uds_dist/services/rpc.py",
+    "uds_dist/processes/signals.py",
 ]
 # C in the place of mypyc's own, so that the compiled wheel needs no package at run time.
 RUNTIME = Path(__file__).parent / "lib-rt"

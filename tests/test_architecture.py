@@ -27,47 +27,29 @@ STOREYS = {
     "etf": 1,
     "protocol": 2,
     "transport": 3,
-    "node": 4,
-    PACKAGE: 5,
-    "testing": 6,
-    "notation": 6,
-    "demo": 6,
-    "shell": 6,
-    "cli": 7,
-    "__main__": 8,
+    "processes": 4,
+    "services": 5,
+    "node": 6,
+    PACKAGE: 7,
+    "testing": 8,
+    "shell": 8,
+    "cli": 9,
+    "__main__": 10,
 }
-# Every room of the house. A new file is entered here in the change that adds it. Rooms that the
-# first plan did not have, and why they are there:
-#   demo.py            what `uds-dist demo` runs: two processes, far from what a subcommand does
-#   notation.py        terms as JSON and in Elixir's notation, for the command line
-#   etf/atoms.py       names; and
-#   etf/identifiers.py pids, ports and references, which are compiled where the codec is
-#   etf/reader.py      the whole format, read by one loop; decode.py is the way in, and
-#   etf/writer.py      written by one loop; encode.py is the way in
-#   etf/parse.py       the other half of text.py
-#   node/identity.py   the cookie and the creation: wanted without a node, too
-#   node/outcome.py    how a Python function ended, in Erlang's words: for rpc.py and gen.py
-#   node/peers.py      connections to other nodes; node.py keeps what a program calls
-#   node/processes.py  the process table and every signal in and out
-#   protocol/handshake_messages.py  their bytes; handshake.py has the order of the steps
-#   protocol/parse.py  what control.py names, out of what a peer sent: this is compiled
-#   protocol/fragments.py  how the bytes of a fragmented message are kept; header.py reads them
-#   transport/timers.py   what waits for its time, of which loop.py only asks what is due
-#   transport/receiver.py     how one socket is read,
-#   transport/write_queue.py  what is still to be written to it, and
-#   transport/reasons.py  why it ended, in words
+# Every room of the house. A new file is entered here in the change that adds it.
 HOUSE = {
-    "": "__init__.py __main__.py cli.py config.py demo.py errors.py notation.py py.typed testing.py",
+    "": "__init__.py __main__.py config.py errors.py node.py py.typed testing.py",
     "etf": "__init__.py atoms.py identifiers.py terms.py reader.py decode.py writer.py encode.py"
     " parse.py text.py",
     "protocol": "__init__.py flags.py framing.py fragments.py handshake_messages.py handshake.py"
     " header.py control.py parse.py",
     "transport": "__init__.py timers.py loop.py address.py listener.py reasons.py receiver.py"
     " write_queue.py connection.py",
-    "node": "__init__.py node.py mailbox.py links.py future.py rpc.py gen.py kernel.py"
-    " identity.py outcome.py peers.py processes.py dialect.py signals.py cluster.py remote_node.py"
-    " exposed.py server.py tasks.py events.py group_leader.py system.py",
-    "shell": "__init__.py io_server.py remote.py",
+    "processes": "__init__.py dialect.py future.py identity.py links.py mailbox.py peers.py"
+    " remote_node.py signals.py table.py",
+    "services": "__init__.py cluster.py events.py exposed.py gen.py group_leader.py kernel.py"
+    " outcome.py rpc.py server.py system.py tasks.py",
+    "cli": "__init__.py demo.py main.py notation.py",
 }
 TOP_LEVEL = {
     "pyproject.toml",
@@ -415,18 +397,18 @@ def project(root: Path, **sources: str) -> Path:
 @pytest.mark.parametrize(
     ("sources", "fault"),
     [
-        ({"etf__decode": "from uds_dist.node.node import Node"}, "uds_dist.node.node"),
+        ({"etf__decode": "from uds_dist.node import Node"}, "uds_dist.node"),
         ({"protocol__header": "import uds_dist.transport.loop"}, "uds_dist.transport.loop"),
-        ({"node__node": "from uds_dist import Atom"}, "storey 5 from storey 4"),
-        ({"node__node": "from uds_dist import shell", "shell__remote": ""}, "storey 5"),
-        ({"init": "from uds_dist.cli import main"}, "storey 7 from storey 5"),
+        ({"node": "from uds_dist import Atom"}, "storey 7 from storey 6"),
+        ({"node": "from uds_dist import shell", "shell__remote": ""}, "storey 7 from storey 6"),
+        ({"init": "from uds_dist.cli.main import main"}, "storey 9 from storey 7"),
         ({"etf__decode": "from . import terms"}, "write the whole name"),
         ({"etf__decode": "from ..errors import DecodeError"}, "write the whole name"),
         ({"attic__old": ""}, "uds_dist.attic.old stands in no storey"),
         (
             {
                 "etf__terms": "from typing import TYPE_CHECKING\n"
-                "if TYPE_CHECKING:\n    from uds_dist.node.node import Node\n"
+                "if TYPE_CHECKING:\n    from uds_dist.node import Node\n"
             },
             "uds_dist.etf.terms:3",
         ),
@@ -482,13 +464,13 @@ def test_only_the_package_loads_at_first_use(tmp_path: Path) -> None:
 def test_a_circle_is_found(tmp_path: Path) -> None:
     project(
         tmp_path,
-        node__node="from uds_dist.node.mailbox import Mailbox",
-        node__mailbox="from uds_dist.node import links",
-        node__links="from typing import TYPE_CHECKING\n"
-        "if TYPE_CHECKING:\n    from uds_dist.node.node import Node\n",
+        node="from uds_dist.processes.mailbox import Mailbox",
+        processes__mailbox="from uds_dist.processes import links",
+        processes__links="from typing import TYPE_CHECKING\n"
+        "if TYPE_CHECKING:\n    from uds_dist.node import Node\n",
     )
     assert circles(tmp_path) == [
-        "uds_dist.node.links -> uds_dist.node.node -> uds_dist.node.mailbox -> uds_dist.node.links"
+        "uds_dist.node -> uds_dist.processes.mailbox -> uds_dist.processes.links -> uds_dist.node"
     ]
 
 

@@ -81,10 +81,10 @@ def test_no_public_name_is_that_of_a_module() -> None:
 @pytest.mark.parametrize(
     ("name", "absent"),
     [
-        ("Busy", {"config", "etf", "protocol", "transport", "node"}),
-        ("Config", {"etf", "protocol", "transport", "node"}),
-        ("decode", {"protocol", "transport", "node"}),
-        ("EventLoop", {"config", "etf", "protocol", "node"}),
+        ("Busy", {"config", "etf", "protocol", "transport", "processes", "services", "node"}),
+        ("Config", {"etf", "protocol", "transport", "processes", "services", "node"}),
+        ("decode", {"protocol", "transport", "processes", "services", "node"}),
+        ("EventLoop", {"config", "etf", "protocol", "processes", "services", "node"}),
         ("Node", {"testing", "cli", "demo", "notation"}),
     ],
 )

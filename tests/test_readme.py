@@ -18,7 +18,8 @@ from pathlib import Path
 import pytest
 
 from tests.readme_blocks import README, ROOT, blocks, commands, environment, run_command_line
-from uds_dist import Atom, Config, Node, cli
+from uds_dist import Atom, Config, Node
+from uds_dist.cli import main as cli
 from uds_dist.config import ENVIRONMENT
 
 KINDS = {"sh", "sh install", "sh release", "text release", "elixir release", "python"}

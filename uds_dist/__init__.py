@@ -63,14 +63,14 @@ if TYPE_CHECKING:
         Reference,
     )
     from uds_dist.etf.text import format_term, parse_term
-    from uds_dist.node.cluster import PgScope
-    from uds_dist.node.events import EventHandler, EventManager
-    from uds_dist.node.future import Future
-    from uds_dist.node.gen import From, MultiReply
-    from uds_dist.node.mailbox import EMPTY, Destination, Mailbox
-    from uds_dist.node.node import Node, NodeStatistics
-    from uds_dist.node.remote_node import PeerStatistics
-    from uds_dist.node.server import GenServer, NoReply, Stop
+    from uds_dist.services.cluster import PgScope
+    from uds_dist.services.events import EventHandler, EventManager
+    from uds_dist.processes.future import Future
+    from uds_dist.services.gen import From, MultiReply
+    from uds_dist.processes.mailbox import EMPTY, Destination, Mailbox
+    from uds_dist.node import Node, NodeStatistics
+    from uds_dist.processes.remote_node import PeerStatistics
+    from uds_dist.services.server import GenServer, NoReply, Stop
     from uds_dist.transport.loop import EventLoop, LoopStatistics
     from uds_dist.transport.timers import Timer
 
@@ -203,21 +203,21 @@ _MODULES = {
     "Reference": "uds_dist.etf.terms",
     "format_term": "uds_dist.etf.text",
     "parse_term": "uds_dist.etf.text",
-    "PgScope": "uds_dist.node.cluster",
-    "EventHandler": "uds_dist.node.events",
-    "EventManager": "uds_dist.node.events",
-    "Future": "uds_dist.node.future",
-    "From": "uds_dist.node.gen",
-    "MultiReply": "uds_dist.node.gen",
-    "EMPTY": "uds_dist.node.mailbox",
-    "Destination": "uds_dist.node.mailbox",
-    "Mailbox": "uds_dist.node.mailbox",
-    "Node": "uds_dist.node.node",
-    "NodeStatistics": "uds_dist.node.node",
-    "PeerStatistics": "uds_dist.node.remote_node",
-    "GenServer": "uds_dist.node.server",
-    "NoReply": "uds_dist.node.server",
-    "Stop": "uds_dist.node.server",
+    "PgScope": "uds_dist.services.cluster",
+    "EventHandler": "uds_dist.services.events",
+    "EventManager": "uds_dist.services.events",
+    "Future": "uds_dist.processes.future",
+    "From": "uds_dist.services.gen",
+    "MultiReply": "uds_dist.services.gen",
+    "EMPTY": "uds_dist.processes.mailbox",
+    "Destination": "uds_dist.processes.mailbox",
+    "Mailbox": "uds_dist.processes.mailbox",
+    "Node": "uds_dist.node",
+    "NodeStatistics": "uds_dist.node",
+    "PeerStatistics": "uds_dist.processes.remote_node",
+    "GenServer": "uds_dist.services.server",
+    "NoReply": "uds_dist.services.server",
+    "Stop": "uds_dist.services.server",
     "EventLoop": "uds_dist.transport.loop",
     "LoopStatistics": "uds_dist.transport.loop",
     "Timer": "uds_dist.transport.timers",

@@ -34,7 +34,7 @@ from collections.abc import Mapping
 from typing import cast
 
 from uds_dist.errors import ConfigError
-from uds_dist.node.node import Node
+from uds_dist.node import Node
 from uds_dist.transport.address import SocketAddress
 from uds_dist.transport.loop import EventLoop
 

@@ -17,9 +17,9 @@ import pytest
 
 from uds_dist.errors import EncodeError
 from uds_dist.etf import writer as module
+from uds_dist.etf.atoms import MAX_CACHED_ATOMS
 from uds_dist.etf.decode import decode, decode_term
 from uds_dist.etf.encode import encode, encode_parts
-from uds_dist.etf.atoms import MAX_CACHED_ATOMS
 from uds_dist.etf.terms import (
     Atom,
     BitString,

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 import pytest
 
 from tests.interop.beam import Beam, Otp, Start
-from uds_dist import Config, Node, cli, decode
-from uds_dist.notation import format_elixir, from_json, to_json
+from uds_dist import Config, Node, decode
+from uds_dist.cli import main as cli
+from uds_dist.cli.notation import format_elixir, from_json, to_json
 
 EXPRESSIONS = [
     "[nil, true, :ok, :valid?, :Z, :a@b, Enum, My.App, Elixir, :two@, :_, :żółw]",

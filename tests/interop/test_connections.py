@@ -26,7 +26,7 @@ from uds_dist import (
     UdsDistError,
     decode,
 )
-from uds_dist.node.kernel import reply
+from uds_dist.services.kernel import reply
 
 pytestmark = pytest.mark.interop
 

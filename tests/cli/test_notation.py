@@ -1,0 +1,152 @@
+"""Terms as JSON, there and back, and in Elixir's notation."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from uds_dist import (
+    Atom,
+    BitString,
+    Export,
+    FrozenList,
+    ImproperList,
+    Map,
+    ParseError,
+    Pid,
+    Port,
+    Record,
+    Reference,
+    TermError,
+    encode,
+)
+from uds_dist.cli.notation import format_elixir, from_json, to_json
+
+A = Atom("a")
+PID = Pid("n@h", 7, 0, 9)
+
+# A term, and its JSON.
+PAIRS: list[tuple[object, object]] = [
+    (0, 0),
+    (-(2**70), -(2**70)),
+    (1.0, 1.0),
+    (-0.0, -0.0),
+    (1e300, 1e300),
+    (True, True),
+    (False, False),
+    (None, None),
+    (Atom("ok"), {"$atom": "ok"}),
+    (Atom(""), {"$atom": ""}),
+    (b"", ""),
+    ("zażółć".encode(), "zażółć"),
+    (b":no atom", ":no atom"),
+    (b"$atom", "$atom"),
+    (b"\xff\x00", {"$binary": "/wA="}),
+    ([], []),
+    ([1, [2.5, None]], [1, [2.5, None]]),
+    ((), {"$tuple": []}),
+    ((Atom("ok"), 1), {"$tuple": [{"$atom": "ok"}, 1]}),
+    (ImproperList([1, 2], A), {"$improper": [1, 2, {"$atom": "a"}]}),
+    ({}, {}),
+    ({b"k": 1, A: b"v"}, {"k": 1, ":a": "v"}),
+    ({None: 1, True: 2}, {":nil": 1, ":true": 2}),
+    ({b":a": 1}, {"$map": [[":a", 1]]}),
+    ({b"$a": 1}, {"$map": [["$a", 1]]}),
+    ({b"\xff": 1, b"a": 2}, {"$map": [[{"$binary": "/w=="}, 1], ["a", 2]]}),
+    ({1: {(): 2}}, {"$map": [[1, {"$map": [[{"$tuple": []}, 2]]}]]}),
+    (Map([(1, A), (1.0, A)]), {"$map": [[1, {"$atom": "a"}], [1.0, {"$atom": "a"}]]}),
+    ({FrozenList([1, 2]): 3}, {"$map": [[[1, 2], 3]]}),
+    ({Map([(b"k", 1)]): 3}, {"$map": [[{"k": 1}, 3]]}),
+    (BitString(b"\xa0", 3), {"$etf": "g00AAAABA6A=", "text": "<<5:3>>"}),
+]
+OPAQUE = [PID, Port("n@h", 7, 9), Reference("n@h", 9, (1, 2)), Export(A, A, 1), Record(A, A, ())]
+
+
+@pytest.mark.parametrize(("term", "value"), PAIRS)
+def test_json_there_and_back(term: object, value: object) -> None:
+    text = json.dumps(to_json(term))
+    assert text == json.dumps(value)
+    # The bytes say more than ==, to which 1, 1.0 and true are the same.
+    assert encode(from_json(json.loads(text))) == encode(term)
+
+
+@pytest.mark.parametrize("term", OPAQUE)
+def test_what_json_has_no_value_for_is_kept_as_bytes(term: object) -> None:
+    value = to_json([term])
+    assert isinstance(value, list) and value[0].keys() == {"$etf", "text"}
+    assert from_json(value) == [term]
+    del value[0]["text"]
+    assert from_json(value) == [term]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"$x": 1}',
+        '{"$atom": "a", "b": 1}',
+        '{"$atom": 1}',
+        '{"$tuple": {}}',
+        '{"$binary": "not base 64!"}',
+        '{"$map": [[1]]}',
+        '{"$map": {"a": 1}}',
+        '{"$map": [1]}',
+        '{"$improper": []}',
+        '{"$etf": ""}',
+        '{"$etf": "AAAA"}',
+        '{"$improper": [1, []]}',
+        '{"$map": [[1, 2], [1, 3]]}',
+        '{"$atom": "' + "a" * 256 + '"}',
+    ],
+)
+def test_json_that_is_no_term(text: str) -> None:
+    with pytest.raises(TermError):
+        from_json([json.loads(text)])
+
+
+def test_a_mark_that_nobody_knows_is_named() -> None:
+    with pytest.raises(ParseError, match=r"'\$pid'.*\$atom, \$tuple, \$binary"):
+        from_json({"$pid": "<0.1.0>"})
+
+
+@pytest.mark.parametrize(
+    ("term", "text"),
+    [
+        (None, "nil"),
+        (True, "true"),
+        (1.5, "1.5"),
+        (-7, "-7"),
+        (Atom("ok"), ":ok"),
+        (Atom("valid?"), ":valid?"),
+        (Atom("two words"), ':"two words"'),
+        (Atom("Elixir.Enum"), "Enum"),
+        (Atom("Elixir.My.App"), "My.App"),
+        (Atom("Elixir"), "Elixir"),
+        (Atom("Z"), ":Z"),
+        (Atom("a@b"), ":a@b"),
+        (Atom("+"), ':"+"'),
+        (Atom("Elixir.odd"), ':"Elixir.odd"'),
+        (b"", '""'),
+        ("grüße".encode(), '"grüße"'),
+        (b'a"b\\c\n\t#{x}', r'"a\"b\\c\n\t\#{x}"'),
+        (b"\xff\x01", "<<255, 1>>"),
+        ([], "[]"),
+        ([1, 2], "[1, 2]"),
+        ([104, 105], '~c"hi"'),
+        ([(A, 1), (Atom("B c"), None)], '[a: 1, "B c": nil]'),
+        ([(A, 1), (b"a", 1)], '[{:a, 1}, {"a", 1}]'),
+        ((A, ()), "{:a, {}}"),
+        (ImproperList([1, 2], A), "[1, 2 | :a]"),
+        ({}, "%{}"),
+        ({A: 1, Atom("Z"): 2}, "%{Z: 2, a: 1}"),
+        ([(True, 1), (None, 2)], "[true: 1, nil: 2]"),
+        ({b"k": {A: 1}}, '%{"k" => %{a: 1}}'),
+        ({Atom("Elixir.A"): 1}, "%{A => 1}"),
+        ({Atom("__struct__"): Atom("Elixir.User"), Atom("id"): 1}, "%User{id: 1}"),
+        (Map([(1, A), (1.0, A)]), "%{1 => :a, 1.0 => :a}"),
+        (PID, "#PID<n@h.7.0>"),
+        (BitString(b"\x01\xa0", 3), "<<1, 5::size(3)>>"),
+    ],
+)
+def test_elixir_notation(term: object, text: str) -> None:
+    assert format_elixir(term) == text

@@ -1,0 +1,752 @@
+"""Connections to other nodes: made, made at once from both sides, replaced, lost, watched."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable
+
+import pytest
+
+from tests.scripted import COOKIE, GoneError, ScriptedPeer
+from uds_dist import (
+    Atom,
+    ClosedError,
+    Config,
+    ConnectFailedError,
+    CookieMismatchError,
+    EventLoop,
+    HandshakeTimeoutError,
+    LocalProtocolError,
+    NoConnection,
+    Node,
+    NodeNameError,
+    NotAllowedError,
+    UdsDistError,
+)
+from uds_dist.protocol import control as ctl
+from uds_dist.protocol.flags import Flag, default_flags
+from uds_dist.protocol.handshake import Role
+from uds_dist.protocol.handshake_messages import Status
+
+MakeNode = Callable[..., Node]
+MakePeer = Callable[..., ScriptedPeer]
+Notices = list[tuple[str, str]]
+
+BELOW, ABOVE = "Apeer@localhost", "zpeer@localhost"  # names on either side of a@localhost
+
+
+def notices_of(node: Node) -> Notices:
+    """What `monitor_nodes` tells from now on."""
+    found: Notices = []
+    node.monitor_nodes(lambda event, name, _error: found.append((event, name)))
+    return found
+
+
+# --- made on demand -------------------------------------------------------------------------------
+
+
+def test_the_first_signal_connects_and_nothing_is_lost(a: Node, b: Node) -> None:
+    box = b.mailbox("box")
+    for number in range(100):
+        a.send(("box", b.name), number)
+    assert [box.receive(timeout=5) for _ in range(100)] == list(range(100))
+    assert a.nodes() == [b.name] and b.nodes() == [a.name]
+
+
+def test_what_waits_for_a_connection_is_a_copy(a: Node, b: Node) -> None:
+    box = b.mailbox("box")
+    message = [1]
+    a.send(("box", b.name), message)
+    message.append(2)
+    assert box.receive(timeout=5) == [1]
+
+
+def test_a_node_that_is_not_there(make_node: MakeNode, loop: EventLoop) -> None:
+    losses: list[tuple[str, UdsDistError]] = []
+    node = make_node("a@localhost", on_down=lambda *what: losses.append(what))
+    notices = notices_of(node)
+    box = node.mailbox(trap_exit=True)
+    gone = "gone@localhost"
+    ref = box.monitor(("name", gone))
+    box.send(("name", gone), 1)
+    for future in (node.call(("name", gone), 1), node.rpc(gone, "m", "f"), node.connect(gone)):
+        with pytest.raises(ConnectFailedError, match="there is no such socket"):
+            future.result(timeout=5)
+    down = (Atom("DOWN"), ref, Atom("process"), (Atom("name"), Atom(gone)), Atom("noconnection"))
+    assert box.receive(timeout=5) == down
+    assert not node.ping(gone, timeout=5)
+    while len(losses) < 2:
+        loop.run_once(0)
+    loop.run_once(0)
+    assert [name for name, _error in losses] == [gone, gone]  # one for each attempt
+    assert notices == []  # what never came has not gone
+    assert not node._peers.nodes and not node.processes.ties
+
+
+def test_a_name_that_cannot_be_dialled(a: Node, loop: EventLoop) -> None:
+    losses: list[str] = []
+    a.on_down = lambda name, _error: losses.append(name)
+    box = a.mailbox()
+    ref = box.monitor(("name", "no name"))
+    assert box.receive(timeout=5) == (
+        Atom("DOWN"),
+        ref,
+        Atom("process"),
+        (Atom("name"), Atom("no name")),
+        Atom("noconnection"),
+    )
+    loop.run_once(0)
+    assert losses == ["no name"]
+    with pytest.raises(NodeNameError):
+        a.connect("no name").result(timeout=5)
+    with pytest.raises(NodeNameError, match="itself"):
+        a.connect(a.name).result(timeout=5)
+    with pytest.raises(NodeNameError):
+        a.ping("no name")
+    with pytest.raises(NoConnection):
+        a.call(("name", "x" * 200 + "@localhost"), 1).result(timeout=5)
+    assert a.ping(a.name)
+
+
+def test_signals_that_end_something_open_no_connection(a: Node, make_peer: MakePeer) -> None:
+    peer = make_peer()
+    table = a.processes
+    for control in (
+        (ctl.UNLINK_ID, 1, a.pid, peer.pid()),
+        (ctl.UNLINK_ID_ACK, 1, a.pid, peer.pid()),
+        (ctl.DEMONITOR_P, a.pid, peer.pid(), table.new_reference()),
+        (ctl.PAYLOAD_EXIT, a.pid, peer.pid()),
+        (ctl.PAYLOAD_MONITOR_P_EXIT, a.pid, peer.pid(), table.new_reference()),
+        (ctl.SPAWN_REPLY, table.new_reference(), peer.pid(), 0, Atom("x")),
+    ):
+        table.signal(peer.name, control, Atom("x"))
+    assert not a._peers.nodes
+
+
+def test_wrong_cookies_are_told_apart_from_silence(
+    make_node: MakeNode, make_peer: MakePeer, folder: str, loop: EventLoop
+) -> None:
+    node = make_node("a@localhost")
+    other = Node("b@localhost", loop=loop, cookie="other", socket_dir=folder)
+    with other:
+        other.listen()
+        with pytest.raises(CookieMismatchError):
+            node.connect("b@localhost").result(timeout=5)
+        node.set_cookie("other", node="b@localhost")
+        assert node.ping("b@localhost")
+    mute = make_peer("mute@localhost")
+    mute.listen(folder)
+    hasty = make_node("hasty@localhost", handshake_timeout=0.05)
+    with pytest.raises(HandshakeTimeoutError):
+        hasty.connect(mute.name).result(timeout=5)
+
+
+def test_only_the_allowed_may_come(make_node: MakeNode, a: Node) -> None:
+    a.allow(["b@*"])
+    b, c = make_node("b@localhost"), make_node("c@localhost")
+    assert b.ping(a.name)
+    with pytest.raises(NotAllowedError):
+        c.connect(a.name).result(timeout=5)
+
+
+def test_a_stranger_cannot_come_under_this_nodes_name(
+    a: Node, make_peer: MakePeer, folder: str
+) -> None:
+    twin = make_peer("a@localhost")
+    twin.dial(folder, a.name)
+    handshake = twin.handshake(Role.INITIATOR)
+    twin.send_handshake(handshake.begin())
+    assert twin.frame() == b"snot_allowed"
+
+
+# --- both at once ---------------------------------------------------------------------------------
+
+
+def dial_both(a: Node, peer: ScriptedPeer, folder: str) -> ScriptedPeer:
+    """Have `a` dial the peer, and the peer dial `a`; returns the peer's own, second connection."""
+    peer.listen(folder)
+    a.send(("name", peer.name), 1)
+    peer.accept()
+    assert peer.frame()[:1] == b"N"
+    second = ScriptedPeer(a.loop, peer.name)
+    second.dial(folder, a.name)
+    return second
+
+
+def test_the_greater_name_goes_on_with_its_attempt(
+    a: Node, make_peer: MakePeer, folder: str
+) -> None:
+    notices = notices_of(a)
+    first = make_peer(ABOVE)
+    with dial_both(a, first, folder) as second:
+        handshake = second.handshake(Role.INITIATOR)
+        second.send_handshake(handshake.begin())
+        status = second.frame()
+        assert status == b"sok_simultaneous"
+        second.send_handshake(handshake.receive(status))
+        assert first.is_gone()  # the attempt that was shut down
+        second.shake_hands(handshake)
+        assert [payload for _, payload in second.settle()] == [1]
+    assert notices[0] == ("nodeup", ABOVE)
+
+
+def test_the_lesser_name_waits_for_the_other_attempt(
+    a: Node, make_peer: MakePeer, folder: str
+) -> None:
+    notices = notices_of(a)
+    first = make_peer(BELOW)
+    with dial_both(a, first, folder) as second:
+        handshake = second.handshake(Role.INITIATOR)
+        second.send_handshake(handshake.begin())
+        assert second.frame() == b"snok"
+        assert second.is_gone()
+        # The attempt of a@localhost goes on; its name has been read already.
+        acceptor = first.handshake(Role.ACCEPTOR, status=Status.OK)
+        first.send_handshake(acceptor.receive(name_message(a)))
+        first.shake_hands(acceptor)
+        assert [payload for _, payload in first.settle()] == [1]
+        assert notices == [("nodeup", BELOW)]
+
+
+def name_message(node: Node) -> bytes:
+    """The name that a node sends."""
+    name = node.name.encode()
+    flags = int(default_flags(Config()))
+    return (
+        b"N"
+        + flags.to_bytes(8, "big")
+        + node.creation.to_bytes(4, "big")
+        + len(name).to_bytes(2, "big")
+        + name
+    )
+
+
+def test_nok_is_followed_by_the_other_attempt(a: Node, make_peer: MakePeer, folder: str) -> None:
+    peer = make_peer(ABOVE)
+    peer.listen(folder)
+    future = a.connect(peer.name)
+    peer.accept()
+    peer.frame()
+    peer.send_handshake([b"snok"])
+    assert peer.is_gone()
+    peer.connect(folder, a)
+    future.result(timeout=5)
+    assert a.nodes() == [ABOVE]
+    assert not peer.is_dialled()  # nor is there another attempt
+
+
+def test_nok_without_another_attempt_is_tried_again(
+    a: Node, make_peer: MakePeer, folder: str
+) -> None:
+    peer = make_peer(ABOVE)
+    peer.listen(folder)
+    future = a.connect(peer.name)
+    for _ in range(2):
+        peer.accept()
+        peer.frame()
+        peer.send_handshake([b"snok"])
+        assert peer.is_gone()
+    peer.welcome()
+    future.result(timeout=5)
+
+
+def test_nok_for_ever_has_an_end(make_node: MakeNode, make_peer: MakePeer, folder: str) -> None:
+    node = make_node("a@localhost", handshake_timeout=0.3)
+    peer = make_peer(ABOVE)
+    peer.listen(folder)
+    future = node.connect(peer.name)
+    while not future.done():
+        if peer.is_dialled():
+            peer.frame()
+            peer.send_handshake([b"snok"])
+    with pytest.raises(HandshakeTimeoutError, match="refused this node's attempt"):
+        future.result()
+    assert not node._peers.nodes
+
+
+def test_a_handshake_that_is_accepted_is_not_dialled_against(
+    a: Node, make_peer: MakePeer, folder: str
+) -> None:
+    peer = make_peer(ABOVE)
+    peer.listen(folder)
+    peer.dial(folder, a.name)
+    handshake = peer.handshake(Role.INITIATOR)
+    peer.send_handshake(handshake.begin())
+    status = peer.frame()
+    assert status == b"sok"
+    a.send(("name", peer.name), 1)
+    with make_peer(ABOVE) as other:
+        other.listener, peer.listener = peer.listener, None
+        assert not other.is_dialled()
+        peer.send_handshake(handshake.receive(status))
+        peer.shake_hands(handshake)
+        assert [payload for _, payload in peer.settle()] == [1]
+        assert not other.is_dialled()
+
+
+def test_an_accepted_handshake_that_breaks_off_is_made_up_for(
+    a: Node, make_peer: MakePeer, folder: str
+) -> None:
+    for name in (ABOVE, BELOW):
+        peer = make_peer(name)
+        peer.listen(folder)
+        peer.dial(folder, a.name)
+        peer.send_handshake(peer.handshake(Role.INITIATOR).begin())
+        assert peer.frame() == b"sok"
+        a.send(("name", name), 1)
+        peer.close()
+        peer.welcome()
+        assert [payload for _, payload in peer.settle()] == [1]
+
+
+def test_an_attempt_after_ok_simultaneous_that_breaks_off_is_made_up_for(
+    a: Node, make_peer: MakePeer, folder: str
+) -> None:
+    peer = make_peer(ABOVE)
+    with dial_both(a, peer, folder) as second:
+        second.send_handshake(second.handshake(Role.INITIATOR).begin())
+        assert second.frame() == b"sok_simultaneous"
+        second.close()
+        peer.welcome()
+        assert [payload for _, payload in peer.settle()] == [1]
+
+
+def test_a_leftover_handshake_does_not_matter(a: Node, make_peer: MakePeer, folder: str) -> None:
+    leftover, peer = make_peer(ABOVE), make_peer(ABOVE)
+    leftover.dial(folder, a.name)
+    leftover.send_handshake(leftover.handshake(Role.INITIATOR).begin())
+    assert leftover.frame() == b"sok"
+    peer.connect(folder, a)
+    leftover.close()
+    assert peer.settle() == []
+    assert a.nodes() == [ABOVE]
+
+
+@pytest.mark.parametrize("names", [("a@h", "b@h"), ("b@h", "a@h")])
+def test_two_nodes_that_dial_each_other(make_node: MakeNode, names: tuple[str, str]) -> None:
+    one, two = (make_node(name) for name in names)
+    notices = notices_of(one), notices_of(two)
+    boxes = one.mailbox("box"), two.mailbox("box")
+    for number in range(3):
+        one.send(("box", two.name), number)
+        two.send(("box", one.name), number)
+    for box in boxes:
+        assert [box.receive(timeout=5) for _ in range(3)] == [0, 1, 2]
+    assert one.ping(two.name) and two.ping(one.name)
+    assert notices == ([("nodeup", two.name)], [("nodeup", one.name)])
+    assert len(one.statistics().connections) == len(two.statistics().connections) == 1
+
+
+def run_both(loops: tuple[EventLoop, EventLoop], condition: Callable[[], bool]) -> None:
+    for _ in range(2000):
+        if condition():
+            return
+        for loop in loops:
+            loop.run_once(0.0005)
+    raise AssertionError("it never comes about")
+
+
+@pytest.mark.parametrize("first_turns", list(itertools.product((0, 1), repeat=3)))
+def test_two_nodes_in_every_interleaving(folder: str, first_turns: tuple[int, ...]) -> None:
+    for more in itertools.product((0, 1), repeat=6):
+        connect_in_turns(folder, first_turns + more)
+
+
+def connect_in_turns(folder: str, turns: tuple[int, ...]) -> None:
+    """Two nodes send to each other, each on a loop of its own; `turns` says whose round it is."""
+    with EventLoop() as first, EventLoop() as second:
+        loops = (first, second)
+        nodes = [
+            Node(f"{name}@localhost", loop=loop, cookie=COOKIE, socket_dir=folder)
+            for name, loop in zip("ab", loops, strict=True)
+        ]
+        notices = [notices_of(node) for node in nodes]
+        boxes = []
+        for node in nodes:
+            node.listen()
+            boxes.append(node.mailbox("box"))
+        nodes[0].send(("box", "b@localhost"), 1)
+        for step, turn in enumerate(turns):
+            if step == 2:
+                nodes[1].send(("box", "a@localhost"), 2)
+            loops[turn].run_once(0)
+        run_both(loops, lambda: all(box.queue for box in boxes))
+        assert (boxes[0].poll(), boxes[1].poll()) == (2, 1), turns
+        for _ in range(3):
+            first.run_once(0)
+            second.run_once(0)
+        assert notices == [[("nodeup", "b@localhost")], [("nodeup", "a@localhost")]], turns
+        # Apart before they are closed: each would wait for the other, whose loop stands still.
+        nodes[0].disconnect("b@localhost")
+        run_both(loops, lambda: all(notes[1:] for notes in notices))
+        for node in nodes:
+            node.close()
+
+
+# --- alive ----------------------------------------------------------------------------------------
+
+
+def test_a_peer_that_comes_back_replaces_its_connection(
+    a: Node, peer: ScriptedPeer, make_peer: MakePeer, folder: str
+) -> None:
+    notices = notices_of(a)
+    box = a.mailbox(trap_exit=True)
+    ref = box.monitor(peer.pid())
+    box.link(peer.pid())
+    peer.settle()
+    again = make_peer(creation=8)
+    again.dial(folder, a.name)
+    handshake = again.handshake(Role.INITIATOR, alive=True)
+    again.send_handshake(handshake.begin())
+    status = again.frame()
+    assert status == b"salive"
+    answer = handshake.receive(status)
+    assert answer == [b"strue"]
+    again.send_handshake(answer)
+    again.shake_hands(handshake)
+    assert again.settle() == []
+    assert peer.is_gone()
+    found = [box.receive(timeout=5), box.receive(timeout=5)]
+    noconnection = Atom("noconnection")
+    assert (Atom("DOWN"), ref, Atom("process"), peer.pid(), noconnection) in found
+    assert (Atom("EXIT"), peer.pid(), noconnection) in found
+    assert len(box) == 0
+    assert notices == [("nodedown", peer.name), ("nodeup", peer.name)]
+    # A pid of the incarnation that is gone is for the peer to judge; the new one is another.
+    box.link(again.pid())
+    assert [control for control, _ in again.settle()] == [(ctl.LINK, box.pid, again.pid())]
+
+
+def test_a_peer_that_takes_its_attempt_back_changes_nothing(
+    a: Node, peer: ScriptedPeer, make_peer: MakePeer, folder: str
+) -> None:
+    notices = notices_of(a)
+    again = make_peer()
+    again.dial(folder, a.name)
+    handshake = again.handshake(Role.INITIATOR, alive=False)
+    again.send_handshake(handshake.begin())
+    status = again.frame()
+    assert status == b"salive"
+    assert handshake.receive(status) == [b"sfalse"]
+    again.send_handshake([b"sfalse"])
+    assert again.is_gone()
+    assert peer.settle() == [] and notices == []
+
+
+def test_a_replacement_that_breaks_off_changes_nothing(
+    a: Node, peer: ScriptedPeer, make_peer: MakePeer, folder: str
+) -> None:
+    again = make_peer()
+    again.dial(folder, a.name)
+    handshake = again.handshake(Role.INITIATOR)
+    again.send_handshake(handshake.begin())
+    again.send_handshake(handshake.receive(again.frame()))
+    again.frame()
+    again.close()
+    assert peer.settle() == []
+    peer.close()
+    peer.until(lambda: not a._peers.nodes)
+
+
+def test_this_node_says_true_when_it_has_forgotten_the_connection(
+    a: Node, make_peer: MakePeer, folder: str
+) -> None:
+    peer = make_peer()
+    peer.listen(folder)
+    future = a.connect(peer.name)
+    peer.accept()
+    handshake = peer.handshake(Role.ACCEPTOR, status=Status.ALIVE)
+    peer.send_handshake(handshake.receive(peer.frame()))
+    answer = peer.frame()
+    assert answer == b"strue"
+    peer.send_handshake(handshake.receive(answer))
+    peer.shake_hands(handshake)
+    future.result(timeout=5)
+    assert peer.settle() == []
+
+
+# --- names that are given -------------------------------------------------------------------------
+
+
+def test_a_node_without_a_name_is_given_one(make_node: MakeNode, a: Node) -> None:
+    node = make_node("@localhost", listen=False)
+    assert node.name == "nonode@nohost"
+    with pytest.raises(LocalProtocolError, match="no name yet"):
+        node.mailbox()
+    with pytest.raises(LocalProtocolError):
+        node.listen()
+    assert node.ping(a.name)
+    assert node.name.endswith("@localhost") and len(node.name) > len("@localhost")
+    box, other = node.mailbox("box"), a.mailbox("other")
+    assert box.pid.node == node.name and box.pid.creation == node.creation
+    box.send(("other", a.name), box.pid)
+    pid = other.receive(timeout=5)
+    a.send(pid, 1)  # type: ignore[arg-type]
+    assert box.receive(timeout=5) == 1
+    node.disconnect(a.name)
+    name = node.name
+    assert node.ping(a.name) and node.name == name
+
+
+def test_two_names_that_are_given_are_two(make_node: MakeNode, a: Node) -> None:
+    one, two = (make_node("@localhost", listen=False) for _ in range(2))
+    assert one.ping(a.name) and two.ping(a.name)
+    assert one.name != two.name and sorted(a.nodes()) == sorted([one.name, two.name])
+
+
+def test_two_peers_asked_for_a_name_at_once(make_node: MakeNode, a: Node, b: Node) -> None:
+    node = make_node("@localhost", listen=False)
+    futures = [node.connect(a.name), node.connect(b.name)]
+    for future in futures:
+        future.result(timeout=5)
+    assert a.ping(node.name, timeout=5) and b.ping(node.name, timeout=5)
+    assert sorted(node.nodes()) == [a.name, b.name]
+
+
+def test_the_name_that_a_peer_gives_is_taken(
+    make_node: MakeNode, make_peer: MakePeer, folder: str
+) -> None:
+    node = make_node("@localhost", listen=False)
+    peer = make_peer()
+    peer.listen(folder)
+    future = node.connect(peer.name)
+    peer.accept()
+    asked: list[str] = []
+
+    def assign(host: str) -> tuple[str, int]:
+        asked.append(host)
+        return f"given@{host}", 4711
+
+    peer.shake_hands(peer.handshake(Role.ACCEPTOR, assign_name=assign))
+    future.result(timeout=5)
+    assert asked == ["localhost"]
+    assert (node.name, node.creation) == ("given@localhost", 4711)
+    assert node.mailbox().pid.creation == 4711
+
+
+def test_a_peer_that_gives_no_name(make_node: MakeNode, make_peer: MakePeer, folder: str) -> None:
+    node = make_node("@localhost", listen=False)
+    peer = make_peer()
+    peer.listen(folder)
+    future = node.connect(peer.name)
+    peer.accept()
+    peer.frame()
+    peer.send_handshake([b"sok"])
+    with pytest.raises(NotAllowedError, match="gave this node no name"):
+        future.result(timeout=5)
+
+
+def test_a_peer_that_asks_for_a_name_must_be_allowed_by_it(
+    a: Node, make_peer: MakePeer, folder: str
+) -> None:
+    a.allow(["worker@*"])
+    peer = make_peer("localhost", flags=default_flags(Config()) | Flag.NAME_ME)
+    peer.dial(folder, a.name)
+    peer.send_handshake(peer.handshake(Role.INITIATOR).begin())
+    assert peer.frame() == b"snot_allowed"
+
+
+# --- notices --------------------------------------------------------------------------------------
+
+
+def test_notices_come_in_pairs_around_the_messages(a: Node, b: Node, loop: EventLoop) -> None:
+    heard: list[object] = []
+    a.monitor_nodes(lambda event, name, error: heard.append((event, name, error is None)))
+    a.mailbox("box", on_message=heard.append)
+    for number in range(3):
+        b.send(("box", a.name), number)
+    while len(heard) < 4:
+        loop.run_once(1)
+    b.disconnect(a.name)
+    while len(heard) < 5:
+        loop.run_once(1)
+    up, down = ("nodeup", b.name, True), ("nodedown", b.name, False)
+    assert heard == [up, 0, 1, 2, down]
+
+
+def test_a_notice_that_raises_does_not_keep_the_news_from_others(
+    a: Node, b: Node, loop: EventLoop
+) -> None:
+    def bad(event: str, _name: str, _error: UdsDistError | None) -> None:
+        if event == "nodeup":
+            raise ZeroDivisionError
+
+    a.monitor_nodes(bad)
+    notices = notices_of(a)
+    a.connect(b.name)
+    with pytest.raises(ZeroDivisionError):
+        while True:
+            loop.run_once(1)
+    loop.run_once(0)
+    assert notices == [("nodeup", b.name)]
+    assert a.ping(b.name)
+
+
+# --- lost and closed ------------------------------------------------------------------------------
+
+
+def test_the_next_send_connects_again(make_node: MakeNode, a: Node) -> None:
+    notices = notices_of(a)
+    for _ in range(3):
+        with_name = make_node("b@localhost")
+        box = with_name.mailbox("box")
+        a.send(("box", "b@localhost"), 1)
+        assert box.receive(timeout=5) == 1
+        with_name.close()
+        a.loop.run_until(lambda: not a.nodes(), 5)
+    a.loop.run_once(0)
+    assert notices == [("nodeup", "b@localhost"), ("nodedown", "b@localhost")] * 3
+
+
+def test_a_send_in_the_round_in_which_the_connection_ended(
+    a: Node, peer: ScriptedPeer, folder: str
+) -> None:
+    notices = notices_of(a)
+    box = a.mailbox()
+    ref = box.monitor(peer.pid())
+    peer.settle()
+    peer.listen(folder)
+    connection = a._peers.nodes[peer.name].connection
+    assert connection is not None
+    connection.fail(NoConnection("made up"))
+    later = box.monitor(peer.pid(2))  # before anybody was told
+    box.send(("name", peer.name), 1)
+    peer.welcome()
+    assert [control[0] for control, _ in peer.settle()] == [ctl.MONITOR_P, ctl.REG_SEND]
+    noconnection = Atom("noconnection")
+    assert box.poll() == (Atom("DOWN"), ref, Atom("process"), peer.pid(), noconnection)
+    assert box.monitors == {later}
+    assert notices == [("nodedown", peer.name), ("nodeup", peer.name)]
+
+
+def test_disconnect_writes_what_was_sent_before_and_what_follows_connects_anew(
+    a: Node, peer: ScriptedPeer, folder: str
+) -> None:
+    peer.listen(folder)
+    box = a.mailbox()
+    ref = box.monitor(peer.pid())
+    bulk = bytes(3_000_000)
+    box.send(peer.pid(), bulk)
+    assert a.disconnect(peer.name) and not a.disconnect(peer.name)
+    assert a.nodes() == []
+    box.send(("name", peer.name), 2)
+    assert not a.loop.running and len(box) == 1  # the notice of the monitor
+    first = [peer.receive(), peer.receive()]
+    assert [control[0] for control, _ in first] == [ctl.MONITOR_P, ctl.SEND_SENDER]
+    assert first[1][1] == bulk
+    with pytest.raises(GoneError):
+        peer.receive()
+    peer.welcome()
+    assert [payload for _, payload in peer.settle()] == [2]
+    message = box.poll()
+    assert isinstance(message, tuple) and message[1] == ref
+    assert len(box) == 0
+
+
+def test_close_ends_everything_and_says_so(a: Node, b: Node, loop: EventLoop) -> None:
+    server = b.mailbox("server")
+    watcher = b.mailbox(trap_exit=True)
+    box = a.mailbox("box")
+    ref = watcher.monitor(("box", a.name))
+    watcher.link(box.pid)
+    call = a.call(("server", b.name), 1)
+    local = a.call("box", 1)
+    server.receive(timeout=5)
+    connecting = a.connect("gone@localhost")
+    box.send(("server", b.name), Atom("last"))
+    a.close()
+    a.close()
+    assert server.receive(lambda m: m == "last", timeout=5) == "last"
+    shutdown = Atom("shutdown")
+    found = [watcher.receive(timeout=5), watcher.receive(timeout=5)]
+    name = (Atom("box"), Atom("a@localhost"))
+    assert (Atom("DOWN"), ref, Atom("process"), name, shutdown) in found
+    assert (Atom("EXIT"), box.pid, shutdown) in found
+    for future in (call, local, connecting):
+        with pytest.raises((ClosedError, NoConnection, UdsDistError)):
+            future.result(timeout=5)
+    assert not box.alive and a.closed
+    for action in (
+        lambda: a.send(("server", b.name), 1),
+        lambda: a.mailbox(),
+        lambda: a.listen(),
+        lambda: a.connect(b.name).result(timeout=1),
+    ):
+        with pytest.raises(ClosedError):
+            action()
+    loop.run_until(lambda: not b.nodes(), 5)
+    assert not b.processes.ties
+    assert "a.sock" not in os.listdir(b.config.socket_dir)
+
+
+# --- liveness -------------------------------------------------------------------------------------
+
+
+def test_a_mute_peer_is_probed_and_kept(
+    make_node: MakeNode, make_peer: MakePeer, folder: str
+) -> None:
+    node = make_node("c@localhost", tick_time=0.2)
+    peer = make_peer()
+    peer.connect(folder, node)
+    for _ in range(3):
+        control, request = peer.receive()  # nothing came from here for three quarters
+        assert control[0] == ctl.REG_SEND and control[3] == "net_kernel"
+        assert isinstance(request, tuple) and request[2] == (Atom("is_auth"), Atom(node.name))
+        peer.tell(node.pid, 1)
+    assert peer.ticks > 2  # this node's own
+    assert node.nodes() == [peer.name]
+
+
+def test_a_peer_that_does_not_answer_the_probe_is_given_up(
+    make_node: MakeNode, make_peer: MakePeer, folder: str
+) -> None:
+    losses: list[UdsDistError] = []
+    node = make_node(
+        "c@localhost", tick_time=0.1, on_down=lambda _name, error: losses.append(error)
+    )
+    peer = make_peer()
+    peer.connect(folder, node)
+    box = node.mailbox()
+    box.monitor(peer.pid())
+    message = box.receive(timeout=5)
+    assert isinstance(message, tuple) and message[4] == "noconnection"
+    peer.until(lambda: losses)
+    assert "said nothing" in str(losses[0])
+    assert [control[0] for control, _ in messages_until_gone(peer)] == [ctl.MONITOR_P, ctl.REG_SEND]
+
+
+def messages_until_gone(peer: ScriptedPeer) -> list[tuple[tuple[object, ...], object]]:
+    """What is still to be read."""
+    found = []
+    try:
+        while True:
+            found.append(peer.receive())
+    except GoneError:
+        return found
+
+
+def test_ticks_alone_keep_a_peer(make_node: MakeNode, make_peer: MakePeer, folder: str) -> None:
+    node = make_node("c@localhost", tick_time=0.2)
+    peer = make_peer()
+    peer.connect(folder, node)
+    connection = node._peers.nodes[peer.name].connection
+    assert connection is not None
+    while connection.bytes_out < 10_000 and peer.ticks < 8:
+        peer.tick()
+        assert peer.frame() == b""
+        peer.ticks += 1
+    assert connection.silent_quarters < 3
+
+
+def test_a_peer_with_a_shorter_tick_time_is_answered(
+    make_node: MakeNode, make_peer: MakePeer, folder: str, loop: EventLoop
+) -> None:
+    node = make_node("c@localhost", tick_time=60.0)
+    peer = make_peer()
+    peer.connect(folder, node)
+    connection = node._peers.nodes[peer.name].connection
+    assert connection is not None
+    connection.last_sent -= 2.0
+    peer.tick()
+    assert peer.frame() == b""

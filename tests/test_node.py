@@ -1,0 +1,206 @@
+"""Two nodes and what they do with each other."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable
+
+import pytest
+
+from uds_dist import (
+    Atom,
+    CancelledError,
+    Config,
+    ConfigError,
+    EventLoop,
+    Future,
+    LoopReentryError,
+    NoConnection,
+    Node,
+    NoProcess,
+    Pid,
+    RemoteError,
+    RemoteTimeout,
+)
+from uds_dist.services.kernel import reply
+
+MakeNode = Callable[..., Node]
+
+
+def echo_server(node: Node, name: str = "echo") -> None:
+    """A process that answers every gen call with its request."""
+
+    def on_message(message: object) -> None:
+        match message:
+            case ("$gen_call", (Pid() as caller, tag), request):
+                reply(box, caller, tag, request)
+
+    box = node.mailbox(name, on_message)
+
+
+def left_over(node: Node) -> tuple[int, int, int, int]:
+    """What calls could leave behind."""
+    statistics = node.statistics()
+    watchers = statistics.watchers
+    return statistics.monitors, statistics.aliases, statistics.futures, watchers
+
+
+@pytest.mark.parametrize("settings", [{}, {"socket_dir": "@uds_dist-test-node"}])
+def test_ping_both_ways(make_node: MakeNode, settings: dict[str, str]) -> None:
+    one, two = make_node("a@localhost", **settings), make_node("b@localhost", **settings)
+    assert one.ping(two.name) and two.ping(one.name)
+    assert one.nodes() == [two.name] and two.nodes() == [one.name]
+
+
+def test_500_calls_at_once_over_one_connection(a: Node, b: Node) -> None:
+    echo_server(b)
+    sizes = (64, 4096, 70_000, 200_000)
+    futures = [a.call(("echo", b.name), (n, bytes(sizes[n % 4] // 10))) for n in range(500)]
+    for number, future in reversed(list(enumerate(futures))):
+        answer = future.result(timeout=20)
+        assert isinstance(answer, tuple) and answer[0] == number
+    assert len(a.statistics().connections) == 1
+    a.loop.run_once(0)
+    assert left_over(a) == left_over(b) == (0, 0, 0, 0)
+
+
+def test_2000_calls_leave_nothing_behind(a: Node, b: Node, loop: EventLoop) -> None:
+    echo_server(b)
+    b.mailbox("silent", on_message=lambda message: None)
+    for number in range(500):
+        assert a.call(("echo", b.name), number).result(timeout=5) == number
+    for number in range(500):
+        with pytest.raises(NoProcess):
+            a.call(("nobody", b.name), number).result(timeout=5)
+    pending: list[Future[object]] = [a.call(("silent", b.name), n) for n in range(500)]
+    for future in pending[:250]:
+        assert future.cancel()
+    with pytest.raises(CancelledError):
+        pending[0].result()
+    pending.clear()  # dropped: withdrawn as well
+    del future
+    gc.collect()
+    for number in range(500):
+        assert a.call("nobody here", number).exception(timeout=5)
+    loop.run_until(lambda: left_over(a) == left_over(b) == (0, 0, 0, 0), 5)
+    assert left_over(a) == left_over(b) == (0, 0, 0, 0)
+    assert loop.run_once(0) == 0
+
+
+def test_an_answer_that_is_late_is_dropped(a: Node, b: Node) -> None:
+    requests: list[object] = []
+    server = b.mailbox("slow", on_message=requests.append)
+    future = a.call(("slow", b.name), 1)
+    with pytest.raises(RemoteTimeout):
+        future.result(timeout=0.02)
+    future.cancel()
+    (request,) = requests
+    assert isinstance(request, tuple)
+    caller, tag = request[1]
+    reply(server, caller, tag, 2)
+    assert a.ping(b.name)
+    assert left_over(a) == (0, 0, 0, 0)
+
+
+def test_a_server_that_ends_ends_its_calls(a: Node, b: Node) -> None:
+    server = b.mailbox("server")
+    futures = [a.call(("server", b.name), n) for n in range(3)]
+    server.receive(timeout=5)
+    server.close((Atom("bad"), 1))
+    for future in futures:
+        with pytest.raises(RemoteError, match="bad"):
+            future.result(timeout=5)
+
+
+def test_calls_from_a_handler_use_callbacks(a: Node, b: Node, loop: EventLoop) -> None:
+    echo_server(b)
+    answers: list[object] = []
+
+    def handler(message: object) -> None:
+        future = a.call(("echo", b.name), message)
+        future.add_done_callback(lambda done: answers.append(done.result()))
+        for blocking in (future.result, lambda: a.ping(b.name), a.flush):
+            with pytest.raises(LoopReentryError):
+                blocking()
+
+    box = a.mailbox(on_message=handler)
+    for number in range(3):
+        box.send(box.pid, number)
+    gc.collect()
+    assert loop.run_until(lambda: len(answers) == 3, 5)
+    assert answers == [0, 1, 2]
+
+
+def test_links_and_monitors_between_nodes(a: Node, b: Node) -> None:
+    one, two = a.mailbox(trap_exit=True), b.mailbox("two")
+    one.link(two.pid)
+    ref = one.monitor(("two", b.name))
+    a.ping(b.name)
+    assert one.pid in two.links
+    one.exit(two.pid, Atom("oops"))
+    found = [one.receive(timeout=5), one.receive(timeout=5)]
+    name = (Atom("two"), Atom(b.name))
+    assert (Atom("EXIT"), two.pid, Atom("oops")) in found
+    assert (Atom("DOWN"), ref, Atom("process"), name, Atom("oops")) in found
+    assert not a.processes.ties and not b.processes.ties
+
+
+def test_both_ends_unlink_at_once(a: Node, b: Node) -> None:
+    one, two = a.mailbox(), b.mailbox()
+    one.link(two.pid)
+    a.ping(b.name)
+    one.unlink(two.pid)
+    two.unlink(one.pid)
+    one.link(two.pid)
+    a.ping(b.name)
+    b.ping(a.name)
+    assert (two.pid in one.links) == (one.pid in two.links)
+    one.close(Atom("oops"))
+    a.ping(b.name)
+
+
+@pytest.mark.parametrize("size", [64, 4096, 70_000, 200_000, 262_144])
+def test_traffic_both_ways(a: Node, b: Node, size: int) -> None:
+    echo_server(a)
+    echo_server(b)
+    data = bytes(range(256)) * (size // 256 + 1)
+    message = (Atom("data"), data[:size], [size])
+    futures = [a.call(("echo", b.name), message) for _ in range(20)]
+    futures += [b.call(("echo", a.name), message) for _ in range(20)]
+    for future in futures:
+        assert future.result(timeout=20) == message
+
+
+def test_a_term_of_100_megabytes(make_node: MakeNode) -> None:
+    one = make_node("a@localhost", write_high_water=256 * 2**20)
+    two = make_node("b@localhost")
+    box = two.mailbox("box")
+    assert one.ping(two.name)
+    data = bytes(100_000_000)
+    one.send(("box", two.name), (Atom("data"), data))
+    message = box.receive(timeout=60)
+    assert isinstance(message, tuple) and message[1] == data
+
+
+def test_on_down_and_the_error_say_why(make_node: MakeNode, b: Node, loop: EventLoop) -> None:
+    losses: list[tuple[str, str]] = []
+    node = make_node("a@localhost", on_down=lambda name, error: losses.append((name, str(error))))
+    b.mailbox("silent")
+    future = node.call(("silent", b.name), 1)
+    loop.run_until(lambda: b.statistics().watchers == 1, 5)
+    b.close()
+    with pytest.raises((NoConnection, RemoteError)):
+        future.result(timeout=5)
+    loop.run_until(lambda: bool(losses), 5)
+    assert losses == [("b@localhost", "the connection to b@localhost was lost: the peer closed it")]
+
+
+def test_settings_that_cannot_be(loop: EventLoop, folder: str) -> None:
+    for name in ("a", "a@", "@", "a@b@c", ""):
+        with pytest.raises(ConfigError):
+            Node(name, loop=loop, cookie="c", config=Config(socket_dir=folder))
+
+
+def test_a_hidden_node_is_hidden_and_a_visible_one_owns_global(make_node: MakeNode) -> None:
+    assert make_node("a@localhost").whereis("global_name_server") is None
+    assert make_node("b@localhost", hidden=False).whereis("global_name_server") is not None

@@ -1,0 +1,611 @@
+"""A node: the name, the peers, the processes, and what a program does with them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Literal, NamedTuple, TypeVar, overload
+
+from uds_dist.config import Config
+from uds_dist.errors import (
+    ClosedError,
+    LocalProtocolError,
+    NodeNameError,
+    NoConnection,
+    NoProcess,
+    RemoteTimeout,
+    UdsDistError,
+)
+from uds_dist.etf.terms import Atom, ImproperList, Pid, Reference
+from uds_dist.processes.dialect import UNUSED
+from uds_dist.processes.future import Future
+from uds_dist.processes.identity import checked_cookie, find_cookie, new_creation
+from uds_dist.processes.mailbox import Destination, Mailbox
+from uds_dist.processes.peers import NODEUP, Peers
+from uds_dist.processes.remote_node import PeerStatistics
+from uds_dist.processes.signals import Incoming
+from uds_dist.processes.table import Processes
+from uds_dist.protocol.control import REG_SEND
+from uds_dist.services.cluster import GlobalNameServer, PgScope
+from uds_dist.services.exposed import Exposed, Jobs
+from uds_dist.services.gen import (
+    ALIAS,
+    GEN_CALL,
+    MultiReply,
+    alias_of,
+    cast,
+    start_call,
+    start_multi_call,
+)
+from uds_dist.services.group_leader import GroupLeader, write_stdout
+from uds_dist.services.kernel import IS_AUTH, NET_KERNEL, REX, YES, LoggerProxy, NetKernel, Rex
+from uds_dist.services.rpc import start_rpc, start_spawn
+from uds_dist.services.server import GenServer, Runner
+from uds_dist.services.tasks import TaskSupervisor
+from uds_dist.transport.address import split_node_name
+from uds_dist.transport.loop import EventLoop
+
+F = TypeVar("F", bound=Callable[..., object])
+
+# Seconds that `close` gives to what is still to be written.
+CLOSE_TIMEOUT = 1.0
+
+
+class NodeStatistics(NamedTuple):
+    """A snapshot of a node: what it holds at this moment.
+
+    ``futures`` are the calls without an answer yet; ``unwritten`` is in bytes.
+    """
+
+    name: str
+    processes: int
+    names: int
+    monitors: int
+    aliases: int
+    futures: int
+    links: int
+    watchers: int
+    unwritten: int
+    connections: tuple[PeerStatistics, ...]
+
+
+class Node:
+    """An Erlang node in this process.
+
+    Args:
+        name: ``name@host``; or ``@host``, to be given a name by the first node it connects to.
+        loop: the event loop, which several nodes may share; by default the node's own.
+        cookie: the shared secret; by default UDS_DIST_COOKIE, RELEASE_COOKIE or ~/.erlang.cookie.
+        socket_dir: the folder of the sockets, or ``@name`` for Linux abstract sockets.
+        hidden: False to be among the visible nodes of its peers.
+        config: all other settings; the arguments above go before it.
+        on_down: called with a node's name and the error when its connection is lost, or could
+            not be made.
+        output: called with what functions print that this node runs elsewhere, by default
+            written to `sys.stdout`; also an attribute.
+    Raises:
+        NodeNameError: the name is malformed.
+        ConfigError: a setting cannot be used, or there is no cookie.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        loop: EventLoop | None = None,
+        cookie: str | None = None,
+        socket_dir: str | None = None,
+        hidden: bool | None = None,
+        config: Config | None = None,
+        on_down: Callable[[str, UdsDistError], object] | None = None,
+        output: Callable[[str], object] = write_stdout,
+    ) -> None:
+        config = Config() if config is None else config
+        if socket_dir is not None:
+            config = config.replace(socket_dir=socket_dir)
+        if hidden is not None:
+            config = config.replace(hidden=hidden)
+        if cookie is None:
+            cookie = config.cookie if config.cookie is not None else find_cookie()
+        cookie = checked_cookie(cookie)  # before the loop is made: nobody would close it
+        dynamic = name.startswith("@")
+        split_node_name("nobody" + name if dynamic else name)
+        self.config = config
+        self.loop = EventLoop() if loop is None else loop
+        self._own_loop = loop is None
+        self.on_down = on_down
+        self.output = output
+        self._exposed = Exposed()
+        self._closed = False
+        creation = new_creation()
+        self._peers = Peers(
+            self.loop,
+            config,
+            "nobody" + name if dynamic else name,
+            creation,
+            cookie,
+            node_down=self._node_down,
+            silent=self._probe,
+            named=self._take_name,
+            dynamic=dynamic,
+        )
+        self._processes: Processes | None = None
+        self._global: GlobalNameServer | None = None
+        self._pg_scopes: dict[str, PgScope] = {}
+        if not dynamic:
+            self._start_processes(name, creation)
+        self._peers.losses.append(self._lost)
+        self._peers.notices.append(self._notice)
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else "listening" if self._peers.listener else "open"
+        return f"<Node {self.name} {state} peers={self.nodes()}>"
+
+    def __enter__(self) -> Node:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.close()
+
+    # -- identity --------------------------------------------------------------------------
+
+    @property
+    def name(self) -> Atom:
+        """The node's full name; of a node that has none yet, ``nonode@nohost``."""
+        return Atom("nonode@nohost") if self._peers.dynamic else Atom(self._peers.name)
+
+    @property
+    def creation(self) -> int:
+        """What tells this incarnation of the node from earlier ones: 32 bits."""
+        return self._peers.creation
+
+    @property
+    def closed(self) -> bool:
+        """True after `close`."""
+        return self._closed
+
+    @property
+    def pid(self) -> Pid:
+        """The pid of the node's own process, in whose name `send`, `call` and `rpc` act."""
+        return self._own.pid
+
+    def set_cookie(self, cookie: str, node: str | None = None) -> None:
+        """Change the cookie for new connections.
+
+        Args:
+            cookie: 1 to 255 characters of Latin-1.
+            node: the peer that it is for; None for all that have none of their own.
+        """
+        if node is None:
+            self._peers.cookie = checked_cookie(cookie)
+        else:
+            self._peers.cookies[node] = checked_cookie(cookie)
+
+    def allow(self, names: Sequence[str]) -> None:
+        """Admit only these nodes from now on; others get the status ``not_allowed``.
+
+        Args:
+            names: full node names, or patterns such as ``worker-*@localhost``.
+        """
+        self._peers.allowed = list(names)
+
+    def _start_processes(self, name: str, creation: int) -> None:
+        peers = self._peers
+        processes = Processes(
+            self.loop, self.config, name, creation, peers.route, peers.route_message
+        )
+        processes.on_full = self._mailbox_full
+        processes.refresh = peers.refresh
+        peers.hand_to(Incoming(self.loop, processes).received)
+        self._processes = processes
+        self._own = processes.new_mailbox(on_message=self._own_message, trap_exit=True)
+        self._own.system = True
+        self._net_kernel = NetKernel(processes)
+        self._leader = GroupLeader(self.loop, processes, lambda text: self.output(text))
+        self._own.group_leader = self._leader.pid
+        self._jobs = Jobs(processes, self._exposed)
+        self._rex = Runner(self.loop, processes, REX, Rex(self._exposed), self._leader.pid)
+        self._logger_proxy = LoggerProxy(self.loop, processes, self._leader.pid)
+        if not self.config.hidden:
+            self._global = GlobalNameServer(processes, peers.connect, peers.disconnect)
+
+    def _take_name(self, name: str, creation: int) -> None:
+        self._start_processes(name, creation)
+
+    @property
+    def processes(self) -> Processes:
+        """The process table.
+
+        Raises:
+            LocalProtocolError: the node has no name yet.
+            ClosedError: the node is closed.
+        """
+        if self._processes is None:
+            raise LocalProtocolError("the node has no name yet: connect() it to a node first")
+        if self._closed:
+            raise ClosedError(f"the node {self.name} is closed")
+        return self._processes
+
+    # -- peers -----------------------------------------------------------------------------
+
+    def listen(self) -> None:
+        """Open the listening socket; without this call nobody can dial this node.
+
+        Raises:
+            DuplicateNameError: a live node has this name.
+            ListenError: the socket cannot be had.
+            AddressError: no such address can exist on this system.
+        """
+        self._peers.listen()
+
+    def connect(self, name: str) -> Future[None]:
+        """Connect to a node, if there is no connection yet.
+
+        Args:
+            name: the node's full name.
+        Returns:
+            A future; its errors are NoConnection and its kinds, NodeNameError and AddressError.
+        """
+        return self._peers.connect(name)
+
+    def ping(self, name: str, timeout: float | None = 5.0) -> bool:
+        """Ask a node for a sign of life, connecting to it if need be, as ``net_adm:ping`` does.
+
+        Args:
+            name: the node's full name.
+            timeout: seconds to wait at most.
+        Returns:
+            True for pong, False for pang.
+        Raises:
+            NodeNameError: that cannot be a node's name.
+            LoopReentryError: called in a handler.
+        """
+        if name == self.name:
+            return True
+        deadline = None if timeout is None else self.loop.time() + timeout
+        connected = self.connect(name)
+        try:
+            connected.result(timeout)
+            left = None if deadline is None else max(deadline - self.loop.time(), 0.0)
+            answer = self._call((NET_KERNEL, name), (IS_AUTH, self.name)).result(left)
+        except NodeNameError:
+            raise
+        except (NoConnection, NoProcess, RemoteTimeout):
+            return False
+        return answer == YES
+
+    def nodes(self) -> list[str]:
+        """The names of the nodes that are connected."""
+        return self._peers.up()
+
+    def disconnect(self, name: str) -> bool:
+        """Close the connection to a node.
+
+        Returns:
+            False when there is none.
+        """
+        return self._peers.disconnect(name)
+
+    def monitor_nodes(self, callback: Callable[[str, str, UdsDistError | None], object]) -> None:
+        """Be told of every node that comes and goes.
+
+        Args:
+            callback: called with ``"nodeup"`` or ``"nodedown"``, the node's name, and the error
+                that ended the connection; None with nodeup. The two take turns: a node that
+                could not be reached has not gone.
+        """
+        self._peers.notices.append(callback)
+
+    def _notice(self, event: str, name: str, _error: UdsDistError | None) -> None:
+        if event == NODEUP:
+            for scope in self._pg_scopes.values():
+                scope.greet(name)
+        elif self._global is not None:
+            self._global.node_down(name)
+
+    def _lost(self, name: str, error: UdsDistError) -> None:
+        if self.on_down is not None:
+            self.on_down(name, error)
+
+    def _node_down(self, node: str, error: UdsDistError) -> None:
+        if self._processes is not None:
+            self._processes.node_down(node, error)
+
+    def _mailbox_full(self, node: str, process: Mailbox) -> None:
+        self._peers.hold_back(node, process, self.config.max_mailbox_length)
+
+    def _probe(self, node: str) -> None:
+        """Provoke an answer: any byte of it shows that the node lives, so nobody awaits it."""
+        processes = self.processes
+        tag = ImproperList((ALIAS,), processes.new_reference())
+        message = (GEN_CALL, (self._own.pid, tag), (IS_AUTH, self.name))
+        control = (REG_SEND, self._own.pid, UNUSED, Atom(NET_KERNEL))
+        processes.signal(node, control, message)
+
+    def _own_message(self, message: object) -> None:
+        """What comes to the node's own process is for nobody, but for an answer to a call.
+
+        A server on a node without aliases answers the caller's pid instead.
+        """
+        if isinstance(message, tuple) and len(message) == 2:
+            alias = alias_of(message[0])
+            receiver = None if alias is None else self.processes.aliases.get(alias)
+            if receiver is not None:
+                receiver(message)
+
+    # -- processes -------------------------------------------------------------------------
+
+    def mailbox(
+        self,
+        name: str | None = None,
+        on_message: Callable[[object], object] | None = None,
+        trap_exit: bool = False,
+    ) -> Mailbox:
+        """Start a process of this node.
+
+        Args:
+            name: a registered name for it.
+            on_message: called with each message, inside `run_once`; without it the messages wait
+                for `Mailbox.receive` and `Mailbox.poll`.
+            trap_exit: turn exit signals into messages.
+        Returns:
+            The mailbox.
+        Raises:
+            ConfigError: the name is taken.
+        """
+        return self.processes.new_mailbox(name, on_message, trap_exit)
+
+    def pg(self, scope: str = "pg") -> PgScope:
+        """Take part in a scope of `pg`, the process groups of a cluster.
+
+        Args:
+            scope: the scope's name; a BEAM runs ``pg`` with ``-kernel start_pg true``.
+        Returns:
+            The scope: `join`, `leave` and `members`.
+        """
+        found = self._pg_scopes.get(scope)
+        if found is None:
+            found = self._pg_scopes[scope] = PgScope(self.processes, scope)
+            for name in self.nodes():
+                found.greet(name)
+        return found
+
+    def whereis(self, name: str) -> Pid | None:
+        """The pid that is registered under a name here, or None."""
+        process = self.processes.by_name.get(name)
+        return None if process is None else process.pid
+
+    def send(self, dest: Destination, message: object) -> None:
+        """Send a message; connects to the node if need be. See `Mailbox.send`."""
+        self.processes.send(self._own, dest, message)
+
+    def exit(self, dest: Pid | Reference, reason: object) -> None:
+        """Send an exit signal to a process. See `Mailbox.exit`."""
+        self.processes.exit_signal(self._own.pid, dest, reason)
+
+    def group_leader(self, leader: Pid, dest: Pid) -> None:
+        """Make one process the group leader of another, as ``group_leader/2`` does.
+
+        Args:
+            leader: the process that is to take what `dest` prints.
+            dest: the process whose leader it becomes.
+        """
+        self.processes.set_group_leader(leader, dest)
+
+    def spawn(
+        self,
+        node: str,
+        module: str,
+        function: str,
+        arguments: Sequence[object] = (),
+        *,
+        parent: Mailbox | None = None,
+        link: bool = False,
+        monitor: bool = False,
+    ) -> Future[tuple[Pid, Reference | None]]:
+        """Start a process at another node.
+
+        Args:
+            node: the other node's name.
+            module, function: what the process runs.
+            arguments: the argument terms.
+            parent: whose link and monitor it is; by default the node's own process.
+            link: link the two.
+            monitor: have the parent told by a DOWN message when the process ends.
+        Returns:
+            A future with the pid, and the monitor's reference or None.
+        """
+        own = self._own if parent is None else parent
+        return start_spawn(
+            self.loop,
+            self.processes,
+            own,
+            own.group_leader or self._leader.pid,
+            node,
+            module,
+            function,
+            arguments,
+            link,
+            monitor,
+        )
+
+    # -- calls -----------------------------------------------------------------------------
+
+    def _call(self, dest: Pid | str | tuple[str, str], request: object) -> Future[object]:
+        return start_call(self.loop, self.processes, self._own, dest, request)
+
+    def call(self, dest: Pid | str | tuple[str, str], request: object) -> Future[object]:
+        """Call a generic server, as ``gen_server:call`` does.
+
+        Args:
+            dest: a Pid, a registered name here, or ``(name, node)``.
+            request: any term.
+        Returns:
+            A future with the reply; its errors are NoProcess, NoConnection and RemoteError.
+        Raises:
+            EncodeError: the request is no term.
+        """
+        return self._call(dest, request)
+
+    def cast(self, dest: Destination, request: object) -> None:
+        """Send a generic server a request that has no answer, as ``gen_server:cast`` does."""
+        cast(self.processes, self._own, dest, request)
+
+    def multi_call(
+        self, nodes: Iterable[str], name: str, request: object, timeout: float | None = 5.0
+    ) -> Future[MultiReply]:
+        """Call the generic servers of one name at several nodes, as ``gen_server:multi_call``.
+
+        Args:
+            nodes: the nodes' names.
+            name: the servers' registered name.
+            request: any term.
+            timeout: seconds after which the nodes without an answer are bad ones.
+        Returns:
+            A future with the replies by node, and the list of bad nodes.
+        Raises:
+            EncodeError: the request is no term.
+        """
+        return start_multi_call(
+            self.loop, self.processes, self._own, nodes, name, request, timeout
+        )
+
+    def rpc(
+        self, node: str, module: str, function: str, arguments: Sequence[object] = ()
+    ) -> Future[object]:
+        """Call a function at another node, as ``erpc:call`` does.
+
+        Args:
+            node: the other node's name.
+            module, function: what to call; an Elixir module is ``Elixir.Name``.
+            arguments: the argument terms.
+        Returns:
+            A future with the function's value; its errors are RemoteError and NoConnection.
+        Raises:
+            EncodeError: an argument is no term.
+        """
+        leader = self._leader.pid
+        return start_rpc(
+            self.loop, self.processes, self._own, leader, node, module, function, arguments
+        )
+
+    # -- services --------------------------------------------------------------------------
+
+    def serve(
+        self,
+        name: str | None,
+        server: GenServer | Callable[[], GenServer],
+        restart: Literal["temporary", "transient", "permanent"] = "temporary",
+    ) -> Pid:
+        """Run a generic server, to be called from any node.
+
+        Args:
+            name: its registered name; None for a server known by its pid.
+            server: the server; or its class, or a function, that makes a new one for every
+                restart. A server that is given as such has its `init` called again.
+            restart: after which ends it is started again: never, after an abnormal one, always.
+                One that ends more than three times in five seconds stays down.
+        Returns:
+            The pid. After a restart the server has another one.
+        Raises:
+            ConfigError: the name is taken, or the server is served already.
+            Exception: what `GenServer.init` raised.
+        """
+        leader = self._leader.pid
+        return Runner(self.loop, self.processes, name, server, leader, restart).process.pid
+
+    def serve_tasks(self, name: str) -> Pid:
+        """Run a task supervisor: Elixir's ``Task.Supervisor.async({name, node}, m, f, args)``.
+
+        Args:
+            name: its registered name.
+        Returns:
+            The pid. Tasks run functions that are exposed, and no others.
+        Raises:
+            ConfigError: the name is taken.
+        """
+        return self.serve(name, lambda: TaskSupervisor(self._exposed), "permanent")
+
+    @overload
+    def expose(self, module: str, functions: None = None) -> Callable[[F], F]: ...
+
+    @overload
+    def expose(self, module: str, functions: Mapping[str, Callable[..., object]]) -> None: ...
+
+    def expose(
+        self, module: str, functions: Mapping[str, Callable[..., object]] | None = None
+    ) -> Callable[[F], F] | None:
+        """Let other nodes call functions by ``rpc``, ``erpc`` and ``spawn``: these and no others.
+
+        As a decorator it exposes one function under its own name: ``@node.expose("py_math")``.
+        A function may return a Future. What it raises is an error at the caller; ErlangError,
+        Throw and Exit give the exact class and term.
+
+        Args:
+            module: the module's name for the callers; of an Elixir module with ``Elixir.``.
+            functions: functions by their names for the callers.
+        Raises:
+            ConfigError: a function cannot be called with positional arguments alone.
+        """
+        if functions is not None:
+            self._exposed.add(module, functions)
+            return None
+
+        def decorate(function: F) -> F:
+            self._exposed.add(module, {function.__name__: function})
+            return function
+
+        return decorate
+
+    # -- the books -------------------------------------------------------------------------
+
+    def statistics(self) -> NodeStatistics:
+        """A snapshot of what the node holds."""
+        processes = self.processes
+        return NodeStatistics(
+            name=self.name,
+            processes=len(processes.by_pid),
+            names=len(processes.by_name),
+            monitors=len(processes.monitors),
+            aliases=len(processes.aliases) + len(processes.mailbox_aliases),
+            futures=len(processes.spawns),
+            links=sum(len(process.links) for process in processes.by_pid.values()),
+            watchers=sum(len(process.watchers) for process in processes.by_pid.values()),
+            unwritten=self._peers.unwritten(),
+            connections=tuple(self._peers.statistics()),
+        )
+
+    def flush(self, timeout: float | None = None) -> bool:
+        """Run the loop until everything that was sent has been handed to the sockets.
+
+        Args:
+            timeout: seconds to go on at most.
+        Returns:
+            False when the time was over first.
+        Raises:
+            LoopReentryError: called in a handler.
+        """
+        return self.loop.run_until(lambda: self._peers.unwritten() == 0, timeout)
+
+    def close(self) -> None:
+        """End the node: processes exit with ``shutdown``, sockets close, the socket file goes.
+
+        At top level the loop runs for at most a second more, to write what was sent before and
+        to part from the peers.
+        In a forked child only the descriptors are closed: the rest is the parent's.
+        """
+        if self._closed:
+            return
+        forked = self.loop.forked
+        if self._processes is not None and not forked:
+            self._processes.close()
+        self._closed = True
+        can_run = not forked and not self.loop.running and not self.loop.closed
+        if can_run and self._peers.unwritten():
+            self.loop.run_until(lambda: self._peers.unwritten() == 0, CLOSE_TIMEOUT)
+        self._peers.close()
+        if can_run and self._peers.parting():
+            self.loop.run_until(lambda: not self._peers.parting(), CLOSE_TIMEOUT)
+        if self._own_loop and not self.loop.running:
+            if not forked and not self.loop.closed:
+                self.loop.run_once(0)
+            self.loop.close()

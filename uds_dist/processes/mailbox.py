@@ -1,0 +1,406 @@
+"""A mailbox: a process of this node, with its pid, its messages, its links and its monitors."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from itertools import islice
+from typing import Protocol
+
+from uds_dist.errors import ClosedError, ReceiveTimeoutError
+from uds_dist.etf.terms import Atom, Pid, Reference
+from uds_dist.processes.links import LinkTable
+from uds_dist.transport.loop import EventLoop
+
+Destination = Pid | Reference | str | tuple[str, str]
+
+
+# A receive with a match looks at so many messages before it makes a list of all that wait.
+LOOK_FIRST = 32
+
+
+class Empty:
+    """The type of `EMPTY`."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "EMPTY"
+
+    def __bool__(self) -> bool:
+        return False
+
+
+# What `poll` returns when there is no message: None is a term.
+EMPTY = Empty()
+
+
+class Signals(Protocol):
+    """What a mailbox needs of its node: the signals that a process sends."""
+
+    def send(
+        self, sender: Mailbox, dest: Destination, message: object, priority: bool = False
+    ) -> None: ...
+
+    def link(self, process: Mailbox, pid: Pid) -> None: ...
+
+    def unlink(self, process: Mailbox, pid: Pid) -> None: ...
+
+    def monitor(self, process: Mailbox, dest: Pid | str | tuple[str, str]) -> Reference: ...
+
+    def demonitor(self, process: Mailbox, ref: Reference) -> bool: ...
+
+    def make_alias(self, process: Mailbox, priority: bool = False) -> Reference: ...
+
+    def drop_alias(self, process: Mailbox, ref: Reference) -> bool: ...
+
+    def exit_signal(
+        self, sender: Pid, dest: Pid | Reference, reason: object, priority: bool = False
+    ) -> None: ...
+
+    def register(self, process: Mailbox, name: str) -> None: ...
+
+    def terminate(self, process: Mailbox, reason: object) -> None: ...
+
+
+class Mailbox:
+    """A process: made by `Node.mailbox`, ended by `close` or by an exit signal.
+
+    With `on_message` each message goes to that function, inside `run_once`; without, messages wait
+    for `receive` and `poll`. Exit signals and monitors speak Erlang's language: the message
+    ``(Atom("DOWN"), ref, Atom("process"), object, reason)``, and, if `trap_exit` is set,
+    ``(Atom("EXIT"), pid, reason)``; if it is not, an exit signal with a reason other than
+    ``normal`` ends the mailbox.
+    """
+
+    __slots__ = (
+        "aliases",
+        "exit_reason",
+        "group_leader",
+        "links",
+        "loop",
+        "monitors",
+        "name",
+        "on_exit",
+        "on_message",
+        "on_unwatched",
+        "pid",
+        "queue",
+        "system",
+        "trap_exit",
+        "watchers",
+        "_disturbed",
+        "_draining",
+        "_first",
+        "_signals",
+        "__weakref__",
+    )
+
+    def __init__(
+        self,
+        loop: EventLoop,
+        signals: Signals,
+        pid: Pid,
+        on_message: Callable[[object], object] | None = None,
+        trap_exit: bool = False,
+    ) -> None:
+        self.loop = loop
+        self.pid = pid
+        self.name: Atom | None = None
+        self.on_message = on_message
+        self.on_exit: Callable[[object], object] | None = None  # told the reason, at the end
+        # Told of a monitor that has ended while this process lives; must not run user code.
+        self.on_unwatched: Callable[[Reference], None] | None = None
+        self.trap_exit = trap_exit
+        self.queue: deque[object] = deque()
+        self.links = LinkTable()
+        self.monitors: set[Reference] = set()  # that this process holds
+        self.watchers: dict[Reference, tuple[Pid, Pid | Atom]] = {}  # who monitors it, and as what
+        self.aliases: set[Reference] = set()
+        self.group_leader: Pid | None = None
+        self.exit_reason: object = None
+        # A process that the node cannot do without: exit signals do not end it.
+        self.system = False
+        self._signals: Signals | None = signals
+        self._first = 0  # how many messages with priority stand at the queue's head
+        self._disturbed = 0  # counts what moves the places of the messages that wait
+        self._draining = False  # `_drain` is to run in the next round
+
+    def __repr__(self) -> str:
+        state = "" if self.alive else f" exited: {self.exit_reason!r}"
+        return f"<Mailbox {self.pid} {self.name or '-'} waiting={len(self.queue)}{state}>"
+
+    def __len__(self) -> int:
+        """How many messages wait."""
+        return len(self.queue)
+
+    def __bool__(self) -> bool:
+        return True  # an empty mailbox is still a mailbox
+
+    @property
+    def alive(self) -> bool:
+        """False after `close` or a fatal exit signal."""
+        return self._signals is not None
+
+    def _alive(self) -> Signals:
+        if self._signals is None:
+            raise self._has_exited()
+        return self._signals
+
+    def _has_exited(self) -> ClosedError:
+        return ClosedError(f"the mailbox {self.pid} has exited with reason {self.exit_reason!r}")
+
+    # -- messages --------------------------------------------------------------------------
+
+    def send(self, dest: Destination, message: object, priority: bool = False) -> None:
+        """Send a message as this process.
+
+        Args:
+            dest: a Pid, an alias Reference, a registered name here, or ``(name, node)``.
+            message: any term.
+            priority: let it go before the messages that wait, if `dest` is an alias that was
+                made for that and both nodes know of it (OTP 28); else it is sent as any other.
+        Raises:
+            EncodeError: the message is no term; nothing was sent.
+            Busy: the connection's write queue is full; nothing was sent.
+            ClosedError: this process or its node has ended.
+        """
+        if self._signals is None:
+            raise self._has_exited()
+        self._signals.send(self, dest, message, priority)
+
+    def receive(
+        self,
+        match: Callable[[object], object] | None = None,
+        timeout: float | None = None,
+    ) -> object:
+        """Take the next message, running the loop until there is one.
+
+        Args:
+            match: takes the first message for which it is true; the others stay, in their order.
+            timeout: seconds to wait at most; None for as long as it takes.
+        Returns:
+            The message.
+        Raises:
+            ReceiveTimeoutError: none came in time.
+            ClosedError: this process has ended and no message is left.
+            LoopReentryError: there is none yet and this is a handler.
+        """
+        queue = self.queue
+        if match is None:
+            if not queue:
+                self._await(lambda: bool(queue), timeout)
+            return self._take(0)
+        seen = 0  # messages that did not match are not looked at twice
+        disturbed = self._disturbed
+
+        def found() -> bool:
+            nonlocal seen, disturbed
+            if disturbed != self._disturbed:
+                # A handler took a message out, or one with priority went before the others.
+                seen, disturbed = 0, self._disturbed
+            while seen < len(queue):
+                if seen < LOOK_FIRST:
+                    unseen = list(islice(queue, seen, LOOK_FIRST))
+                else:
+                    # From the other end: an index into a deque costs its distance.
+                    unseen = list(islice(reversed(queue), len(queue) - seen))
+                    unseen.reverse()
+                for message in unseen:
+                    if match(message):
+                        return True
+                    seen += 1
+            return False
+
+        if not found():
+            self._await(found, timeout)
+        return self._take(seen)
+
+    def _await(self, found: Callable[[], bool], timeout: float | None) -> None:
+        self._alive()
+        holds = False
+
+        def ready() -> bool:
+            nonlocal holds
+            holds = found()
+            return holds or self._signals is None
+
+        if not self.loop.run_until(ready, timeout):
+            raise ReceiveTimeoutError(f"no message for {self.name or self.pid} within {timeout} s")
+        if not holds:
+            self._alive()
+
+    def poll(self) -> object:
+        """Take the next message if there is one, without running the loop.
+
+        Returns:
+            The message, or `EMPTY`.
+        """
+        return self._take(0) if self.queue else EMPTY
+
+    def _take(self, index: int) -> object:
+        self._disturbed += 1
+        if index < self._first:
+            self._first -= 1
+        queue = self.queue
+        if index == 0:
+            return queue.popleft()
+        message = queue[index]
+        del queue[index]
+        return message
+
+    def deliver(self, message: object, priority: bool = False) -> None:
+        """Have a message wait here, without running user code; only the node calls this."""
+        if self._signals is None:
+            return
+        if priority:
+            self.queue.insert(self._first, message)
+            self._first += 1
+            self._disturbed += 1
+        else:
+            self.queue.append(message)
+        if self.on_message is not None and not self._draining:
+            self._draining = True
+            self.loop.call_soon(self._drain)
+
+    def deliver_now(self, message: object) -> None:
+        """Hand a peer's message to `on_message`, or have it wait; only the node calls this."""
+        if self.on_message is None:
+            if self._signals is not None:
+                self.queue.append(message)
+        elif self.queue:
+            self.deliver(message)
+        else:
+            self.on_message(message)
+
+    def _drain(self) -> None:
+        """Hand `on_message` what waits, but leave what comes meanwhile for the next round."""
+        self._draining = False
+        try:
+            for _ in range(len(self.queue)):
+                if not self.alive or self.on_message is None or not self.queue:
+                    return
+                self.on_message(self._take(0))
+        finally:
+            # The rest of a drain that a handler's exception has cut short, for instance.
+            if self.queue and self.alive and self.on_message and not self._draining:
+                self._draining = True
+                self.loop.call_soon(self._drain)
+
+    # -- signals ---------------------------------------------------------------------------
+
+    def link(self, pid: Pid) -> None:
+        """Link this process with another: the end of either is a signal to the other.
+
+        A process that does not exist answers with the exit reason ``noproc``, a node that cannot
+        be reached with ``noconnection``.
+
+        Args:
+            pid: the other process.
+        Raises:
+            ClosedError: this process or its node has ended.
+        """
+        self._alive().link(self, pid)
+
+    def unlink(self, pid: Pid) -> None:
+        """Take a link back; no exit signal of the other comes through any more."""
+        self._alive().unlink(self, pid)
+
+    def monitor(self, dest: Pid | str | tuple[str, str]) -> Reference:
+        """Watch a process by its pid or its name.
+
+        Args:
+            dest: a Pid, a registered name here, or ``(name, node)``.
+        Returns:
+            The reference that the DOWN message will carry.
+        """
+        return self._alive().monitor(self, dest)
+
+    def demonitor(self, ref: Reference, flush: bool = False) -> bool:
+        """Stop watching.
+
+        Args:
+            ref: what `monitor` returned.
+            flush: also remove a DOWN message that has come already.
+        Returns:
+            False when there was no such monitor any more.
+        """
+        found = self._alive().demonitor(self, ref)
+        if flush and not found:
+            for index, message in enumerate(self.queue):
+                if (
+                    isinstance(message, tuple)
+                    and len(message) == 5
+                    and message[0] == "DOWN"
+                    and message[1] == ref
+                ):
+                    self._take(index)
+                    break
+        return found
+
+    def alias(self, priority: bool = False) -> Reference:
+        """Make an alias: a reference that others can send to, until `unalias`.
+
+        Args:
+            priority: messages and exit signals that are sent to it with priority go before the
+                messages that wait.
+        Returns:
+            The alias.
+        """
+        return self._alive().make_alias(self, priority)
+
+    def unalias(self, ref: Reference) -> bool:
+        """Take an alias back: what is sent to it from now on is dropped.
+
+        Returns:
+            False when it was not an alias of this process.
+        """
+        return self._alive().drop_alias(self, ref)
+
+    def exit(self, dest: Pid | Reference, reason: object, priority: bool = False) -> None:
+        """Send an exit signal to a process, as ``exit/2`` does.
+
+        Args:
+            dest: the process, or an alias of it (which needs a node of OTP 28 or later).
+            reason: any term; ``Atom("kill")`` cannot be trapped.
+            priority: let the ``EXIT`` message of a process that traps exits go before others,
+                under the conditions of `send`.
+        Raises:
+            EncodeError: the reason is no term; nothing was sent.
+            ClosedError: this process or its node has ended.
+        """
+        self._alive().exit_signal(self.pid, dest, reason, priority)
+
+    def register(self, name: str) -> None:
+        """Give this process a registered name.
+
+        Raises:
+            ConfigError: the name is taken, or this process has one.
+        """
+        self._alive().register(self, name)
+
+    def close(self, reason: object = Atom("normal")) -> None:
+        """End this process: links and monitors hear of it with `reason`.
+
+        Messages that wait can still be taken with `poll` and `receive`.
+
+        Args:
+            reason: any term.
+        Raises:
+            EncodeError: the reason is no term; the process lives on.
+        """
+        if self._signals is not None:
+            self._signals.terminate(self, reason)
+
+    def __enter__(self) -> Mailbox:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.close()
+
+    # -- for the node ----------------------------------------------------------------------
+
+    def ended(self, reason: object) -> None:
+        """Note that the process has ended; only its node calls this."""
+        self._signals = None
+        self.exit_reason = reason

@@ -1,0 +1,632 @@
+"""The connections of a node to other nodes: made on demand, accepted, watched, given up.
+
+A peer is known from the first signal for it. Signals for a peer that is not connected start an
+attempt and wait for it, in their order. An attempt ends in one of three ways: it is up; the peer's
+own attempt goes first, and then this one waits for that and tries again when it does not come; or
+it failed, and everything that waited hears of it. There is no fourth, so nothing waits for ever.
+
+What is going on with a peer is in the fields of its `RemoteNode`:
+
+    connection   up; if `accepting` is there too, the peer was told "alive" and replaces it
+    attempt      this node dials; there is never an incoming handshake besides
+    accepting    an incoming handshake that was answered with ok: nobody dials against it, because
+                 two attempts that each end the other would leave no connection at all
+    closing      closed by this node, with bytes still to be written: the next attempt waits for
+                 them, so that they do not arrive on a connection that the peer has given up
+    deadline     set as long as somebody waits for a connection: the end of this node's patience
+
+Two nodes that dial each other at once: the attempt of the node with the greater name goes on. The
+other side answers its name with ok_simultaneous and ends its own attempt; that one would be
+answered with nok.
+
+Source: Distribution Protocol, section "The Handshake in Detail".
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import logging
+import secrets
+import socket
+from collections.abc import Callable
+from functools import partial
+
+from uds_dist.config import Config
+from uds_dist.errors import (
+    AddressError,
+    Busy,
+    ClosedError,
+    HandshakeTimeoutError,
+    LocalProtocolError,
+    NoConnection,
+    NodeNameError,
+    SimultaneousConnectError,
+    UdsDistError,
+)
+from uds_dist.etf.decode import decode
+from uds_dist.etf.encode import encode
+from uds_dist.etf.terms import Atom
+from uds_dist.processes.dialect import dialect
+from uds_dist.processes.future import Future
+from uds_dist.processes.mailbox import Mailbox
+from uds_dist.processes.remote_node import CONNECTING, PeerStatistics, RemoteNode
+from uds_dist.protocol.control import NO_PAYLOAD, SPAWN_REPLY, SPAWN_REQUEST
+from uds_dist.protocol.flags import Flag, default_flags
+from uds_dist.protocol.handshake import Handshake, Role
+from uds_dist.protocol.handshake_messages import Peer, Status
+from uds_dist.transport.address import SocketAddress, socket_address, split_node_name
+from uds_dist.transport.connection import UP, Connection, Phase
+from uds_dist.transport.listener import Listener
+from uds_dist.transport.loop import EventLoop
+
+logger = logging.getLogger(__name__)
+
+NODEUP = Atom("nodeup")
+NODEDOWN = Atom("nodedown")
+NOTSUP = Atom("notsup")
+
+# Seconds to wait for the peer's own attempt before this node tries again.
+AFTER_NOK = 0.1
+# Seconds between two looks at a full mailbox whose peer is not read from.
+FULL_CHECK = 0.02
+
+Notice = Callable[[str, str, "UdsDistError | None"], object]
+# What acts on a message: (node, control message, payload or NO_PAYLOAD).
+Received = Callable[[str, tuple[object, ...], object], None]
+
+
+class Peers:
+    """The table of other nodes; the owner of every connection.
+
+    Args:
+        loop: the loop of all the sockets.
+        config: the settings.
+        name: this node's full name, or with `dynamic` only its host part.
+        creation: this node's creation.
+        cookie: this node's cookie.
+        node_down: fires what was tied to a node.
+        silent: provokes an answer from a node that has said nothing for long.
+        named: told the name and creation that a peer has given this node.
+        dynamic: ask the first peer for a name.
+    """
+
+    def __init__(
+        self,
+        loop: EventLoop,
+        config: Config,
+        name: str,
+        creation: int,
+        cookie: str,
+        *,
+        node_down: Callable[[str, UdsDistError], None],
+        silent: Callable[[str], None],
+        named: Callable[[str, int], None],
+        dynamic: bool = False,
+    ) -> None:
+        self.name = name
+        self.creation = creation
+        self.config = config
+        self.cookie = cookie
+        self.cookies: dict[str, str] = {}
+        self.allowed: list[str] | None = None
+        self.nodes: dict[str, RemoteNode] = {}
+        self.notices: list[Notice] = []  # of nodes that come, and go again
+        self.losses: list[Callable[[str, UdsDistError], object]] = []  # attempts among them
+        self.listener: Listener | None = None
+        self.dynamic = dynamic
+        self._loop = loop
+        self._received: Received = _unreceived
+        self._node_down = node_down
+        self._silent = silent
+        self._named = named
+        self._incoming: set[Connection] = set()  # still in their handshake
+        self._closed = False
+
+    def hand_to(self, received: Received) -> None:
+        """Say what acts on the messages of peers from now on."""
+        self._received = received
+
+    # -- identity --------------------------------------------------------------------------
+
+    def cookie_for(self, name: str) -> str:
+        """The cookie that goes with a peer."""
+        return self.cookies.get(name, self.cookie)
+
+    def _flags(self) -> Flag:
+        flags = default_flags(self.config)
+        return flags | Flag.NAME_ME if self.dynamic else flags
+
+    def _is_allowed(self, name: str) -> bool:
+        if self.allowed is None:
+            return True
+        return any(fnmatch.fnmatchcase(name, pattern) for pattern in self.allowed)
+
+    # -- sending ---------------------------------------------------------------------------
+
+    def route_message(self, node: str, control: tuple[object, ...], payload: object) -> None:
+        """Send a program's message; Busy when too much waits to be written."""
+        peer = self.nodes.get(node)
+        if peer is not None:
+            connection = peer.connection
+            if connection is not None and connection.phase is not UP:
+                connection = self._living(peer)
+            waiting = peer.size if connection is None else connection.write_queue.size
+            if waiting:
+                self._check_busy(peer, waiting)
+            else:
+                peer.busy = False
+            if connection is not None:
+                if control[0] in peer.dialect:
+                    self._write(peer, connection, control, payload)
+                else:
+                    connection.send(control, payload)
+                return
+        self._queue(node, control, payload)
+
+    def _check_busy(self, peer: RemoteNode, waiting: int) -> None:
+        config = self.config
+        peer.busy = waiting > (config.write_low_water if peer.busy else config.write_high_water)
+        if peer.busy:
+            raise Busy(
+                f"{waiting} bytes wait to be written to {peer.name}: run the loop until there are"
+                f" no more than {config.write_low_water}, or call Node.flush(), and try again"
+            )
+
+    def route(self, node: str, control: tuple[object, ...], payload: object) -> None:
+        """Send a signal, now or when the connection is up."""
+        peer = self.nodes.get(node)
+        if peer is not None:
+            connection = self._living(peer)
+            if connection is not None:
+                self._write(peer, connection, control, payload)
+                return
+        self._queue(node, control, payload)
+
+    def refresh(self, node: str) -> None:
+        """Take the connection to a node off the books if it has ended in this round."""
+        peer = self.nodes.get(node)
+        if peer is not None:
+            self._living(peer)
+
+    def _living(self, peer: RemoteNode) -> Connection | None:
+        """A peer's connection; one that has ended in this round is taken off the books first."""
+        connection = peer.connection
+        if connection is not None and connection.phase is not UP:
+            self._lost(peer, connection)
+            return None
+        return connection
+
+    def _write(
+        self,
+        peer: RemoteNode,
+        connection: Connection,
+        control: tuple[object, ...],
+        payload: object,
+    ) -> None:
+        op = control[0]
+        translation = peer.dialect.get(op) if isinstance(op, int) else None
+        if translation is None:
+            connection.send(control, payload)
+            return
+        if payload is not NO_PAYLOAD:
+            encode(payload)  # what the peer is not sent must be a term all the same
+        translated = translation(control, payload)
+        if translated is not None:
+            connection.send(*translated)
+        elif op == SPAWN_REQUEST:
+            reply = (SPAWN_REPLY, control[1], control[2], 0, NOTSUP)
+            self._loop.call_soon(partial(self._received, peer.name, reply, NO_PAYLOAD))
+
+    def _queue(self, node: str, control: tuple[object, ...], payload: object) -> None:
+        """Have a signal wait for the connection, and see to it that there will be one."""
+        known = self.nodes.get(node)
+        connecting = known is not None and known.connecting
+        if self._closed or not (connecting or control[0] in CONNECTING):
+            return
+        data = b""
+        if payload is not NO_PAYLOAD:
+            # Encoded now, so that a term that has no encoding fails here, at its sender, and
+            # what is changed afterwards is not changed in the message.
+            data = encode(payload)
+            payload = decode(data, max_depth=self.config.max_term_depth, max_size=len(data))
+        encode(control)
+        try:
+            peer = self._attempt(node)
+        except (NodeNameError, AddressError) as error:
+            # Down like any other, in the next round.
+            self._loop.call_soon(partial(self._unreachable, node, NoConnection(str(error))))
+            return
+        peer.waiting.append((control, payload))
+        peer.size += len(data) + 64
+
+    def _unreachable(self, node: str, error: UdsDistError) -> None:
+        self._node_down(node, error)
+        self._tell_loss(node, error)
+
+    # -- connecting ------------------------------------------------------------------------
+
+    def connect(self, name: str) -> Future[None]:
+        """A future that is done when there is a connection to `name`, or there can be none."""
+        future: Future[None] = Future(self._loop, f"the connection to {name}")
+        if self._closed:
+            future.set_exception(ClosedError(f"the node {self.name} is closed"))
+            return future
+        peer = self.nodes.get(name)
+        if peer is not None and self._living(peer) is not None:
+            future.set_result(None)
+            return future
+        try:
+            self._attempt(name).futures.append(future)
+        except (NodeNameError, AddressError) as error:
+            future.set_exception(error)
+        return future
+
+    def _attempt(self, name: str) -> RemoteNode:
+        """The record of a peer to which an attempt to connect is under way."""
+        peer = self.nodes.get(name)
+        if peer is None:
+            split_node_name(name)
+            if name == self.name and not self.dynamic:
+                raise NodeNameError(f"{name} is this node itself")
+            peer = RemoteNode(name)
+        if not peer.connecting:
+            address = socket_address(name, self.config)
+            self.nodes[name] = peer
+            peer.deadline = self._loop.time() + self.config.handshake_timeout
+            if peer.accepting is None and peer.closing is None:
+                self._dial(peer, address)
+        return peer
+
+    def dial_over(self, name: str, sock: socket.socket) -> Future[None]:
+        """Connect to `name` through a non-blocking socket that leads there already.
+
+        Returns:
+            A future as that of `connect`.
+        Raises:
+            LocalProtocolError: there is a connection to it or an attempt under way.
+        """
+        if name in self.nodes:
+            raise LocalProtocolError(f"{name} is connected or being connected to")
+        split_node_name(name)
+        future: Future[None] = Future(self._loop, f"the connection to {name}")
+        peer = self.nodes[name] = RemoteNode(name)
+        peer.deadline = self._loop.time() + self.config.handshake_timeout
+        peer.futures.append(future)
+        self._dial(peer, SocketAddress(f"a socket given for {name}", False), sock)
+        return future
+
+    def _dial(
+        self, peer: RemoteNode, address: SocketAddress, sock: socket.socket | None = None
+    ) -> None:
+        handshake = Handshake(
+            Role.INITIATOR,
+            split_node_name(self.name)[1] if self.dynamic else self.name,
+            self.creation,
+            self._flags(),
+            cookie_for=self.cookie_for,
+            expected=peer.name,
+            still_connected=self._is_connected,
+        )
+        peer.attempt = Connection(self._loop, self.config, self, handshake, peer.name)
+        peer.attempt.connect(address, sock)
+
+    def _is_connected(self, name: str) -> bool:
+        peer = self.nodes.get(name)
+        return peer is not None and self._living(peer) is not None
+
+    def _dial_again(self, peer: RemoteNode) -> None:
+        """Dial if somebody still waits and nothing else is under way."""
+        if (
+            peer.connecting
+            and not (peer.attempt or peer.accepting or peer.closing)
+            and self.nodes.get(peer.name) is peer
+        ):
+            self._dial(peer, socket_address(peer.name, self.config))
+
+    def _wait_ended(self, peer: RemoteNode) -> None:
+        """What the attempt had to wait for is over: now it is its turn."""
+        if peer.connecting:
+            peer.deadline = self._loop.time() + self.config.handshake_timeout
+            self._dial_again(peer)
+        self._forget_if_idle(peer)
+
+    def _forget_if_idle(self, peer: RemoteNode) -> None:
+        if peer.idle and self.nodes.get(peer.name) is peer:
+            del self.nodes[peer.name]
+
+    # -- accepting -------------------------------------------------------------------------
+
+    def listen(self) -> SocketAddress:
+        """Open the listening socket."""
+        if self._closed:
+            raise ClosedError(f"the node {self.name} is closed")
+        if self.listener is not None:
+            raise LocalProtocolError(f"{self.name} listens already at {self.listener.address}")
+        if self.dynamic:
+            raise LocalProtocolError("a node that asks its peer for a name cannot listen")
+        address = socket_address(self.name, self.config)
+        self.listener = Listener(self._loop, address, self.config, self._accepted)
+        return address
+
+    def _accepted(self, accepted: socket.socket) -> None:
+        assert self.listener is not None
+        self.accept_over(accepted, self.listener.address)
+        if len(self._incoming) >= self.config.max_pending_handshakes:
+            self.listener.hold_back()
+
+    def _handshake_over(self, connection: Connection) -> None:
+        self._incoming.discard(connection)
+        if self.listener is not None and len(self._incoming) < self.config.max_pending_handshakes:
+            self.listener.go_on()
+
+    def accept_over(self, accepted: socket.socket, address: SocketAddress) -> None:
+        """Wait for a peer's handshake on a non-blocking socket that it has connected."""
+        handshake = Handshake(
+            Role.ACCEPTOR,
+            self.name,
+            self.creation,
+            self._flags(),
+            cookie_for=self.cookie_for,
+            choose_status=lambda peer: self._choose_status(connection, peer),
+            assign_name=self._assign_name,
+        )
+        connection = Connection(self._loop, self.config, self, handshake)
+        self._incoming.add(connection)
+        connection.accept(accepted, address)
+
+    def _choose_status(self, connection: Connection, peer: Peer) -> Status:
+        """What to answer to a peer's name. Source: Distribution Protocol, "send_status"."""
+        if peer.name == self.name or not self._is_allowed(peer.name):
+            return Status.NOT_ALLOWED
+        known = self.nodes.get(peer.name)
+        if known is None:
+            known = self.nodes[peer.name] = RemoteNode(peer.name)
+        if self._living(known) is not None:
+            status = Status.ALIVE
+        elif known.attempt is None:
+            status = Status.OK
+        elif peer.name > self.name:
+            status = Status.OK_SIMULTANEOUS
+            attempt, known.attempt = known.attempt, None
+            attempt.fail(SimultaneousConnectError(f"the attempt of {peer.name} goes first"))
+        else:
+            return Status.NOK
+        # A handshake of the same peer that is still pending is a leftover: it dials once at a time.
+        self.nodes[peer.name] = known
+        known.accepting = connection
+        return status
+
+    def _assign_name(self, host: str) -> tuple[str, int]:
+        """A name for a node that has none. Source: Distribution Protocol, flag NAME_ME."""
+        while True:
+            name = f"{secrets.token_hex(6).upper()}@{host}"
+            if name not in self.nodes:
+                return name, secrets.randbelow(2**32 - 4) + 4
+
+    # -- the connection's events -----------------------------------------------------------
+
+    def connection_up(self, connection: Connection) -> None:
+        """A handshake is done: this is the connection to that node from now on."""
+        self._handshake_over(connection)
+        name = connection.name
+        handshake = connection.handshake
+        assert name is not None and handshake is not None
+        if connection.initiator and handshake.flags & Flag.NAME_ME:
+            if not self.dynamic:
+                # Two nodes were asked for a name at once. This one has given the second, and is
+                # to learn the first.
+                connection.fail(SimultaneousConnectError("another node gave a name first"))
+                return
+            self._take_name(handshake)
+        peer = self.nodes.get(name)
+        if peer is None:
+            peer = self.nodes[name] = RemoteNode(name)
+        old, attempt = self._living(peer), peer.attempt
+        peer.attempt = None
+        if peer.accepting is connection:
+            peer.accepting = None
+        if attempt is not None and attempt is not connection:
+            attempt.fail(SimultaneousConnectError(f"the attempt of {name} went first"))
+        if old is not None:
+            # The peer has forgotten the old connection, as it does when it was started anew.
+            old.fail(NoConnection(f"{name} has replaced its connection"))
+            self._lost(peer, old)
+        self.nodes[name] = peer
+        peer.connection = connection
+        peer.dialect = dialect(handshake.effective_flags)
+        peer.deadline = None
+        waiting, peer.waiting, peer.size = peer.waiting, [], 0
+        futures, peer.futures = peer.futures, []
+        for future in futures:
+            if not future.done():
+                future.set_result(None)
+        for control, payload in waiting:
+            self._write(peer, connection, control, payload)
+        self._tell(NODEUP, name, None)
+
+    def _take_name(self, handshake: Handshake) -> None:
+        self.dynamic = False
+        self.name = handshake.name
+        self.creation = handshake.creation
+        self._named(self.name, self.creation)
+
+    def connection_message(
+        self, connection: Connection, control: tuple[object, ...], payload: object
+    ) -> None:
+        """A message has come."""
+        name = connection.name
+        assert name is not None
+        self._received(name, control, payload)
+
+    def connection_silent(self, connection: Connection) -> None:
+        """A peer has said nothing for three quarters of the tick time."""
+        assert connection.name is not None
+        self._silent(connection.name)
+
+    def connection_down(self, connection: Connection, error: UdsDistError) -> None:
+        """A connection has ended, or an attempt has failed."""
+        self._handshake_over(connection)
+        peer = self.nodes.get(connection.name or "")
+        if peer is not None and peer.connection is connection:
+            self._lost(peer, connection)
+        elif peer is not None and peer.attempt is connection:
+            peer.attempt = None
+            self._attempt_failed(peer, error)
+        elif peer is not None and peer.closing is connection:
+            peer.closing = None
+            self._wait_ended(peer)
+        elif connection.decoder is None and not connection.initiator:
+            if not self._closed:
+                # Who leaves without a word only wanted to know whether somebody listens.
+                level = logging.WARNING if connection.bytes_in else logging.DEBUG
+                logger.log(level, "%s: an incoming connection failed: %s", self.name, error)
+            if peer is not None and peer.accepting is connection:
+                peer.accepting = None
+                self._wait_ended(peer)
+
+    def _lost(self, peer: RemoteNode, connection: Connection) -> None:
+        """A connection that was up has ended: everything that was tied to it fires."""
+        peer.connection = None
+        if connection.phase is Phase.CLOSING:
+            peer.closing = connection
+        self._forget_if_idle(peer)
+        error = connection.error or NoConnection(f"the connection to {peer.name} was lost")
+        self._node_down(peer.name, error)
+        self._tell(NODEDOWN, peer.name, error)
+        self._tell_loss(peer.name, error)
+
+    def _attempt_failed(self, peer: RemoteNode, error: UdsDistError) -> None:
+        assert peer.deadline is not None
+        if isinstance(error, SimultaneousConnectError):
+            if self._loop.time() + AFTER_NOK < peer.deadline:
+                self._loop.call_later(AFTER_NOK, partial(self._dial_again, peer))
+                return
+            error = HandshakeTimeoutError(
+                f"{peer.name} refused this node's attempt for its own, which did not come within"
+                f" {self.config.handshake_timeout:g} s"
+            )
+        self._give_up(peer, error)
+        self._node_down(peer.name, error)
+        self._tell_loss(peer.name, error)
+
+    def _give_up(self, peer: RemoteNode, error: UdsDistError) -> None:
+        """No connection, and none under way: whoever waits for one hears why."""
+        peer.deadline = None
+        futures, peer.futures = peer.futures, []
+        lost, peer.waiting, peer.size = len(peer.waiting), [], 0
+        self._forget_if_idle(peer)
+        if lost:
+            logger.warning("%s: %d signals could not be delivered: %s", peer.name, lost, error)
+        for future in futures:
+            if not future.done():
+                future.set_exception(error)
+
+    def _tell(self, event: Atom, name: str, error: UdsDistError | None) -> None:
+        # At the round's end, before any message of the peer and after every one; and each by
+        # itself: one that raises must not keep the news from the others.
+        for notice in self.notices:
+            self._loop.call_at_round_end(partial(notice, event, name, error))
+
+    def _tell_loss(self, name: str, error: UdsDistError) -> None:
+        for notice in self.losses:
+            self._loop.call_at_round_end(partial(notice, name, error))
+
+    # -- a full mailbox --------------------------------------------------------------------
+
+    def hold_back(self, node: str, process: Mailbox, limit: int) -> None:
+        """Read no more from a peer until the mailbox that it has filled is half empty."""
+        peer = self.nodes.get(node)
+        if peer is None or peer.connection is None or peer.connection.paused:
+            return
+        connection = peer.connection
+        logger.warning(
+            "%s: the mailbox %s holds %d messages: nothing is read until it is half empty",
+            node,
+            process.name or process.pid,
+            len(process),
+        )
+        connection.pause()
+
+        def look() -> None:
+            if connection.phase is Phase.UP:
+                if process.alive and len(process) > limit // 2:
+                    self._loop.call_later(FULL_CHECK, look)
+                else:
+                    connection.resume()
+
+        self._loop.call_later(FULL_CHECK, look)
+
+    # -- looking and leaving ---------------------------------------------------------------
+
+    def up(self) -> list[str]:
+        """The names of the connected nodes."""
+        return [
+            name
+            for name, peer in self.nodes.items()
+            if peer.connection is not None and peer.connection.phase is Phase.UP
+        ]
+
+    def unwritten(self) -> int:
+        """How many bytes wait to be written, for connections or to the sockets."""
+        return sum(
+            peer.size if peer.connection is None else peer.connection.write_queue.size
+            for peer in self.nodes.values()
+        )
+
+    def parting(self) -> bool:
+        """True while a connection that this node has closed waits for the peer to close it too."""
+        return any(peer.closing is not None for peer in self.nodes.values())
+
+    def disconnect(self, name: str) -> bool:
+        """Close the connection to a node; False when there is none."""
+        peer = self.nodes.get(name)
+        connection = None if peer is None else self._living(peer)
+        if peer is None or connection is None:
+            return False
+        connection.close()
+        self._lost(peer, connection)
+        return True
+
+    def statistics(self) -> list[PeerStatistics]:
+        """A snapshot of each connection's counters."""
+        return [
+            PeerStatistics(
+                name=peer.name,
+                phase=connection.phase.value,
+                initiator=connection.initiator,
+                bytes_in=connection.bytes_in,
+                bytes_out=connection.bytes_out,
+                messages_in=connection.messages_in,
+                messages_out=connection.messages_out,
+                unwritten=connection.write_queue.size,
+            )
+            for peer in self.nodes.values()
+            if (connection := peer.connection or peer.attempt) is not None
+        ]
+
+    def close(self) -> None:
+        """Stop listening and close every connection."""
+        if self._closed:
+            return
+        self._closed = True
+        if self.listener is not None:
+            self.listener.close()
+        error = ClosedError(f"the node {self.name} is closed")
+        for connection in tuple(self._incoming):
+            connection.fail(error)
+        for peer in tuple(self.nodes.values()):
+            attempt, peer.attempt = peer.attempt, None
+            if attempt is not None:
+                attempt.fail(error)
+            waiting = peer.connecting
+            self._give_up(peer, error)
+            living = self._living(peer)
+            if living is not None:
+                living.close()
+                self._lost(peer, living)
+            elif waiting:
+                self._node_down(peer.name, error)
+
+
+def _unreceived(_node: str, _control: tuple[object, ...], _payload: object) -> None:
+    """Nobody is here yet: this node has no name."""

@@ -1,0 +1,284 @@
+"""What a node does about each control message, of a peer or of a process here.
+
+Every message that asks something gets its answer: a link to nobody the exit signal ``noproc``, a
+monitor of nobody the notice ``noproc``, an unlink its acknowledgement, a spawn request its reply.
+A caller on a BEAM would wait for ever for any of them. Messages to nobody are dropped, as ever.
+
+The trace tokens of seq_trace are read and passed over: this node does not trace.
+
+Source: Distribution Protocol, section "Protocol between Connected Nodes".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from uds_dist.etf.terms import Pid, Reference
+from uds_dist.processes.mailbox import Mailbox
+from uds_dist.processes.table import NOPROC, NOTSUP, Processes
+from uds_dist.protocol import control as ctl
+from uds_dist.protocol.control import NO_PAYLOAD, AltactFlag, ControlMessage
+from uds_dist.protocol.parse import parse
+from uds_dist.transport.loop import EventLoop
+
+_EXIT = int(AltactFlag.EXIT)
+_PRIO = int(AltactFlag.PRIO)
+
+
+class Incoming:
+    """The receiving side of a process table.
+
+    Args:
+        loop: runs what must wait for the next round.
+        processes: the table; its signals to this same node come here from now on.
+    """
+
+    def __init__(self, loop: EventLoop, processes: Processes) -> None:
+        self._loop = loop
+        self._processes = processes
+        self._handlers: dict[type, Callable[[str, Any, object], None]] = {
+            ctl.Send: self._on_send,
+            ctl.SendTt: self._on_send,
+            ctl.SendSender: self._on_send,
+            ctl.SendSenderTt: self._on_send,
+            ctl.RegSend: self._on_reg_send,
+            ctl.RegSendTt: self._on_reg_send,
+            ctl.AliasSend: self._on_alias_send,
+            ctl.AliasSendTt: self._on_alias_send,
+            ctl.AltactSigSend: self._on_altact,
+            ctl.AltactSigSendTt: self._on_altact,
+            ctl.Link: self._on_link,
+            ctl.Unlink: self._on_unlink,
+            ctl.UnlinkId: self._on_unlink_id,
+            ctl.UnlinkIdAck: self._on_unlink_ack,
+            ctl.Exit: self._on_exit,
+            ctl.ExitTt: self._on_exit,
+            ctl.PayloadExit: self._on_payload_exit,
+            ctl.PayloadExitTt: self._on_payload_exit,
+            ctl.Exit2: self._on_exit2,
+            ctl.Exit2Tt: self._on_exit2,
+            ctl.PayloadExit2: self._on_payload_exit2,
+            ctl.PayloadExit2Tt: self._on_payload_exit2,
+            ctl.MonitorP: self._on_monitor,
+            ctl.DemonitorP: self._on_demonitor,
+            ctl.MonitorPExit: self._on_monitor_exit,
+            ctl.PayloadMonitorPExit: self._on_payload_monitor_exit,
+            ctl.GroupLeader: self._on_group_leader,
+            ctl.SpawnRequest: self._on_spawn_request,
+            ctl.SpawnRequestTt: self._on_spawn_request,
+            ctl.SpawnReply: self._on_spawn_reply,
+            ctl.SpawnReplyTt: self._on_spawn_reply,
+            ctl.NodeLink: self._on_node_link,
+        }
+        processes.handle = self.handle
+
+    def received(self, node: str, control: tuple[object, ...], payload: object) -> None:
+        """Act on a control message of a peer.
+
+        Args:
+            node: the peer.
+            control: the tuple, as it was sent.
+            payload: the term that came with it, or NO_PAYLOAD.
+        Raises:
+            RemoteProtocolError: it is no control message.
+        """
+        message = parse(control, payload is not NO_PAYLOAD)
+        self._handlers[type(message)](node, message, payload)
+
+    def handle(self, node: str, control: ControlMessage, payload: object) -> None:
+        """Act on a control message of any node, this one included."""
+        self._handlers[type(control)](node, control, payload)
+
+    # -- messages --------------------------------------------------------------------------
+
+    def _deliver(self, node: str, process: Mailbox, message: object) -> None:
+        processes = self._processes
+        if node == processes.name:
+            process.deliver(message)
+            return
+        process.deliver_now(message)
+        if len(process.queue) >= processes.max_mailbox_length and processes.on_full is not None:
+            processes.on_full(node, process)
+
+    def _on_send(
+        self,
+        node: str,
+        control: ctl.Send | ctl.SendTt | ctl.SendSender | ctl.SendSenderTt,
+        payload: object,
+    ) -> None:
+        process = self._processes.by_pid.get(control.to_pid)
+        if process is not None:
+            self._deliver(node, process, payload)
+
+    def _on_reg_send(
+        self, node: str, control: ctl.RegSend | ctl.RegSendTt, payload: object
+    ) -> None:
+        process = self._processes.by_name.get(control.to_name)
+        if process is not None:
+            self._deliver(node, process, payload)
+
+    def _on_alias_send(
+        self, node: str, control: ctl.AliasSend | ctl.AliasSendTt, payload: object
+    ) -> None:
+        self._to_alias(node, control.alias, payload, False)
+
+    def _to_alias(self, node: str, alias: Reference, message: object, priority: bool) -> None:
+        receiver = self._processes.aliases.get(alias)
+        if receiver is not None:
+            receiver(message)
+            return
+        entry = self._processes.mailbox_aliases.get(alias)
+        if entry is None:
+            return
+        process, has_priority = entry
+        if priority and has_priority:
+            process.deliver(message, priority=True)
+        else:
+            self._deliver(node, process, message)
+
+    def _on_altact(
+        self, node: str, control: ctl.AltactSigSend | ctl.AltactSigSendTt, payload: object
+    ) -> None:
+        dest = control.to
+        priority = bool(control.flags & _PRIO)
+        if control.flags & _EXIT:
+            if isinstance(dest, Reference):
+                entry = self._processes.mailbox_aliases.get(dest)
+                if entry is not None:
+                    process, has_priority = entry
+                    prior = priority and has_priority
+                    self._processes.exit2(process, control.from_pid, payload, prior)
+            else:
+                named = self._processes.find(dest)
+                if named is not None:
+                    self._processes.exit2(named, control.from_pid, payload)
+        elif isinstance(dest, Reference):
+            self._to_alias(node, dest, payload, priority)
+        else:
+            found = self._processes.find(dest)
+            if found is not None:
+                self._deliver(node, found, payload)
+
+    # -- links -----------------------------------------------------------------------------
+
+    def _on_link(self, node: str, control: ctl.Link, payload: object) -> None:
+        process = self._processes.by_pid.get(control.to_pid)
+        if process is None:
+            nobody = (ctl.PAYLOAD_EXIT, control.to_pid, control.from_pid)
+            self._processes.signal(node, nobody, NOPROC)
+        else:
+            self._processes.add_link(process, control.from_pid)
+
+    def _on_unlink(self, node: str, control: ctl.Unlink | ctl.UnlinkId, payload: object) -> None:
+        process = self._processes.by_pid.get(control.to_pid)
+        if process is not None:
+            process.links.received_unlink(control.from_pid)
+            self._drop_tie_if_gone(process, control.from_pid)
+
+    def _on_unlink_id(self, node: str, control: ctl.UnlinkId, payload: object) -> None:
+        self._on_unlink(node, control, payload)
+        ack = (ctl.UNLINK_ID_ACK, control.id, control.to_pid, control.from_pid)
+        self._processes.signal(node, ack)
+
+    def _on_unlink_ack(self, node: str, control: ctl.UnlinkIdAck, payload: object) -> None:
+        process = self._processes.by_pid.get(control.to_pid)
+        if process is not None:
+            process.links.received_ack(control.from_pid, control.id)
+            self._drop_tie_if_gone(process, control.from_pid)
+
+    def _drop_tie_if_gone(self, process: Mailbox, pid: Pid) -> None:
+        if not process.links.known(pid):
+            self._processes.drop_link_tie(process, pid)
+
+    def _on_exit(self, node: str, control: ctl.Exit | ctl.ExitTt, payload: object) -> None:
+        self._link_broke(control.from_pid, control.to_pid, control.reason)
+
+    def _on_payload_exit(
+        self, node: str, control: ctl.PayloadExit | ctl.PayloadExitTt, payload: object
+    ) -> None:
+        self._link_broke(control.from_pid, control.to_pid, payload)
+
+    def _link_broke(self, from_pid: Pid, to_pid: Pid, reason: object) -> None:
+        process = self._processes.by_pid.get(to_pid)
+        if process is not None:
+            self._processes.link_broke(process, from_pid, reason)
+
+    # -- exit signals that were sent -------------------------------------------------------
+
+    def _on_exit2(self, node: str, control: ctl.Exit2 | ctl.Exit2Tt, payload: object) -> None:
+        self._exit2(control.from_pid, control.to_pid, control.reason)
+
+    def _on_payload_exit2(
+        self, node: str, control: ctl.PayloadExit2 | ctl.PayloadExit2Tt, payload: object
+    ) -> None:
+        self._exit2(control.from_pid, control.to_pid, payload)
+
+    def _exit2(self, from_pid: Pid, to_pid: Pid, reason: object) -> None:
+        process = self._processes.by_pid.get(to_pid)
+        if process is not None:
+            self._processes.exit2(process, from_pid, reason)
+
+    # -- monitors --------------------------------------------------------------------------
+
+    def _on_monitor(self, node: str, control: ctl.MonitorP, payload: object) -> None:
+        process = self._processes.find(control.to_proc)
+        if process is None:
+            self._processes.send_down(control.from_pid, control.to_proc, control.ref, NOPROC)
+        else:
+            self._processes.note_watcher(process, control.from_pid, control.to_proc, control.ref)
+
+    def _on_demonitor(self, node: str, control: ctl.DemonitorP, payload: object) -> None:
+        process = self._processes.find(control.to_proc)
+        if process is not None and control.ref in process.watchers:
+            self._processes.drop_watcher(process, control.ref)
+            if process.on_unwatched is not None:
+                process.on_unwatched(control.ref)
+
+    def _on_monitor_exit(self, node: str, control: ctl.MonitorPExit, payload: object) -> None:
+        monitor = self._processes.forget_monitor(control.ref)
+        if monitor is not None:
+            monitor.on_down(control.reason)
+
+    def _on_payload_monitor_exit(
+        self, node: str, control: ctl.PayloadMonitorPExit, payload: object
+    ) -> None:
+        monitor = self._processes.forget_monitor(control.ref)
+        if monitor is not None:
+            monitor.on_down(payload)
+
+    # -- the rest --------------------------------------------------------------------------
+
+    def _on_group_leader(self, node: str, control: ctl.GroupLeader, payload: object) -> None:
+        process = self._processes.by_pid.get(control.to_pid)
+        if process is not None:
+            process.group_leader = control.from_pid
+
+    def _on_spawn_request(
+        self, node: str, control: ctl.SpawnRequest | ctl.SpawnRequestTt, payload: object
+    ) -> None:
+        on_spawn = self._processes.on_spawn or self._refuse_spawn
+        if node == self._processes.name:
+            # What it starts is user code, and who asks for it may be anywhere.
+            self._loop.call_soon(partial(on_spawn, node, control, payload))
+        else:
+            on_spawn(node, control, payload)
+
+    def _refuse_spawn(
+        self, node: str, control: ctl.SpawnRequest | ctl.SpawnRequestTt, payload: object
+    ) -> None:
+        refusal = (ctl.SPAWN_REPLY, control.req_id, control.from_pid, 0, NOTSUP)
+        self._processes.signal(node, refusal)
+
+    def _on_spawn_reply(
+        self, node: str, control: ctl.SpawnReply | ctl.SpawnReplyTt, payload: object
+    ) -> None:
+        spawn = self._processes.take_spawn(control.req_id)
+        if spawn is not None:
+            spawn.on_reply(control)
+
+    def _on_node_link(self, node: str, control: ctl.NodeLink, payload: object) -> None:
+        """Obsolete, and without effect in every node that ever knew it."""
+
+

@@ -1,0 +1,588 @@
+"""The processes of a node, and the signals that they send.
+
+Outgoing signals of a process go to the node of their destination; those for this same node are
+control messages too, and take the way of incoming ones (`signals.Incoming`), so that a link or a
+monitor works alike whether the other end is here or there. They are worked off one after the
+other, never from within one another: a chain of linked processes may be as long as it likes. A
+message between two processes here is encoded and decoded as well: it must be a term, and it is a
+copy, as it would be anywhere else.
+
+User code runs only inside `run_once`. A message of a peer goes straight to `on_message`; anything
+else for such a process, a local message or the notice of a lost connection, waits in its queue for
+the next round, and what comes meanwhile waits behind it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from itertools import count
+from secrets import randbits
+
+from uds_dist.config import Config
+from uds_dist.errors import ClosedError, ConfigError, EncodeError, UdsDistError
+from uds_dist.etf.decode import decode
+from uds_dist.etf.encode import encode
+from uds_dist.etf.terms import Atom, Pid, Reference
+from uds_dist.processes.dialect import UNUSED
+from uds_dist.processes.links import Monitor, MonitorCallback
+from uds_dist.processes.mailbox import Mailbox
+from uds_dist.protocol.control import (
+    ALIAS_SEND,
+    ALTACT_SIG_SEND,
+    DEMONITOR_P,
+    GROUP_LEADER,
+    LINK,
+    MONITOR_P,
+    NO_PAYLOAD,
+    PAYLOAD_EXIT,
+    PAYLOAD_EXIT2,
+    PAYLOAD_MONITOR_P_EXIT,
+    REG_SEND,
+    SEND_SENDER,
+    SPAWN_REPLY,
+    UNLINK_ID,
+    AltactFlag,
+    ControlMessage,
+    SpawnFlag,
+    SpawnReply,
+    SpawnReplyTt,
+    SpawnRequest,
+    SpawnRequestTt,
+)
+from uds_dist.protocol.parse import parse
+from uds_dist.transport.loop import EventLoop
+
+NORMAL = Atom("normal")
+KILL = Atom("kill")
+KILLED = Atom("killed")
+NOPROC = Atom("noproc")
+NOCONNECTION = Atom("noconnection")
+NOTSUP = Atom("notsup")
+SHUTDOWN = Atom("shutdown")
+DOWN = Atom("DOWN")
+EXIT = Atom("EXIT")
+PROCESS = Atom("process")
+
+PRIO_ALIAS = int(AltactFlag.PRIO | AltactFlag.ALIAS)
+# Terms that cannot be changed behind a receiver's back, and are encoded as what they are.
+UNCHANGEABLE = frozenset((Atom, int, bool, bytes, type(None), Pid, Reference))
+MAX_UNLINK_ID = 2**64 - 1
+
+# How a signal leaves for another node: (node, control message, payload).
+Route = Callable[[str, tuple[object, ...], object], None]
+
+
+class Spawn:
+    """A spawn request without a reply yet: where it went, and what is called with the reply."""
+
+    __slots__ = ("node", "on_reply", "ref")
+
+    def __init__(
+        self, ref: Reference, node: str, on_reply: Callable[[SpawnReply | SpawnReplyTt], None]
+    ) -> None:
+        self.ref = ref
+        self.node = node
+        self.on_reply = on_reply
+
+
+class Ties:
+    """All that ties processes of this node to one other node, for the day it goes down."""
+
+    __slots__ = ("links", "monitors", "spawns", "watchers")
+
+    def __init__(self) -> None:
+        self.links: set[tuple[Mailbox, Pid]] = set()
+        self.monitors: set[Monitor] = set()  # held here
+        self.watchers: set[tuple[Mailbox, Reference]] = set()  # held there
+        self.spawns: set[Spawn] = set()  # requests without a reply yet
+
+    def __bool__(self) -> bool:
+        return bool(self.links or self.monitors or self.watchers or self.spawns)
+
+
+class Processes:
+    """The process table of one node.
+
+    Args:
+        loop: runs what must wait for the next round.
+        config: the mailbox limit is used.
+        name: the node's name.
+        creation: the node's creation, which is in every pid and reference.
+        route: sends a signal to another node; never refuses, never raises NoConnection.
+        route_message: the same for a program's own messages; raises Busy when too much waits.
+    """
+
+    def __init__(
+        self,
+        loop: EventLoop,
+        config: Config,
+        name: str,
+        creation: int,
+        route: Route,
+        route_message: Route,
+    ) -> None:
+        self.name = Atom(name)
+        self.creation = creation
+        self.by_pid: dict[Pid, Mailbox] = {}
+        self.by_name: dict[str, Mailbox] = {}
+        # Aliases whose messages are handed to a call, and those of mailboxes, with their priority.
+        self.aliases: dict[Reference, Callable[[object], None]] = {}
+        self.mailbox_aliases: dict[Reference, tuple[Mailbox, bool]] = {}
+        self.monitors: dict[Reference, Monitor] = {}
+        self.spawns: dict[Reference, Spawn] = {}
+        # By node, until that goes down; empty ones too: calls in a row would make and drop them.
+        self._ties: dict[str, Ties] = {}
+        # What an incoming spawn request calls: (node, request, argument list).
+        self.on_spawn: Callable[[str, SpawnRequest | SpawnRequestTt, object], None] | None = None
+        # What is told that a peer's message went into a full mailbox: (node, mailbox).
+        self.on_full: Callable[[str, Mailbox], None] | None = None
+        # Why the node went down whose monitors fire at this moment.
+        self.down_error: UdsDistError | None = None
+        # What acts on a signal: (node, control message, payload). `signals.Incoming` sets it.
+        self.handle: Callable[[str, ControlMessage, object], None] = _unhandled
+        # Called with a node's name before something is tied to it: a connection that has ended
+        # in this round is to fire what was tied to it, and not what comes after it.
+        self.refresh: Callable[[str], object] = _nothing
+        self.max_mailbox_length = config.max_mailbox_length
+        self._loop = loop
+        self._config = config
+        self._route = route
+        self._route_message = route_message
+        self._pid_numbers = count(1)
+        # The first word counts; the others make two incarnations with the same creation differ.
+        self._reference_numbers = count(1)
+        self._reference_tail = (randbits(32), randbits(32))
+        self._unlink_ids = count(1)
+        self._local: deque[tuple[ControlMessage, object]] = deque()
+        self._local_running = False
+        self._closed = False
+
+    # -- making ----------------------------------------------------------------------------
+
+    def new_mailbox(
+        self,
+        name: str | None = None,
+        on_message: Callable[[object], object] | None = None,
+        trap_exit: bool = False,
+        pid: Pid | None = None,
+    ) -> Mailbox:
+        """Start a process, registered under `name` if one is given; `pid` is from `new_pid`."""
+        if self._closed:
+            raise ClosedError(f"the node {self.name} is closed")
+        pid = self.new_pid() if pid is None else pid
+        process = Mailbox(self._loop, self, pid, on_message, trap_exit)
+        if name is not None:
+            self.register(process, name)
+        self.by_pid[pid] = process
+        return process
+
+    def new_pid(self) -> Pid:
+        """A pid that no process of this node has, had or will have."""
+        number = next(self._pid_numbers)
+        return Pid(self.name, number & 0xFFFFFFFF, number >> 32, self.creation)
+
+    def new_reference(self) -> Reference:
+        """A reference that no other of this node equals."""
+        number = next(self._reference_numbers)
+        second, third = self._reference_tail
+        # Older software reads only 18 bits of the first word.
+        words = (number & 0x3FFFF, second + (number >> 18) & 0xFFFFFFFF, third)
+        return Reference(self.name, self.creation, words)
+
+    def register(self, process: Mailbox, name: str) -> None:
+        """Give a process a registered name."""
+        if process.name is not None:
+            raise ConfigError(f"the process is registered as {process.name} already")
+        if not name or name == "undefined":
+            raise ConfigError(f"{name!r} cannot be a registered name")
+        if name in self.by_name:
+            raise ConfigError(f"the name {name} is taken by {self.by_name[name].pid}")
+        process.name = Atom(name)
+        self.by_name[name] = process
+
+    def find(self, dest: Pid | str) -> Mailbox | None:
+        """The living process of a pid or a registered name."""
+        return self.by_pid.get(dest) if isinstance(dest, Pid) else self.by_name.get(dest)
+
+    @property
+    def ties(self) -> dict[str, Ties]:
+        """What ties processes of this node to others, by node: a look at the moment."""
+        return {node: ties for node, ties in self._ties.items() if ties}
+
+    def ties_with(self, node: str) -> Ties:
+        """The ties with a node, to be added to."""
+        ties = self._ties.get(node)
+        if ties is None:
+            ties = self._ties[node] = Ties()
+        return ties
+
+    def copy(self, term: object) -> object:
+        """What a term is on the other side of a connection, even if it stays on this one.
+
+        Raises:
+            EncodeError: it is no term.
+        """
+        if type(term) in UNCHANGEABLE:
+            return term
+        data = encode(term)
+        return decode(data, max_depth=self._config.max_term_depth, max_size=len(data))
+
+    # -- signals out -----------------------------------------------------------------------
+
+    # A destination is an `object` here, for `name_and_node` to refuse what is none: a narrower
+    # type would be checked where this is compiled, and raise TypeError.
+
+    def send(
+        self, sender: Mailbox, dest: object, message: object, priority: bool = False
+    ) -> None:
+        """Send a program's message; see `Mailbox.send`."""
+        if self._closed:
+            raise ClosedError(f"the node {self.name} is closed")
+        control: tuple[object, ...]
+        node: str
+        if type(dest) is Pid:
+            node = dest.node
+            control = (SEND_SENDER, sender.pid, dest)
+        elif type(dest) is Reference:
+            node = dest.node
+            if priority:
+                control = (ALTACT_SIG_SEND, PRIO_ALIAS, sender.pid, dest)
+            else:
+                control = (ALIAS_SEND, sender.pid, dest)
+        else:
+            name, node = self.name_and_node(dest)
+            control = (REG_SEND, sender.pid, UNUSED, Atom(name))
+        if node == self.name:
+            self.signal(node, control, message)
+        else:
+            self._route_message(node, control, message)
+
+    def name_and_node(self, dest: object) -> tuple[str, str]:
+        """Split a destination that is no pid into a registered name and a node."""
+        if isinstance(dest, tuple):
+            if len(dest) == 2:
+                name, node = dest
+                if isinstance(name, str) and isinstance(node, str):
+                    return name, node
+        elif isinstance(dest, str):
+            return dest, self.name
+        raise EncodeError(
+            f"{dest!r} is no destination: use a Pid, a Reference, a registered name,"
+            " or (name, node)"
+        )
+
+    def signal(self, node: str, control: tuple[object, ...], payload: object = NO_PAYLOAD) -> None:
+        """Send a signal to a node, this one included."""
+        if node != self.name:
+            self._route(node, control, payload)
+            return
+        if payload is not NO_PAYLOAD:
+            payload = self.copy(payload)
+        self._local.append((parse(control), payload))
+        if not self._local_running:
+            self._run_local()
+
+    def _run_local(self) -> None:
+        self._local_running = True
+        try:
+            while self._local:
+                control, payload = self._local.popleft()
+                self.handle(self.name, control, payload)
+        finally:
+            self._local_running = False
+
+    def link(self, process: Mailbox, pid: Pid) -> None:
+        """Send a link signal; see `Mailbox.link`."""
+        self.refresh(pid.node)
+        if pid != process.pid and process.links.link(pid):
+            self.ties_with(pid.node).links.add((process, pid))
+            self.signal(pid.node, (LINK, process.pid, pid))
+
+    def unlink(self, process: Mailbox, pid: Pid) -> None:
+        """Send an unlink signal; see `Mailbox.unlink`."""
+        unlink_id = (next(self._unlink_ids) - 1) % MAX_UNLINK_ID + 1
+        if process.links.unlink(pid, unlink_id):
+            self.signal(pid.node, (UNLINK_ID, unlink_id, process.pid, pid))
+
+    def monitor(self, process: Mailbox, dest: object) -> Reference:
+        """Start a monitor whose notice is a DOWN message; see `Mailbox.monitor`."""
+        watched: object = dest
+        if not isinstance(dest, Pid):
+            name, node = self.name_and_node(dest)
+            watched = (Atom(name), Atom(node))
+
+        ref = self.new_reference()
+        process.monitors.add(ref)
+        self.start_monitor(process.pid, dest, ref, self._down_message(process, ref, watched))
+        return ref
+
+    def watch_spawned(self, process: Mailbox, pid: Pid, ref: Reference) -> None:
+        """Note the monitor of a process that a spawn request has started."""
+        on_down = self._down_message(process, ref, pid)
+        self.note_monitor(MonitorCallback(ref, process.pid, pid, pid.node, on_down))
+        if process.alive:
+            process.monitors.add(ref)
+        else:
+            self.stop_monitor(ref)  # it ended between its request and the reply
+
+    def _down_message(
+        self, process: Mailbox, ref: Reference, watched: object
+    ) -> Callable[[object], None]:
+        def on_down(reason: object) -> None:
+            process.monitors.discard(ref)
+            process.deliver((DOWN, ref, PROCESS, watched, reason))
+
+        return on_down
+
+    def start_monitor(
+        self,
+        owner: Pid,
+        dest: object,
+        ref: Reference,
+        on_down: Callable[[object], None],
+    ) -> None:
+        """Start a monitor whose notice is a call, for calls and spawned processes."""
+        target: Pid | Atom
+        if isinstance(dest, Pid):
+            target, node = dest, dest.node
+        else:
+            name, on_node = self.name_and_node(dest)
+            target, node = Atom(name), Atom(on_node)
+        self.refresh(node)
+        self.note_monitor(MonitorCallback(ref, owner, target, node, on_down))
+        self.signal(node, (MONITOR_P, owner, target, ref))
+
+    def note_monitor(self, monitor: Monitor) -> None:
+        """Note a monitor that the other node has set up already, as a spawn request does."""
+        self.monitors[monitor.ref] = monitor
+        self.ties_with(monitor.node).monitors.add(monitor)
+
+    def demonitor(self, process: Mailbox, ref: Reference) -> bool:
+        """End a monitor of a mailbox; see `Mailbox.demonitor`."""
+        if ref not in process.monitors:
+            return False
+        process.monitors.discard(ref)
+        return self.stop_monitor(ref)
+
+    def stop_monitor(self, ref: Reference) -> bool:
+        """End a monitor; False when there is none of that reference any more."""
+        monitor = self.forget_monitor(ref)
+        if monitor is None:
+            return False
+        self.signal(monitor.node, (DEMONITOR_P, monitor.owner, monitor.target, ref))
+        return True
+
+    def forget_monitor(self, ref: Reference) -> Monitor | None:
+        """Take a monitor off the books: it has fired, or it is to be ended."""
+        monitor = self.monitors.pop(ref, None)
+        if monitor is not None:
+            ties = self._ties.get(monitor.node)
+            if ties is not None:
+                ties.monitors.discard(monitor)
+        return monitor
+
+    def make_alias(self, process: Mailbox, priority: bool = False) -> Reference:
+        """Make an alias of a mailbox; see `Mailbox.alias`."""
+        ref = self.new_reference()
+        process.aliases.add(ref)
+        self.mailbox_aliases[ref] = (process, priority)
+        return ref
+
+    def drop_alias(self, process: Mailbox, ref: Reference) -> bool:
+        """End an alias of a mailbox; see `Mailbox.unalias`."""
+        if ref not in process.aliases:
+            return False
+        process.aliases.discard(ref)
+        del self.mailbox_aliases[ref]
+        return True
+
+    def exit_signal(
+        self, sender: Pid, dest: Pid | Reference, reason: object, priority: bool = False
+    ) -> None:
+        """Send an exit signal; see `Mailbox.exit`."""
+        if isinstance(dest, Pid) and not priority:
+            self.signal(dest.node, (PAYLOAD_EXIT2, sender, dest), reason)
+            return
+        flags = AltactFlag.EXIT
+        if priority:
+            flags |= AltactFlag.PRIO
+        if isinstance(dest, Reference):
+            flags |= AltactFlag.ALIAS
+        self.signal(dest.node, (ALTACT_SIG_SEND, int(flags), sender, dest), reason)
+
+    def set_group_leader(self, leader: Pid, dest: Pid) -> None:
+        """Make `leader` the group leader of the process `dest`, wherever that is."""
+        self.signal(dest.node, (GROUP_LEADER, leader, dest))
+
+    def request_spawn(
+        self,
+        node: str,
+        control: tuple[object, ...],
+        arguments: list[object],
+        on_reply: Callable[[SpawnReply | SpawnReplyTt], None],
+    ) -> None:
+        """Send a spawn request; its reply, or a made-up one at `noconnection`, goes to a call.
+
+        Raises:
+            EncodeError: an argument is no term.
+            Busy: the connection's write queue is full.
+        """
+        ref = control[1]
+        assert isinstance(ref, Reference)
+        if node == self.name:
+            self.signal(node, control, arguments)
+        else:
+            self._route_message(node, control, arguments)
+        # The reply cannot have come: that is for a later round, from here as from there.
+        self.spawns[ref] = spawn = Spawn(ref, node, on_reply)
+        self.ties_with(node).spawns.add(spawn)
+
+    def take_spawn(self, ref: Reference) -> Spawn | None:
+        """Take a spawn request off the books: its reply has come."""
+        spawn = self.spawns.pop(ref, None)
+        if spawn is not None:
+            ties = self._ties.get(spawn.node)
+            if ties is not None:
+                ties.spawns.discard(spawn)
+        return spawn
+
+    def terminate(self, process: Mailbox, reason: object) -> None:
+        """End a process: every tie of it gets its signal.
+
+        Raises:
+            EncodeError: the reason is no term; the process lives on.
+        """
+        reason = self.copy(reason)
+        if self.by_pid.pop(process.pid, None) is None:
+            return
+        process.ended(reason)
+        if process.name is not None and self.by_name.get(process.name) is process:
+            del self.by_name[process.name]
+        for alias in process.aliases:
+            del self.mailbox_aliases[alias]
+        process.aliases.clear()
+        for ref in tuple(process.monitors):
+            self.stop_monitor(ref)
+        process.monitors.clear()
+        for ref, (watcher, target) in tuple(process.watchers.items()):
+            self.drop_watcher(process, ref)
+            self.send_down(watcher, target, ref, reason)
+        linked = process.links.active()
+        for pid in process.links.all():
+            process.links.drop(pid)
+            self.drop_link_tie(process, pid)
+        for pid in linked:
+            self.signal(pid.node, (PAYLOAD_EXIT, process.pid, pid), reason)
+        if process.on_exit is not None:
+            self._loop.call_soon(partial(process.on_exit, reason))
+
+    def send_down(self, watcher: Pid, target: Pid | Atom, ref: Reference, reason: object) -> None:
+        """Tell a watcher that what it monitors is down."""
+        self.signal(watcher.node, (PAYLOAD_MONITOR_P_EXIT, target, watcher, ref), reason)
+
+    def add_watcher(self, process: Mailbox, watcher: Pid, ref: Reference) -> None:
+        """Note a monitor of a process here, such as one that came with a spawn request."""
+        self.note_watcher(process, watcher, process.pid, ref)
+
+    def note_watcher(
+        self, process: Mailbox, watcher: Pid, target: Pid | Atom, ref: Reference
+    ) -> None:
+        """Note a monitor of a process here, and under which name or pid it is monitored."""
+        process.watchers[ref] = (watcher, target)
+        self.ties_with(watcher.node).watchers.add((process, ref))
+
+    def drop_watcher(self, process: Mailbox, ref: Reference) -> None:
+        """Take the monitor of a process here off the books."""
+        entry = process.watchers.pop(ref, None)
+        ties = None if entry is None else self._ties.get(entry[0].node)
+        if ties is not None:
+            ties.watchers.discard((process, ref))
+
+    def add_link(self, process: Mailbox, pid: Pid) -> None:
+        """Note a link that the other end has made: by a LINK signal, or along with a spawn."""
+        if not process.alive:
+            self.signal(pid.node, (PAYLOAD_EXIT, process.pid, pid), NOPROC)
+            return
+        process.links.received_link(pid)
+        self.ties_with(pid.node).links.add((process, pid))
+
+    def drop_link_tie(self, process: Mailbox, pid: Pid) -> None:
+        """Take the entry of a link off the books of the other end's node."""
+        ties = self._ties.get(pid.node)
+        if ties is not None:
+            ties.links.discard((process, pid))
+
+    def link_broke(self, process: Mailbox, pid: Pid, reason: object) -> None:
+        """Have a process react to the exit signal of a link, if it is linked."""
+        active = process.links.received_exit(pid)
+        self.drop_link_tie(process, pid)
+        if not active:
+            return
+        if process.trap_exit:
+            process.deliver((EXIT, pid, reason))
+        elif not process.system and not is_atom(reason, NORMAL):
+            self.terminate(process, reason)
+
+    def exit2(self, process: Mailbox, sender: Pid, reason: object, priority: bool = False) -> None:
+        """Have a process react to an exit signal that was sent with ``exit/2``."""
+        if process.system:
+            return
+        if is_atom(reason, KILL):
+            self.terminate(process, KILLED)
+        elif process.trap_exit:
+            process.deliver((EXIT, sender, reason), priority)
+        elif not is_atom(reason, NORMAL) or sender == process.pid:
+            self.terminate(process, reason)
+
+    # -- the end of a connection -----------------------------------------------------------
+
+    def node_down(self, node: str, error: UdsDistError) -> None:
+        """Fire everything that was tied to a node: reason `noconnection`, each exactly once."""
+        ties = self._ties.pop(node, None)
+        if ties is None:
+            return
+        before, self.down_error = self.down_error, error
+        try:
+            self._fire(ties)
+        finally:
+            self.down_error = before
+
+    def _fire(self, ties: Ties) -> None:
+        for process, ref in ties.watchers:
+            if process.watchers.pop(ref, None) and process.on_unwatched is not None:
+                process.on_unwatched(ref)
+        for spawn in ties.spawns:
+            if self.take_spawn(spawn.ref) is not None:
+                nobody, flags = self._nobody(), SpawnFlag(0)
+                spawn.on_reply(SpawnReply(SPAWN_REPLY, spawn.ref, nobody, flags, NOCONNECTION))
+        for monitor in ties.monitors:
+            if self.forget_monitor(monitor.ref) is not None:
+                monitor.on_down(NOCONNECTION)
+        for process, pid in ties.links:
+            if process.alive:
+                self.link_broke(process, pid, NOCONNECTION)
+
+    def _nobody(self) -> Pid:
+        return Pid(self.name, 0, 0, self.creation)
+
+    def close(self) -> None:
+        """End every process with reason `shutdown`, and every call between two of them."""
+        for process in tuple(self.by_pid.values()):
+            self.terminate(process, SHUTDOWN)
+        self._closed = True
+        self.node_down(self.name, ClosedError(f"the node {self.name} is closed"))
+
+
+def is_atom(term: object, atom: Atom) -> bool:
+    """True when a term is this atom, and not a binary or text that looks like it."""
+    return isinstance(term, Atom) and term == atom
+
+
+def _nothing(_node: str) -> None:
+    pass
+
+
+def _unhandled(node: str, control: ControlMessage, payload: object) -> None:
+    raise AssertionError(f"nothing acts on the signals of {node}")

@@ -1,0 +1,141 @@
+"""An event manager, as gen_event's, with handlers written in Python.
+
+Processes anywhere notify it and ask its handlers; handlers are added here and only here. One that
+raises is removed and logged, and the manager goes on with the others, as in Erlang.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from uds_dist.errors import ConfigError
+from uds_dist.etf.terms import Atom, Pid
+from uds_dist.services.gen import From, from_term
+from uds_dist.services.outcome import ERROR, UNDEF, encoding_error, raised
+from uds_dist.services.server import GenServer
+from uds_dist.services.system import OK
+
+logger = logging.getLogger(__name__)
+
+BAD_MODULE = (ERROR, Atom("bad_module"))
+
+
+class EventHandler:
+    """What an event manager calls: derive from it and override what is needed."""
+
+    def handle_event(self, event: object) -> object:
+        """Act on an event; the result is ignored."""
+
+    def handle_call(self, query: object) -> object:
+        """Answer a query of ``gen_event:call``.
+
+        Returns:
+            The answer, or a Future whose result it is.
+        """
+        return (ERROR, Atom("bad_query"))
+
+    def terminate(self, reason: object) -> object:
+        """Clean up: ``reason`` is ``remove_handler``, ``{stop, _}`` or ``{error, _}``.
+
+        Returns:
+            What ``gen_event:delete_handler`` gives.
+        """
+        return OK
+
+
+class EventManager(GenServer):
+    """Passes events on to its handlers; run it by `Node.serve`."""
+
+    def __init__(self) -> None:
+        self._handlers: dict[str, EventHandler] = {}
+
+    def add_handler(self, name: str, handler: EventHandler) -> None:
+        """Add a handler, under the name by which ``gen_event:call`` asks for it.
+
+        Raises:
+            ConfigError: there is a handler of that name.
+        """
+        if name in self._handlers:
+            raise ConfigError(f"there is an event handler {name} already")
+        self._handlers[name] = handler
+
+    def delete_handler(self, name: str) -> object:
+        """Remove a handler.
+
+        Returns:
+            What its `terminate` returned; ``{error, module_not_found}`` when there is none.
+        """
+        handler = self._handlers.pop(name, None)
+        if handler is None:
+            return (ERROR, Atom("module_not_found"))
+        return handler.terminate(Atom("remove_handler"))
+
+    def notify(self, event: object) -> None:
+        """Have every handler act on an event."""
+        for name, handler in tuple(self._handlers.items()):
+            self._guarded(name, handler.handle_event, event)
+
+    def handle_info(self, message: object) -> object:
+        """Tell gen_event's messages from others, which are dropped."""
+        match message:
+            case (Atom("notify"), event):
+                self.notify(event)
+            case (Pid(), (Pid(), _) as from_term_, request):
+                from_ = from_term(from_term_)
+                assert from_ is not None
+                self.reply(from_, self._answer(request))
+        return None
+
+    def terminate(self, reason: object) -> object:
+        """Let every handler clean up."""
+        for name, handler in tuple(self._handlers.items()):
+            self._guarded(name, handler.terminate, (Atom("stop"), reason))
+        return None
+
+    def get_state(self) -> object:
+        """The handlers, as ``sys:get_state`` shows them: ``{Module, Id, State}``."""
+        return [
+            (Atom(type(handler).__qualname__), Atom(name), False)
+            for name, handler in self._handlers.items()
+        ]
+
+    def handle_call(self, request: object, from_: From) -> object:
+        """An event manager has no gen_server calls."""
+        return (ERROR, Atom("bad_request"))
+
+    def handle_cast(self, request: object) -> object:
+        """An event manager has no gen_server casts."""
+        return None
+
+    def _answer(self, request: object) -> object:
+        match request:
+            case (Atom("sync_notify"), event):
+                self.notify(event)
+                return OK
+            case Atom("which_handlers"):
+                return [Atom(name) for name in self._handlers]
+            case (Atom("call"), Atom() as name, query):
+                handler = self._handlers.get(name)
+                if handler is None:
+                    return BAD_MODULE
+                return self._guarded(name, handler.handle_call, query)
+            case (Atom("call"), _, _):
+                return BAD_MODULE
+            case (Atom("delete_handler"), Atom() as name, _):
+                return self.delete_handler(name)
+            case (Atom("add_handler" | "add_sup_handler"), _, _):
+                no_stack: list[object] = []
+                return (Atom("EXIT"), (UNDEF, no_stack))
+        return (ERROR, Atom("bad_request"))
+
+    def _guarded(self, name: str, function: Callable[[object], object], term: object) -> object:
+        try:
+            answer = function(term)
+            unsendable = encoding_error(answer) if function.__name__ == "handle_call" else None
+        except Exception as error:
+            reason = raised(error).exit_reason
+            logger.error("the event handler %s is removed: it raised", name, exc_info=error)
+            self._handlers.pop(name, None)
+            return (ERROR, (Atom("EXIT"), reason))
+        return answer if unsendable is None else (ERROR, raised(unsendable).exit_reason)

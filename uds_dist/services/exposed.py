@@ -1,0 +1,303 @@
+"""The functions that other nodes may call, and the processes that run them.
+
+Every call of a function comes as a spawn request: for ``erpc:execute_call/4`` from ``rpc:call``,
+``erpc:call`` and their like, for ``erpc:execute_cast/3`` from the casts, for the function itself
+from ``spawn``. The reply with the pid always goes before the notice of the end: a BEAM node that
+sees them the other way round disconnects.
+
+A function runs as soon as its request is read. Where it returns a future its process lives until
+that is done, until it is killed, or, since then nobody would hear of the result, until the caller
+of an ``rpc:call`` or ``erpc:call`` gives up.
+
+Source: Distribution Protocol, SPAWN_REQUEST; the erpc module of OTP 23 and newer.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import NamedTuple
+
+from uds_dist.errors import ConfigError, TermError
+from uds_dist.etf.terms import Atom, Export, Pid, Reference
+from uds_dist.processes.future import Future
+from uds_dist.processes.table import Processes
+from uds_dist.protocol.control import (
+    PAYLOAD_EXIT,
+    PAYLOAD_MONITOR_P_EXIT,
+    SPAWN_REPLY,
+    SpawnFlag,
+    SpawnRequest,
+    SpawnRequestTt,
+)
+from uds_dist.services.outcome import Outcome, encoding_error, outcome_of, raised, returned, undefined
+
+logger = logging.getLogger(__name__)
+
+EXECUTE_CALL = ("erpc", "execute_call", 4)
+EXECUTE_CAST = ("erpc", "execute_cast", 3)
+APPLY = ("erlang", "apply")
+BADOPT = Atom("badopt")
+MAX_ARITY = 255
+# Spawn options for the BEAM's scheduler and memory: known, and without effect here.
+BEAM_OPTIONS = frozenset(
+    {
+        "async_dist",
+        "fullsweep_after",
+        "max_heap_size",
+        "message_queue_data",
+        "min_bin_vheap_size",
+        "min_heap_size",
+        "priority",
+    }
+)
+
+
+class Function(NamedTuple):
+    """An exposed function and the arities that it takes."""
+
+    call: Callable[..., object]
+    min_arity: int
+    max_arity: int
+
+
+class Exposed:
+    """The table of exposed functions: nothing else can be called from outside."""
+
+    def __init__(self) -> None:
+        self._functions: dict[tuple[str, str], Function] = {}
+
+    def add(self, module: str, functions: Mapping[str, Callable[..., object]]) -> None:
+        """Let other nodes call functions, as those of an Erlang module.
+
+        Args:
+            module: the module's name for the callers; of an Elixir module with ``Elixir.``.
+            functions: by their names; each is called with as many arguments as the caller gives,
+                if it can take that many, and is undefined otherwise.
+        Raises:
+            ConfigError: one cannot be called with positional arguments alone.
+        """
+        found = {}
+        for name, function in functions.items():
+            if not callable(function):
+                raise ConfigError(f"{module}:{name} cannot be exposed: it is no function")
+            found[module, name] = Function(function, *_arities(module, name, function))
+        self._functions.update(found)
+
+    def run(self, module: object, function: object, arguments: object) -> Outcome | Future[object]:
+        """Call a function.
+
+        Returns:
+            How it ended; or the future that it returned.
+        """
+        while (module, function) == APPLY and isinstance(arguments, list):
+            # erlang:apply/3, and erlang:apply/2 of a function that a name stands for.
+            match arguments:
+                case [inner_module, inner_function, list() as inner]:
+                    module, function, arguments = inner_module, inner_function, inner
+                case [Export() as export, list() as inner] if len(inner) == export.arity:
+                    module, function, arguments = export.module, export.function, inner
+                case _:
+                    break
+        if not (isinstance(module, Atom) and isinstance(function, Atom)):
+            return raised(TypeError("module and function are to be atoms"))
+        if not isinstance(arguments, list):
+            return raised(TypeError("the arguments are to be a list"))
+        found = self._functions.get((module, function))
+        arity = len(arguments)
+        if found is None or not found.min_arity <= arity <= found.max_arity:
+            return undefined(module, function, arguments)
+        try:
+            value = found.call(*arguments)
+        except Exception as error:
+            return raised(error, (module, function, arity))
+        return value if isinstance(value, Future) else returned(value)
+
+
+def _arities(module: str, name: str, function: Callable[..., object]) -> tuple[int, int]:
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return 0, MAX_ARITY  # a function in C that does not tell
+    least = most = 0
+    for parameter in parameters:
+        required = parameter.default is parameter.empty
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            most = MAX_ARITY
+        elif parameter.kind is parameter.KEYWORD_ONLY and required:
+            raise ConfigError(
+                f"{module}:{name} cannot be exposed: Erlang has no keyword arguments, and it"
+                f" cannot be called without {parameter.name}="
+            )
+        elif parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
+            least += required
+            most += 1
+    return least, min(most, MAX_ARITY)
+
+
+class Job(NamedTuple):
+    """One spawn request: who asked, under which reference, and what runs.
+
+    ``result`` is the reference under which erpc awaits the outcome, None where nobody does.
+    """
+
+    parent: Pid
+    request: Reference
+    flags: SpawnFlag
+    module: object
+    function: object
+    arguments: object
+    result: object
+    is_call: bool
+
+    def reason(self, outcome: Outcome) -> object:
+        """The reason with which the process ends."""
+        if not self.is_call:
+            return outcome.exit_reason
+        if outcome.class_ == "error":
+            return (self.result, *outcome)
+        return (self.result, outcome.class_, outcome.value)
+
+    @property
+    def called(self) -> tuple[str, str, int]:
+        """Module, function and arity, for messages and stacks."""
+        arity = len(self.arguments) if isinstance(self.arguments, list) else 0
+        return str(self.module), str(self.function), arity
+
+
+class Jobs:
+    """The processes that run exposed functions for other nodes.
+
+    Args:
+        processes: the node's process table, whose spawn requests are served from now on.
+        exposed: what may be called.
+    """
+
+    def __init__(self, processes: Processes, exposed: Exposed) -> None:
+        self._processes = processes
+        self._exposed = exposed
+        self._futures: dict[Pid, tuple[Future[object], Callable[[Future[object]], None]]] = {}
+        processes.on_spawn = self._on_spawn
+
+    def __len__(self) -> int:
+        """How many processes wait for a future."""
+        return len(self._futures)
+
+    def _on_spawn(
+        self, node: str, request: SpawnRequest | SpawnRequestTt, payload: object
+    ) -> None:
+        job = _job(request, payload)
+        if job is None:
+            refusal = (SPAWN_REPLY, request.req_id, request.from_pid, 0, BADOPT)
+            self._processes.signal(node, refusal)
+            return
+        pid = self._processes.new_pid()
+        accepted = (SPAWN_REPLY, job.request, job.parent, int(job.flags), pid)
+        self._processes.signal(node, accepted)
+        self._run(node, pid, job, request.group_leader)
+
+    def _start_process(self, pid: Pid, job: Job, group_leader: Pid) -> None:
+        """A process to be seen and killed, for a function that is not done at once."""
+        process = self._processes.new_mailbox(pid=pid)
+        process.group_leader = group_leader
+        if job.flags & SpawnFlag.LINK:
+            self._processes.add_link(process, job.parent)
+        if job.flags & SpawnFlag.MONITOR:
+            self._processes.add_watcher(process, job.parent, job.request)
+        process.on_exit = lambda _reason: self._forget(pid)
+        if job.is_call:
+            process.on_unwatched = lambda ref: self._given_up(pid, job, ref)
+
+    def _run(self, node: str, pid: Pid, job: Job, group_leader: Pid) -> None:
+        try:
+            outcome = self._exposed.run(job.module, job.function, job.arguments)
+        except BaseException as error:
+            # KeyboardInterrupt and SystemExit are for the program, but the caller must not wait.
+            self._end(node, pid, job, raised(error, job.called))
+            raise
+        if isinstance(outcome, Outcome):
+            self._end(node, pid, job, outcome)
+            return
+        self._start_process(pid, job, group_leader)
+        callback = partial(self._done, node, pid, job)
+        self._futures[pid] = (outcome, callback)
+        outcome.add_done_callback(callback)
+
+    def _done(self, node: str, pid: Pid, job: Job, future: Future[object]) -> None:
+        if self._futures.pop(pid, None) is not None:
+            self._end(node, pid, job, outcome_of(future, job.called))
+
+    def _given_up(self, pid: Pid, job: Job, ref: Reference) -> None:
+        if ref == job.request:
+            process = self._processes.find(pid)
+            if process is not None and pid in self._futures:
+                self._forget(pid)
+                process.close()
+
+    def _forget(self, pid: Pid) -> None:
+        entry = self._futures.pop(pid, None)
+        if entry is not None:
+            entry[0].remove_done_callback(entry[1])
+
+    def _end(self, node: str, pid: Pid, job: Job, outcome: Outcome) -> None:
+        """The function has ended, and its process with it."""
+        if not job.is_call and outcome.class_ != "return":
+            logger.error(
+                "the process of %s:%s/%d, started by %s, ended with %s: %.200s",
+                *job.called, node, outcome.class_, outcome.value,
+            )  # fmt: skip
+        process = self._processes.find(pid)
+        if process is not None:
+            unsendable = encoding_error(outcome.value) if job.is_call else None
+            process.close(job.reason(raised(unsendable) if unsendable else outcome))
+            return
+        # It was over at once, so nobody has seen the process: only its end is to be told.
+        try:
+            self._tell_end(node, pid, job, job.reason(outcome))
+        except (TermError, RecursionError) as error:
+            self._tell_end(node, pid, job, job.reason(raised(error)))
+
+    def _tell_end(self, node: str, pid: Pid, job: Job, reason: object) -> None:
+        if job.flags & SpawnFlag.MONITOR:
+            down = (PAYLOAD_MONITOR_P_EXIT, pid, job.parent, job.request)
+            self._processes.signal(node, down, reason)
+        if job.flags & SpawnFlag.LINK:
+            self._processes.signal(node, (PAYLOAD_EXIT, pid, job.parent), reason)
+
+
+def _is_beam_option(option: object) -> bool:
+    match option:
+        case (Atom() as name, _):
+            return name in BEAM_OPTIONS
+    return False
+
+
+def _job(request: SpawnRequest | SpawnRequestTt, payload: object) -> Job | None:
+    """What a spawn request asks for; None when its options or arguments are malformed."""
+    options = request.opts
+    if not isinstance(options, list) or not isinstance(payload, list):
+        return None
+    flags = SpawnFlag(0)
+    for option in options:
+        if option == "link" and isinstance(option, Atom):
+            flags |= SpawnFlag.LINK
+        elif option == "monitor" and isinstance(option, Atom):
+            flags |= SpawnFlag.MONITOR
+        elif not _is_beam_option(option):
+            return None
+    module, function, arity = request.mfa
+    if len(payload) != arity:
+        return None
+    start = (request.from_pid, request.req_id, flags)
+    if request.mfa == EXECUTE_CALL:
+        result, module, function, arguments = payload
+        return Job(*start, module, function, arguments, result, True)
+    if request.mfa == EXECUTE_CAST:
+        module, function, arguments = payload
+        return Job(*start, module, function, arguments, None, False)
+    return Job(*start, module, function, payload, None, False)
+
+
+__all__ = ["Exposed", "Jobs"]

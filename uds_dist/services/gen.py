@@ -1,0 +1,236 @@
+"""Calls to generic servers: a request under a label, answered once, under a monitor.
+
+The call's one reference is a monitor and an alias at the same time. So whichever comes first, the
+answer or the notice that the server is gone, ends the call, and an answer that comes too late is
+dropped by this node instead of landing in somebody's mailbox.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+from weakref import ref as weak_reference
+
+from uds_dist.errors import NoConnection, NoProcess, RemoteError, UdsDistError
+from uds_dist.etf.terms import Atom, ImproperList, Pid, Reference
+from uds_dist.processes.future import Future
+from uds_dist.processes.mailbox import Mailbox
+from uds_dist.processes.table import NOCONNECTION, NOPROC, Processes
+from uds_dist.protocol.control import ALIAS_SEND, SEND_SENDER
+from uds_dist.transport.loop import EventLoop
+
+GEN_CALL = Atom("$gen_call")
+GEN_CAST = Atom("$gen_cast")
+ALIAS = Atom("alias")
+
+
+class From(NamedTuple):
+    """Who waits for a reply: the caller's pid, and the tag by which it knows the reply."""
+
+    pid: Pid
+    tag: object
+
+
+class MultiReply(NamedTuple):
+    """The outcome of a call to servers at several nodes.
+
+    ``replies`` has the reply of each node that answered; ``bad_nodes`` are the others.
+    """
+
+    replies: dict[str, object]
+    bad_nodes: list[str]
+
+
+def start_call(
+    loop: EventLoop,
+    processes: Processes,
+    caller: Mailbox,
+    dest: Pid | str | tuple[str, str],
+    request: object,
+    label: str = GEN_CALL,
+) -> Future[object]:
+    """Send a request to a generic server.
+
+    Args:
+        loop: brings the answer.
+        processes: the node's process table.
+        caller: the process that calls.
+        dest: the server, by pid, by name here or by ``(name, node)``.
+        request: any term.
+        label: the tag of the message: ``$gen_call``, ``system`` and their like.
+    Returns:
+        A future with the reply. Its errors are NoProcess, NoConnection and RemoteError.
+    Raises:
+        EncodeError: the request is no term, or `dest` no destination.
+    """
+    ref = processes.new_reference()
+
+    def withdraw() -> None:
+        processes.aliases.pop(ref, None)
+        processes.stop_monitor(ref)
+
+    future: Future[object] = Future(loop, f"the answer of {shown(dest)}", withdraw)
+    # Weak: a future that its program drops withdraws the call.
+    pending = weak_reference(future)
+
+    def on_reply(message: object) -> None:
+        withdraw()
+        waiting = pending()
+        if waiting is None or waiting.done():
+            return
+        if isinstance(message, tuple) and len(message) == 2:
+            waiting.set_result(message[1])
+        else:
+            waiting.set_exception(RemoteError(f"{shown(dest)} answered with no gen reply"))
+
+    def on_down(reason: object) -> None:
+        processes.aliases.pop(ref, None)
+        waiting = pending()
+        if waiting is not None and not waiting.done():
+            waiting.set_exception(down_error(processes, dest, reason))
+
+    processes.aliases[ref] = on_reply
+    tag = ImproperList((ALIAS,), ref)
+    try:
+        processes.start_monitor(caller.pid, dest, ref, on_down)
+        processes.send(caller, dest, (Atom(label), (caller.pid, tag), request))
+    except BaseException:
+        withdraw()
+        future.cancel()
+        raise
+    return future
+
+
+def cast(processes: Processes, caller: Mailbox, dest: object, request: object) -> None:
+    """Send a request that has no answer. Raises what `Mailbox.send` raises."""
+    assert isinstance(dest, (Pid, Reference, str, tuple))
+    processes.send(caller, dest, (GEN_CAST, request))
+
+
+def start_multi_call(
+    loop: EventLoop,
+    processes: Processes,
+    caller: Mailbox,
+    nodes: Iterable[str],
+    name: str,
+    request: object,
+    timeout: float | None,
+) -> Future[MultiReply]:
+    """Call the servers of one name at several nodes, as ``gen_server:multi_call`` does.
+
+    Args:
+        loop, processes, caller: as `start_call` takes them.
+        nodes: the nodes' names.
+        name: the servers' registered name.
+        request: any term.
+        timeout: seconds after which a node that has not answered is a bad one; None for no end.
+    Returns:
+        A future with a MultiReply; it does not fail.
+    Raises:
+        EncodeError: the request is no term.
+    """
+    names = list(dict.fromkeys(nodes))
+    calls: dict[str, Future[object]] = {}
+    timer = None if timeout is None else loop.call_later(timeout, lambda: finish())
+
+    def withdraw() -> None:
+        if timer is not None:
+            timer.cancel()
+        for call in calls.values():
+            call.cancel()
+
+    future: Future[MultiReply] = Future(loop, f"the answers of {name}", withdraw)
+    pending = weak_reference(future)
+
+    def finish() -> None:
+        waiting = pending()
+        if waiting is None or waiting.done():
+            return
+        replies = {
+            node: call.result()
+            for node, call in calls.items()
+            if call.done() and not call.cancelled() and call.exception() is None
+        }
+        waiting.set_result(MultiReply(replies, [node for node in names if node not in replies]))
+        withdraw()
+
+    def answered(_call: Future[object]) -> None:
+        if all(call.done() for call in calls.values()):
+            finish()
+
+    try:
+        for node in names:
+            calls[node] = start_call(loop, processes, caller, (name, node), request)
+    except BaseException:
+        future.cancel()
+        raise
+    for call in calls.values():
+        call.add_done_callback(answered)
+    if not calls:
+        finish()
+    return future
+
+
+def reply(processes: Processes, sender: Pid, from_: From, answer: object) -> None:
+    """Answer a generic call.
+
+    A reply is never refused because much waits to be written: the caller could not be told.
+
+    Args:
+        processes: the node's process table.
+        sender: the process that answers.
+        from_: who asked; with an alias in its tag the answer goes to that.
+        answer: any term.
+    Raises:
+        EncodeError: the answer is no term; nothing was sent.
+    """
+    answer_to(processes, sender, alias_of(from_.tag) or from_.pid, (from_.tag, answer))
+
+
+def answer_to(
+    processes: Processes, sender: Pid, dest: Pid | Reference, message: object
+) -> None:
+    """Send what another process waits for; unlike a program's own message it is never refused."""
+    op = ALIAS_SEND if isinstance(dest, Reference) else SEND_SENDER
+    processes.signal(dest.node, (op, sender, dest), message)
+
+
+def alias_of(tag: object) -> Reference | None:
+    """The alias in the tag of a generic call: ``[alias|Ref]`` or ``[[alias|Ref]|_]``."""
+    if isinstance(tag, ImproperList) and len(tag.items) == 1:
+        if tag.items[0] == ALIAS and isinstance(tag.tail, Reference):
+            return tag.tail
+        return alias_of(tag.items[0])
+    return None
+
+
+def monitor_of(tag: object) -> Reference | None:
+    """The caller's monitor in the tag of a generic call: ``Ref`` or ``[_|Ref]``."""
+    if isinstance(tag, ImproperList):
+        tag = tag.tail
+    return tag if isinstance(tag, Reference) else None
+
+
+def from_term(term: object) -> From | None:
+    """The ``{Pid, Tag}`` of a generic call."""
+    if type(term) is tuple and len(term) == 2 and isinstance(term[0], Pid):
+        return From(term[0], term[1])
+    return None
+
+
+def down_error(processes: Processes, dest: object, reason: object) -> UdsDistError:
+    """The exception that stands for the reason of a DOWN."""
+    if reason == NOCONNECTION and isinstance(reason, Atom):
+        if processes.down_error is not None:
+            return processes.down_error
+        return NoConnection(f"the connection to the node of {shown(dest)} was lost")
+    if reason == NOPROC and isinstance(reason, Atom):
+        return NoProcess(f"there is no process {shown(dest)}", "exit", NOPROC)
+    return RemoteError(f"{shown(dest)} exited before it answered: {reason!r}", "exit", reason)
+
+
+def shown(dest: object) -> str:
+    """A destination as people write it."""
+    if isinstance(dest, tuple) and len(dest) == 2:
+        return f"{dest[0]} at {dest[1]}"
+    return str(dest)

@@ -1,0 +1,144 @@
+"""How a Python function ended, in Erlang's words: returned, or raised one of three classes.
+
+An exception that is no ErlangException is the class ``error`` with the reason
+``{python_error, 'ValueError', <<"text">>}``, so that an Erlang caller can match on the name. The
+stack is Python's own, written as Erlang writes one: innermost first, with file and line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import FrameType
+from typing import NamedTuple
+
+from uds_dist.errors import ErlangError, ErlangException, Exit, TermError
+from uds_dist.etf.atoms import MAX_ATOM_CHARACTERS
+from uds_dist.etf.encode import encode
+from uds_dist.etf.terms import Atom
+from uds_dist.processes.future import Future
+
+RETURN = Atom("return")
+ERROR = Atom("error")
+PYTHON_ERROR = Atom("python_error")
+NOCATCH = Atom("nocatch")
+UNDEF = Atom("undef")
+FILE = Atom("file")
+LINE = Atom("line")
+
+MAX_FRAMES = 8  # as many as Erlang keeps, its backtrace_depth
+MAX_TEXT = 4096  # characters of an exception's text
+LIBRARY = __name__.partition(".")[0] + "."
+
+
+class Outcome(NamedTuple):
+    """``return``, ``throw``, ``exit`` or ``error``, the term that goes with it, and the stack."""
+
+    class_: Atom
+    value: object
+    stack: list[object]
+
+    @property
+    def exit_reason(self) -> object:
+        """The reason that a process ends with when this is how its function ended."""
+        if self.class_ is RETURN:
+            return Atom("normal")
+        if self.class_ == "exit":
+            return self.value
+        if self.class_ == "throw":
+            return ((NOCATCH, self.value), self.stack)
+        return (self.value, self.stack)
+
+
+def returned(value: object) -> Outcome:
+    """The outcome of a function that returned."""
+    return Outcome(RETURN, value, [])
+
+
+def undefined(module: str, function: str, arguments: Sequence[object]) -> Outcome:
+    """The outcome of a call to a function that is not there."""
+    no_place: list[object] = []
+    return Outcome(ERROR, UNDEF, [(Atom(module), Atom(function), list(arguments), no_place)])
+
+
+def raised(error: BaseException, called: tuple[str, str, int] | None = None) -> Outcome:
+    """The outcome of a function that raised.
+
+    Args:
+        error: the exception.
+        called: module, function and arity by which Erlang called it, for the end of the stack.
+    Returns:
+        The outcome; its reason and stack can be encoded whatever the exception holds.
+    """
+    stack = _stack(error)
+    if called is not None:
+        stack.append((Atom(called[0]), Atom(called[1]), called[2], []))
+    if isinstance(error, ErlangException):
+        value = error.reason
+        if isinstance(error, (ErlangError, Exit)) and type(value) is str:
+            value = Atom(value[:MAX_ATOM_CHARACTERS])
+        unsendable = encoding_error(value)
+        if unsendable is None:
+            return Outcome(Atom(error.class_), value, stack)
+        error = unsendable
+    return Outcome(ERROR, (PYTHON_ERROR, Atom(_name(type(error))), _text(error)), stack)
+
+
+def outcome_of(future: Future[object], called: tuple[str, str, int] | None = None) -> Outcome:
+    """The outcome of a function that returned a future which is done by now."""
+    try:
+        return returned(future.result())
+    except Exception as error:
+        return raised(error, called)
+
+
+def encoding_error(term: object) -> Exception | None:
+    """What keeps a term from being sent, or None."""
+    try:
+        encode(term)
+    except (TermError, RecursionError) as error:
+        return error
+    return None
+
+
+def charlist(text: str) -> list[int]:
+    """A text as Erlang's list of characters."""
+    return [ord(character) for character in text]
+
+
+def _stack(error: BaseException) -> list[object]:
+    frames: list[tuple[FrameType, int]] = []
+    traceback = error.__traceback__
+    while traceback is not None:
+        # What this library did before it came to the program's own function is not of interest.
+        if frames or not _module(traceback.tb_frame).startswith(LIBRARY):
+            frames.append((traceback.tb_frame, traceback.tb_lineno))
+        traceback = traceback.tb_next
+    stack: list[object] = []
+    for frame, line in reversed(frames[-MAX_FRAMES:]):
+        code = frame.f_code
+        name = getattr(code, "co_qualname", code.co_name)
+        where = [(FILE, charlist(code.co_filename)), (LINE, line)]
+        stack.append((_atom(_module(frame)), _atom(name), code.co_argcount, where))
+    return stack
+
+
+def _module(frame: FrameType) -> str:
+    return str(frame.f_globals.get("__name__", "?"))
+
+
+def _atom(text: str) -> Atom:
+    return Atom(text[:MAX_ATOM_CHARACTERS])
+
+
+def _name(type_: type) -> str:
+    module = type_.__module__
+    name = type_.__qualname__
+    return (name if module == "builtins" else f"{module}.{name}")[:MAX_ATOM_CHARACTERS]
+
+
+def _text(error: BaseException) -> bytes:
+    try:
+        text = str(error)
+    except Exception:
+        text = "the exception has no text"
+    return text[:MAX_TEXT].encode("utf-8", "backslashreplace")

@@ -1,0 +1,172 @@
+"""Calls of functions at other nodes, as `rpc:call` and `erpc:call` make them.
+
+A call is a spawn request for ``erpc:execute_call/4`` with a monitor: the process runs the
+function and exits with its outcome as the reason. There is no server in between to be waited for.
+
+Source: Distribution Protocol, SPAWN_REQUEST; the erpc module of OTP 23 and newer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from weakref import ref as weak_reference
+
+from uds_dist.errors import NoConnection, RemoteError, UdsDistError
+from uds_dist.etf.terms import Atom, Pid, Reference
+from uds_dist.processes.future import Future
+from uds_dist.processes.links import Monitor
+from uds_dist.processes.mailbox import Mailbox
+from uds_dist.processes.table import NOCONNECTION, Processes
+from uds_dist.protocol.control import SPAWN_REQUEST, SpawnReply, SpawnReplyTt
+from uds_dist.services.gen import down_error
+from uds_dist.transport.loop import EventLoop
+
+EXECUTE_CALL = (Atom("erpc"), Atom("execute_call"), 4)
+LINK_OPTION = Atom("link")
+MONITOR_OPTION = Atom("monitor")
+
+
+def start_rpc(
+    loop: EventLoop,
+    processes: Processes,
+    caller: Mailbox,
+    group_leader: Pid,
+    node: str,
+    module: str,
+    function: str,
+    arguments: Sequence[object],
+) -> Future[object]:
+    """Call a function at another node.
+
+    Args:
+        loop: brings the answer.
+        processes: the node's process table.
+        caller: the process that calls.
+        group_leader: where what the function prints goes.
+        node: the other node's name.
+        module, function: what to call; ``Elixir.`` belongs to an Elixir module's name.
+        arguments: the argument terms.
+    Returns:
+        A future with the function's value. Its errors are RemoteError and NoConnection.
+    Raises:
+        EncodeError: an argument is no term.
+    """
+    ref = processes.new_reference()
+    what = f"the answer of {module}:{function}/{len(arguments)} at {node}"
+    call = Call(processes, caller.pid, ref, node, what)
+    control = (SPAWN_REQUEST, ref, caller.pid, group_leader, EXECUTE_CALL, [MONITOR_OPTION])
+    call_arguments = [ref, Atom(module), Atom(function), list(arguments)]
+    processes.request_spawn(node, control, call_arguments, call.on_reply)
+    future: Future[object] = Future(loop, what, call.withdraw)
+    call.future = weak_reference(future)
+    return future
+
+
+class Call(Monitor):
+    """A call under way: first the request for its process, then the monitor of that process."""
+
+    __slots__ = ("future", "what", "_processes")
+
+    def __init__(
+        self, processes: Processes, owner: Pid, ref: Reference, node: str, what: str
+    ) -> None:
+        self.node = node
+        self.owner = owner
+        self.ref = ref
+        self.what = what
+        # Weak: a future that its program drops withdraws the call.
+        self.future: weak_reference[Future[object]] | None = None
+        self._processes = processes
+
+    def withdraw(self) -> None:
+        """Leave the process alone; `on_reply` does it when its pid is not known yet."""
+        self._processes.stop_monitor(self.ref)
+
+    def on_reply(self, reply: SpawnReply | SpawnReplyTt) -> None:
+        """The process has started, or the other node refuses to start it."""
+        waiting = self._waiting()
+        if isinstance(reply.result, Pid):
+            self.target = reply.result
+            self._processes.note_monitor(self)
+            if waiting is None:
+                self._processes.stop_monitor(self.ref)
+        elif waiting is not None:
+            waiting.set_exception(_refused(self._processes, self.node, reply.result))
+
+    def on_down(self, reason: object) -> None:
+        """The process has ended: its reason is the outcome."""
+        waiting = self._waiting()
+        if waiting is None:
+            return
+        if isinstance(reason, tuple) and len(reason) >= 2 and reason[0] == self.ref:
+            if reason[1] == "return" and len(reason) == 3:
+                waiting.set_result(reason[2])
+            else:
+                waiting.set_exception(_raised(self.what, reason))
+        elif reason == NOCONNECTION:
+            waiting.set_exception(down_error(self._processes, self.node, reason))
+        else:
+            killed = f"{self.what}: the process was killed: {reason!r}"
+            waiting.set_exception(RemoteError(killed, "signal", reason))
+
+    def _waiting(self) -> Future[object] | None:
+        """The future, if anybody still waits for it."""
+        future = None if self.future is None else self.future()
+        return None if future is None or future.done() else future
+
+
+def start_spawn(
+    loop: EventLoop,
+    processes: Processes,
+    parent: Mailbox,
+    group_leader: Pid,
+    node: str,
+    module: str,
+    function: str,
+    arguments: Sequence[object],
+    link: bool,
+    monitor: bool,
+) -> Future[tuple[Pid, Reference | None]]:
+    """Start a process at another node, linked to or monitored by `parent` on request.
+
+    Returns:
+        A future with the pid, and the monitor's reference or None.
+    Raises:
+        EncodeError: an argument is no term.
+    """
+    ref = processes.new_reference()
+    future: Future[tuple[Pid, Reference | None]] = Future(
+        loop, f"the process of {module}:{function}/{len(arguments)} at {node}"
+    )
+
+    def on_reply(reply: SpawnReply | SpawnReplyTt) -> None:
+        if not isinstance(reply.result, Pid):
+            if not future.done():
+                future.set_exception(_refused(processes, node, reply.result))
+            return
+        if link:
+            processes.add_link(parent, reply.result)
+        if monitor:
+            processes.watch_spawned(parent, reply.result, ref)
+        if not future.done():
+            future.set_result((reply.result, ref if monitor else None))
+
+    options = [LINK_OPTION] * link + [MONITOR_OPTION] * monitor
+    mfa = (Atom(module), Atom(function), len(arguments))
+    control = (SPAWN_REQUEST, ref, parent.pid, group_leader, mfa, options)
+    processes.request_spawn(node, control, list(arguments), on_reply)
+    return future
+
+
+def _refused(processes: Processes, node: str, reason: object) -> UdsDistError:
+    if reason == NOCONNECTION:
+        return processes.down_error or NoConnection(f"there is no connection to {node}")
+    return RemoteError(f"{node} starts no process: {reason}", "error", reason)
+
+
+def _raised(what: str, outcome: tuple[object, ...]) -> RemoteError:
+    """The exception for ``{Ref, Class, Reason}`` or ``{Ref, error, Reason, Stack}``."""
+    class_ = str(outcome[1])
+    reason = outcome[2] if len(outcome) > 2 else None
+    stack = outcome[3] if len(outcome) > 3 else []
+    return RemoteError(f"{what}: {class_} {reason!r}", class_, reason, stack)

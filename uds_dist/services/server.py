@@ -1,0 +1,577 @@
+"""A generic server written in Python: a class to derive from, and what runs it.
+
+What gen_server does for its callback module is done here: requests are told from other messages,
+replies go to the caller's alias, system messages are answered, and a handler that raises ends the
+server with the reason and the stack at everyone who watches or waits. No handler can hold up the
+loop by waiting: it returns a Future, and the reply goes out when that is done.
+
+Nothing waits longer than its caller. A call whose caller has given up, has died or is out of reach
+is dropped together with the future that was to answer it.
+"""
+
+from __future__ import annotations
+
+import logging
+import reprlib
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final
+
+from uds_dist.errors import ClosedError, ConfigError, LocalProtocolError, UdsDistError
+from uds_dist.etf.terms import Atom, Pid, Reference
+from uds_dist.processes.future import Future
+from uds_dist.processes.mailbox import Destination, Mailbox
+from uds_dist.processes.table import NORMAL, Processes
+from uds_dist.services.gen import (
+    GEN_CALL,
+    GEN_CAST,
+    From,
+    cast,
+    from_term,
+    monitor_of,
+    reply,
+    start_call,
+)
+from uds_dist.services.outcome import (
+    ERROR,
+    Outcome,
+    encoding_error,
+    outcome_of,
+    raised,
+    returned,
+)
+from uds_dist.services.rpc import start_rpc
+from uds_dist.services.system import (
+    OK,
+    callback_failed,
+    debug_answer,
+    is_system,
+    remote_outcome,
+    system_state,
+    system_status,
+)
+from uds_dist.transport.loop import EventLoop
+
+logger = logging.getLogger(__name__)
+
+SHUTDOWN = Atom("shutdown")
+
+RESTARTS = ("temporary", "transient", "permanent")
+# A server that ends more often than this within this many seconds stays down, as a supervisor's.
+MAX_RESTARTS = 3
+RESTART_PERIOD = 5.0
+# Seconds that the caller's node is given to run the function of sys:replace_state.
+REPLACE_TIMEOUT = 5.0
+
+
+@dataclass(frozen=True)
+class NoReply:
+    """What `handle_call` returns when the reply is to come from `GenServer.reply` later."""
+
+
+NO_REPLY: Final = NoReply()
+
+
+@dataclass(frozen=True)
+class Stop:
+    """What a handler returns to end its server; with a reply, if one is given.
+
+    ``reason`` is ``normal`` by default; a reason other than ``normal``, ``shutdown`` and
+    ``{shutdown, _}`` is logged.
+    """
+
+    reason: object = Atom("normal")
+    reply: object = field(default=NO_REPLY)
+
+
+class GenServer:
+    """A generic server: derive from it and override what is needed; run it by `Node.serve`.
+
+    Handlers run inside `run_once`, one at a time. One that raises ends the server, as in Erlang:
+    the caller's call exits with the reason, links and monitors fire, the log has the traceback,
+    and the `restart` policy says whether it is started anew.
+
+    ``trap_exit``: exit signals come to `handle_info` as ``(Atom("EXIT"), pid, reason)`` instead
+    of ending the server.
+    """
+
+    trap_exit: bool = False
+    _runner: Runner | None = None
+
+    # -- to override -----------------------------------------------------------------------
+
+    def init(self) -> object:
+        """Build the state; called before the first message, and again after every restart."""
+
+    def handle_call(self, request: object, from_: From) -> object:
+        """Answer a call.
+
+        Args:
+            request: the caller's request.
+            from_: whom `reply` would answer.
+        Returns:
+            The reply, any term; or a Future whose result is the reply; or `NoReply()`, when
+            `reply` is called later; or a `Stop`.
+        """
+        return Stop((Atom("bad_call"), request))
+
+    def handle_cast(self, request: object) -> object:
+        """Act on a cast.
+
+        Returns:
+            A `Stop`, to end the server; a Future, whose exception ends it; else it is ignored.
+        """
+        return Stop((Atom("bad_cast"), request))
+
+    def handle_info(self, message: object) -> object:
+        """Act on any other message; returns what `handle_cast` does."""
+        logger.warning("%r: an unexpected message: %s", self._runner, reprlib.repr(message))
+        return None
+
+    def terminate(self, reason: object) -> object:
+        """Clean up; called once, whatever has ended the server; the result is ignored."""
+
+    def get_state(self) -> object:
+        """The state that ``sys:get_state`` shows: by default a map of the public attributes."""
+        return {Atom(name): value for name, value in vars(self).items() if name[0] != "_"}
+
+    def set_state(self, state: object) -> object:
+        """Take over what ``sys:replace_state`` made of `get_state`'s term; the result is ignored.
+
+        Raises:
+            NotImplementedError: not overridden: the caller is told.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no set_state")
+
+    # -- to use ----------------------------------------------------------------------------
+
+    @property
+    def process(self) -> Mailbox:
+        """The server's process: its pid, its monitors and links, its `send`.
+
+        Raises:
+            LocalProtocolError: it is not served by a node.
+        """
+        return self._running().process
+
+    def reply(self, from_: From, answer: object) -> None:
+        """Answer a call for which `handle_call` returned `NoReply()`.
+
+        Args:
+            from_: what `handle_call` was given.
+            answer: any term; or a Future whose result is the reply.
+        Raises:
+            EncodeError: the answer is no term; nothing was sent.
+        """
+        self._running().reply(from_, answer)
+
+    def call(self, dest: Pid | str | tuple[str, str], request: object) -> Future[object]:
+        """Call another server; see `Node.call`. A handler may return the future as its reply."""
+        return self._running().call(dest, request)
+
+    def cast(self, dest: Destination, request: object) -> None:
+        """Cast to another server; see `Node.cast`."""
+        runner = self._running()
+        cast(runner.processes, runner.process, dest, request)
+
+    def stop(self, reason: object = NORMAL) -> None:
+        """End this server."""
+        self._running().stop(reason)
+
+    def _running(self) -> Runner:
+        if self._runner is None:
+            raise LocalProtocolError(f"{type(self).__name__} is not served: use Node.serve")
+        return self._runner
+
+
+Pending = tuple[Future[object], Callable[[Future[object]], None]]
+
+
+class Runner:
+    """Runs one GenServer: its process, its calls that are not answered yet, its restarts.
+
+    Args:
+        loop: the node's loop.
+        processes: the node's process table.
+        name: the registered name.
+        server: the server; or what makes one, called anew for each restart.
+        group_leader: the group leader of the server's process.
+        restart: ``"temporary"``: never started again; ``"transient"``: after an abnormal end;
+            ``"permanent"``: after any end.
+    Raises:
+        ConfigError: the name is taken, or the policy is none of these.
+    """
+
+    process: Mailbox
+    server: GenServer
+
+    def __init__(
+        self,
+        loop: EventLoop,
+        processes: Processes,
+        name: str | None,
+        server: GenServer | Callable[[], GenServer],
+        group_leader: Pid,
+        restart: str = "temporary",
+    ) -> None:
+        if restart not in RESTARTS:
+            raise ConfigError(f"restart is {restart!r}: use one of {', '.join(RESTARTS)}")
+        self.processes = processes
+        self._loop = loop
+        self._name = name
+        self._source = server
+        self._group_leader = group_leader
+        self._restart = restart
+        self._restarts: deque[float] = deque()
+        self._pending: dict[Reference, Pending] = {}
+        self._others: set[Pending] = set()  # futures that nobody waits for
+        self._held: deque[object] = deque()
+        self._suspended = False
+        self._busy = False
+        self._terminated = False
+        self._start()
+
+    def __repr__(self) -> str:
+        return f"<{type(self.server).__name__} {self._name or self.process.pid}>"
+
+    # -- a life ----------------------------------------------------------------------------
+
+    def _start(self) -> None:
+        server = self._source if isinstance(self._source, GenServer) else self._source()
+        if not isinstance(server, GenServer):
+            raise ConfigError(f"{server!r} is no GenServer")
+        if server._runner is not None and server._runner is not self:
+            raise ConfigError(f"{server!r} is served already, as {server._runner!r}")
+        process = self.processes.new_mailbox(self._name, self._on_message, server.trap_exit)
+        process.group_leader = self._group_leader
+        self.server = server
+        self.process = process
+        server._runner = self
+        self._suspended = self._terminated = False
+        self._busy = True  # messages wait until `init` is done
+        self._held.clear()
+        try:
+            server.init()
+        except BaseException as error:
+            self._terminated = True
+            server._runner = None
+            process.close(raised(error).exit_reason)
+            raise
+        process.on_unwatched = self._unwatched
+        process.on_exit = partial(self._ended, process)
+        self._busy = False
+        self._release_soon()
+        if not process.alive:  # `init` has stopped it, or let the loop run and it was killed
+            self._loop.call_soon(partial(self._ended, process, process.exit_reason))
+
+    def stop(self, reason: object, error: BaseException | None = None) -> None:
+        """End the server: `terminate`, then links, monitors and waiting callers hear of it."""
+        if not self.process.alive or self._terminated:
+            return
+        unsendable = encoding_error(reason)
+        if unsendable is not None:
+            reason, error = raised(unsendable).exit_reason, error or unsendable
+        if is_abnormal(reason):
+            self._log_end(reason, error)
+        reason = self._terminate(reason)
+        self._drop_pending()
+        self.process.close(reason)
+
+    def _log_end(self, reason: object, error: BaseException | None) -> None:
+        what = "" if error is not None else f": {reprlib.repr(reason)}"
+        logger.error("%r has ended%s", self, what, exc_info=error)
+
+    def _terminate(self, reason: object) -> object:
+        """Let the server clean up, once; the reason may become what that raises."""
+        if self._terminated:
+            return reason
+        self._terminated = True
+        try:
+            self.server.terminate(reason)
+        except Exception as error:
+            reason = raised(error).exit_reason
+            self._log_end(reason, error)
+        return reason
+
+    def _ended(self, process: Mailbox, reason: object) -> None:
+        """The process is gone, by whatever way."""
+        if process is not self.process:
+            return
+        self._terminate(reason)
+        self._drop_pending()
+        self._held.clear()
+        self.server._runner = None
+        if self._restart == "permanent" or (self._restart == "transient" and is_abnormal(reason)):
+            self._start_again()
+
+    def _start_again(self) -> None:
+        now = self._loop.time()
+        self._restarts.append(now)
+        while self._restarts and self._restarts[0] < now - RESTART_PERIOD:
+            self._restarts.popleft()
+        if len(self._restarts) > MAX_RESTARTS:
+            logger.error("%r is not started again: it ends too often", self)
+            return
+        try:
+            self._start()
+        except ClosedError:
+            pass  # the node is closed
+        except Exception as error:
+            logger.error("%r could not be started again", self, exc_info=error)
+            if not isinstance(error, UdsDistError):
+                self._loop.call_soon(self._start_again)
+
+    def _drop_pending(self) -> None:
+        for future, callback in (*self._pending.values(), *self._others):
+            future.remove_done_callback(callback)
+        self._pending.clear()
+        self._others.clear()
+
+    # -- messages --------------------------------------------------------------------------
+
+    def _on_message(self, message: object) -> None:
+        if not (self._suspended or self._busy or self._held):
+            self._dispatch(message)
+        elif not self._busy and is_system(message):
+            self._dispatch(message)
+        else:
+            self._held.append(message)
+
+    def _dispatch(self, message: object) -> None:
+        server = self.server
+        if type(message) is tuple:
+            label = message[0] if message else None
+            if len(message) == 3 and label == GEN_CALL and type(label) is Atom:
+                from_ = from_term(message[1])
+                if from_ is not None:
+                    self._handle(from_, server.handle_call, message[2], from_)
+                    return
+            elif len(message) == 2 and label == GEN_CAST and type(label) is Atom:
+                self._handle(None, server.handle_cast, message[1])
+                return
+            elif is_system(message):
+                self._system(From(*message[1]), message[2])
+                return
+        self._handle(None, server.handle_info, message)
+
+    def _handle(
+        self, from_: From | None, handler: Callable[..., object], *arguments: object
+    ) -> None:
+        try:
+            answer = handler(*arguments)
+        except Exception as error:
+            self._crash(raised(error), error)
+        except BaseException as error:
+            # For the program: KeyboardInterrupt and SystemExit. But no caller is left waiting.
+            self._crash(raised(error), error)
+            raise
+        else:
+            self._finish(from_, answer)
+
+    def _crash(self, outcome: Outcome, error: BaseException | None) -> None:
+        reason = outcome.exit_reason
+        if outcome.class_ == "throw":  # a thrown term is what the handler returns, in gen_server
+            reason = (Atom("bad_return_value"), outcome.value)
+        self.stop(reason, error)
+
+    def _finish(self, from_: From | None, answer: object) -> None:
+        """Act on what a handler has returned."""
+        if isinstance(answer, Future):
+            self._wait(from_, answer)
+        elif isinstance(answer, Stop):
+            if from_ is not None and not isinstance(answer.reply, NoReply):
+                self._reply_or_crash(from_, answer.reply)
+            self.stop(answer.reason)
+        elif from_ is not None and not isinstance(answer, NoReply):
+            self._reply_or_crash(from_, answer)
+
+    def _reply_or_crash(self, from_: From, answer: object) -> None:
+        try:
+            reply(self.processes, self.process.pid, from_, answer)
+        except Exception as error:
+            self._crash(raised(error), error)
+
+    def reply(self, from_: From, answer: object) -> None:
+        """See `GenServer.reply`."""
+        if isinstance(answer, Future):
+            self._wait(from_, answer)
+        else:
+            reply(self.processes, self.process.pid, from_, answer)
+
+    def call(self, dest: Pid | str | tuple[str, str], request: object) -> Future[object]:
+        """See `GenServer.call`."""
+        return start_call(self._loop, self.processes, self.process, dest, request)
+
+    # -- replies to come -------------------------------------------------------------------
+
+    def _wait(self, from_: From | None, future: Future[object]) -> None:
+        """Have a future's result as the reply; drop both when the caller is gone."""
+        if not self.process.alive:
+            return
+        if from_ is None:
+            entry: Pending = (future, partial(self._done, None, None))
+            # The future holds its callback and the loop the future; this is for the end only.
+            self._others.add(entry)
+            future.add_done_callback(entry[1])
+            return
+        watch = monitor_of(from_.tag)
+        if watch is None or watch not in self.process.watchers or watch in self._pending:
+            watch = self._watch_caller(from_.pid)
+        callback = partial(self._done, from_, watch)
+        self._pending[watch] = (future, callback)
+        future.add_done_callback(callback)
+
+    def _watch_caller(self, caller: Pid) -> Reference:
+        """Watch a caller that does not watch this server."""
+        ref = self.processes.new_reference()
+
+        def on_down(_reason: object) -> None:
+            self.process.monitors.discard(ref)
+            self._unwatched(ref)
+
+        self.process.monitors.add(ref)
+        self.processes.start_monitor(self.process.pid, caller, ref, on_down)
+        return ref
+
+    def _unwatched(self, ref: Reference) -> None:
+        entry = self._pending.pop(ref, None)
+        if entry is not None:
+            entry[0].remove_done_callback(entry[1])
+
+    def _done(
+        self, from_: From | None, watch: Reference | None, future: Future[object]
+    ) -> None:
+        if watch is None:
+            self._others = {entry for entry in self._others if entry[0] is not future}
+        else:
+            if self._pending.pop(watch, None) is None:
+                return  # the caller has gone, or the server is another one by now
+            if watch in self.process.monitors:
+                self.processes.demonitor(self.process, watch)
+        if not self.process.alive:
+            return
+        outcome = outcome_of(future)
+        if outcome.class_ == "return":
+            self._finish(from_, outcome.value)
+        else:
+            error = None if future.cancelled() else future.exception()
+            self._crash(outcome, error)
+
+    # -- system messages -------------------------------------------------------------------
+
+    def _system(self, from_: From, request: object) -> None:
+        """Answer a request of the sys module. Source: STDLIB, sys(3) and proc_lib(3)."""
+        match request:
+            case Atom("get_state"):
+                self._answer_system(from_, self._state())
+            case Atom("get_status"):
+                reply(self.processes, self.process.pid, from_, self._status())
+            case Atom("suspend"):
+                self._suspended = True
+                self._answer_system(from_, OK)
+            case Atom("resume"):
+                self._suspended = False
+                self._answer_system(from_, OK)
+                self._release_soon()
+            case (Atom("terminate"), reason):
+                self._answer_system(from_, OK)
+                self.stop(reason)
+            case (Atom("replace_state"), function):
+                self._replace_state(from_, function)
+            case (Atom("debug"), command):
+                self._answer_system(from_, debug_answer(command))
+            case _:
+                self._answer_system(from_, (ERROR, (Atom("unknown_system_msg"), request)))
+
+    def _answer_system(self, from_: From, answer: object) -> None:
+        self._reply_or_crash(from_, answer)
+
+    def _state(self) -> object:
+        return system_state(self.server.get_state)
+
+    def _status(self) -> object:
+        return system_status(
+            self._name or str(self.process.pid),
+            type(self.server),
+            self.process.pid,
+            self._group_leader,
+            self._suspended,
+            self._state(),
+        )
+
+    def _replace_state(self, from_: From, function: object) -> None:
+        """Have the state replaced by a function, which only the caller's node can run."""
+        state = self._state()
+        if not (isinstance(state, tuple) and state[0] is OK):
+            self._answer_system(from_, state)
+            return
+        if type(self.server).set_state is GenServer.set_state:
+            error = NotImplementedError(f"{type(self.server).__name__} has no set_state")
+            self._answer_system(from_, callback_failed("system_replace_state", raised(error)))
+            return
+        process = self.process
+        self._busy = True  # as a server that runs the function itself would be
+
+        def done(future: Future[object]) -> None:
+            timer.cancel()
+            if process is not self.process or not process.alive:
+                return
+            self._busy = False
+            self._release_soon()
+            outcome = remote_outcome(future)
+            if outcome.class_ == "return":
+                try:
+                    self.server.set_state(outcome.value)
+                    outcome = returned((OK, outcome.value))
+                except Exception as error:
+                    outcome = raised(error)
+            answer = outcome.value
+            if outcome.class_ != "return":
+                answer = callback_failed("system_replace_state", outcome)
+            self._answer_system(from_, answer)
+
+        future = start_rpc(
+            self._loop,
+            self.processes,
+            process,
+            self._group_leader,
+            from_.pid.node,
+            "erlang",
+            "apply",
+            [function, [state[1]]],
+        )
+        timer = self._loop.call_later(REPLACE_TIMEOUT, future.cancel)
+        future.add_done_callback(done)
+
+    # -- messages that have waited ---------------------------------------------------------
+
+    def _release_soon(self) -> None:
+        if self._held:
+            self._loop.call_soon(partial(self._release, self.process))
+
+    def _release(self, process: Mailbox) -> None:
+        """Work off what was held back, but not what comes meanwhile."""
+        if process is not self.process:
+            return
+        held = self._held
+        try:
+            for _ in range(len(held)):
+                if self._suspended or self._busy or not process.alive:
+                    return
+                self._dispatch(held.popleft())
+        finally:
+            if process.alive and not (self._suspended or self._busy):
+                self._release_soon()
+
+
+def is_abnormal(reason: object) -> bool:
+    """True for a reason that is an error: not ``normal``, ``shutdown`` or ``{shutdown, _}``."""
+    if isinstance(reason, tuple) and len(reason) == 2:
+        reason = reason[0]
+        return not (isinstance(reason, Atom) and reason == SHUTDOWN)
+    return not (isinstance(reason, Atom) and reason in (NORMAL, SHUTDOWN))
+
+
+__all__ = ["GenServer", "NoReply", "Runner", "Stop"]

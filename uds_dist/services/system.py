@@ -1,0 +1,99 @@
+"""The terms with which a process answers the sys module, as gen_server shapes them.
+
+Source: STDLIB, sys(3); the modules sys and gen_server of OTP 27 and 29.
+"""
+
+from __future__ import annotations
+
+import reprlib
+from collections.abc import Callable
+
+from uds_dist.errors import RemoteError
+from uds_dist.etf.atoms import MAX_ATOM_CHARACTERS
+from uds_dist.etf.terms import Atom, Pid
+from uds_dist.processes.future import Future
+from uds_dist.services.outcome import ERROR, Outcome, charlist, encoding_error, outcome_of, raised
+
+OK = Atom("ok")
+RUNNING = Atom("running")
+SUSPENDED = Atom("suspended")
+
+
+def system_state(get_state: Callable[[], object]) -> object:
+    """The answer to `sys:get_state`: ``{ok, State}``; a part of it that is no term as its repr."""
+    try:
+        state = get_state()
+    except Exception as error:
+        return callback_failed("system_get_state", raised(error))
+    if encoding_error(state) is not None:
+        if isinstance(state, dict):
+            state = {
+                key: value if encoding_error(value) is None else reprlib.repr(value)
+                for key, value in state.items()
+                if encoding_error(key) is None
+            }
+        else:
+            state = reprlib.repr(state)
+    return (OK, state)
+
+
+def system_status(
+    name: str, class_: type, pid: Pid, parent: Pid, suspended: bool, state: object
+) -> object:
+    """The answer to `sys:get_status`: what gen_server shows of itself.
+
+    Args:
+        name: how the server is known.
+        class_: the server's class, in place of its callback module.
+        pid, parent: its process, and the process that it belongs to.
+        suspended: whether it is.
+        state: what `system_state` gives.
+    """
+    status = SUSPENDED if suspended else RUNNING
+    shown = state[1] if isinstance(state, tuple) and state[0] is OK else state
+    module = Atom(f"{class_.__module__}.{class_.__qualname__}"[:MAX_ATOM_CHARACTERS])
+    data = Atom("data")
+    nothing: list[object] = []
+    misc: list[object] = [
+        (Atom("header"), charlist(f"Status for generic server {name}")),
+        (data, [(charlist("Status"), status), (charlist("Parent"), parent),
+                (charlist("Logged events"), nothing)]),
+        (data, [(charlist("State"), shown)]),
+    ]  # fmt: skip
+    dictionary = [(Atom("$initial_call"), (module, Atom("init"), 1))]
+    parts = [dictionary, status, parent, nothing, misc]
+    return (Atom("status"), pid, (Atom("module"), Atom("gen_server")), parts)
+
+
+def callback_failed(callback: str, outcome: Outcome) -> object:
+    """What gen_server answers when a function for a system message raises."""
+    where = (Atom("gen_server"), Atom(callback))
+    return (ERROR, (Atom("callback_failed"), where, (outcome.class_, outcome.value)))
+
+
+def remote_outcome(future: Future[object]) -> Outcome:
+    """The outcome of a call at another node, with what was raised there as it was."""
+    error = None if future.cancelled() else future.exception()
+    if isinstance(error, RemoteError) and error.class_ in ("error", "exit", "throw"):
+        return Outcome(Atom(error.class_), error.reason, [])
+    return outcome_of(future)
+
+
+def is_system(message: object) -> bool:
+    """True for a request of the sys module that can be answered."""
+    match message:
+        case (Atom("system"), (Pid(), _), _):
+            return True
+    return False
+
+
+def debug_answer(command: object) -> object:
+    """The answer to sys:trace, statistics, log and their like: switching off always works."""
+    match command:
+        case Atom("no_debug") | (Atom("trace" | "log" | "statistics"), False) | (Atom("remove"), _):
+            return OK
+        case (Atom("statistics"), Atom("get")):
+            return (OK, Atom("no_statistics"))
+        case (Atom("log"), Atom("get")):
+            return (OK, [])
+    return (ERROR, (Atom("unknown_system_msg"), (Atom("debug"), command)))
