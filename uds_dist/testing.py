@@ -144,7 +144,7 @@ class MemorySocket:
             return self._capacity
         return self._capacity - len(self._peer._unread)
 
-    def send(self, data: bytes | bytearray | memoryview) -> int:
+    def send(self, data: bytes | bytearray | memoryview, _flags: int = 0) -> int:
         """Write as much as there is room for.
 
         Returns:
@@ -164,7 +164,9 @@ class MemorySocket:
             self._peer._unread += taken
         return len(taken)
 
-    def sendmsg(self, buffers: list[bytes | memoryview]) -> int:
+    def sendmsg(
+        self, buffers: list[bytes | memoryview], _ancillary: tuple[()] = (), _flags: int = 0
+    ) -> int:
         """Write several buffers as one; see `send`."""
         return self.send(b"".join(buffers))
 

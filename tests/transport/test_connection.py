@@ -244,7 +244,9 @@ def test_8_messages_of_a_round_leave_together(
     calls: list[int] = []
     real = MemorySocket.sendmsg
 
-    def counted(self: MemorySocket, buffers: list[bytes | memoryview]) -> int:
+    def counted(
+        self: MemorySocket, buffers: list[bytes | memoryview], *_options: object
+    ) -> int:
         calls.append(len(buffers))
         return real(self, buffers)
 

@@ -54,7 +54,7 @@ from uds_dist.transport.listener import may_connect
 from uds_dist.transport.loop import READ, WRITE, EventLoop
 from uds_dist.transport.receiver import Receiver
 from uds_dist.transport.timers import Timer
-from uds_dist.transport.write_queue import WriteQueue
+from uds_dist.transport.write_queue import NO_SIGPIPE, WriteQueue, suppress_sigpipe
 
 logger = logging.getLogger(__name__)
 
@@ -260,6 +260,7 @@ class Connection:
         if not may_connect(self.sock, self.address, self.config):
             self.fail(reasons.other_user(self.address))
             return
+        suppress_sigpipe(self.sock)
         self.phase = HANDSHAKE
         self._watch(READ)
         self._write_handshake(self.handshake.begin())
@@ -267,6 +268,7 @@ class Connection:
     def accept(self, sock: socket.socket, address: SocketAddress) -> None:
         """Take over a socket that the listener has accepted."""
         self.sock = sock
+        suppress_sigpipe(sock)
         self.address = address
         self.phase = HANDSHAKE
         self._watch(READ)
@@ -589,7 +591,7 @@ class Connection:
         if now - self.last_sent >= self.config.tick_time / 4:
             self.last_sent = now
             try:
-                self.sock.send(TICK)
+                self.sock.send(TICK, NO_SIGPIPE)
             except OSError:
                 pass  # full: bytes are under way already; broken: the next read will tell
 

@@ -45,6 +45,7 @@ from uds_dist.errors import (
     LoopReentryError,
 )
 from uds_dist.transport.timers import Timer, Timers
+from uds_dist.transport.write_queue import NO_SIGPIPE, suppress_sigpipe
 
 READ: Final = selectors.EVENT_READ
 WRITE: Final = selectors.EVENT_WRITE
@@ -163,6 +164,7 @@ class EventLoop:
         self._waker, self._wakeup_socket = socket.socketpair()
         self._waker.setblocking(False)
         self._wakeup_socket.setblocking(False)
+        suppress_sigpipe(self._wakeup_socket)
         self.register(self._waker, READ, self._drain_wakeups)
 
     def __repr__(self) -> str:
@@ -534,7 +536,7 @@ class EventLoop:
         if self.forked:
             return  # the other end is the parent's
         try:
-            self._wakeup_socket.send(b"\0")
+            self._wakeup_socket.send(b"\0", NO_SIGPIPE)
         except OSError:
             # Full: a wake-up is under way already. Closed: there is no wait to end.
             pass

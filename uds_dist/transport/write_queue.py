@@ -27,6 +27,17 @@ BYTES_PER_WRITE: Final = 4 * 1024 * 1024
 BULK: Final = 128 * 1024
 # Linux makes a send buffer twice as large as it is asked to, and reports that.
 GRANTED: Final = 2 if sys.platform == "linux" else 1
+# A flag for every send. Without it, a send to a peer that is gone raises SIGPIPE, and a program
+# that has that signal at its default dies of it.
+NO_SIGPIPE: Final[int] = getattr(socket, "MSG_NOSIGNAL", 0)
+# macOS has a socket option in place of the flag; the socket module has no name for it.
+_SO_NOSIGPIPE: Final = 0x1022
+
+
+def suppress_sigpipe(sock: socket.socket) -> None:
+    """Where the flag does not exist, set the option: for every socket that is written to."""
+    if sys.platform == "darwin":
+        sock.setsockopt(socket.SOL_SOCKET, _SO_NOSIGPIPE, 1)
 
 
 class WriteQueue:
@@ -86,9 +97,9 @@ class WriteQueue:
         try:
             while queue and written < BYTES_PER_WRITE:
                 if len(queue) == 1:
-                    size = sock.send(queue[0])
+                    size = sock.send(queue[0], NO_SIGPIPE)
                 else:
-                    size = sock.sendmsg(list(islice(queue, BUFFERS_PER_SEND)))
+                    size = sock.sendmsg(list(islice(queue, BUFFERS_PER_SEND)), (), NO_SIGPIPE)
                 written += size
                 self._drop(size)
         except (BlockingIOError, InterruptedError):
