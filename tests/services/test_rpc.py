@@ -600,3 +600,23 @@ def test_a_message_of_someone_else_is_no_work(tasks: Tasks, service: Service) ->
     stranger.send(pid, ImproperList((1,), 2))
     tasks.ask(Atom("which_children"))
     assert service.calls == [] and tasks.children() == [pid]
+
+
+@pytest.mark.parametrize(
+    ("reason", "bits"),
+    [(1 << 200_000, 200_001), ([1 << 200_000], 200_001)],
+    ids=["bare", "in a list"],
+)
+def test_a_reason_that_python_cannot_write_ends_the_call(
+    a: Node, peer: ScriptedPeer, reason: object, bits: int
+) -> None:
+    future = a.rpc(peer.name, "m", "f", [])
+    control, arguments = peer.receive()
+    assert isinstance(arguments, list)
+    ref, job = arguments[0], peer.pid(5)
+    peer.send((ctl.SPAWN_REPLY, control[1], control[2], 2, job))
+    outcome = (ref, Atom("error"), reason, [])
+    peer.send((ctl.PAYLOAD_MONITOR_P_EXIT, job, control[2], control[1]), outcome)
+    with pytest.raises(RemoteError, match=f"<an integer of {bits} bits>") as caught:
+        future.result(timeout=5)
+    assert caught.value.reason == reason

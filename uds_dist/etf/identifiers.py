@@ -17,6 +17,7 @@ from typing import Final
 
 from uds_dist.errors import EncodeError
 from uds_dist.etf.atoms import Atom
+from uds_dist.etf.shown import printable
 
 MAX_REFERENCE_WORDS = 5
 
@@ -100,7 +101,7 @@ class Pid:
         return Pid, (self._node, self.id, self.serial, self.creation)
 
     def __str__(self) -> str:
-        return f"<{self.node}.{self.id}.{self.serial}>"
+        return f"<{printable(self.node, 255)}.{self.id}.{self.serial}>"
 
     def __repr__(self) -> str:
         return f"Pid({str(self.node)!r}, {self.id}, {self.serial}, {self.creation})"
@@ -158,7 +159,7 @@ class Port:
         return Port, (self._node, self.id, self.creation)
 
     def __str__(self) -> str:
-        return f"#Port<{self.node}.{self.id}>"
+        return f"#Port<{printable(self.node, 255)}.{self.id}>"
 
     def __repr__(self) -> str:
         return f"Port({str(self.node)!r}, {self.id}, {self.creation})"
@@ -222,7 +223,7 @@ class Reference:
         return Reference, (self._node, self.creation, self.ids)
 
     def __str__(self) -> str:
-        return f"#Ref<{self.node}.{'.'.join(map(str, reversed(self.ids)))}>"
+        return f"#Ref<{printable(self.node, 255)}.{'.'.join(map(str, reversed(self.ids)))}>"
 
     def __repr__(self) -> str:
         return f"Reference({str(self.node)!r}, {self.creation}, {self.ids})"

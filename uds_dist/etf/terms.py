@@ -18,6 +18,7 @@ from typing import Any
 from uds_dist.errors import EncodeError
 from uds_dist.etf.atoms import Atom, as_atom
 from uds_dist.etf.identifiers import Pid, Port, Reference
+from uds_dist.etf.shown import REPR_LENGTH, shown
 
 __all__ = [
     "Atom",
@@ -36,6 +37,9 @@ __all__ = [
     "freeze",
     "make_map",
 ]
+
+# The text before the parts of a term, the parts, and the text after them: see `shown`.
+ShownParts = tuple[str, Iterable[object], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +63,7 @@ class Export:
         return f"fun {self.module}:{self.function}/{self.arity}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Fun:
     """A fun with its environment: not callable here, but it goes back byte for byte.
 
@@ -81,8 +85,14 @@ class Fun:
     def __str__(self) -> str:
         return f"#Fun<{self.module}.{self.index}.{self.old_uniq}>"
 
+    def __repr__(self) -> str:
+        return shown(self, REPR_LENGTH)
 
-@dataclass(frozen=True, slots=True)
+    def _shown_parts(self) -> ShownParts:
+        return "Fun(", [getattr(self, name) for name in Fun.__match_args__], ")"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class BitString:
     """A bit string whose length is no multiple of 8.
 
@@ -107,6 +117,12 @@ class BitString:
         last = self.data[-1] & (0xFF00 >> self.bits) & 0xFF
         if last != self.data[-1]:
             object.__setattr__(self, "data", self.data[:-1] + bytes((last,)))
+
+    def __repr__(self) -> str:
+        return shown(self, REPR_LENGTH)
+
+    def _shown_parts(self) -> ShownParts:
+        return "BitString(", (self.data, self.bits), ")"
 
 
 class ImproperList:
@@ -154,10 +170,13 @@ class ImproperList:
         return hash((ImproperList, self._items, self._tail))
 
     def __repr__(self) -> str:
-        return f"ImproperList({self._items!r}, {self._tail!r})"
+        return shown(self, REPR_LENGTH)
+
+    def _shown_parts(self) -> ShownParts:
+        return "ImproperList(", (self._items, self._tail), ")"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Record:
     """A native record of OTP 29, as in ``#module:name{field = Value}``.
 
@@ -188,8 +207,14 @@ class Record:
                 return value
         return default
 
+    def __repr__(self) -> str:
+        return shown(self, REPR_LENGTH)
 
-@dataclass(frozen=True, slots=True)
+    def _shown_parts(self) -> ShownParts:
+        return "Record(", (self.module, self.name, self.fields, self.exported), ")"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class LocalTerm:
     """A term in the format that one node keeps for itself: opaque, it goes back as it came.
 
@@ -197,6 +222,12 @@ class LocalTerm:
     """
 
     data: bytes  # all that follows the tag
+
+    def __repr__(self) -> str:
+        return shown(self, REPR_LENGTH)
+
+    def _shown_parts(self) -> ShownParts:
+        return "LocalTerm(", (self.data,), ")"
 
 
 # Types of leaves that are hashable as they are; of subclasses nothing is known.
@@ -246,7 +277,10 @@ class FrozenList:
         return self._hash
 
     def __repr__(self) -> str:
-        return f"FrozenList({list(self._items)!r})"
+        return shown(self, REPR_LENGTH)
+
+    def _shown_parts(self) -> ShownParts:
+        return "FrozenList([", self._items, "])"
 
 
 class Map:
@@ -321,7 +355,10 @@ class Map:
         return hash(self._token or exact_key(self))
 
     def __repr__(self) -> str:
-        return f"Map({list(self._pairs)!r})"
+        return shown(self, REPR_LENGTH)
+
+    def _shown_parts(self) -> ShownParts:
+        return "Map([", self._pairs, "])"
 
 
 _WALK = object()
@@ -477,6 +514,10 @@ def _exact_leaf(term: object) -> object:
         return _digest(kind, term.encode("utf-8", "surrogatepass"))
     if isinstance(term, (bytes, bytearray, memoryview)):
         return _digest("binary", bytes(term))
+    if isinstance(term, BitString):
+        return _digest("bits", bytes((term.bits,)) + term.data)
+    if isinstance(term, LocalTerm):
+        return _digest("local", term.data)
     return _digest(type(term).__name__, repr(term).encode("utf-8", "surrogatepass"))
 
 
@@ -488,7 +529,8 @@ def _exact_branch(source: object, parts: list[Any]) -> object:
         names = [str(name) for name, _value in source.fields]
         kind = repr(("record", str(source.module), str(source.name), source.exported, names))
     elif isinstance(source, Fun):
-        kind = repr(replace(source, free=()))
+        numbers = [source.arity, hex(source.index), hex(source.old_index), hex(source.old_uniq)]
+        kind = repr(("fun", str(source.module), numbers, source.uniq, source.pid))
     elif isinstance(source, (list, FrozenList)):
         kind = "list"
     elif isinstance(source, tuple):

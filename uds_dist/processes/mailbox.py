@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Protocol
 
 from uds_dist.errors import ClosedError, ReceiveTimeoutError
+from uds_dist.etf.shown import shown
 from uds_dist.etf.terms import Atom, Pid, Reference
 from uds_dist.processes.links import LinkTable
 from uds_dist.transport.loop import EventLoop
@@ -127,7 +128,7 @@ class Mailbox:
         self._draining = False  # `_drain` is to run in the next round
 
     def __repr__(self) -> str:
-        state = "" if self.alive else f" exited: {self.exit_reason!r}"
+        state = "" if self.alive else f" exited: {shown(self.exit_reason)}"
         return f"<Mailbox {self.pid} {self.name or '-'} waiting={len(self.queue)}{state}>"
 
     def __len__(self) -> int:
@@ -148,7 +149,7 @@ class Mailbox:
         return self._signals
 
     def _has_exited(self) -> ClosedError:
-        return ClosedError(f"the mailbox {self.pid} has exited with reason {self.exit_reason!r}")
+        return ClosedError(f"the mailbox {self.pid} has exited with reason {shown(self.exit_reason)}")
 
     # -- messages --------------------------------------------------------------------------
 

@@ -24,6 +24,7 @@ from uds_dist.config import Config
 from uds_dist.errors import ClosedError, ConfigError, EncodeError, UdsDistError
 from uds_dist.etf.decode import decode
 from uds_dist.etf.encode import encode
+from uds_dist.etf.shown import shown
 from uds_dist.etf.terms import Atom, Pid, Reference
 from uds_dist.processes.dialect import UNUSED
 from uds_dist.processes.links import Monitor, MonitorCallback
@@ -196,7 +197,7 @@ class Processes:
         if process.name is not None:
             raise ConfigError(f"the process is registered as {process.name} already")
         if not name or name == "undefined":
-            raise ConfigError(f"{name!r} cannot be a registered name")
+            raise ConfigError(f"{shown(name)} cannot be a registered name")
         if name in self.by_name:
             raise ConfigError(f"the name {name} is taken by {self.by_name[name].pid}")
         process.name = Atom(name)
@@ -269,7 +270,7 @@ class Processes:
         elif isinstance(dest, str):
             return dest, self.name
         raise EncodeError(
-            f"{dest!r} is no destination: use a Pid, a Reference, a registered name,"
+            f"{shown(dest)} is not a destination: use a Pid, a Reference, a registered name,"
             " or (name, node)"
         )
 

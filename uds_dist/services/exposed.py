@@ -21,6 +21,8 @@ from functools import partial
 from typing import NamedTuple
 
 from uds_dist.errors import ConfigError, TermError
+from uds_dist.etf.atoms import MAX_ATOM_CHARACTERS
+from uds_dist.etf.shown import printable, shown
 from uds_dist.etf.terms import Atom, Export, Pid, Reference
 from uds_dist.processes.future import Future
 from uds_dist.processes.table import Processes
@@ -162,9 +164,15 @@ class Job(NamedTuple):
 
     @property
     def called(self) -> tuple[str, str, int]:
-        """Module, function and arity, for messages and stacks."""
+        """Module, function and arity, for the end of a stack."""
         arity = len(self.arguments) if isinstance(self.arguments, list) else 0
-        return str(self.module), str(self.function), arity
+        return _name(self.module), _name(self.function), arity
+
+    @property
+    def text(self) -> str:
+        """Module, function and arity, for a line of the log."""
+        module, function, arity = self.called
+        return f"{printable(module)}:{printable(function)}/{arity}"
 
 
 class Jobs:
@@ -245,8 +253,8 @@ class Jobs:
         """The function has ended, and its process with it."""
         if not job.is_call and outcome.class_ != "return":
             logger.error(
-                "the process of %s:%s/%d, started by %s, ended with %s: %.200s",
-                *job.called, node, outcome.class_, outcome.value,
+                "the process of %s, started by %s, ended with %s: %s",
+                job.text, printable(node), outcome.class_, shown(outcome.value),
             )  # fmt: skip
         process = self._processes.find(pid)
         if process is not None:
@@ -265,6 +273,11 @@ class Jobs:
             self._processes.signal(node, down, reason)
         if job.flags & SpawnFlag.LINK:
             self._processes.signal(node, (PAYLOAD_EXIT, pid, job.parent), reason)
+
+
+def _name(term: object) -> str:
+    """A name that a peer gave for a module or function; it may be any term."""
+    return str(term) if isinstance(term, str) else shown(term)[:MAX_ATOM_CHARACTERS]
 
 
 def _is_beam_option(option: object) -> bool:

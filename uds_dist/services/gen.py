@@ -12,6 +12,7 @@ from typing import NamedTuple
 from weakref import ref as weak_reference
 
 from uds_dist.errors import NoConnection, NoProcess, RemoteError, UdsDistError
+from uds_dist.etf.shown import printable, shown
 from uds_dist.etf.terms import Atom, ImproperList, Pid, Reference
 from uds_dist.processes.future import Future
 from uds_dist.processes.mailbox import Mailbox
@@ -69,7 +70,7 @@ def start_call(
         processes.aliases.pop(ref, None)
         processes.stop_monitor(ref)
 
-    future: Future[object] = Future(loop, f"the answer of {shown(dest)}", withdraw)
+    future: Future[object] = Future(loop, f"the answer of {dest_text(dest)}", withdraw)
     # Weak: a future that its program drops withdraws the call.
     pending = weak_reference(future)
 
@@ -81,7 +82,7 @@ def start_call(
         if isinstance(message, tuple) and len(message) == 2:
             waiting.set_result(message[1])
         else:
-            waiting.set_exception(RemoteError(f"{shown(dest)} answered with no gen reply"))
+            waiting.set_exception(RemoteError(f"{dest_text(dest)} answered with no gen reply"))
 
     def on_down(reason: object) -> None:
         processes.aliases.pop(ref, None)
@@ -223,14 +224,14 @@ def down_error(processes: Processes, dest: object, reason: object) -> UdsDistErr
     if reason == NOCONNECTION and isinstance(reason, Atom):
         if processes.down_error is not None:
             return processes.down_error
-        return NoConnection(f"the connection to the node of {shown(dest)} was lost")
+        return NoConnection(f"the connection to the node of {dest_text(dest)} was lost")
     if reason == NOPROC and isinstance(reason, Atom):
-        return NoProcess(f"there is no process {shown(dest)}", "exit", NOPROC)
-    return RemoteError(f"{shown(dest)} exited before it answered: {reason!r}", "exit", reason)
+        return NoProcess(f"there is no process {dest_text(dest)}", "exit", NOPROC)
+    return RemoteError(f"{dest_text(dest)} exited before it answered: {shown(reason)}", "exit", reason)
 
 
-def shown(dest: object) -> str:
+def dest_text(dest: object) -> str:
     """A destination as people write it."""
     if isinstance(dest, tuple) and len(dest) == 2:
-        return f"{dest[0]} at {dest[1]}"
-    return str(dest)
+        return f"{printable(str(dest[0]))} at {printable(str(dest[1]))}"
+    return printable(str(dest))

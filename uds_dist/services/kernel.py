@@ -8,10 +8,10 @@ remote calls. `logger_proxy` is where a node sends what processes log whose grou
 from __future__ import annotations
 
 import logging
-import reprlib
 from weakref import ref as weak_reference
 
 from uds_dist.errors import UdsDistError
+from uds_dist.etf.shown import shown
 from uds_dist.etf.terms import Atom, Pid
 from uds_dist.processes.future import Future
 from uds_dist.processes.mailbox import Mailbox
@@ -147,7 +147,7 @@ def _log_cast(module: object, function: object, outcome: Outcome) -> None:
     if outcome.class_ != "return":
         logger.error(
             "the cast of %s:%s ended with %s: %s",
-            module, function, outcome.class_, reprlib.repr(outcome.value),
+            shown(module), shown(function), outcome.class_, shown(outcome.value),
         )  # fmt: skip
 
 
@@ -199,7 +199,7 @@ class LoggerProxy:
             return
         pid = meta.get("pid")
         if not isinstance(pid, Pid) or self._in_work >= MAX_EVENTS_IN_WORK:
-            remote_logger.log(number, "%s", reprlib.repr(message))
+            remote_logger.log(number, "%s", shown(message))
             return
         node = pid.node
         event = {Atom("level"): Atom(level), Atom("msg"): message, Atom("meta"): meta}
@@ -212,8 +212,8 @@ class LoggerProxy:
                 text = chardata_text(future.result())
             except UdsDistError:
                 text = None
-            shown = reprlib.repr(message) if text is None else text
-            remote_logger.log(number, "%s: %s", node, shown, extra={"erlang_meta": meta})
+            what = shown(message) if text is None else text
+            remote_logger.log(number, "%s: %s", node, what, extra={"erlang_meta": meta})
 
         start_rpc(
             self._loop,

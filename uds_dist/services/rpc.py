@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from weakref import ref as weak_reference
 
 from uds_dist.errors import NoConnection, RemoteError, UdsDistError
+from uds_dist.etf.shown import printable, shown
 from uds_dist.etf.terms import Atom, Pid, Reference
 from uds_dist.processes.future import Future
 from uds_dist.processes.links import Monitor
@@ -106,7 +107,7 @@ class Call(Monitor):
         elif reason == NOCONNECTION:
             waiting.set_exception(down_error(self._processes, self.node, reason))
         else:
-            killed = f"{self.what}: the process was killed: {reason!r}"
+            killed = f"{self.what}: the process was killed: {shown(reason)}"
             waiting.set_exception(RemoteError(killed, "signal", reason))
 
     def _waiting(self) -> Future[object] | None:
@@ -161,12 +162,12 @@ def start_spawn(
 def _refused(processes: Processes, node: str, reason: object) -> UdsDistError:
     if reason == NOCONNECTION:
         return processes.down_error or NoConnection(f"there is no connection to {node}")
-    return RemoteError(f"{node} starts no process: {reason}", "error", reason)
+    return RemoteError(f"{node} starts no process: {shown(reason)}", "error", reason)
 
 
 def _raised(what: str, outcome: tuple[object, ...]) -> RemoteError:
     """The exception for ``{Ref, Class, Reason}`` or ``{Ref, error, Reason, Stack}``."""
-    class_ = str(outcome[1])
+    class_ = printable(outcome[1] if isinstance(outcome[1], Atom) else shown(outcome[1]))
     reason = outcome[2] if len(outcome) > 2 else None
     stack = outcome[3] if len(outcome) > 3 else []
-    return RemoteError(f"{what}: {class_} {reason!r}", class_, reason, stack)
+    return RemoteError(f"{what}: {class_} {shown(reason)}", class_, reason, stack)

@@ -12,7 +12,6 @@ is dropped together with the future that was to answer it.
 from __future__ import annotations
 
 import logging
-import reprlib
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from functools import partial
 from typing import Final
 
 from uds_dist.errors import ClosedError, ConfigError, LocalProtocolError, UdsDistError
+from uds_dist.etf.shown import shown
 from uds_dist.etf.terms import Atom, Pid, Reference
 from uds_dist.processes.future import Future
 from uds_dist.processes.mailbox import Destination, Mailbox
@@ -127,7 +127,7 @@ class GenServer:
 
     def handle_info(self, message: object) -> object:
         """Act on any other message; returns what `handle_cast` does."""
-        logger.warning("%r: an unexpected message: %s", self._runner, reprlib.repr(message))
+        logger.warning("%r: an unexpected message: %s", self._runner, shown(message))
         return None
 
     def terminate(self, reason: object) -> object:
@@ -280,7 +280,7 @@ class Runner:
         self.process.close(reason)
 
     def _log_end(self, reason: object, error: BaseException | None) -> None:
-        what = "" if error is not None else f": {reprlib.repr(reason)}"
+        what = "" if error is not None else f": {shown(reason)}"
         logger.error("%r has ended%s", self, what, exc_info=error)
 
     def _terminate(self, reason: object) -> object:

@@ -5,11 +5,11 @@ Source: STDLIB, sys(3); the modules sys and gen_server of OTP 27 and 29.
 
 from __future__ import annotations
 
-import reprlib
 from collections.abc import Callable
 
 from uds_dist.errors import RemoteError
 from uds_dist.etf.atoms import MAX_ATOM_CHARACTERS
+from uds_dist.etf.shown import shown
 from uds_dist.etf.terms import Atom, Pid
 from uds_dist.processes.future import Future
 from uds_dist.services.outcome import ERROR, Outcome, charlist, encoding_error, outcome_of, raised
@@ -28,12 +28,12 @@ def system_state(get_state: Callable[[], object]) -> object:
     if encoding_error(state) is not None:
         if isinstance(state, dict):
             state = {
-                key: value if encoding_error(value) is None else reprlib.repr(value)
+                key: value if encoding_error(value) is None else shown(value)
                 for key, value in state.items()
                 if encoding_error(key) is None
             }
         else:
-            state = reprlib.repr(state)
+            state = shown(state)
     return (OK, state)
 
 
@@ -50,7 +50,7 @@ def system_status(
         state: what `system_state` gives.
     """
     status = SUSPENDED if suspended else RUNNING
-    shown = state[1] if isinstance(state, tuple) and state[0] is OK else state
+    content = state[1] if isinstance(state, tuple) and state[0] is OK else state
     module = Atom(f"{class_.__module__}.{class_.__qualname__}"[:MAX_ATOM_CHARACTERS])
     data = Atom("data")
     nothing: list[object] = []
@@ -58,7 +58,7 @@ def system_status(
         (Atom("header"), charlist(f"Status for generic server {name}")),
         (data, [(charlist("Status"), status), (charlist("Parent"), parent),
                 (charlist("Logged events"), nothing)]),
-        (data, [(charlist("State"), shown)]),
+        (data, [(charlist("State"), content)]),
     ]  # fmt: skip
     dictionary = [(Atom("$initial_call"), (module, Atom("init"), 1))]
     parts = [dictionary, status, parent, nothing, misc]

@@ -8,9 +8,9 @@ that comes along; a task that fails exits with the reason, as a task of Elixir d
 from __future__ import annotations
 
 import logging
-import reprlib
 
 from uds_dist.errors import TermError
+from uds_dist.etf.shown import shown
 from uds_dist.etf.terms import Atom, Pid, Reference
 from uds_dist.processes.future import Future
 from uds_dist.processes.mailbox import Mailbox
@@ -156,7 +156,7 @@ class Task:
                 outcome = raised(error)
         reason = outcome.exit_reason
         if is_abnormal(reason):
-            logger.error("the task %s has ended: %s", self.process.pid, reprlib.repr(reason))
+            logger.error("the task %s has ended: %s", self.process.pid, shown(reason))
         self.end(reason)
 
     def end(self, reason: object = NORMAL) -> None:
