@@ -615,7 +615,7 @@ def test_a_reason_that_python_cannot_write_ends_the_call(
     assert isinstance(arguments, list)
     ref, job = arguments[0], peer.pid(5)
     peer.send((ctl.SPAWN_REPLY, control[1], control[2], 2, job))
-    outcome = (ref, Atom("error"), reason, [])
+    outcome: object = (ref, Atom("error"), reason, [])
     peer.send((ctl.PAYLOAD_MONITOR_P_EXIT, job, control[2], control[1]), outcome)
     with pytest.raises(RemoteError, match=f"<an integer of {bits} bits>") as caught:
         future.result(timeout=5)
