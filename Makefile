@@ -21,7 +21,7 @@ VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2
 VENV := build/venv-$(VERSION)
 COMPILED := build/compiled-$(VERSION)
 SOURCES := $(shell find uds_dist -name '*.py')
-PACKAGING := pyproject.toml $(wildcard .packaging/*.py)
+PACKAGING := pyproject.toml $(wildcard .packaging/*.py) .packaging/compiled.txt
 
 ifeq ($(TOOLS_PYTHON),)
 RUN := $(VENV)/bin/python

@@ -8,28 +8,11 @@ from pathlib import Path
 from setuptools import setup
 from setuptools.command.sdist import sdist
 
-# Compiled with mypyc on request; each is one source that also runs interpreted. The codec, and what
-# a message passes between it and a process: together, because what is saved are the calls between
-# compiled modules.
+# What mypyc compiles on request, as the list beside this file says.
 COMPILED_MODULES = [
-    "uds_dist/etf/decode.py",
-    "uds_dist/etf/encode.py",
-    "uds_dist/etf/identifiers.py",
-    "uds_dist/etf/reader.py",
-    "uds_dist/etf/writer.py",
-    "uds_dist/protocol/framing.py",
-    "uds_dist/protocol/header.py",
-    "uds_dist/protocol/parse.py",
-    "uds_dist/transport/connection.py",
-    "uds_dist/transport/loop.py",
-    "uds_dist/transport/receiver.py",
-    "uds_dist/transport/timers.py",
-    "uds_dist/transport/write_queue.py",
-    "uds_dist/processes/links.py",
-    "uds_dist/processes/peers.py",
-    "uds_dist/processes/table.py",
-    "uds_dist/services/rpc.py",
-    "uds_dist/processes/signals.py",
+    line.replace(".", "/") + ".py"
+    for line in (Path(__file__).parent / "compiled.txt").read_text("utf-8").splitlines()
+    if not line.startswith("#")
 ]
 # C in the place of mypyc's own, so that the compiled wheel needs no package at run time.
 RUNTIME = Path(__file__).parent / "lib-rt"

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,31 +15,23 @@ import pytest
 from tests.scripted import COOKIE, ScriptedPeer
 from uds_dist import Config, EventLoop, Node
 
-COMPILED_MODULES = (
-    "uds_dist.etf.decode",
-    "uds_dist.etf.encode",
-    "uds_dist.etf.identifiers",
-    "uds_dist.etf.reader",
-    "uds_dist.etf.writer",
-    "uds_dist.protocol.framing",
-    "uds_dist.protocol.header",
-    "uds_dist.protocol.parse",
-    "uds_dist.transport.connection",
-    "uds_dist.transport.loop",
-    "uds_dist.transport.receiver",
-    "uds_dist.transport.timers",
-    "uds_dist.transport.write_queue",
-    "uds_dist.processes.links",
-    "uds_dist.processes.peers",
-    "uds_dist.processes.table",
-    "uds_dist.services.rpc",
-    "uds_dist.processes.signals",
-)
+PACKAGING = Path(__file__).resolve().parent.parent / ".packaging"
+
+
+def compiled_modules() -> list[str]:
+    """The modules of the compiled build: the list that the build reads."""
+    lines = (PACKAGING / "compiled.txt").read_text("utf-8").splitlines()
+    return [line for line in lines if not line.startswith("#")]
 
 
 def codec_files() -> list[str]:
     """The files that the codec's modules are loaded from, found without loading them."""
-    return [str(spec.origin) for name in COMPILED_MODULES if (spec := find_spec(name))]
+    files = []
+    for name in compiled_modules():
+        spec = find_spec(name)
+        assert spec is not None, f".packaging/compiled.txt: there is no module {name}"
+        files.append(str(spec.origin))
+    return files
 
 
 def pytest_configure(config: pytest.Config) -> None:
