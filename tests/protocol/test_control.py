@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import random
+import re
+from typing import get_args
 
 import pytest
 
 from uds_dist.errors import RemoteProtocolError
 from uds_dist.etf.decode import decode
 from uds_dist.etf.encode import encode
+from uds_dist.etf.shown import shown
 from uds_dist.etf.terms import Atom, ImproperList, Pid, Port, Reference
 from uds_dist.protocol import control
-from uds_dist.protocol.control import WITH_PAYLOAD, AltactFlag, SpawnFlag
+from uds_dist.protocol.control import OPENS_CONNECTION, OPERATIONS, TABLE, AltactFlag, SpawnFlag
 from uds_dist.protocol.parse import parse
 
 P = Pid("py@localhost", 1, 0, 7)
@@ -90,6 +93,25 @@ def test_every_operation_of_the_guide_is_here() -> None:
     assert operations == {*range(1, 9), 12, 13, 16, *range(18, 38)}
 
 
+def test_a_row_for_each_class_and_a_number_for_each_row() -> None:
+    numbers = {
+        name: value
+        for name, value in vars(control).items()
+        if name.isupper() and type(value) is int
+    }
+    assert {row.number for row in TABLE} == set(numbers.values())
+    assert {row.kind for row in TABLE} == set(get_args(control.ControlMessage))
+    for row in TABLE:
+        name = "_".join(re.findall("[A-Z][a-z]*[0-9]?", row.kind.__name__)).upper()
+        assert numbers[name.replace("SIG_SEND_TT", "SIG_SEND")] == row.number
+        assert len(row.fields) == len(row.kind._fields) - 1
+
+
+def test_what_ends_something_opens_no_connection() -> None:
+    ending = {3, 4, 5, 13, 20, 21, 24, 25, 28, 31, 32, 35, 36}
+    assert OPENS_CONNECTION == OPERATIONS.keys() - ending
+
+
 @every_message
 def test_parse(
     wire: tuple[object, ...], kind: type, payload: bool, fields: dict[str, object]
@@ -101,7 +123,7 @@ def test_parse(
         assert message.op == wire[0]
         for name, value in fields.items():
             assert getattr(message, name) == value
-    assert (wire[0] in WITH_PAYLOAD) == payload
+    assert OPERATIONS[message.op].payload == payload
 
 
 @every_message
@@ -208,8 +230,11 @@ def test_the_atoms_that_python_has_values_for_are_names(term: object) -> None:
         (37, True, Q, ALIAS),
         (37, 4.0, Q, ALIAS),
         (37,),
+        (1 << 20_000, Q, P),
+        (37, 1 << 20_000, Q, NAME),
+        (31, R, P, -1 << 20_000, Q),
     ],
-    ids=repr,
+    ids=shown,
 )
 def test_refused(wire: tuple[object, ...]) -> None:
     for has_payload in (None, True, False):
@@ -218,7 +243,7 @@ def test_refused(wire: tuple[object, ...]) -> None:
 
 
 def test_an_error_shows_the_message_but_not_all_of_it() -> None:
-    with pytest.raises(RemoteProtocolError, match=r"unknown operation 99: \{99, <.*, bytes") as e:
+    with pytest.raises(RemoteProtocolError, match=r"unknown operation 99: \{99, Pid.*, bytes") as e:
         parse((99, Q, b"secret" * 10_000, *range(1000)))
     assert len(str(e.value)) < 600
     assert "secret" not in str(e.value)

@@ -49,8 +49,13 @@ from uds_dist.etf.terms import Atom
 from uds_dist.processes.dialect import dialect
 from uds_dist.processes.future import Future
 from uds_dist.processes.mailbox import Mailbox
-from uds_dist.processes.remote_node import CONNECTING, PeerStatistics, RemoteNode
-from uds_dist.protocol.control import NO_PAYLOAD, SPAWN_REPLY, SPAWN_REQUEST
+from uds_dist.processes.remote_node import PeerStatistics, RemoteNode
+from uds_dist.protocol.control import (
+    NO_PAYLOAD,
+    OPENS_CONNECTION,
+    SPAWN_REPLY,
+    SPAWN_REQUEST,
+)
 from uds_dist.protocol.flags import Flag, default_flags
 from uds_dist.protocol.handshake import Handshake, Role
 from uds_dist.protocol.handshake_messages import Peer, Status
@@ -221,7 +226,7 @@ class Peers:
         """Have a signal wait for the connection, and see to it that there will be one."""
         known = self.nodes.get(node)
         connecting = known is not None and known.connecting
-        if self._closed or not (connecting or control[0] in CONNECTING):
+        if self._closed or not (connecting or control[0] in OPENS_CONNECTION):
             return
         data = b""
         if payload is not NO_PAYLOAD:

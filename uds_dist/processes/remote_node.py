@@ -1,4 +1,4 @@
-"""What a node knows of one other node, and which signals are worth a connection to it."""
+"""What a node knows of one other node."""
 
 from __future__ import annotations
 
@@ -6,51 +6,7 @@ from typing import NamedTuple
 
 from uds_dist.processes.dialect import Dialect
 from uds_dist.processes.future import Future
-from uds_dist.protocol.control import (
-    ALIAS_SEND,
-    ALIAS_SEND_TT,
-    ALTACT_SIG_SEND,
-    EXIT2,
-    EXIT2_TT,
-    GROUP_LEADER,
-    LINK,
-    MONITOR_P,
-    PAYLOAD_EXIT2,
-    PAYLOAD_EXIT2_TT,
-    REG_SEND,
-    REG_SEND_TT,
-    SEND,
-    SEND_SENDER,
-    SEND_SENDER_TT,
-    SEND_TT,
-    SPAWN_REQUEST,
-    SPAWN_REQUEST_TT,
-)
 from uds_dist.transport.connection import Connection
-
-# Signals that are worth a connection. The others end something that the lost connection ended.
-CONNECTING = frozenset(
-    {
-        LINK,
-        SEND,
-        SEND_TT,
-        REG_SEND,
-        REG_SEND_TT,
-        GROUP_LEADER,
-        EXIT2,
-        EXIT2_TT,
-        MONITOR_P,
-        SEND_SENDER,
-        SEND_SENDER_TT,
-        PAYLOAD_EXIT2,
-        PAYLOAD_EXIT2_TT,
-        SPAWN_REQUEST,
-        SPAWN_REQUEST_TT,
-        ALIAS_SEND,
-        ALIAS_SEND_TT,
-        ALTACT_SIG_SEND,
-    }
-)
 
 
 class PeerStatistics(NamedTuple):

@@ -5,8 +5,10 @@ instance is encoded as it stands and costs no more than a tuple. Make one with i
 `SendSender(SEND_SENDER, from_pid, to_pid)`; `parse.parse` makes them from what a peer sent.
 
 A message is followed by a *payload* (the message sent, the exit reason, the argument list) where
-its class says so; `WITH_PAYLOAD` is the list. A *trace token* of seq_trace stands where its class
-says; a node that does not trace ignores it.
+its row of `TABLE` says so. A *trace token* of seq_trace stands where its class says; a node that does
+not trace ignores it.
+
+A new message is a class, its row in `TABLE`, and its handler in `signals`.
 
 Source: Distribution Protocol, section "Protocol between Connected Nodes", where each operation
 has an entry, from OTP 21 on under "New Ctrlmessages for Erlang/OTP ..."; the classes name theirs.
@@ -14,7 +16,7 @@ has an entry, from OTP 21 on under "New Ctrlmessages for Erlang/OTP ..."; the cl
 
 # No annotations from the future here: as text, NamedTuple would compile each of some hundred.
 from enum import Enum, IntFlag
-from typing import Final, Literal, NamedTuple, Union
+from typing import Final, Literal, NamedTuple, Union, get_args
 
 from uds_dist.etf.terms import Atom, Pid, Reference
 
@@ -482,24 +484,80 @@ ControlMessage = Union[
     AltactSigSendTt,
 ]
 
-# The operations that a payload follows; the others have none.
-WITH_PAYLOAD: Final = frozenset(
-    (
-        SEND,
-        REG_SEND,
-        SEND_TT,
-        REG_SEND_TT,
-        SEND_SENDER,
-        SEND_SENDER_TT,
-        PAYLOAD_EXIT,
-        PAYLOAD_EXIT_TT,
-        PAYLOAD_EXIT2,
-        PAYLOAD_EXIT2_TT,
-        PAYLOAD_MONITOR_P_EXIT,
-        SPAWN_REQUEST,
-        SPAWN_REQUEST_TT,
-        ALIAS_SEND,
-        ALIAS_SEND_TT,
-        ALTACT_SIG_SEND,
-    )
+# What a field may be, by its annotation: the Python types that its terms decode to, None for a term
+# of any kind. The atoms true, false and nil decode to True, False and None, and are names like
+# any other here.
+Kinds = Union[frozenset[type], None]
+_KINDS: dict[object, Kinds] = {
+    object: None,
+    int: frozenset((int,)),
+    list[object]: frozenset((list,)),
+    Mfa: frozenset((tuple,)),
+    Reference: frozenset((Reference,)),
+    Pid: frozenset((Pid,)),
+    Atom: frozenset((Atom, bool, type(None))),
+    Proc: frozenset((Pid, Atom, bool, type(None))),
+    Dest: frozenset((Pid, Reference, Atom, bool, type(None))),
+}
+
+
+class Operation(NamedTuple):
+    """A row of the table: one operation.
+
+    ``number`` and ``fields`` are those of the class; ``payload`` says whether a payload follows,
+    ``connects`` whether the message is worth a connection where there is none. One that is not
+    ends something, which the end of the connection has ended.
+    """
+
+    number: int
+    kind: type[ControlMessage]
+    fields: tuple[Kinds, ...]
+    payload: bool
+    connects: bool
+
+
+def _row(kind: type[ControlMessage], payload: bool, connects: bool) -> Operation:
+    op, *fields = kind.__annotations__.values()
+    kinds = tuple([_KINDS[field] for field in fields])
+    return Operation(get_args(op)[0], kind, kinds, payload, connects)
+
+
+# One row for each operation: its class, whether a payload follows, whether it opens a connection.
+TABLE: Final = (
+    _row(Link, False, True),
+    _row(Send, True, True),
+    _row(Exit, False, False),
+    _row(Unlink, False, False),
+    _row(NodeLink, False, False),
+    _row(RegSend, True, True),
+    _row(GroupLeader, False, True),
+    _row(Exit2, False, True),
+    _row(SendTt, True, True),
+    _row(ExitTt, False, False),
+    _row(RegSendTt, True, True),
+    _row(Exit2Tt, False, True),
+    _row(MonitorP, False, True),
+    _row(DemonitorP, False, False),
+    _row(MonitorPExit, False, False),
+    _row(SendSender, True, True),
+    _row(SendSenderTt, True, True),
+    _row(PayloadExit, True, False),
+    _row(PayloadExitTt, True, False),
+    _row(PayloadExit2, True, True),
+    _row(PayloadExit2Tt, True, True),
+    _row(PayloadMonitorPExit, True, False),
+    _row(SpawnRequest, True, True),
+    _row(SpawnRequestTt, True, True),
+    _row(SpawnReply, False, False),
+    _row(SpawnReplyTt, False, False),
+    _row(AliasSend, True, True),
+    _row(AliasSendTt, True, True),
+    _row(UnlinkId, False, False),
+    _row(UnlinkIdAck, False, False),
+    _row(AltactSigSendTt, True, True),
+    _row(AltactSigSend, True, True),
 )
+
+# By number; the two shapes of ALTACT_SIG_SEND differ in their last field alone.
+OPERATIONS: Final = {row.number: row for row in TABLE}
+OPENS_CONNECTION: Final = frozenset([row.number for row in TABLE if row.connects])

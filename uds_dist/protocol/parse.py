@@ -5,144 +5,60 @@ Source: Distribution Protocol, section "Protocol between Connected Nodes".
 
 from __future__ import annotations
 
-from typing import Final, Union, cast
+from typing import Final, cast
 
 from uds_dist.errors import RemoteProtocolError
+from uds_dist.etf.shown import shown
 from uds_dist.etf.terms import Atom, Pid, Reference
 from uds_dist.protocol.control import (
     ALIAS_SEND,
-    ALIAS_SEND_TT,
     ALTACT_SIG_SEND,
     DEMONITOR_P,
-    EXIT,
-    EXIT2,
-    EXIT2_TT,
-    EXIT_TT,
-    GROUP_LEADER,
-    LINK,
     MONITOR_P,
-    MONITOR_P_EXIT,
-    NODE_LINK,
-    PAYLOAD_EXIT,
-    PAYLOAD_EXIT2,
-    PAYLOAD_EXIT2_TT,
-    PAYLOAD_EXIT_TT,
+    OPERATIONS,
     PAYLOAD_MONITOR_P_EXIT,
     REG_SEND,
-    REG_SEND_TT,
     SEND,
     SEND_SENDER,
-    SEND_SENDER_TT,
-    SEND_TT,
     SPAWN_REPLY,
     SPAWN_REPLY_TT,
     SPAWN_REQUEST,
     SPAWN_REQUEST_TT,
-    UNLINK,
+    TABLE,
     UNLINK_ID,
     UNLINK_ID_ACK,
-    WITH_PAYLOAD,
     AliasSend,
-    AliasSendTt,
     AltactFlag,
     AltactSigSend,
     AltactSigSendTt,
     ControlMessage,
     DemonitorP,
-    Exit,
-    Exit2,
-    Exit2Tt,
-    ExitTt,
-    GroupLeader,
-    Link,
     Mfa,
     MonitorP,
-    MonitorPExit,
-    NodeLink,
-    PayloadExit,
-    PayloadExit2,
-    PayloadExit2Tt,
-    PayloadExitTt,
+    Operation,
     PayloadMonitorPExit,
     RegSend,
-    RegSendTt,
     Send,
     SendSender,
-    SendSenderTt,
-    SendTt,
     SpawnReply,
-    SpawnReplyTt,
-    SpawnRequest,
-    SpawnRequestTt,
-    Unlink,
-    UnlinkId,
-    UnlinkIdAck,
 )
 
-# What a field may be: the Python types its terms decode to, ANY for a term of any kind. The atoms
-# true, false and nil decode to True, False and None, and are names like any other here.
-_Kind = Union[frozenset[type], None]
-_ANY: _Kind = None
-_PID: _Kind = frozenset((Pid,))
-_REF: _Kind = frozenset((Reference,))
-_NAME: _Kind = frozenset((Atom, bool, type(None)))
-_PROC: _Kind = frozenset((Pid, Atom, bool, type(None)))
-_DEST: _Kind = frozenset((Pid, Reference, Atom, bool, type(None)))
-_INT: _Kind = frozenset((int,))
-_ID: _Kind = frozenset((int,))
-_MFA: _Kind = frozenset((tuple,))
-_LIST: _Kind = frozenset((list,))
-_IN_WORDS: dict[_Kind, str] = {
-    _PID: "a pid",
-    _REF: "a reference",
-    _NAME: "an atom",
-    _PROC: "a pid or an atom",
-    _DEST: "a pid, a reference or an atom",
-    _INT: "an integer",
-    _MFA: "{Module, Function, Arity}",
-    _LIST: "a proper list",
+_IN_WORDS: dict[frozenset[type], str] = {
+    frozenset((Pid,)): "a pid",
+    frozenset((Reference,)): "a reference",
+    frozenset((Atom, bool, type(None))): "an atom",
+    frozenset((Pid, Atom, bool, type(None))): "a pid or an atom",
+    frozenset((Pid, Reference, Atom, bool, type(None))): "a pid, a reference or an atom",
+    frozenset((int,)): "an integer",
+    frozenset((tuple,)): "{Module, Function, Arity}",
+    frozenset((list,)): "a proper list",
 }
 
 _ATOMS: dict[object, Atom] = {True: Atom("true"), False: Atom("false"), None: Atom("nil")}
 _NAMED_CONSTANTS = frozenset((bool, type(None)))
 
-# The table that `parse` goes by: operation -> its class and the kinds of its fields.
-_SHAPES: dict[int, tuple[type[ControlMessage], tuple[_Kind, ...]]] = {
-    LINK: (Link, (_PID, _PID)),
-    SEND: (Send, (_ANY, _PID)),
-    EXIT: (Exit, (_PID, _PID, _ANY)),
-    UNLINK: (Unlink, (_PID, _PID)),
-    NODE_LINK: (NodeLink, ()),
-    REG_SEND: (RegSend, (_PID, _ANY, _NAME)),
-    GROUP_LEADER: (GroupLeader, (_PID, _PID)),
-    EXIT2: (Exit2, (_PID, _PID, _ANY)),
-    SEND_TT: (SendTt, (_ANY, _PID, _ANY)),
-    EXIT_TT: (ExitTt, (_PID, _PID, _ANY, _ANY)),
-    REG_SEND_TT: (RegSendTt, (_PID, _ANY, _NAME, _ANY)),
-    EXIT2_TT: (Exit2Tt, (_PID, _PID, _ANY, _ANY)),
-    MONITOR_P: (MonitorP, (_PID, _PROC, _REF)),
-    DEMONITOR_P: (DemonitorP, (_PID, _PROC, _REF)),
-    MONITOR_P_EXIT: (MonitorPExit, (_PROC, _PID, _REF, _ANY)),
-    SEND_SENDER: (SendSender, (_PID, _PID)),
-    SEND_SENDER_TT: (SendSenderTt, (_PID, _PID, _ANY)),
-    PAYLOAD_EXIT: (PayloadExit, (_PID, _PID)),
-    PAYLOAD_EXIT_TT: (PayloadExitTt, (_PID, _PID, _ANY)),
-    PAYLOAD_EXIT2: (PayloadExit2, (_PID, _PID)),
-    PAYLOAD_EXIT2_TT: (PayloadExit2Tt, (_PID, _PID, _ANY)),
-    PAYLOAD_MONITOR_P_EXIT: (PayloadMonitorPExit, (_PROC, _PID, _REF)),
-    SPAWN_REQUEST: (SpawnRequest, (_REF, _PID, _PID, _MFA, _LIST)),
-    SPAWN_REQUEST_TT: (SpawnRequestTt, (_REF, _PID, _PID, _MFA, _LIST, _ANY)),
-    SPAWN_REPLY: (SpawnReply, (_REF, _PID, _INT, _PROC)),
-    SPAWN_REPLY_TT: (SpawnReplyTt, (_REF, _PID, _INT, _PROC, _ANY)),
-    ALIAS_SEND: (AliasSend, (_PID, _REF)),
-    ALIAS_SEND_TT: (AliasSendTt, (_PID, _REF, _ANY)),
-    UNLINK_ID: (UnlinkId, (_ID, _PID, _PID)),
-    UNLINK_ID_ACK: (UnlinkIdAck, (_ID, _PID, _PID)),
-}
-
 # ALTACT_SIG_SEND has two shapes, told apart by a flag.
-_ALTACT_KINDS = (_INT, _PID, _DEST)
-_ALTACT_KINDS_TT = (*_ALTACT_KINDS, _ANY)
+_ALTACT: Final = {row.kind: row for row in TABLE if row.number == ALTACT_SIG_SEND}
 # Plain integers: an IntFlag would remember every value that a peer makes up.
 _TOKEN = int(AltactFlag.TOKEN)
 _ALIAS = int(AltactFlag.ALIAS)
@@ -219,13 +135,13 @@ def _parse_any(control: tuple[object, ...], has_payload: bool | None) -> Control
         )
     if op == ALTACT_SIG_SEND:
         return _parse_altact(control, has_payload)
-    shape = _SHAPES.get(op)
-    if shape is None:
+    row = OPERATIONS.get(op)
+    if row is None:
         raise RemoteProtocolError(
-            f"the peer sent a control message of the unknown operation {op}: {_shown(control)}"
+            f"the peer sent a control message of the unknown operation {shown(op, 40)}: {_shown(control)}"
         )
-    kind, fields = shape
-    checked = _checked(kind.__name__, fields, control, has_payload)
+    kind = row.kind
+    checked = _checked(row, control, has_payload)
     if op == UNLINK_ID or op == UNLINK_ID_ACK:
         if not 1 <= cast(int, checked[1]) <= 0xFFFF_FFFF_FFFF_FFFF:
             raise RemoteProtocolError(
@@ -242,18 +158,17 @@ def _parse_any(control: tuple[object, ...], has_payload: bool | None) -> Control
 
 
 def _checked(
-    name: str,
-    fields: tuple[_Kind, ...],
-    control: tuple[object, ...],
-    has_payload: bool | None,
+    row: Operation, control: tuple[object, ...], has_payload: bool | None
 ) -> tuple[object, ...]:
     """The control tuple with every field of its kind, and atoms as Atom."""
+    name = row.kind.__name__
+    fields = row.fields
     if len(control) != len(fields) + 1:
         raise RemoteProtocolError(
             f"the control message {name} has {len(control)} elements instead of"
             f" {len(fields) + 1}: {_shown(control)}"
         )
-    if has_payload is not None and has_payload != (control[0] in WITH_PAYLOAD):
+    if has_payload is not None and has_payload != row.payload:
         needed = "came with a payload" if has_payload else "came without its payload"
         raise RemoteProtocolError(f"the control message {name} {needed}: {_shown(control)}")
     for index, allowed in enumerate(fields, 1):
@@ -278,16 +193,16 @@ def _parse_altact(control: tuple[object, ...], has_payload: bool | None) -> Cont
         )
     # Nodes to come may append elements: the guide wants more than the known ones ignored.
     if flags & _TOKEN:
-        checked = _checked("AltactSigSendTt", _ALTACT_KINDS_TT, control[:5], has_payload)
+        checked = _checked(_ALTACT[AltactSigSendTt], control[:5], has_payload)
     else:
-        checked = _checked("AltactSigSend", _ALTACT_KINDS, control[:4], has_payload)
+        checked = _checked(_ALTACT[AltactSigSend], control[:4], has_payload)
     by_alias = bool(flags & _ALIAS)
     by_name = bool(flags & _NAME_FLAG)
     wanted = Reference if by_alias else Atom if by_name else Pid
     if by_alias and by_name or type(checked[3]) is not wanted:
         raise RemoteProtocolError(
             f"the destination of the control message AltactSigSend does not fit its flags"
-            f" {flags:#x}: {_shown(control)}"
+            f" {shown(flags, 40)}: {_shown(control)}"
         )
     if flags & _TOKEN:
         return _new(AltactSigSendTt, checked)
@@ -309,8 +224,8 @@ def _mfa(value: object, control: tuple[object, ...]) -> Mfa:
 def _shown(control: tuple[object, ...]) -> str:
     """A foreign tuple for an error's text, of bounded length."""
     items = [
-        str(item) if type(item) in (int, Pid, Reference) else type(item).__name__
+        shown(item, 64) if type(item) in (int, Pid, Reference) else type(item).__name__
         for item in control[:8]
     ]
-    text = "{" + ", ".join(item[:64] for item in items)
+    text = "{" + ", ".join(items)
     return text + (", ...}" if len(control) > 8 else "}")

@@ -1,0 +1,14 @@
+"""What a node does about control messages: here, that it does something about each of them."""
+
+from __future__ import annotations
+
+import pytest
+
+from uds_dist import EventLoop, Node
+from uds_dist.processes.signals import Incoming
+from uds_dist.protocol.control import TABLE, Operation
+
+
+@pytest.mark.parametrize("row", TABLE, ids=lambda row: row.kind.__name__)
+def test_each_operation_has_a_handler(row: Operation, loop: EventLoop, a: Node) -> None:
+    assert callable(Incoming(loop, a.processes)._handlers[row.kind])
