@@ -45,7 +45,7 @@ class ScriptedPeer:
         self,
         loop: EventLoop,
         name: str = "peer@localhost",
-        flags: Flag | None = None,
+        flags: int | None = None,
         config: Config | None = None,
         creation: int = 7,
     ) -> None:

@@ -37,7 +37,7 @@ CONFIG = Config(
     max_decompressed_size=100_000,
 )
 CACHE = Flag.DIST_HDR_ATOM_CACHE
-COMBINATIONS = [Flag(0), Flag.FRAGMENTS, CACHE, CACHE | Flag.FRAGMENTS]
+COMBINATIONS = [0, Flag.FRAGMENTS, CACHE, CACHE | Flag.FRAGMENTS]
 
 P = Pid("py@localhost", 1, 0, 7)
 Q = Pid("myapp@localhost", 85, 0, 8)

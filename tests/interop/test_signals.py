@@ -111,7 +111,7 @@ def start(
     """Start the pair of a test, with flags that the Python node is to lack."""
     made: list[Pair] = []
 
-    def make(missing: Flag = Flag(0)) -> Pair:
+    def make(missing: int = 0) -> Pair:
         flags = default_flags(Config()) & ~missing
         monkeypatch.setattr("uds_dist.processes.peers.default_flags", lambda _config: flags)
         made.append(Pair(beam_of_module))
@@ -134,18 +134,18 @@ TO_PID, TO_NAME, TO_ALIAS = "Box ! M", "{box, 'py@localhost'} ! M", "Alias ! M"
     [
         (ctl.SEND, NO_SENDER, TO_PID, False),
         (ctl.SEND_TT, NO_SENDER, TO_PID, True),
-        (ctl.SEND_SENDER, Flag(0), TO_PID, False),
-        (ctl.SEND_SENDER_TT, Flag(0), TO_PID, True),
-        (ctl.REG_SEND, Flag(0), TO_NAME, False),
-        (ctl.REG_SEND_TT, Flag(0), TO_NAME, True),
+        (ctl.SEND_SENDER, 0, TO_PID, False),
+        (ctl.SEND_SENDER_TT, 0, TO_PID, True),
+        (ctl.REG_SEND, 0, TO_NAME, False),
+        (ctl.REG_SEND_TT, 0, TO_NAME, True),
         (ctl.ALIAS_SEND, NO_ALTACT, TO_ALIAS, False),
         (ctl.ALIAS_SEND_TT, NO_ALTACT, TO_ALIAS, True),
-        (ctl.ALTACT_SIG_SEND, Flag(0), TO_ALIAS, False),
-        (ctl.ALTACT_SIG_SEND, Flag(0), TO_ALIAS, True),
+        (ctl.ALTACT_SIG_SEND, 0, TO_ALIAS, False),
+        (ctl.ALTACT_SIG_SEND, 0, TO_ALIAS, True),
     ],
 )
 def test_a_message_of_a_beam(
-    start: Callable[..., Pair], op: int, missing: Flag, code: str, token: bool
+    start: Callable[..., Pair], op: int, missing: int, code: str, token: bool
 ) -> None:
     pair = start(missing)
     if op == ctl.ALTACT_SIG_SEND and pair.release < 28:
@@ -164,8 +164,8 @@ def test_a_message_that_opens_the_connection(start: Callable[..., Pair]) -> None
     assert pair.box.receive(timeout=5) == (HELLO, bytes(200_000))
 
 
-@pytest.mark.parametrize("missing", [Flag(0), NO_SENDER, NO_ALTACT])
-def test_a_message_of_python(start: Callable[..., Pair], missing: Flag) -> None:
+@pytest.mark.parametrize("missing", [0, NO_SENDER, NO_ALTACT])
+def test_a_message_of_python(start: Callable[..., Pair], missing: int) -> None:
     pair = start(missing)
     alias = pair.eval(f"register({pair.process}, self()), alias()")
     assert isinstance(alias, Reference)
@@ -179,7 +179,7 @@ def test_a_message_of_python(start: Callable[..., Pair], missing: Flag) -> None:
 )
 def test_a_message_with_a_trace_token(start: Callable[..., Pair], op: int) -> None:
     # No ordinary process here has a token; that a BEAM takes it shows that the shape is right.
-    pair = start(NO_ALTACT | (NO_SENDER if op == ctl.SEND_TT else Flag(0)))
+    pair = start(NO_ALTACT | (NO_SENDER if op == ctl.SEND_TT else 0))
     alias = pair.eval(f"register({pair.process}, self()), alias()")
     token = (2, 17, 1, pair.box.pid, 0)
     fields: dict[int, tuple[object, ...]] = {
@@ -214,8 +214,8 @@ def test_priority_of_a_beam(start: Callable[..., Pair]) -> None:
     assert flags == {5, 17, 21}
 
 
-@pytest.mark.parametrize("missing", [Flag(0), NO_ALTACT])
-def test_priority_of_python(start: Callable[..., Pair], missing: Flag) -> None:
+@pytest.mark.parametrize("missing", [0, NO_ALTACT])
+def test_priority_of_python(start: Callable[..., Pair], missing: int) -> None:
     pair = start(missing)
     negotiated = pair.release >= 28 and not missing
     if pair.release >= 28:
@@ -309,12 +309,12 @@ def test_links_that_cross(start: Callable[..., Pair], turn: int) -> None:
     [
         (ctl.EXIT, NO_PAYLOADS, False),
         (ctl.EXIT_TT, NO_PAYLOADS, True),
-        (ctl.PAYLOAD_EXIT, Flag(0), False),
-        (ctl.PAYLOAD_EXIT_TT, Flag(0), True),
+        (ctl.PAYLOAD_EXIT, 0, False),
+        (ctl.PAYLOAD_EXIT_TT, 0, True),
     ],
 )
 def test_the_exit_of_a_linked_process_of_a_beam(
-    start: Callable[..., Pair], op: int, missing: Flag, token: bool
+    start: Callable[..., Pair], op: int, missing: int, token: bool
 ) -> None:
     pair = start(missing)
     pair.eval("net_kernel:connect_node('py@localhost')")
@@ -324,8 +324,8 @@ def test_the_exit_of_a_linked_process_of_a_beam(
     assert op in pair.ops() and len(pair.box.links) == 0
 
 
-@pytest.mark.parametrize("missing", [Flag(0), NO_PAYLOADS])
-def test_the_exit_of_a_linked_process_of_python(start: Callable[..., Pair], missing: Flag) -> None:
+@pytest.mark.parametrize("missing", [0, NO_PAYLOADS])
+def test_the_exit_of_a_linked_process_of_python(start: Callable[..., Pair], missing: int) -> None:
     pair = start(missing)
     pair.eval("link(Box)")
     pair.settle()
@@ -353,11 +353,11 @@ def test_the_exit_signals_with_a_trace_token_of_python(start: Callable[..., Pair
 
 
 @pytest.mark.parametrize(
-    ("op", "missing"), [(ctl.EXIT2, NO_PAYLOADS), (ctl.PAYLOAD_EXIT2, Flag(0))]
+    ("op", "missing"), [(ctl.EXIT2, NO_PAYLOADS), (ctl.PAYLOAD_EXIT2, 0)]
 )
 @pytest.mark.parametrize("token", [False, True])
 def test_exit_2_of_a_beam(
-    start: Callable[..., Pair], op: int, missing: Flag, token: bool
+    start: Callable[..., Pair], op: int, missing: int, token: bool
 ) -> None:
     # A process with a trace token sends it without one: EXIT2_TT and PAYLOAD_EXIT2_TT never come.
     pair = start(missing)
@@ -372,8 +372,8 @@ def test_exit_2_of_a_beam(
     assert op in pair.ops()
 
 
-@pytest.mark.parametrize("missing", [Flag(0), NO_PAYLOADS])
-def test_exit_2_of_python(start: Callable[..., Pair], missing: Flag) -> None:
+@pytest.mark.parametrize("missing", [0, NO_PAYLOADS])
+def test_exit_2_of_python(start: Callable[..., Pair], missing: int) -> None:
     pair = start(missing)
     victim = pair.eval("V = spawn(fun sig:sleep/0), monitor(process, V), V")
     assert isinstance(victim, Pid)
@@ -414,8 +414,8 @@ def test_monitors_of_a_beam(start: Callable[..., Pair]) -> None:
     ]
 
 
-@pytest.mark.parametrize("missing", [Flag(0), NO_PAYLOADS])
-def test_monitors_of_python(start: Callable[..., Pair], missing: Flag) -> None:
+@pytest.mark.parametrize("missing", [0, NO_PAYLOADS])
+def test_monitors_of_python(start: Callable[..., Pair], missing: int) -> None:
     pair = start(missing)
     assert pair.node.ping(pair.both.name)  # the first signals of a BEAM are in the newest form
     pid = pair.eval("P = spawn(fun sig:sleep/0), register(sleeper, P), P")
@@ -439,8 +439,8 @@ def test_monitors_of_python(start: Callable[..., Pair], missing: Flag) -> None:
     assert (ctl.MONITOR_P_EXIT if missing else ctl.PAYLOAD_MONITOR_P_EXIT) in pair.ops()
 
 
-@pytest.mark.parametrize("missing", [Flag(0), NO_PAYLOADS])
-def test_the_notice_of_a_monitor_of_python(start: Callable[..., Pair], missing: Flag) -> None:
+@pytest.mark.parametrize("missing", [0, NO_PAYLOADS])
+def test_the_notice_of_a_monitor_of_python(start: Callable[..., Pair], missing: int) -> None:
     pair = start(missing)
     ref = pair.eval("monitor(process, Box)")
     pair.settle()

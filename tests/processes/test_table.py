@@ -36,7 +36,7 @@ TOKEN = (2, 7, 1, Pid("peer@localhost", 1, 0, 7), 0)  # a trace token of seq_tra
 OOPS = Atom("oops")
 
 
-def without(*flags: Flag) -> Flag:
+def without(*flags: int) -> int:
     """All flags but these."""
     left = ALL
     for flag in flags:

@@ -250,7 +250,7 @@ def test_an_error_shows_the_message_but_not_all_of_it() -> None:
 
 
 def test_spawn_flags() -> None:
-    assert SpawnFlag(3) == SpawnFlag.LINK | SpawnFlag.MONITOR
+    assert SpawnFlag.LINK | SpawnFlag.MONITOR == 3
     assert [int(flag) for flag in SpawnFlag] == [1, 2]
 
 

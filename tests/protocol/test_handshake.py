@@ -46,7 +46,7 @@ def cookie_for(name: str) -> str:
 def initiator(
     *,
     name: str = A,
-    flags: Flag = FLAGS,
+    flags: int = FLAGS,
     expected: str | None = B,
     cookie: Callable[[str], str] = cookie_for,
     still_connected: Callable[[str], bool] = lambda name: False,
@@ -66,7 +66,7 @@ def initiator(
 def acceptor(
     *,
     name: str = B,
-    flags: Flag = FLAGS,
+    flags: int = FLAGS,
     cookie: Callable[[str], str] = cookie_for,
     choose_status: Callable[[Peer], Status] = lambda peer: Status.OK,
     assign_name: Callable[[str], tuple[str, int] | None] | None = None,

@@ -60,7 +60,7 @@ _INLINE = {
 }
 
 
-def dialect(flags: Flag) -> Dialect:
+def dialect(flags: int) -> Dialect:
     """The table of one connection.
 
     Args:

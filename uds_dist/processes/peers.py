@@ -137,7 +137,7 @@ class Peers:
         """The cookie that goes with a peer."""
         return self.cookies.get(name, self.cookie)
 
-    def _flags(self) -> Flag:
+    def _flags(self) -> int:
         flags = default_flags(self.config)
         return flags | Flag.NAME_ME if self.dynamic else flags
 

@@ -46,7 +46,6 @@ from uds_dist.protocol.control import (
     UNLINK_ID,
     AltactFlag,
     ControlMessage,
-    SpawnFlag,
     SpawnReply,
     SpawnReplyTt,
     SpawnRequest,
@@ -406,7 +405,7 @@ class Processes:
         if isinstance(dest, Pid) and not priority:
             self.signal(dest.node, (PAYLOAD_EXIT2, sender, dest), reason)
             return
-        flags = AltactFlag.EXIT
+        flags: int = AltactFlag.EXIT
         if priority:
             flags |= AltactFlag.PRIO
         if isinstance(dest, Reference):
@@ -556,7 +555,7 @@ class Processes:
                 process.on_unwatched(ref)
         for spawn in ties.spawns:
             if self.take_spawn(spawn.ref) is not None:
-                nobody, flags = self._nobody(), SpawnFlag(0)
+                nobody, flags = self._nobody(), 0
                 spawn.on_reply(SpawnReply(SPAWN_REPLY, spawn.ref, nobody, flags, NOCONNECTION))
         for monitor in ties.monitors:
             if self.forget_monitor(monitor.ref) is not None:

@@ -15,7 +15,7 @@ has an entry, from OTP 21 on under "New Ctrlmessages for Erlang/OTP ..."; the cl
 """
 
 # No annotations from the future here: as text, NamedTuple would compile each of some hundred.
-from enum import Enum, IntFlag
+from enum import Enum, IntEnum
 from typing import Final, Literal, NamedTuple, Union, get_args
 
 from uds_dist.etf.terms import Atom, Pid, Reference
@@ -62,7 +62,7 @@ UNLINK_ID_ACK: Final = 36
 ALTACT_SIG_SEND: Final = 37
 
 
-class SpawnFlag(IntFlag):
+class SpawnFlag(IntEnum):
     """What a SPAWN_REPLY says was set up along with the new process.
 
     Source: Distribution Protocol, "New Ctrlmessages for Erlang/OTP 23", SPAWN_REPLY.
@@ -72,7 +72,7 @@ class SpawnFlag(IntFlag):
     MONITOR = 2
 
 
-class AltactFlag(IntFlag):
+class AltactFlag(IntEnum):
     """What an ALTACT_SIG_SEND is: other bits are to be ignored.
 
     Without ALIAS and NAME it goes to a pid; without EXIT it is a message.

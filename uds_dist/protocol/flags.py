@@ -5,13 +5,16 @@ Source: Distribution Protocol, section "Distribution Flags".
 
 from __future__ import annotations
 
-from enum import IntFlag
+from enum import IntEnum
 
 from uds_dist.config import Config
 
 
-class Flag(IntFlag):
+class Flag(IntEnum):
     """The distribution flags, under the guide's names without their ``DFLAG_``.
+
+    Only the members are of this class: what ``|`` and ``&`` make is a plain int. An IntFlag would
+    keep an object for each combination of bits for ever, and peers choose the bits.
 
     Source: Distribution Protocol, section "Distribution Flags".
     """
@@ -84,7 +87,7 @@ SERVICES = (
 )
 
 
-def default_flags(config: Config) -> Flag:
+def default_flags(config: Config) -> int:
     """The flags that a node with these settings shows its peers.
 
     NATIVE_RECORDS is left out: OTP 29 sends its records without asking for the flag, and the
@@ -105,7 +108,7 @@ def default_flags(config: Config) -> Flag:
     return flags
 
 
-def expand_digest(flags: Flag) -> Flag:
+def expand_digest(flags: int) -> int:
     """The flags with all that MANDATORY_25_DIGEST stands for, where that bit is set.
 
     Args:
@@ -118,18 +121,18 @@ def expand_digest(flags: Flag) -> Flag:
     return flags
 
 
-def missing_mandatory(flags: Flag) -> Flag:
+def missing_mandatory(flags: int) -> int:
     """The mandatory flags that a peer lacks.
 
     Args:
         flags: as the peer sent them.
     Returns:
-        The missing ones; ``Flag(0)`` when the peer may be talked to.
+        The missing ones; 0 when the peer can be talked to.
     """
     return MANDATORY & ~expand_digest(flags)
 
 
-def effective_flags(this: Flag, other: Flag) -> Flag:
+def effective_flags(this: int, other: int) -> int:
     """The capabilities that both ends of a connection have, and that it therefore uses.
 
     Args:
@@ -141,27 +144,12 @@ def effective_flags(this: Flag, other: Flag) -> Flag:
     return expand_digest(this) & expand_digest(other) & ~Flag.NAME_ME
 
 
-def known_flags(bits: int) -> Flag:
-    """The flags among the bits that a peer sent, later inventions left out.
-
-    Args:
-        bits: 64 of them.
-    Returns:
-        The flags that have names here; an IntFlag remembers every value it was ever made of, so
-        a peer must not choose from all 64 bits.
-    """
-    return Flag(bits & _ALL)
-
-
-def flag_names(flags: Flag) -> str:
+def flag_names(flags: int) -> str:
     """The names of some flags, for an error's text.
 
     Args:
         flags: any flags.
     Returns:
-        Names joined by ", "; an empty text for no flags.
+        Names joined by ", "; bits without a name are left out.
     """
-    return ", ".join(flag.name or "" for flag in Flag if flag & flags)
-
-
-_ALL = sum(Flag)
+    return ", ".join(flag.name for flag in Flag if flag & flags)

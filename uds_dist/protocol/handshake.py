@@ -233,7 +233,7 @@ class Handshake:
         role: Role,
         name: str,
         creation: int,
-        flags: Flag,
+        flags: int,
         *,
         cookie_for: Callable[[str], str],
         expected: str | None = None,
@@ -269,7 +269,7 @@ class Handshake:
         return self.state is State.UP
 
     @property
-    def effective_flags(self) -> Flag:
+    def effective_flags(self) -> int:
         """What both nodes are capable of: the flags that govern the connection.
 
         Raises:
@@ -397,7 +397,7 @@ class Handshake:
         """Step 3, "not_allowed": the peer does not want this node."""
         raise NotAllowedError(
             f"{self._dialled()} does not allow {self.name} to connect: see its list of allowed"
-            f" nodes and its log; the flags shown to it were {int(self.flags):#x}"
+            f" nodes and its log; the flags shown to it were {self.flags:#x}"
         )
 
     def recv_status_alive(self) -> Status:
@@ -568,7 +568,7 @@ class Handshake:
         return f"<Handshake {self.role.value} {self.name} state={self.state.value} peer={peer}>"
 
 
-def _too_old(name: str, missing: Flag) -> str:
+def _too_old(name: str, missing: int) -> str:
     return (
         f"{name} lacks the mandatory distribution flags {flag_names(missing)}: the node is too"
         " old, OTP 26 or later is wanted"

@@ -14,7 +14,7 @@ from struct import Struct
 from typing import NamedTuple
 
 from uds_dist.errors import LocalProtocolError, RemoteProtocolError
-from uds_dist.protocol.flags import Flag, known_flags
+from uds_dist.protocol.flags import Flag
 
 _NAME = Struct(">cQIH")  # tag, flags, creation, length of the name
 _CHALLENGE = Struct(">cQIIH")  # tag, flags, challenge, creation, length of the name
@@ -50,19 +50,19 @@ class Peer(NamedTuple):
 
     Args:
         name: its full name; in the acceptor's ``assign_name`` case the name it was given.
-        flags: what it sent, as far as `Flag` has names for the bits.
+        flags: the 64 bits that it sent; `Flag` has names for some.
         creation: 32 bits; tells its incarnations apart.
     """
 
     name: str
-    flags: Flag
+    flags: int
     creation: int
 
 
 # --- step 2: the name ---
 
 
-def name_message(flags: Flag, creation: int, name: str) -> bytes:
+def name_message(flags: int, creation: int, name: str) -> bytes:
     """Step 2: the initiator's flags, creation (32 bits) and name."""
     encoded = name.encode()
     return _NAME.pack(b"N", flags, creation, len(encoded)) + encoded
@@ -75,8 +75,7 @@ def read_name(frame: bytes) -> Peer:
         RemoteProtocolError: it is malformed.
     """
     _check_size("name message", frame, _NAME)
-    _, bits, creation, _ = _NAME.unpack_from(frame)
-    flags = known_flags(bits)
+    _, flags, creation, _ = _NAME.unpack_from(frame)
     name, _ = _name_at(frame, _NAME.size, host_only=bool(flags & Flag.NAME_ME))
     return Peer(name, flags, creation)
 
@@ -112,7 +111,7 @@ def read_named(frame: bytes) -> tuple[str, int]:
 # --- steps 4 to 6: the challenges ---
 
 
-def challenge_message(flags: Flag, challenge: int, creation: int, name: str) -> bytes:
+def challenge_message(flags: int, challenge: int, creation: int, name: str) -> bytes:
     """Step 4: the acceptor's flags, challenge (32 bits), creation (32 bits) and name."""
     encoded = name.encode()
     return _CHALLENGE.pack(b"N", flags, challenge, creation, len(encoded)) + encoded
@@ -125,9 +124,9 @@ def read_challenge(frame: bytes) -> tuple[Peer, int]:
         RemoteProtocolError: it is malformed.
     """
     _check_size("challenge", frame, _CHALLENGE)
-    _, bits, challenge, creation, _ = _CHALLENGE.unpack_from(frame)
+    _, flags, challenge, creation, _ = _CHALLENGE.unpack_from(frame)
     name, _ = _name_at(frame, _CHALLENGE.size)
-    return Peer(name, known_flags(bits), creation), challenge
+    return Peer(name, flags, creation), challenge
 
 
 def challenge_reply_message(challenge: int, digest: bytes) -> bytes:

@@ -109,7 +109,7 @@ class FrameDecoder:
         "_pending",
     )
 
-    def __init__(self, effective_flags: Flag, config: Config) -> None:
+    def __init__(self, effective_flags: int, config: Config) -> None:
         self.max_message_size = config.max_message_size
         self.max_fragment_sequences = config.max_fragment_sequences
         self._depth = config.max_term_depth
@@ -414,7 +414,7 @@ class FrameEncoder:
         "_sequence_id",
     )
 
-    def __init__(self, effective_flags: Flag, config: Config) -> None:
+    def __init__(self, effective_flags: int, config: Config) -> None:
         self.fragment_size = config.fragment_size
         self._caching = bool(effective_flags & Flag.DIST_HDR_ATOM_CACHE)
         self._fragmenting = bool(effective_flags & Flag.FRAGMENTS)

@@ -59,7 +59,7 @@ _NAMED_CONSTANTS = frozenset((bool, type(None)))
 
 # ALTACT_SIG_SEND has two shapes, told apart by a flag.
 _ALTACT: Final = {row.kind: row for row in TABLE if row.number == ALTACT_SIG_SEND}
-# Plain integers: an IntFlag would remember every value that a peer makes up.
+# Plain integers, which a peer's own are compared with.
 _TOKEN = int(AltactFlag.TOKEN)
 _ALIAS = int(AltactFlag.ALIAS)
 _NAME_FLAG = int(AltactFlag.NAME)

@@ -147,7 +147,7 @@ class Job(NamedTuple):
 
     parent: Pid
     request: Reference
-    flags: SpawnFlag
+    flags: int  # of SpawnFlag
     module: object
     function: object
     arguments: object
@@ -292,7 +292,7 @@ def _job(request: SpawnRequest | SpawnRequestTt, payload: object) -> Job | None:
     options = request.opts
     if not isinstance(options, list) or not isinstance(payload, list):
         return None
-    flags = SpawnFlag(0)
+    flags = 0
     for option in options:
         if option == "link" and isinstance(option, Atom):
             flags |= SpawnFlag.LINK
