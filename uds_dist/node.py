@@ -25,6 +25,7 @@ from uds_dist.processes.remote_node import PeerStatistics
 from uds_dist.processes.signals import Incoming
 from uds_dist.processes.table import Processes
 from uds_dist.protocol.control import REG_SEND
+from uds_dist.protocol.node_names import split_node_name
 from uds_dist.services.cluster import GlobalNameServer, PgScope
 from uds_dist.services.exposed import Exposed, Jobs
 from uds_dist.services.gen import (
@@ -41,7 +42,6 @@ from uds_dist.services.kernel import IS_AUTH, NET_KERNEL, REX, YES, LoggerProxy,
 from uds_dist.services.rpc import start_rpc, start_spawn
 from uds_dist.services.server import GenServer, Runner
 from uds_dist.services.tasks import TaskSupervisor
-from uds_dist.transport.address import split_node_name
 from uds_dist.transport.loop import EventLoop
 
 F = TypeVar("F", bound=Callable[..., object])
@@ -107,7 +107,7 @@ class Node:
         if cookie is None:
             cookie = config.cookie if config.cookie is not None else find_cookie()
         cookie = checked_cookie(cookie)  # before the loop is made: nobody would close it
-        dynamic = name.startswith("@")
+        dynamic = isinstance(name, str) and name.startswith("@")
         split_node_name("nobody" + name if dynamic else name)
         self.config = config
         self.loop = EventLoop() if loop is None else loop
@@ -174,10 +174,13 @@ class Node:
         Args:
             cookie: 1 to 255 characters of Latin-1.
             node: the peer that it is for; None for all that have none of their own.
+        Raises:
+            ConfigError: the cookie or the node's name cannot be used.
         """
         if node is None:
             self._peers.cookie = checked_cookie(cookie)
         else:
+            split_node_name(node)
             self._peers.cookies[node] = checked_cookie(cookie)
 
     def allow(self, names: Sequence[str]) -> None:

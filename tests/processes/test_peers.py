@@ -109,6 +109,34 @@ def test_a_name_that_cannot_be_dialled(a: Node, loop: EventLoop) -> None:
     assert a.ping(a.name)
 
 
+@pytest.mark.parametrize("name", ["my.app@localhost", "a b@localhost", "\xe4@h", "a@h\udcff"])
+def test_a_name_that_a_beam_would_refuse(a: Node, folder: str, name: str) -> None:
+    with pytest.raises(NodeNameError):
+        Node(name, cookie=COOKIE, socket_dir=folder)
+    with pytest.raises(NodeNameError):
+        a.connect(name).result(timeout=5)
+    with pytest.raises(NodeNameError):
+        a.ping(name)
+    with pytest.raises(NodeNameError):
+        a.set_cookie(COOKIE, node=name)
+
+
+@pytest.mark.parametrize(
+    "name", ["my.app@localhost", "x\nFORGED a line@localhost", "../x@localhost", "a@h\x85"]
+)
+def test_a_peer_with_a_name_that_a_beam_would_refuse(
+    a: Node, make_peer: MakePeer, folder: str, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    peer = make_peer(name)
+    peer.dial(folder, a.name)
+    peer.send_handshake(peer.handshake(Role.INITIATOR).begin())
+    assert peer.is_gone()
+    peer.until(lambda: caplog.records)
+    assert "is not a valid node name" in caplog.text
+    assert all(record.getMessage().isprintable() for record in caplog.records)
+    assert not a._peers.nodes
+
+
 def test_signals_that_end_something_open_no_connection(a: Node, make_peer: MakePeer) -> None:
     peer = make_peer()
     table = a.processes

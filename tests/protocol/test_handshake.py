@@ -195,9 +195,9 @@ def test_any_peer_is_taken_where_none_is_expected() -> None:
 
 
 def test_names_are_utf8() -> None:
-    a, b = initiator(name="pÿthon@localhost"), acceptor()
+    a, b = initiator(name="python@lÿcalhost"), acceptor()
     talk(a, b)
-    assert b.peer is not None and b.peer.name == "pÿthon@localhost"
+    assert b.peer is not None and b.peer.name == "python@lÿcalhost"
 
 
 # --- the statuses ---------------------------------------------------------------------------------

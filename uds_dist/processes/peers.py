@@ -59,7 +59,8 @@ from uds_dist.protocol.control import (
 from uds_dist.protocol.flags import Flag, default_flags
 from uds_dist.protocol.handshake import Handshake, Role
 from uds_dist.protocol.handshake_messages import Peer, Status
-from uds_dist.transport.address import SocketAddress, socket_address, split_node_name
+from uds_dist.protocol.node_names import split_node_name
+from uds_dist.transport.address import SocketAddress, socket_address
 from uds_dist.transport.connection import UP, Connection, Phase
 from uds_dist.transport.listener import Listener
 from uds_dist.transport.loop import EventLoop

@@ -13,8 +13,9 @@ from secrets import randbits
 from struct import Struct
 from typing import NamedTuple
 
-from uds_dist.errors import LocalProtocolError, RemoteProtocolError
+from uds_dist.errors import LocalProtocolError, NodeNameError, RemoteProtocolError
 from uds_dist.protocol.flags import Flag
+from uds_dist.protocol.node_names import NAME_LIMIT, is_host_part, split_node_name
 
 _NAME = Struct(">cQIH")  # tag, flags, creation, length of the name
 _CHALLENGE = Struct(">cQIIH")  # tag, flags, challenge, creation, length of the name
@@ -22,8 +23,6 @@ _CHALLENGE_REPLY = Struct(">cI16s")
 _CHALLENGE_ACK = Struct(">c16s")
 _NAME_LENGTH = Struct(">H")
 _CREATION = Struct(">I")
-
-_MAX_NAME = 255  # characters, as of any atom
 
 
 class Status(Enum):
@@ -217,10 +216,14 @@ def _name_at(frame: bytes, begin: int, *, host_only: bool = False) -> tuple[str,
         name = raw.decode()
     except UnicodeDecodeError:
         raise RemoteProtocolError(f"the node name {shown(raw)} is not UTF-8") from None
-    parts = name.split("@")
-    if len(parts) != (1 if host_only else 2) or not all(parts) or len(name) > _MAX_NAME:
-        form = "a host name" if host_only else "of the form name@host"
-        raise RemoteProtocolError(f"the node name {shown(raw)} is not {form}")
+    if host_only:
+        if not is_host_part(name) or len(name) > NAME_LIMIT:
+            raise RemoteProtocolError(f"the host name {shown(raw)} is not valid")
+        return name, end
+    try:
+        split_node_name(name)
+    except NodeNameError as error:
+        raise RemoteProtocolError(str(error)) from None
     return name, end
 
 

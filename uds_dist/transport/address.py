@@ -9,22 +9,19 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import socket
 import stat
 import sys
 from typing import NamedTuple
 
 from uds_dist.config import Config
-from uds_dist.errors import AddressError, NodeNameError
+from uds_dist.errors import AddressError
+from uds_dist.protocol.node_names import is_node_part, split_node_name
 
 # sun_path: 108 bytes on Linux, 104 on the BSDs and macOS; a path needs its final NUL within.
 PATH_LIMIT = (108 if sys.platform == "linux" else 104) - 1
 # An abstract name starts with a NUL and needs none at its end.
 ABSTRACT_LIMIT = 107
-NAME_LIMIT = 255
-
-_NAME = re.compile(r"[^@/\0\s]+\Z")
 
 ALIVE = "alive"
 STALE = "stale"
@@ -46,30 +43,6 @@ class SocketAddress(NamedTuple):
         return self.text
 
 
-def split_node_name(name: str) -> tuple[str, str]:
-    """Check a full node name and split it at the ``@``.
-
-    Args:
-        name: ``name@host``, at most 255 characters.
-    Returns:
-        The part before the ``@`` and the part after it.
-    Raises:
-        NodeNameError: it is not such a name.
-    """
-    node, at, host = name.partition("@")
-    if not at or not host:
-        raise NodeNameError(
-            f"{name!r} is no node name: write name@host, for example {node or 'app'}@localhost"
-        )
-    if len(name) > NAME_LIMIT:
-        raise NodeNameError(f"the node name has {len(name)} characters: at most {NAME_LIMIT} fit")
-    if not _NAME.match(node) or not _NAME.match(host):
-        raise NodeNameError(
-            f"{name!r} is no node name: neither part may hold '@', '/', white space or NUL"
-        )
-    return node, host
-
-
 def socket_address(name: str, config: Config) -> SocketAddress:
     """The socket of the node called `name`.
 
@@ -83,8 +56,8 @@ def socket_address(name: str, config: Config) -> SocketAddress:
         AddressError: the path is too long for a socket, or abstract sockets do not exist here.
     """
     node = split_node_name(name)[0] if "@" in name else name
-    if not _NAME.match(node):
-        raise NodeNameError(f"{name!r} is no node name: write name@host")
+    if not is_node_part(node):
+        split_node_name(f"{node}@localhost")  # raises: it says what is wrong
     if config.socket_dir.startswith("@"):
         return _abstract_address(config.socket_dir[1:], node)
     suffix = "" if config.layout == "erl_uds_dist" else ".sock"
@@ -169,7 +142,7 @@ def listening_names(config: Config) -> list[tuple[str, str]]:
             if entry.endswith(suffix) and _is_socket(os.path.join(config.socket_dir, entry))
         ]
     found = []
-    for name in sorted(name for name in set(names) if _NAME.match(name)):
+    for name in sorted(name for name in set(names) if is_node_part(name)):
         try:
             state = probe(socket_address(name, config))
         except PermissionError:
