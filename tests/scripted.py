@@ -18,7 +18,7 @@ from uds_dist.protocol.flags import Flag, default_flags
 from uds_dist.protocol.framing import TICK, FrameReader, handshake_frame
 from uds_dist.protocol.handshake import Handshake, Role, State
 from uds_dist.protocol.handshake_messages import Peer, Status
-from uds_dist.protocol.header import FrameDecoder, FrameEncoder
+from uds_dist.protocol.session import Answer, Session
 
 COOKIE = "secret"
 PATIENCE = 10.0
@@ -57,8 +57,7 @@ class ScriptedPeer:
         self.sock: socket.socket | None = None
         self.listener: socket.socket | None = None
         self.reader = FrameReader(self.config)
-        self.encoder = FrameEncoder(self.flags, self.config)
-        self.decoder = FrameDecoder(self.flags, self.config)
+        self.session: Session | None = None
         self.ticks = 0
         self._numbers = count(1)
 
@@ -133,6 +132,7 @@ class ScriptedPeer:
         sock.setblocking(False)
         self.sock = sock
         self.reader = FrameReader(self.config)
+        self.session = None
 
     def close(self) -> None:
         """Close the connection."""
@@ -162,11 +162,11 @@ class ScriptedPeer:
         except BlockingIOError:
             return data
 
-    def frame(self) -> bytes:
-        """The next frame of the node; GoneError when it has closed."""
+    def read(self) -> bytes:
+        """Some bytes of the node; GoneError when it has closed."""
         assert self.sock is not None
         deadline = time.monotonic() + PATIENCE
-        while (frame := self.reader.next_frame()) is None:
+        while True:
             try:
                 data = self.sock.recv(1 << 20)
             except BlockingIOError:
@@ -177,7 +177,14 @@ class ScriptedPeer:
                 raise GoneError from None
             if not data:
                 raise GoneError
-            self.reader.feed(data)
+            return data
+
+    def frame(self) -> bytes:
+        """The next frame of the node; GoneError when it has closed."""
+        if self.session is not None and self.session.backlog:
+            return bytes(self.session.backlog.popleft())
+        while (frame := self.reader.next_frame()) is None:
+            self.reader.feed(self.read())
         return frame
 
     def is_gone(self) -> bool:
@@ -220,15 +227,14 @@ class ScriptedPeer:
         """Do the whole handshake, or the rest of it."""
         if handshake.state is State.SEND_NAME:
             self.send_handshake(handshake.begin())
-        while not handshake.is_up:
-            self.send_handshake(handshake.receive(self.frame()))
-        self.finish(handshake)
-
-    def finish(self, handshake: Handshake) -> None:
-        """Go over to messages."""
-        self.reader.use_message_prefix()
-        self.encoder = FrameEncoder(handshake.effective_flags, self.config)
-        self.decoder = FrameDecoder(handshake.effective_flags, self.config)
+        self.session = session = Session(handshake, self.config)
+        session.reader = self.reader
+        while not session.is_up:
+            event = session.next_event()
+            if event is None:
+                session.receive_data(self.read())
+            elif isinstance(event, Answer):
+                self.write(event.data)
 
     def connect(self, folder: str, node: Node) -> None:
         """Dial the node and be connected."""
@@ -248,7 +254,7 @@ class ScriptedPeer:
 
     def frames_of(self, control: tuple[object, ...], payload: object = NO_PAYLOAD) -> list[bytes]:
         """The bytes of a message, one item per frame."""
-        data = b"".join(self.encoder.encode(control, payload))
+        data = self.message(control, payload)
         frames = []
         while data:
             size = 4 + int.from_bytes(data[:4], "big")
@@ -258,18 +264,23 @@ class ScriptedPeer:
 
     def send(self, control: tuple[object, ...], payload: object = NO_PAYLOAD) -> None:
         """Send a control message."""
-        self.write(b"".join(self.encoder.encode(control, payload)))
+        self.write(self.message(control, payload))
+
+    def message(self, control: tuple[object, ...], payload: object = NO_PAYLOAD) -> bytes:
+        """The bytes of a message."""
+        assert self.session is not None
+        return b"".join(self.session.send(control, payload))
 
     def receive(self) -> Message:
         """The node's next message; ticks are counted."""
+        assert self.session is not None
         while True:
             frame = self.frame()
-            if not frame:
-                self.ticks += 1
-                continue
-            message = self.decoder.decode(frame)
-            if message is not None:
-                return message
+            self.ticks += not frame
+            self.session.backlog.appendleft(frame)
+            event = self.session.next_event()
+            if isinstance(event, tuple):
+                return event
 
     def tick(self) -> None:
         """Send a tick."""

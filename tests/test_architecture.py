@@ -42,7 +42,7 @@ HOUSE = {
     "etf": "__init__.py atoms.py identifiers.py terms.py reader.py decode.py writer.py encode.py"
     " parse.py shown.py text.py",
     "protocol": "__init__.py flags.py node_names.py framing.py fragments.py handshake_messages.py"
-    " handshake.py header.py control.py parse.py",
+    " handshake.py header.py control.py parse.py session.py",
     "transport": "__init__.py timers.py loop.py address.py listener.py reasons.py receiver.py"
     " write_queue.py connection.py",
     "processes": "__init__.py dialect.py future.py identity.py links.py mailbox.py peers.py"

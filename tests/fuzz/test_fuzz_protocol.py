@@ -26,6 +26,7 @@ from uds_dist.protocol.handshake import Handshake, Role, State
 from uds_dist.protocol.handshake_messages import Status
 from uds_dist.protocol.header import FrameDecoder, FrameEncoder
 from uds_dist.protocol.parse import parse
+from uds_dist.protocol.session import Answer, Session
 
 CASES = 60
 SEEDS = range(10)
@@ -144,27 +145,44 @@ def test_mutated_streams(seed: int) -> None:
     """The whole way in: a broken stream, cut at random, through reader, decoder and parser."""
     rng = random.Random(seed)
     for _ in range(CASES):
-        encoder = FrameEncoder(COMBINATIONS[3], CONFIG)
+        sender, hearer = sessions(rng)
         stream = b"".join(
             bytes(buffer)
             for control, payload in messages(rng)
-            for buffer in encoder.encode(control, payload)
+            for buffer in sender.send(control, payload)
         )
         stream = mutate(rng, stream)
-        reader, decoder = FrameReader(CONFIG, 4), FrameDecoder(COMBINATIONS[3], CONFIG)
         at = 0
         try:
             while at < len(stream):
                 count = rng.choice([1, rng.randrange(1, 50), rng.randrange(1, 5000)])
-                reader.feed(stream[at : at + count])
+                hearer.receive_data(stream[at : at + count])
                 at += count
-                for frame in reader.frames(100):
-                    message = decoder.decode(frame)
-                    if message is not None:
-                        parse(message[0], message[1] is not NO_PAYLOAD)
+                while (event := hearer.next_event()) is not None:
+                    assert isinstance(event, tuple)
+                    parse(event[0], event[1] is not NO_PAYLOAD)
         except RemoteProtocolError:
             continue
-        assert reader.unread <= CONFIG.max_frame_size
+        assert hearer.reader.unread <= CONFIG.max_frame_size
+
+
+def sessions(rng: random.Random) -> tuple[Session, Session]:
+    """Two sides of a connection that is up, after a handshake cut at random."""
+    initiator, acceptor = (
+        Handshake(role, f"{role.value}@localhost", 1, FLAGS, cookie_for=lambda _name: "cookie")
+        for role in (Role.INITIATOR, Role.ACCEPTOR)
+    )
+    a, b = Session(initiator, CONFIG), Session(acceptor, CONFIG)
+    wires = {a: b"", b: a.begin()}
+    while not (a.is_up and b.is_up):
+        hearer = rng.choice([a, b])
+        count = rng.randrange(1, 100)
+        hearer.receive_data(wires[hearer][:count])
+        wires[hearer] = wires[hearer][count:]
+        while (event := hearer.next_event()) is not None:
+            if isinstance(event, Answer):
+                wires[b if hearer is a else a] += event.data
+    return a, b
 
 
 # --- the handshake --------------------------------------------------------------------------------

@@ -1,0 +1,201 @@
+"""One connection's protocol without a socket and without a clock: bytes in, events out.
+
+This is where the protocol is put together. Whoever moves the bytes, a connection, a test's peer, a
+fuzzer or a relay, uses it in the same way:
+
+    session = Session(handshake, config)
+    write(session.begin())
+    while True:
+        session.receive_data(read())
+        while (event := session.next_event()) is not None:
+            ...
+
+Why events come one by one
+--------------------------
+One read can bring thousands of messages, and the one behind the next may be malformed. So what has
+come is cut into frames at once, which is cheap, and a frame is decoded only when its event is asked
+for. The caller decides how many messages it takes in one go; what it does not ask for waits in
+``backlog`` as bytes. A message is handed out before the error of the one that follows it is raised.
+
+What changes at the end of the handshake
+----------------------------------------
+The length prefix goes from 2 to 4 bytes, and there are a decoder and an encoder that follow the
+flags that both nodes have. All three change at one place, between two events: the last answer of
+the handshake, an `Answer`, comes before `Up`, so that it is written with the old prefix; and bytes
+of the peer's first messages, which may have come together with its last answer, are read with the
+new one. The peer that is refused is told so, with an `Answer`, before `Refused`: the caller writes,
+then closes.
+
+After an exception the session is at its end: the caller closes the connection.
+
+Source: Distribution Protocol, sections "Distribution Handshake" and "Protocol between Connected
+Nodes".
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Final, Union
+
+from uds_dist.config import Config
+from uds_dist.errors import HandshakeError, LocalProtocolError
+from uds_dist.protocol.control import NO_PAYLOAD
+from uds_dist.protocol.framing import Frame, FrameReader, handshake_frame
+from uds_dist.protocol.handshake import Handshake
+from uds_dist.protocol.header import Buffer, FrameDecoder, FrameEncoder
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The handshake answers: ``data`` is to be written, its length prefixes are in it."""
+
+    data: bytes
+
+
+@dataclass(frozen=True)
+class Up:
+    """The handshake is done: messages can be sent, and come, from now on."""
+
+
+@dataclass(frozen=True)
+class Refused:
+    """This side refuses the peer, which has been told by the `Answer` before: close."""
+
+    error: HandshakeError
+
+
+# A control message as a tuple, not parsed yet, and its payload or NO_PAYLOAD.
+Message = tuple[tuple[object, ...], object]
+Event = Union[Answer, Up, Refused, Message]
+
+UP: Final = Up()
+
+
+class Session:
+    """The protocol of one connection, in either role.
+
+    Args:
+        handshake: this side's part of the handshake, not begun.
+        config: the limits of frames and messages, and the size of fragments.
+
+    Attributes:
+        handshake: the handshake; it stays after it has ended, for what it found out.
+        reader: cuts frames out of the bytes; a socket may receive right into it.
+        backlog: frames that have come and whose events were not asked for yet.
+    """
+
+    __slots__ = ("backlog", "handshake", "reader", "_config", "_decoder", "_encoder", "_refused")
+
+    def __init__(self, handshake: Handshake, config: Config) -> None:
+        self.handshake = handshake
+        self.reader = FrameReader(config)
+        self.backlog: deque[Frame] = deque()
+        self._config = config
+        self._decoder: FrameDecoder | None = None
+        self._encoder: FrameEncoder | None = None
+        self._refused = False
+
+    def __repr__(self) -> str:
+        state = "up" if self.is_up else self.handshake.state.value
+        return (
+            f"<Session {state} prefix={self.prefix_size} unread={self.reader.unread}"
+            f" backlog={len(self.backlog)}>"
+        )
+
+    @property
+    def is_up(self) -> bool:
+        """Whether `Up` has been handed out."""
+        return self._decoder is not None
+
+    @property
+    def prefix_size(self) -> int:
+        """The bytes of a length prefix: 2 in the handshake, 4 after it."""
+        return self.reader.prefix_size
+
+    def begin(self) -> bytes:
+        """Start the handshake.
+
+        Returns:
+            What is to be written: the name of the side that connects; nothing of the other side.
+        Raises:
+            LocalProtocolError: the handshake has begun already.
+        """
+        return b"".join([handshake_frame(message) for message in self.handshake.begin()])
+
+    # --- in ---
+
+    def receive_data(self, data: bytes) -> None:
+        """Take in bytes of the peer; their events are `next_event`'s.
+
+        Args:
+            data: any number of bytes, cut anywhere.
+        """
+        self.reader.feed(data)
+
+    def next_event(self) -> Event | None:
+        """What the peer's bytes mean, one event a call.
+
+        Returns:
+            In the handshake an Answer, Up or Refused; afterwards messages. None when more bytes
+            are needed.
+        Raises:
+            HandshakeError: the handshake has failed.
+            RemoteProtocolError: the peer sent what the protocol forbids, or more than a limit.
+        """
+        decoder = self._decoder
+        if decoder is None:
+            return self._next_step()
+        backlog = self.backlog
+        while True:
+            if not backlog:
+                frames = self.reader.frames()
+                if not frames:
+                    return None
+                backlog.extend(frames)
+            message = decoder.decode(backlog.popleft())
+            if message is not None:  # neither a tick nor a fragment
+                return message
+
+    def _next_step(self) -> Event | None:
+        """The next event of the handshake."""
+        handshake = self.handshake
+        while not self._refused:
+            if handshake.refusal is not None:
+                self._refused = True
+                return Refused(handshake.refusal)
+            if handshake.is_up:
+                self._switch(handshake)
+                return UP
+            frame = self.reader.next_frame()
+            if frame is None:
+                return None
+            answers = handshake.receive(frame)
+            if answers:
+                return Answer(b"".join([handshake_frame(answer) for answer in answers]))
+        return None
+
+    def _switch(self, handshake: Handshake) -> None:
+        flags = handshake.effective_flags
+        self.reader.use_message_prefix()
+        self._decoder = FrameDecoder(flags, self._config)
+        self._encoder = FrameEncoder(flags, self._config)
+
+    # --- out ---
+
+    def send(self, control: tuple[object, ...], payload: object = NO_PAYLOAD) -> list[Buffer]:
+        """Make the bytes of one message.
+
+        Args:
+            control: a control message in its shape on the wire.
+            payload: the term that goes with it, or NO_PAYLOAD.
+        Returns:
+            Buffers to be written one after the other, all of them: the peer's atom cache follows
+            what it receives.
+        Raises:
+            EncodeError: a value has no term; the session is as it was.
+            LocalProtocolError: the handshake is not done, or the message fits no frame.
+        """
+        if self._encoder is None:
+            raise LocalProtocolError("the handshake is not done: wait for the event Up")
+        return self._encoder.encode(control, payload)
