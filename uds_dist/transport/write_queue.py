@@ -15,9 +15,10 @@ import sys
 from collections import deque
 from collections.abc import Iterable
 from itertools import islice
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from uds_dist.protocol.header import Buffer
+if TYPE_CHECKING:  # a type alone: the loop, which writes too, comes without the protocol
+    from uds_dist.protocol.header import Buffer
 
 # How many buffers one sendmsg takes at most: below every system's IOV_MAX.
 BUFFERS_PER_SEND: Final = 512
