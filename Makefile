@@ -1,35 +1,53 @@
 # uds_dist needs Python 3.10 or newer and make. What its tests need beside that (pytest, mypy) goes
-# into a virtual environment of its own, build/venv-X.Y; nothing outside build/ is written.
+# into a virtual environment of its own, build/venv-X.Y. Nothing outside build/ is written, byte
+# code and caches included; only pip has a cache of its own, and tests make temporary files.
 #
 #   make test PYTHON=python3.12                   another Python
 #   make test PYTEST_ARGS="-x -k handshake"       words for pytest
 #   make bench BENCH_ARGS="rtt --quick"           words for the benchmarks
 #   make test TOOLS_PYTHON=python3                a Python that has pytest (and mypy) already
+#   make test BUILD=/tmp/uds_dist                 another folder in place of build/
 
 .DEFAULT_GOAL := help
 .SUFFIXES:
 .DELETE_ON_ERROR:
 .PHONY: help demo test typecheck check interop interop-install compile test-compiled bench \
-	bench-compiled clean python
+	bench-compiled sdist clean python
 
 PYTHON ?= python3
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 TOOLS_PYTHON ?=
 
-VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
-VENV := build/venv-$(VERSION)
-COMPILED := build/compiled-$(VERSION)
+# From the environment too: tests run make again, and it must not fall back to build/.
+BUILD ?= build
+ifeq ($(strip $(BUILD)),)
+override BUILD := build
+endif
+
+# Any of these paths may have blanks. Recipes quote them; names of goals have them escaped.
+blank := $(subst ,, )
+VERSION := $(shell "$(PYTHON)" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
+BUILD_PATH := $(if $(filter /%,$(firstword $(BUILD))),$(BUILD),$(CURDIR)/$(BUILD))
+VENV := $(BUILD)/venv-$(VERSION)
+COMPILED := $(BUILD)/compiled-$(VERSION)
+VENV_GOAL := $(subst $(blank),\ ,$(VENV))
+COMPILED_GOAL := $(subst $(blank),\ ,$(COMPILED))
 SOURCES := $(shell find uds_dist -name '*.py')
 PACKAGING := pyproject.toml $(wildcard .packaging/*.py) .packaging/compiled.txt
 
+export PYTHONPYCACHEPREFIX := $(BUILD_PATH)/pycache
+export MYPY_CACHE_DIR := $(BUILD_PATH)/mypy
+
 ifeq ($(TOOLS_PYTHON),)
 RUN := $(VENV)/bin/python
-HAS_PYTEST := $(VENV)/pytest.done
-HAS_MYPY := $(VENV)/mypy.done
+HAS_PYTEST := $(VENV_GOAL)/pytest.done
+HAS_MYPY := $(VENV_GOAL)/mypy.done
 else
 RUN := $(TOOLS_PYTHON)
 endif
+# The oldest Python that the package is for; without a version mypy takes the running one.
+OLDEST := 3.10
 
 # "-m pytest" puts this folder first on the path, where the sources would hide the compiled package.
 RUN_PYTEST := import sys; del sys.path[0]; import pytest; sys.exit(pytest.main())
@@ -37,44 +55,53 @@ RUN_PYTEST := import sys; del sys.path[0]; import pytest; sys.exit(pytest.main()
 RUN_BENCH := import runpy, sys; sys.path.append(sys.path.pop(0)); \
 	runpy.run_module('tests.bench', run_name='__main__', alter_sys=True)
 
+BUILD_SDIST := import sys; sys.path.insert(0, '.packaging'); import backend; \
+	print(backend.build_sdist(sys.argv[1]))
+
 help:  ## this list
 	@echo "make GOAL, where GOAL is one of"
 	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## / { printf "  %-16s %s\n", $$1, $$2 }' Makefile
 
 demo: | python  ## two Python nodes talk over a Unix socket; needs nothing but Python
-	@$(PYTHON) -m uds_dist demo
+	@"$(PYTHON)" -m uds_dist demo
 
 test: $(HAS_PYTEST) | python  ## the whole suite; the tests against a real BEAM only where there is one
-	@$(RUN) -m pytest $(PYTEST_ARGS)
+	@"$(RUN)" -m pytest $(PYTEST_ARGS)
 
 interop: $(HAS_PYTEST) | python  ## only the tests against a real BEAM
-	@$(RUN) -m pytest tests/interop $(PYTEST_ARGS)
+	@"$(RUN)" -m pytest tests/interop $(PYTEST_ARGS)
 
 interop-install:  ## OTP 27 and 29 for those tests, into ~/.cache/uds_dist (Debian, root, network)
 	@tests/interop/install_otp.sh
 
 typecheck: $(HAS_MYPY) | python  ## mypy, and the contract in typings/ against the package
-	@$(RUN) -m mypy
-	@MYPYPATH=typings $(RUN) -m mypy.stubtest --mypy-config-file pyproject.toml \
+	@"$(RUN)" -m mypy --python-version $(OLDEST)
+	@MYPYPATH=typings "$(RUN)" -m mypy.stubtest --mypy-config-file pyproject.toml \
 		--allowlist tests/typing/not_public.txt --ignore-unused-allowlist uds_dist
-	@MYPYPATH=typings $(RUN) -m mypy --cache-dir build/mypy-contract tests/typing
+	@MYPYPATH=typings "$(RUN)" -m mypy --python-version $(OLDEST) \
+		--cache-dir "$(BUILD)/mypy-contract" tests/typing
 
 check: typecheck test demo  ## typecheck, test and demo
 
-compile: $(COMPILED)/compile.done  ## the hot path as extension modules, into build/ (needs a C compiler)
+compile: $(COMPILED_GOAL)/compile.done  ## the hot path as extension modules, into build/ (needs a C compiler)
 
-test-compiled: $(COMPILED)/compile.done $(HAS_PYTEST)  ## the whole suite on the compiled build
-	@PYTHONPATH=$(CURDIR)/$(COMPILED) UDS_DIST_EXPECT_COMPILED=1 $(RUN) -c "$(RUN_PYTEST)" \
-		--import-mode=append $(PYTEST_ARGS)
+test-compiled: $(COMPILED_GOAL)/compile.done $(HAS_PYTEST)  ## the whole suite on the compiled build
+	@PYTHONPATH="$(BUILD_PATH)/compiled-$(VERSION)" UDS_DIST_EXPECT_COMPILED=1 \
+		"$(RUN)" -c "$(RUN_PYTEST)" --import-mode=append $(PYTEST_ARGS)
 
 bench: | python  ## how fast it is, against the BEAM; BENCH_ARGS=--help shows what to choose
-	@$(PYTHON) -m tests.bench $(BENCH_ARGS)
+	@"$(PYTHON)" -m tests.bench $(BENCH_ARGS)
 
-bench-compiled: $(COMPILED)/compile.done  ## the same on the compiled build
-	@PYTHONPATH=$(CURDIR)/$(COMPILED) $(PYTHON) -c "$(RUN_BENCH)" $(BENCH_ARGS)
+bench-compiled: $(COMPILED_GOAL)/compile.done  ## the same on the compiled build
+	@PYTHONPATH="$(BUILD_PATH)/compiled-$(VERSION)" "$(PYTHON)" -c "$(RUN_BENCH)" $(BENCH_ARGS)
+
+sdist: $(HAS_MYPY) | python  ## the source archive, into build/
+	@UDS_DIST_BUILD="$(BUILD_PATH)" "$(RUN)" -c "$(BUILD_SDIST)" "$(BUILD_PATH)" \
+		>"$(BUILD)/sdist.log" 2>&1 || { cat "$(BUILD)/sdist.log" >&2; exit 1; }
+	@tail -n 1 "$(BUILD)/sdist.log"
 
 clean:  ## remove build/ and every cache
-	@rm -rf build
+	@rm -rf "$(BUILD)"
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- what the goals above stand on -----------------------------------------------------------------
@@ -83,42 +110,42 @@ python:
 	@if [ -z "$(VERSION)" ]; then \
 		echo "make: there is no '$(PYTHON)': install Python 3.10 or newer, or name one:" \
 			"make PYTHON=/path/to/python3 ..." >&2; exit 1; fi
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
 		echo "make: '$(PYTHON)' is Python $(VERSION); uds_dist needs 3.10 or newer:" \
 			"make PYTHON=/path/to/python3 ..." >&2; exit 1; }
 
-$(VENV)/bin/python: | python
-	@mkdir -p build
-	@$(PYTHON) -m venv $(VENV) >build/venv-$(VERSION).log 2>&1 || { \
-		rm -rf $(VENV); cat build/venv-$(VERSION).log >&2; \
+$(VENV_GOAL)/bin/python: | python
+	@mkdir -p "$(BUILD)"
+	@"$(PYTHON)" -m venv "$(VENV)" >"$(VENV).log" 2>&1 || { \
+		rm -rf "$(VENV)"; cat "$(VENV).log" >&2; \
 		echo "make: '$(PYTHON) -m venv' failed: the venv module or ensurepip is missing." \
 			"On Debian and Ubuntu: apt-get install python3-venv." \
 			"Or name a Python that has pytest and mypy: make TOOLS_PYTHON=python3 ..." >&2; exit 1; }
 
 # One recipe for both: pytest alone for the tests, mypy and the build tools for the rest.
-$(VENV)/%.done: .packaging/%.txt $(VENV)/bin/python
+$(VENV_GOAL)/%.done: .packaging/%.txt $(VENV_GOAL)/bin/python
 	@echo "make: installing $$(paste -sd' ' $<) into $(VENV)"
-	@$(VENV)/bin/python -m pip install -q --disable-pip-version-check -r $< \
-		>$(VENV)/$*.log 2>&1 || { \
-		cat $(VENV)/$*.log >&2; \
+	@"$(VENV)/bin/python" -m pip install -q --disable-pip-version-check -r $< \
+		>"$(VENV)/$*.log" 2>&1 || { \
+		cat "$(VENV)/$*.log" >&2; \
 		echo "make: pip could not install $$(paste -sd' ' $<). Is there a network, or an index that" \
 			"pip can reach? Without one, name a Python that has them:" \
 			"make TOOLS_PYTHON=python3 ..." >&2; exit 1; }
-	@touch $@
+	@touch "$@"
 
-# mypy reads the tests too, so it wants pytest; and two pips at once in one environment would race.
-$(VENV)/mypy.done: | $(VENV)/pytest.done
+# mypy reads the tests too, so it needs pytest; and two pips at once in one environment would race.
+$(VENV_GOAL)/mypy.done: | $(VENV_GOAL)/pytest.done
 
 # The same wheel that UDS_DIST_MYPYC=1 gives a user, unpacked where the tests can find it.
-$(COMPILED)/compile.done: $(SOURCES) $(PACKAGING) $(HAS_MYPY) | python
-	@$(RUN) -c 'import os, shutil, sys, sysconfig; \
+$(COMPILED_GOAL)/compile.done: $(SOURCES) $(PACKAGING) $(HAS_MYPY) | python
+	@"$(RUN)" -c 'import os, shutil, sys, sysconfig; \
 		sys.exit(not shutil.which(sysconfig.get_config_var("CC").split()[0]) \
 		or not os.path.exists(sysconfig.get_path("include") + "/Python.h"))' || { \
 		echo "make: no C compiler, or no Python.h. On Debian and Ubuntu:" \
 			"apt-get install gcc python3-dev." >&2; exit 1; }
-	@rm -rf $(COMPILED) && mkdir -p $(COMPILED)
+	@rm -rf "$(COMPILED)" && mkdir -p "$(COMPILED)"
 	@echo "make: compiling into $(COMPILED)"
-	@UDS_DIST_MYPYC=1 $(RUN) -m pip install -q --disable-pip-version-check --no-deps \
-		--no-build-isolation --no-compile --target $(COMPILED) . >$(COMPILED).log 2>&1 || { \
-		cat $(COMPILED).log >&2; echo "make: the compiled build failed, see above" >&2; exit 1; }
-	@touch $@
+	@UDS_DIST_BUILD="$(BUILD_PATH)" UDS_DIST_MYPYC=1 "$(RUN)" -m pip install -q \
+		--disable-pip-version-check --no-deps --no-build-isolation --no-compile --target "$(COMPILED)" . >"$(COMPILED).log" 2>&1 || { \
+		cat "$(COMPILED).log" >&2; echo "make: the compiled build failed, see above" >&2; exit 1; }
+	@touch "$@"

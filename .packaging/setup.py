@@ -16,11 +16,19 @@ COMPILED_MODULES = [
 ]
 # C in the place of mypyc's own, so that the compiled wheel needs no package at run time.
 RUNTIME = Path(__file__).parent / "lib-rt"
-# Not the package itself, but wanted in the source archive: to build it and to test it.
-ARCHIVED = ["CHANGELOG.md", "Makefile", ".packaging/**/*", "tests/**/*", "typings/**/*"]
+# Not the package itself, but part of the source archive: to build it and to test it.
+ARCHIVED = [
+    "CHANGELOG.md",
+    "Makefile",
+    ".ci/*",
+    ".packaging/**/*",
+    "tests/**/*",
+    "typings/**/*",
+]
 
 # Everything setuptools writes goes here, so that no folder of its own shows beside ours.
-WORK = Path("build/setuptools-{}.{}".format(*sys.version_info))
+BUILD = os.environ.get("UDS_DIST_BUILD", "build")
+WORK = Path(BUILD, "setuptools-{}.{}".format(*sys.version_info))
 
 
 class SourceArchive(sdist):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -61,8 +62,6 @@ TOP_LEVEL = {
     "tests",
     "typings",
 }
-# What tools make; a checkout leaves it out by itself.
-MADE_BY_TOOLS = {"build", "dist", "PKG-INFO", "setup.cfg", "__pycache__"}
 # The package loads the modules of its public names at their first use; these two calls do it.
 FIRST_USE = {"import_module(f'{__name__}.{name}')", "import_module(_MODULES[name])"}
 # What __init__.py itself works with.
@@ -229,36 +228,29 @@ def unknown_files(root: Path) -> list[str]:
 
 
 def _project_files(root: Path) -> list[str]:
-    if (root / ".git").exists():
+    """What git has; without git the package's files, for all else there may be the user's own."""
+    if (root / ".git").exists() and shutil.which("git"):
         listed = subprocess.run(
-            ["git", "-c", "core.quotepath=off", "ls-files"],
+            # Also where another user owns the checkout.
+            ["git", "-c", f"safe.directory={root}", "-c", "core.quotepath=off", "ls-files"],
             cwd=root,
             check=True,
             capture_output=True,
             text=True,
         )
         return listed.stdout.splitlines()
-    found = []
-    for folder, folders, files in os.walk(root):
-        at_top = Path(folder) == root
-        folders[:] = [
-            name
-            for name in folders
-            if name != "__pycache__" and not (at_top and name in MADE_BY_TOOLS)
-        ]
-        found += [
-            (Path(folder) / name).relative_to(root).as_posix()
-            for name in files
-            if not (at_top and name in MADE_BY_TOOLS)
-        ]
-    return found
+    return [
+        path.relative_to(root).as_posix()
+        for path in (root / PACKAGE).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    ]
 
 
 def imported(root: Path, program: str) -> set[str]:
     """The modules that a program brings in, which has the package of `root`."""
     # Isolated and without site: what a virtual environment imports at its start is not ours.
     run = subprocess.run(
-        [sys.executable, "-I", "-S", "-X", "importtime", "-c",
+        [sys.executable, "-I", "-B", "-S", "-X", "importtime", "-c",
          f"import sys; sys.path.insert(0, {str(root)!r}); {program}"],
         check=True, capture_output=True, text=True,
     )  # fmt: skip
@@ -491,16 +483,36 @@ def test_a_foreign_import_is_found(tmp_path: Path, source: str, count: int) -> N
 
 def test_a_file_outside_the_design_is_found(tmp_path: Path) -> None:
     project(tmp_path, init="", etf__decode="", etf__helpers="", utils="")
+    expected = ["uds_dist/etf/helpers.py", "uds_dist/utils.py"]
+    assert unknown_files(tmp_path) == expected
+    for name in ("README.md", "notes.txt", "venv/bin/python", "uds_dist/__pycache__/utils.pyc"):
+        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
+        (tmp_path / name).touch()
+    assert unknown_files(tmp_path) == expected
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="there is no git")
+def test_a_tracked_file_outside_the_design_is_found(tmp_path: Path) -> None:
+    project(tmp_path, init="", etf__helpers="")
     for name in ("README.md", "notes.txt", ".gitignore", "build/x", "scripts/run", "tests/a/b.py"):
         (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
         (tmp_path / name).touch()
-    expected = ["notes.txt", "scripts", "uds_dist/etf/helpers.py", "uds_dist/utils.py"]
-    assert unknown_files(tmp_path) == expected
-    # In a checkout only what is tracked counts.
     subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
-    assert unknown_files(tmp_path) == []
-    subprocess.run(["git", "add", "-f", "notes.txt", "build"], cwd=tmp_path, check=True)
-    assert unknown_files(tmp_path) == ["build", "notes.txt"]
+    assert unknown_files(tmp_path) == []  # nothing is tracked yet
+    subprocess.run(["git", "add", "-f", "."], cwd=tmp_path, check=True)
+    expected = ["build", "notes.txt", "scripts", "uds_dist/etf/helpers.py"]
+    assert unknown_files(tmp_path) == expected
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="there is no git")
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give files away")
+def test_a_checkout_of_another_user_is_read_all_the_same(tmp_path: Path) -> None:
+    project(tmp_path, init="", etf__helpers="")
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    subprocess.run(["git", "add", "."], cwd=tmp_path, check=True)
+    for path in (tmp_path, tmp_path / ".git"):
+        os.chown(path, 65534, 65534)
+    assert unknown_files(tmp_path) == ["uds_dist/etf/helpers.py"]
 
 
 def test_a_heavy_import_is_found(tmp_path: Path) -> None:
