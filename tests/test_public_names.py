@@ -18,8 +18,9 @@ FOLDER = Path(uds_dist.__file__).parent.parent
 
 def afresh(program: str) -> str:
     """What a program prints in an interpreter that has not used the package yet."""
+    program = f"import sys; sys.path.insert(0, {str(FOLDER)!r}); {program}"
     run = subprocess.run(
-        [sys.executable, "-I", "-B", "-c", f"import sys; sys.path.insert(0, {str(FOLDER)!r}); {program}"],
+        [sys.executable, "-I", "-B", "-c", program],
         check=True,
         capture_output=True,
         text=True,

@@ -53,8 +53,9 @@ from uds_dist.transport.address import SocketAddress
 from uds_dist.transport.listener import may_connect
 from uds_dist.transport.loop import READ, WRITE, EventLoop
 from uds_dist.transport.receiver import Receiver
+from uds_dist.transport.sigpipe import NO_SIGPIPE, suppress_sigpipe
 from uds_dist.transport.timers import Timer
-from uds_dist.transport.write_queue import NO_SIGPIPE, WriteQueue, suppress_sigpipe
+from uds_dist.transport.write_queue import WriteQueue
 
 logger = logging.getLogger(__name__)
 

@@ -44,8 +44,8 @@ from uds_dist.errors import (
     ForkedLoopError,
     LoopReentryError,
 )
+from uds_dist.transport.sigpipe import NO_SIGPIPE, suppress_sigpipe
 from uds_dist.transport.timers import Timer, Timers
-from uds_dist.transport.write_queue import NO_SIGPIPE, suppress_sigpipe
 
 READ: Final = selectors.EVENT_READ
 WRITE: Final = selectors.EVENT_WRITE

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:  # a type alone: the loop, which writes too, comes without the protocol
     from uds_dist.protocol.header import Buffer
+from uds_dist.transport.sigpipe import NO_SIGPIPE
 
 # How many buffers one sendmsg takes at most: below every system's IOV_MAX.
 BUFFERS_PER_SEND: Final = 512
@@ -28,17 +29,6 @@ BYTES_PER_WRITE: Final = 4 * 1024 * 1024
 BULK: Final = 128 * 1024
 # Linux makes a send buffer twice as large as it is asked to, and reports that.
 GRANTED: Final = 2 if sys.platform == "linux" else 1
-# A flag for every send. Without it, a send to a peer that is gone raises SIGPIPE, and a program
-# that has that signal at its default dies of it.
-NO_SIGPIPE: Final[int] = getattr(socket, "MSG_NOSIGNAL", 0)
-# macOS has a socket option in place of the flag; the socket module has no name for it.
-_SO_NOSIGPIPE: Final = 0x1022
-
-
-def suppress_sigpipe(sock: socket.socket) -> None:
-    """Where the flag does not exist, set the option: for every socket that is written to."""
-    if sys.platform == "darwin":
-        sock.setsockopt(socket.SOL_SOCKET, _SO_NOSIGPIPE, 1)
 
 
 class WriteQueue:
