@@ -144,3 +144,92 @@ def test_a_handler_may_look_but_not_wait(loop: EventLoop) -> None:
 
     loop.call_soon(handler)
     assert loop.run_once(0) == 1
+
+
+# --- then -----------------------------------------------------------------------------------------
+
+
+def test_then_goes_on_with_the_result(loop: EventLoop) -> None:
+    first: Future[int] = Future(loop, "the number")
+    text = first.then(lambda number: str(number + 1))
+    loop.call_soon(first.set_result, 41)
+    assert text.result(timeout=5) == "42"
+    assert text.then(len).result(timeout=5) == 2  # of one that is done
+
+
+def test_then_waits_for_a_future_that_the_function_returns(loop: EventLoop) -> None:
+    first: Future[int] = Future(loop)
+    second: Future[str] = Future(loop)
+    chained = first.then(lambda number: second)
+    first.set_result(1)
+    loop.run_once()
+    assert not chained.done()
+    second.set_result("two")
+    assert chained.result(timeout=5) == "two"
+
+
+def test_then_passes_exceptions_on(loop: EventLoop) -> None:
+    first: Future[int] = Future(loop)
+    seen: list[int] = []
+    chained = first.then(seen.append)
+    first.set_exception(ZeroDivisionError("oops"))
+    with pytest.raises(ZeroDivisionError, match="oops"):
+        chained.result(timeout=5)
+    assert not seen
+    second: Future[int] = Future(loop)
+    broken = second.then(lambda number: 1 // number)
+    second.set_result(0)
+    with pytest.raises(ZeroDivisionError):
+        broken.result(timeout=5)
+
+
+def test_then_happens_though_nobody_keeps_its_future(loop: EventLoop) -> None:
+    withdrawn: list[bool] = []
+    seen: list[int] = []
+    first: Future[int] = Future(loop, withdraw=lambda: withdrawn.append(True))
+    first.then(seen.append)
+    finish = first.set_result
+    gc.collect()
+    loop.run_once()
+    finish(7)
+    loop.run_once()
+    assert seen == [7] and not withdrawn
+
+
+def test_to_cancel_what_follows_withdraws_what_it_waits_for(loop: EventLoop) -> None:
+    withdrawn: list[int] = []
+    first: Future[int] = Future(loop, withdraw=lambda: withdrawn.append(1))
+    chained = first.then(str)
+    del first
+    assert chained.cancel()
+    gc.collect()
+    loop.run_once()
+    assert withdrawn == [1]
+    third: Future[int] = Future(loop, withdraw=lambda: withdrawn.append(3))
+    start: Future[int] = Future(loop)
+    second = start.then(lambda _number: third)
+    start.set_result(1)
+    loop.run_once()
+    second.cancel()
+    del third, start, second
+    gc.collect()
+    loop.run_once()
+    assert withdrawn == [1, 3]
+
+
+def test_what_follows_is_cancelled_in_the_round_of_the_result(loop: EventLoop) -> None:
+    first: Future[int] = Future(loop)
+    seen: list[int] = []
+    chained = first.then(seen.append)
+    first.set_result(1)
+    chained.cancel()
+    loop.run_once()
+    assert not seen
+
+
+def test_a_cancelled_future_cancels_what_follows(loop: EventLoop) -> None:
+    first: Future[int] = Future(loop)
+    chained = first.then(str)
+    first.cancel()
+    with pytest.raises(CancelledError):
+        chained.result(timeout=5)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import selectors
 import socket
+import threading
 import time
 from collections.abc import Callable
 from functools import partial
@@ -140,6 +141,27 @@ def test_2_run_until_ends_by_its_deadline_however_busy_the_loop_is(loop: EventLo
     started = time.monotonic()
     assert loop.run_until(lambda: False, timeout=0.03) is False
     assert 0.03 <= time.monotonic() - started < 1.0
+
+
+def test_2_sleep_serves_everything_meanwhile(loop: EventLoop) -> None:
+    seen: list[int] = []
+    loop.call_later(0.01, seen.append, 1)
+    loop.call_soon(seen.append, 0)
+    begun = loop.time()
+    loop.sleep(0.05)
+    assert loop.time() - begun >= 0.05
+    assert seen == [0, 1]
+    loop.sleep(0)
+    with pytest.raises(ValueError, match="use 0"):
+        loop.sleep(-1)
+
+
+def test_3_another_thread_ends_a_wait(loop: EventLoop) -> None:
+    seen: list[str] = []
+    thread = threading.Timer(0.05, loop.call_soon_threadsafe, (seen.append, "from a thread"))
+    thread.start()
+    assert loop.run_until(lambda: bool(seen), 10)
+    thread.join()
 
 
 def test_2_run_until_returns_as_soon_as_it_holds(loop: EventLoop) -> None:

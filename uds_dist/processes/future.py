@@ -15,6 +15,7 @@ from uds_dist.errors import CancelledError, InvalidStateError, RemoteTimeout
 from uds_dist.transport.loop import EventLoop
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 PENDING = "pending"
 FINISHED = "finished"
@@ -121,6 +122,28 @@ class Future(Generic[T]):
             self._loop.release(self)
         return True
 
+    def then(self, function: Callable[[T], Future[U] | U]) -> Future[U]:
+        """Go on with the result when it is there.
+
+        Args:
+            function: called with the result inside `run_once`; it may return another future.
+        Returns:
+            A future with what `function` returns, or with the result of the future that it
+            returns. An exception, of this future or of `function`, is its exception. To cancel it
+            cancels what it waits for.
+        """
+        following: Future[U] = Future(self._loop, self.what)
+        # Strong references: what follows happens even if the program keeps nothing of it.
+        self._passed_on(following, partial(_go_on, following, function))
+        return following
+
+    def _passed_on(
+        self, following: Future[U], callback: Callable[[Future[T]], object]
+    ) -> None:
+        """Have a future wait for this one, and withdraw its wait when it is cancelled."""
+        following._withdraw = partial(self.remove_done_callback, callback)
+        self.add_done_callback(callback)
+
     def cancel(self) -> bool:
         """Withdraw what is under way.
 
@@ -174,6 +197,41 @@ class Future(Generic[T]):
         withdraw = getattr(self, "_withdraw", None)
         if withdraw is not None and not self._loop.closed:
             self._loop.call_soon(withdraw)
+
+
+def _go_on(
+    following: Future[U], function: Callable[[T], Future[U] | U], done: Future[T]
+) -> None:
+    """Call the function with the result of a future that is done."""
+    if following.done():
+        return  # cancelled in the same round
+    try:
+        value = function(done.result())
+    except Exception as error:
+        _fail(following, error)
+        return
+    if isinstance(value, Future):
+        value._passed_on(following, partial(_copy, following))
+    else:
+        following.set_result(value)
+
+
+def _copy(following: Future[U], done: Future[U]) -> None:
+    if following.done():
+        return
+    try:
+        result = done.result()
+    except Exception as error:
+        _fail(following, error)
+    else:
+        following.set_result(result)
+
+
+def _fail(following: Future[U], error: Exception) -> None:
+    if isinstance(error, CancelledError):
+        following.cancel()
+    else:
+        following.set_exception(error)
 
 
 def failed(loop: EventLoop, error: BaseException, what: str = "the answer") -> Future[object]:

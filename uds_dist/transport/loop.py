@@ -36,6 +36,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Final, NamedTuple, Protocol, cast
 
 from uds_dist.errors import (
@@ -364,6 +365,16 @@ class EventLoop:
             self.run_once(left)
         return True
 
+    def sleep(self, seconds: float) -> None:
+        """Let some time pass, and serve everything meanwhile.
+
+        Args:
+            seconds: 0 or more; 0 runs one round.
+        Raises:
+            LoopReentryError, ForkedLoopError, ClosedError: as `run_once` does.
+        """
+        self.run_until(lambda: False, seconds)
+
     def run_forever(self) -> None:
         """Run rounds until `stop` is called."""
         try:
@@ -379,22 +390,34 @@ class EventLoop:
 
     # -- what to run -----------------------------------------------------------------------
 
-    def call_later(self, delay: float, callback: Callable[[], object]) -> Timer:
+    def call_later(
+        self, delay: float, callback: Callable[..., object], *args: object
+    ) -> Timer:
         """Run a callback once, not before some time has passed.
 
         Args:
             delay: seconds from now; 0 means in the next round.
-            callback: a function without arguments.
+            callback: called with `args`.
         Returns:
             The Timer, which can be cancelled.
         """
         if delay < 0:
             raise ValueError(f"delay is {delay}: use 0 or more seconds")
+        if args:
+            callback = partial(callback, *args)
         return self._timers.start(self._clock() + delay, callback)
 
-    def call_soon(self, callback: Callable[[], object]) -> None:
-        """Run a callback in the next round, in the order of the calls."""
-        self._soon.append(callback)
+    def call_soon(self, callback: Callable[..., object], *args: object) -> None:
+        """Run a callback, with `args`, in the next round, in the order of the calls."""
+        self._soon.append(partial(callback, *args) if args else callback)
+
+    def call_soon_threadsafe(self, callback: Callable[..., object], *args: object) -> None:
+        """Run a callback in the next round, and end a wait that is under way.
+
+        This and `wakeup` are all of the loop that another thread may use.
+        """
+        self.call_soon(callback, *args)
+        self.wakeup()
 
     def call_at_round_end(self, callback: Callable[[], object]) -> None:
         """Run a callback when the present round, or else the next one, is otherwise done."""
