@@ -111,7 +111,7 @@ def test_a_future_with_a_callback_lives_until_it_has_run(loop: EventLoop) -> Non
         called.append(done.result())
 
     future.add_done_callback(callback)
-    loop.call_soon(lambda setter=future.set_result: setter(7))  # type: ignore[misc]
+    loop.call_soon(lambda setter=future.set_result: setter(7))
     del future
     gc.collect()
     loop.run_once(0)

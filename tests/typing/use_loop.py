@@ -50,6 +50,6 @@ def made() -> None:
 def mistakes(loop: EventLoop) -> None:
     EventLoop(None)  # type: ignore[call-arg]
     loop.call_later(print, 1)  # type: ignore[arg-type]
-    loop.call_soon(print, 1)  # type: ignore[call-arg]
+    loop.call_soon(1)  # type: ignore[arg-type]
     loop.run_until(True)  # type: ignore[arg-type]
     loop.register("socket", 1, print)  # type: ignore[arg-type]

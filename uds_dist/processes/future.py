@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, overload
 
 from uds_dist.errors import CancelledError, InvalidStateError, RemoteTimeout
 from uds_dist.transport.loop import EventLoop
@@ -122,7 +122,13 @@ class Future(Generic[T]):
             self._loop.release(self)
         return True
 
-    def then(self, function: Callable[[T], Future[U] | U]) -> Future[U]:
+    @overload
+    def then(self, function: Callable[[T], Future[U]]) -> Future[U]: ...
+
+    @overload
+    def then(self, function: Callable[[T], U]) -> Future[U]: ...
+
+    def then(self, function: Callable[[T], object]) -> Future[Any]:
         """Go on with the result when it is there.
 
         Args:
@@ -132,7 +138,7 @@ class Future(Generic[T]):
             returns. An exception, of this future or of `function`, is its exception. To cancel it
             cancels what it waits for.
         """
-        following: Future[U] = Future(self._loop, self.what)
+        following: Future[object] = Future(self._loop, self.what)
         # Strong references: what follows happens even if the program keeps nothing of it.
         self._passed_on(following, partial(_go_on, following, function))
         return following
@@ -200,7 +206,7 @@ class Future(Generic[T]):
 
 
 def _go_on(
-    following: Future[U], function: Callable[[T], Future[U] | U], done: Future[T]
+    following: Future[object], function: Callable[[T], object], done: Future[T]
 ) -> None:
     """Call the function with the result of a future that is done."""
     if following.done():
