@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from uds_dist.config import Config
+    from uds_dist.config import ANY, Config
     from uds_dist.errors import (
         AddressError,
         Busy,
@@ -75,6 +75,7 @@ if TYPE_CHECKING:
     from uds_dist.transport.timers import Timer
 
 __all__ = [
+    "ANY",
     "AddressError",
     "Atom",
     "BitString",
@@ -150,6 +151,7 @@ __all__ = [
 
 # Where each public name is: for the interpreter, what type checkers read above.
 _MODULES = {
+    "ANY": "uds_dist.config",
     "Config": "uds_dist.config",
     "AddressError": "uds_dist.errors",
     "Busy": "uds_dist.errors",

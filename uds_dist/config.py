@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import pwd
+import sys
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from typing import Any, Final
 
 from uds_dist.errors import ConfigError
 
@@ -14,11 +16,15 @@ MIB = 1024 * KIB
 
 LAYOUTS = ("uds_dist", "erl_uds_dist")
 
+# The value of `allowed_uids` that admits every user.
+ANY: Final = "any"
+
 # The environment's name of each setting that an operator may want to give there.
 ENVIRONMENT = {
     "UDS_DIST_SOCKET_DIR": "socket_dir",
     "UDS_DIST_LAYOUT": "layout",
     "UDS_DIST_BACKLOG": "backlog",
+    "UDS_DIST_ALLOWED_UIDS": "allowed_uids",
     "UDS_DIST_COOKIE": "cookie",
     "UDS_DIST_HIDDEN": "hidden",
     "UDS_DIST_TICK_TIME": "tick_time",
@@ -35,14 +41,15 @@ class Config:
     """
 
     # Where nodes meet
-    socket_dir: str = "."  # a folder, or "@name" for Linux abstract sockets
+    socket_dir: str | os.PathLike[str] = "."  # a folder, or "@name" for Linux abstract sockets
     layout: str = "uds_dist"  # "uds_dist": DIR/NAME.sock; "erl_uds_dist": DIR/NAME
     backlog: int = 5
-    socket_mode: int = 0o600
-    allowed_uids: frozenset[int] = frozenset()  # beside this process's own and root
+    socket_mode: int | None = None  # None: 0600, or 0666 with allowed_uids
+    # User ids and names beside this process's own and root, or ANY; kept as a set of numbers.
+    allowed_uids: Collection[int | str] | str = frozenset()
 
     # Who may come in
-    cookie: str | None = field(default=None, repr=False)  # None: environment or ~/.erlang.cookie
+    cookie: str | bytes | None = field(default=None, repr=False)  # None: environment or file
     hidden: bool = True
 
     # Time
@@ -70,14 +77,17 @@ class Config:
     messages_per_round: int = 1000  # decoded and handed on, per connection and round
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "socket_dir", _path("socket_dir", self.socket_dir))
+        object.__setattr__(self, "allowed_uids", _uids(self.allowed_uids))
         if not self.socket_dir:
             raise ConfigError('socket_dir is empty: give a folder, or "@name" for abstract sockets')
-        if "\0" in self.socket_dir:
+        if "\0" in os.fspath(self.socket_dir):
             raise ConfigError("socket_dir holds a NUL character")
         if self.layout not in LAYOUTS:
             raise ConfigError(f"layout is {self.layout!r}: use one of {', '.join(LAYOUTS)}")
-        if not 0 <= self.socket_mode <= 0o777:
-            raise ConfigError(f"socket_mode is {self.socket_mode:#o}: use 0 to 0o777")
+        mode = self.socket_mode
+        if mode is not None and not (isinstance(mode, int) and 0 <= mode <= 0o777):
+            raise ConfigError(f"socket_mode is {mode!r}: use 0 to 0o777")
         for name in ("tick_time", "handshake_timeout"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name} is {getattr(self, name)!r}: use seconds above 0")
@@ -123,8 +133,69 @@ _POSITIVE = (
     "receive_size",
     "messages_per_round",
 )
-_DEFAULTS = Config()
 _BOOLEANS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+
+
+_MAX_UID = 2**32 - 2  # the next one is -1, which stands for no user
+_OVERFLOW_UID = 65534
+
+
+def _path(setting: str, value: object) -> str:
+    """A path as text, from text or any `os.PathLike`."""
+    try:
+        path = os.fspath(value)  # type: ignore[call-overload]
+    except TypeError:
+        path = None
+    if not isinstance(path, str):
+        raise ConfigError(f"{setting} is {value!r}: use a str or an os.PathLike of one")
+    return path
+
+
+def _uids(value: object) -> frozenset[int] | str:
+    """What `allowed_uids` was given, as user ids or ANY."""
+    if isinstance(value, str):
+        if value.strip().lower() == ANY:
+            return ANY
+        value = [part.strip() for part in value.split(",") if part.strip()]
+    if not isinstance(value, Collection) or isinstance(value, (bytes, bytearray)):
+        raise ConfigError(f"allowed_uids is {value!r}: use user ids and names, or ANY")
+    uids = frozenset(_uid(user) for user in value)
+    overflow = overflow_uid() if uids else None
+    if overflow in uids:
+        raise ConfigError(
+            f"allowed_uids holds {overflow}, the overflow uid: the kernel gives it for every user"
+            " that has no number here"
+        )
+    return uids
+
+
+def _uid(user: object) -> int:
+    if isinstance(user, str):
+        if user.isascii() and user.isdigit() and len(user) <= 10:
+            user = int(user)
+        else:
+            try:
+                return pwd.getpwnam(user).pw_uid
+            except (KeyError, ValueError):
+                raise ConfigError(f"allowed_uids holds {user!r}: there is no such user") from None
+    if not isinstance(user, int) or isinstance(user, bool) or not 0 <= user <= _MAX_UID:
+        raise ConfigError(f"allowed_uids holds {user!r}: use user ids and names, or ANY")
+    return user
+
+
+def overflow_uid() -> int | None:
+    """The user id that the kernel gives for users without a number in this user namespace.
+
+    Returns:
+        On Linux, where alone there is one, the number; elsewhere None.
+    """
+    if sys.platform != "linux":
+        return None
+    try:
+        with open("/proc/sys/kernel/overflowuid", encoding="ascii") as file:
+            return int(file.read())
+    except (OSError, ValueError):
+        return _OVERFLOW_UID
 
 
 def _convert(variable: str, text: str, default: object) -> object:
@@ -139,3 +210,6 @@ def _convert(variable: str, text: str, default: object) -> object:
         kind = {bool: "true or false", int: "a whole number", float: "a number"}[type(default)]
         raise ConfigError(f"{variable} is {text!r}: it wants {kind}") from None
     return text
+
+
+_DEFAULTS = Config()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple, TypeVar, overload
 
@@ -74,7 +75,8 @@ class Node:
     Args:
         name: ``name@host``; or ``@host``, to be given a name by the first node it connects to.
         loop: the event loop, which several nodes may share; by default the node's own.
-        cookie: the shared secret; by default UDS_DIST_COOKIE, RELEASE_COOKIE or ~/.erlang.cookie.
+        cookie: the shared secret, text or the bytes of it; by default UDS_DIST_COOKIE, RELEASE_COOKIE or the
+            cookie file.
         socket_dir: the folder of the sockets, or ``@name`` for Linux abstract sockets.
         hidden: False to be among the visible nodes of its peers.
         config: all other settings; the arguments above go before it.
@@ -92,8 +94,8 @@ class Node:
         name: str,
         *,
         loop: EventLoop | None = None,
-        cookie: str | None = None,
-        socket_dir: str | None = None,
+        cookie: str | bytes | None = None,
+        socket_dir: str | os.PathLike[str] | None = None,
         hidden: bool | None = None,
         config: Config | None = None,
         on_down: Callable[[str, UdsDistError], object] | None = None,
@@ -168,7 +170,7 @@ class Node:
         """The pid of the node's own process, in whose name `send`, `call` and `rpc` act."""
         return self._own.pid
 
-    def set_cookie(self, cookie: str, node: str | None = None) -> None:
+    def set_cookie(self, cookie: str | bytes, node: str | None = None) -> None:
         """Change the cookie for new connections.
 
         Args:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
+import shutil
 import signal
 import socket
 import stat
-import struct
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,13 +24,15 @@ from tests.transport.support import (
     in_child,
     interrupt,
     open_descriptors,
+    raiser,
     settle,
 )
-from uds_dist import Config, DuplicateNameError, EventLoop, ListenError, Node, NotAllowedError
+from uds_dist import Config, DuplicateNameError, EventLoop, ListenError, Node
 from uds_dist.transport import listener as module
-from uds_dist.transport.address import SocketAddress, socket_address
-from uds_dist.transport.listener import ACCEPTS_PER_ROUND, Listener, may_connect, peer_uid
+from uds_dist.transport.address import socket_address
+from uds_dist.transport.listener import ACCEPTS_PER_ROUND, Listener
 
+umask = os.umask
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="abstract sockets are Linux's")
 
 
@@ -278,6 +282,134 @@ def test_the_take_over_waits_for_whoever_holds_the_folder(
         pass
 
 
+def test_a_lock_that_is_never_given_back(
+    loop: EventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LOCK_PATIENCE", 0.05)
+    before = open_descriptors()
+    holder = os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(holder, fcntl.LOCK_EX)
+    with pytest.raises(ListenError, match="locked by another process"):
+        with listening(loop, tmp_path):
+            pass
+    os.close(holder)
+    assert open_descriptors() == before and os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EBADF])
+def test_a_file_system_without_locks(
+    loop: EventLoop,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    number: int,
+) -> None:
+    monkeypatch.setattr(fcntl, "flock", raiser(OSError(number, "no locks here")))
+    with listening(loop, tmp_path), dial(tmp_path / "a.sock"):
+        assert loop.run_once(5) == 1
+    assert "cannot be locked: no locks here" in caplog.text
+
+
+@pytest.mark.parametrize("refused", [True, False])
+def test_a_file_system_that_keeps_no_modes(
+    loop: EventLoop,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    refused: bool,
+) -> None:
+    """It may say so or not; the file is open to all, so the user id decides."""
+    no_chmod = raiser(PermissionError(errno.EPERM, "no modes here")) if refused else print
+    monkeypatch.setattr(os, "fchmod", no_chmod)
+    monkeypatch.setattr(os, "chmod", no_chmod)
+    monkeypatch.setattr(os, "umask", lambda _mask: 0)
+    before = umask(0)
+    try:
+        with listening(loop, tmp_path) as (listener, accepted), dial(tmp_path / "a.sock"):
+            assert stat.S_IMODE(os.stat(tmp_path / "a.sock").st_mode) == 0o777
+            assert loop.run_once(5) == 1 and len(accepted) == 1
+            monkeypatch.setattr(module, "peer_uid", lambda _sock: 54_321)
+            with dial(tmp_path / "a.sock"):
+                assert loop.run_once(5) == 1 and len(accepted) == 1
+            assert listener.refused == 1
+    finally:
+        umask(before)
+    assert "has the mode 777, not 600" in caplog.text
+    assert "only this process's user, root and allowed_uids are admitted" in caplog.text
+
+
+def test_a_folder_that_may_be_written_to_and_not_read(tmp_path: Path) -> None:
+    """As a drop box is, mode 1733: there can be no lock, and a dead file is taken over."""
+    if os.geteuid():
+        pytest.skip("root alone can give a folder away and become another user")
+    folder = tempfile.mkdtemp(prefix="uds")
+    os.chmod(folder, 0o1733)
+    path = os.path.join(folder, "a.sock")
+
+    def listen() -> list[bool]:
+        os.setgid(54_321)
+        os.setuid(54_321)
+        with socket.socket(socket.AF_UNIX) as dead:
+            dead.bind(path)
+        with EventLoop() as own:
+            with listening(own, folder) as (_, accepted), dial(path):
+                own.run_once(5)
+                return [len(accepted) == 1, os.path.exists(path)]
+
+    try:
+        assert in_child(listen) == [True, True]
+        assert os.listdir(folder) == []
+    finally:
+        shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("abstract", [False, True])
+@pytest.mark.parametrize("step", ["socket", "bind", "stat", "listen", "register"])
+def test_every_error_of_the_system_is_a_listen_error_and_leaves_nothing(
+    loop: EventLoop,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    step: str,
+    abstract: bool,
+) -> None:
+    if abstract and sys.platform != "linux":
+        pytest.skip("abstract sockets are Linux's")
+    before = open_descriptors()
+    failing = raiser(OSError(errno.ENOSPC, "made up"))
+    broken: type[socket.socket] | object = type("Broken", (socket.socket,), {step: failing})
+    if step == "socket":
+        broken = failing
+    if step in ("socket", "bind", "listen"):
+        monkeypatch.setattr(socket, "socket", broken)
+    elif step == "stat":
+        monkeypatch.setattr(os, "lstat", failing)
+    else:
+        monkeypatch.setattr(EventLoop, "register", failing)
+    folder = f"@error-{os.getpid()}" if abstract else tmp_path
+    try:
+        with listening(loop, folder):
+            assert step == "stat" and abstract  # where nothing is looked at
+    except ListenError as error:
+        assert "made up" in str(error) and error.errno == errno.ENOSPC
+    else:
+        assert step == "stat" and abstract
+    monkeypatch.undo()
+    assert open_descriptors() == before and os.listdir(tmp_path) == []
+    with listening(loop, folder):
+        pass
+
+
+def test_an_interrupt_leaves_nothing(
+    loop: EventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(EventLoop, "register", raiser(KeyboardInterrupt()))
+    before = open_descriptors()
+    with pytest.raises(KeyboardInterrupt):
+        with listening(loop, tmp_path):
+            pass
+    assert open_descriptors() == before and os.listdir(tmp_path) == []
+
+
 def test_a_child_that_closes_leaves_file_and_listener(loop: EventLoop, tmp_path: Path) -> None:
     with listening(loop, tmp_path) as (listener, accepted):
 
@@ -375,99 +507,7 @@ def test_a_caller_that_has_gone_already_does_no_harm(loop: EventLoop, make_node:
     assert loop.statistics().descriptors == 4  # two listeners, two ends
 
 
-# --- who is let in --------------------------------------------------------------------------------
-
-
-def credentials(monkeypatch: pytest.MonkeyPatch, uid: int) -> None:
-    """Let every peer seem to be of this user id."""
-
-    class Foreign(socket.socket):
-        def getsockopt(self, *arguments: int) -> bytes:  # type: ignore[override]
-            assert arguments[1] == socket.SO_PEERCRED
-            return struct.pack("3i", 1, uid, uid)
-
-    real = socket.socket.accept
-
-    def accept(self: socket.socket) -> tuple[socket.socket, object]:
-        sock, address = real(self)
-        return Foreign(fileno=sock.detach()), address
-
-    monkeypatch.setattr(socket.socket, "accept", accept)
-
-
-@on_linux
-def test_the_user_id_of_a_peer() -> None:
-    left, right = socket.socketpair()
-    with left, right:
-        assert peer_uid(left) == os.getuid()
-
-
-@on_linux
-@pytest.mark.parametrize(
-    ("abstract", "uid", "allowed", "admitted"),
-    [
-        (False, 12345, frozenset(), True),  # the file's mode has decided
-        (False, 12345, frozenset({777}), False),
-        (False, 777, frozenset({777}), True),
-        (False, 0, frozenset({777}), True),
-        (True, 12345, frozenset(), False),
-        (True, 12345, frozenset({12345}), True),
-        (True, 0, frozenset(), True),
-        (True, os.getuid(), frozenset(), True),
-        (True, os.getuid(), frozenset({777}), True),
-    ],
-)
-def test_who_may_connect(
-    monkeypatch: pytest.MonkeyPatch,
-    abstract: bool,
-    uid: int,
-    allowed: frozenset[int],
-    admitted: bool,
-) -> None:
-    monkeypatch.setattr(module, "peer_uid", lambda sock: uid)
-    address = SocketAddress("\0x" if abstract else "/x", abstract)
-    left, right = socket.socketpair()
-    with left, right:
-        assert may_connect(left, address, Config(allowed_uids=allowed)) is admitted
-
-
-def test_where_the_system_tells_no_user_id(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "platform", "darwin")
-    left, right = socket.socketpair()
-    with left, right:
-        assert peer_uid(left) is None
-        assert may_connect(left, SocketAddress("/x", False), Config(allowed_uids=frozenset({1})))
-
-
-@on_linux
-def test_a_foreign_user_is_turned_away_at_an_abstract_socket(
-    loop: EventLoop, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    credentials(monkeypatch, 12345)
-    folder = f"@listener-{os.getpid()}"
-    with listening(loop, folder) as (listener, accepted):
-        with dial(f"\0{folder[1:]}/a") as caller:
-            loop.run_once(5)
-            assert (listener.accepted, listener.refused, accepted) == (0, 1, [])
-            assert caller.recv(1) == b""
-    with listening(loop, folder, allowed_uids=frozenset({12345})) as (listener, accepted):
-        with dial(f"\0{folder[1:]}/a"):
-            loop.run_once(5)
-            assert (listener.accepted, listener.refused, len(accepted)) == (1, 0, 1)
-
-
-@on_linux
-def test_a_foreign_listener_is_not_trusted_at_an_abstract_socket(
-    loop: EventLoop, make_node: MakeNode, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = f"@foreign-{os.getpid()}"
-    a, b = make_node("a", socket_dir=folder), make_node("b", socket_dir=folder)
-    monkeypatch.setattr(module, "peer_uid", lambda sock: 12345)
-    error = a.connect("b@test").exception(timeout=5)
-    assert isinstance(error, NotAllowedError) and "allowed_uids" in str(error)
-    monkeypatch.undo()
-    assert a.ping("b@test")
-    assert b.nodes() == ["a@test"]
+# --- abstract sockets -----------------------------------------------------------------------------
 
 
 @on_linux

@@ -8,9 +8,10 @@ import selectors
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from os import PathLike
 from typing import ClassVar, Generic, Literal, NamedTuple, Protocol, TypeAlias, TypeVar, overload
 
-from uds_dist.config import Config as Config
+from uds_dist.config import ANY as ANY, Config as Config
 from uds_dist.errors import (
     AddressError as AddressError,
     Busy as Busy,
@@ -50,6 +51,7 @@ from uds_dist.errors import (
 )
 
 __all__ = [
+    "ANY",
     "AddressError",
     "Atom",
     "BitString",
@@ -488,8 +490,8 @@ class Node:
         name: str,
         *,
         loop: EventLoop | None = None,
-        cookie: str | None = None,
-        socket_dir: str | None = None,
+        cookie: str | bytes | None = None,
+        socket_dir: str | PathLike[str] | None = None,
         hidden: bool | None = None,
         config: Config | None = None,
         on_down: Callable[[str, UdsDistError], object] | None = None,
@@ -510,7 +512,7 @@ class Node:
     @property
     def pid(self) -> Pid: ...
     # Change the cookie for new connections.
-    def set_cookie(self, cookie: str, node: str | None = None) -> None: ...
+    def set_cookie(self, cookie: str | bytes, node: str | None = None) -> None: ...
     # Admit only these nodes from now on; others get the status `not_allowed`.
     def allow(self, names: Sequence[str]) -> None: ...
     # Open the listening socket; without this call nobody can dial this node.

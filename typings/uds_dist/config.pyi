@@ -1,22 +1,25 @@
 """Every setting of a node, with its default."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
+from os import PathLike
+from typing import Any, Final
 
 KIB: int
 MIB: int
+ANY: Final = "any"
 LAYOUTS: tuple[str, str]
 ENVIRONMENT: dict[str, str]
 
 @dataclass(frozen=True)
 class Config:
-    socket_dir: str = "."  # a folder, or "@name" for Linux abstract sockets
+    socket_dir: str | PathLike[str] = "."  # a folder, or "@name" for Linux abstract sockets
     layout: str = "uds_dist"  # "uds_dist": DIR/NAME.sock; "erl_uds_dist": DIR/NAME
     backlog: int = 5
-    socket_mode: int = 0o600
-    allowed_uids: frozenset[int] = ...  # beside this process's own and root
-    cookie: str | None = None  # None: environment or ~/.erlang.cookie
+    socket_mode: int | None = None  # None: 0600, or 0666 with allowed_uids
+    # User ids and names beside this process's own and root, or ANY; kept as a set of numbers.
+    allowed_uids: Collection[int | str] | str = ...
+    cookie: str | bytes | None = None  # None: environment or ~/.erlang.cookie
     hidden: bool = True
     tick_time: float = 60.0  # seconds
     handshake_timeout: float = 7.0  # seconds

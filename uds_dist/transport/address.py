@@ -58,11 +58,12 @@ def socket_address(name: str, config: Config) -> SocketAddress:
     node = split_node_name(name)[0] if "@" in name else name
     if not is_node_part(node):
         split_node_name(f"{node}@localhost")  # raises: it says what is wrong
-    if config.socket_dir.startswith("@"):
-        return _abstract_address(config.socket_dir[1:], node)
+    folder = os.fspath(config.socket_dir)
+    if folder.startswith("@"):
+        return _abstract_address(folder[1:], node)
     suffix = "" if config.layout == "erl_uds_dist" else ".sock"
-    path = os.path.join(config.socket_dir, node + suffix)
-    size = len(os.fsencode(path))
+    path = os.path.join(folder, node + suffix)
+    size = _size(path)
     if size > PATH_LIMIT:
         raise AddressError(
             f"the socket path has {size} bytes and at most {PATH_LIMIT} fit: {path}"
@@ -71,13 +72,24 @@ def socket_address(name: str, config: Config) -> SocketAddress:
     return SocketAddress(path, False)
 
 
+def _size(path: str) -> int:
+    """How many bytes a path has for the system."""
+    try:
+        return len(os.fsencode(path))
+    except UnicodeEncodeError:
+        raise AddressError(
+            f"the socket path {ascii(path)} has a character that this system's encoding of file"
+            " names lacks: use another socket_dir"
+        ) from None
+
+
 def _abstract_address(directory: str, node: str) -> SocketAddress:
     if sys.platform != "linux":
         raise AddressError(
             f"abstract sockets (socket_dir {'@' + directory!r}) exist on Linux only: give a folder"
         )
     name = f"\0{directory}/{node}" if directory else f"\0{node}"
-    size = len(os.fsencode(name))
+    size = _size(name)
     if size > ABSTRACT_LIMIT:
         raise AddressError(
             f"the abstract socket name has {size} bytes and at most {ABSTRACT_LIMIT} fit: "
@@ -132,14 +144,15 @@ def listening_names(config: Config) -> list[tuple[str, str]]:
         OSError: the folder cannot be read.
         AddressError: abstract sockets do not exist on this system.
     """
-    if config.socket_dir.startswith("@"):
-        names = _abstract_names(config.socket_dir[1:])
+    folder = os.fspath(config.socket_dir)
+    if folder.startswith("@"):
+        names = _abstract_names(folder[1:])
     else:
         suffix = "" if config.layout == "erl_uds_dist" else ".sock"
         names = [
             entry[: len(entry) - len(suffix)]
-            for entry in sorted(os.listdir(config.socket_dir))
-            if entry.endswith(suffix) and _is_socket(os.path.join(config.socket_dir, entry))
+            for entry in sorted(os.listdir(folder))
+            if entry.endswith(suffix) and _is_socket(os.path.join(folder, entry))
         ]
     found = []
     for name in sorted(name for name in set(names) if is_node_part(name)):

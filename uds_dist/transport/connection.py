@@ -31,6 +31,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import socket
 from collections import deque
 from collections.abc import Iterable, Sequence
@@ -50,7 +51,7 @@ from uds_dist.protocol.handshake import Handshake, State
 from uds_dist.protocol.header import NO_PAYLOAD, Buffer, FrameDecoder, FrameEncoder
 from uds_dist.transport import reasons
 from uds_dist.transport.address import SocketAddress
-from uds_dist.transport.listener import may_connect
+from uds_dist.transport.credentials import may_dial, peer_uid
 from uds_dist.transport.loop import READ, WRITE, EventLoop
 from uds_dist.transport.receiver import Receiver
 from uds_dist.transport.sigpipe import NO_SIGPIPE, suppress_sigpipe
@@ -143,6 +144,7 @@ class Connection:
         "name",
         "owner",
         "paused",
+        "peer_uid",
         "phase",
         "receiver",
         "silent_quarters",
@@ -175,6 +177,7 @@ class Connection:
         self.initiator = name is not None
         self.address: SocketAddress | None = None
         self.sock: socket.socket | None = None
+        self.peer_uid: int | None = None  # of the process that listens, where it is known
         self.phase = CONNECTING
         self.error: UdsDistError | None = None
         self.accumulator = FrameReader(config)
@@ -229,7 +232,7 @@ class Connection:
         self.address = address
         if sock is not None:
             self.sock = sock
-            self._connected()
+            self._begin_handshake()  # to whom it leads is known to whoever has made it
             return
         try:
             self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -257,10 +260,15 @@ class Connection:
             self.fail(reasons.connect_failed(self.name, self.address, error))
 
     def _connected(self) -> None:
-        assert self.sock is not None and self.address is not None and self.handshake is not None
-        if not may_connect(self.sock, self.address, self.config):
-            self.fail(reasons.other_user(self.address))
-            return
+        assert self.sock is not None and self.address is not None
+        self.peer_uid = peer_uid(self.sock)
+        if may_dial(self.peer_uid, self.address, self.config):
+            self._begin_handshake()
+        else:
+            self.fail(reasons.listener_refused(self.peer_uid, self.address))
+
+    def _begin_handshake(self) -> None:
+        assert self.sock is not None and self.handshake is not None
         suppress_sigpipe(self.sock)
         self.phase = HANDSHAKE
         self._watch(READ)
@@ -420,6 +428,9 @@ class Connection:
             return reasons.lost(self.name, reason)
         if self._awaits_proof():
             return reasons.no_proof(self.name, "closed the connection")
+        if self.peer_uid not in (None, os.geteuid()) and not self.bytes_in:
+            assert self.address is not None and self.peer_uid is not None
+            return reasons.refused_there(self.name, self.address, reason, self.peer_uid)
         return reasons.broke_off(self.name, reason)
 
     def _awaits_proof(self) -> bool:

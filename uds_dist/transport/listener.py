@@ -4,10 +4,15 @@ Three things can stand in the way at the path of a new socket. A live node: then
 duplicate and says so. A file that its dead owner left: then it is taken over. Anything that is no
 socket: then it is never touched. Two nodes that both find the same dead file could each unlink the
 other's new one, so the look and the take-over happen under an advisory lock on the folder; it
-needs no file of its own and the kernel drops it with the process.
+needs no file of its own and the kernel drops it with the process. Whoever can read the folder can
+hold that lock, so the wait for it is bounded. Where there is none to be had, on a file system
+without locks or in a folder that this user may write to and not read, a warning says so.
 
 The file is never open wider than `socket_mode`, not for a moment: Linux takes the mode of a new
-socket file from the socket itself, so it is set there before bind. Elsewhere the umask does it.
+socket file from the socket itself, so it is set there before bind. Elsewhere the umask does it. On
+a file system that keeps no modes the kernel's word on the user id decides in their place.
+
+Whatever fails, no file stays that nobody listens at, and the error is a ListenError.
 """
 
 from __future__ import annotations
@@ -18,14 +23,17 @@ import logging
 import os
 import socket
 import stat
-import struct
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from uds_dist.config import Config
 from uds_dist.errors import AddressError, DuplicateNameError, ListenError
+from uds_dist.transport import reasons
 from uds_dist.transport.address import ALIVE, STALE, SocketAddress, probe
+from uds_dist.transport.credentials import may_accept, peer_uid
+from uds_dist.transport.log_rate import BoundedLog
 from uds_dist.transport.loop import READ, EventLoop
 from uds_dist.transport.timers import Timer
 
@@ -36,8 +44,18 @@ ACCEPTS_PER_ROUND = 16
 # With no descriptor left, accept is tried again after this many seconds.
 PAUSE = 0.5
 OUT_OF_DESCRIPTORS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+# Seconds to wait for the lock on the folder; a node holds it for a millisecond.
+LOCK_PATIENCE = 2.0
+LOCK_RETRY = 0.005
+# What a system says whose file system has no locks, and what it says of a lock that is held.
+NO_LOCKS = frozenset(
+    {errno.ENOLCK, errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EBADF}
+)
+HELD = frozenset({errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES})
 
-_UCRED = struct.Struct("3i")  # pid, uid, gid
+# Permission bits of a new socket file, and of one that `allowed_uids` guards.
+OWN_MODE = 0o600
+GUARDED_MODE = 0o666
 
 
 class Listener:
@@ -68,11 +86,58 @@ class Listener:
         self._on_accept = on_accept
         self._resume: Timer | None = None
         self._held_back = False
-        self._socket = _listen(address, config)
-        self._file_id = None if address.abstract else _file_id(address.value)
+        self._refusals = BoundedLog(logger, loop.time)
         # The folder may be given relative to a current directory that changes later.
         self._path = address.value if address.abstract else os.path.abspath(address.value)
-        loop.register(self._socket, READ, self._on_readable)
+        self._bound = False  # there is a socket file that was made here
+        self._file_id: tuple[int, int] | None = None
+        self._bits_hold = True
+        try:
+            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        except OSError as error:
+            raise _listen_error(address, error) from None
+        try:
+            self._listen()
+            loop.register(self._socket, READ, self._on_readable)
+        except ListenError:
+            self._undo()
+            raise
+        except OSError as error:
+            self._undo()
+            raise _listen_error(address, error) from None
+        except BaseException:
+            self._undo()
+            raise
+
+    def _listen(self) -> None:
+        address, config = self.address, self._config
+        self._socket.setblocking(False)
+        if address.abstract:
+            _bind_abstract(self._socket, address)
+            self._socket.listen(config.backlog)
+            return
+        with _folder_lock(os.path.dirname(address.value) or "."):
+            _take_over(address)
+            _bind_file(self._socket, address, _mode(config))
+            self._bound = True
+            self._file_id = _file_id(address.value)
+            self._bits_hold = _set_mode(address, _mode(config))
+            # Within the lock: another node that looks must not find a bound socket that
+            # does not listen yet and call it stale.
+            self._socket.listen(config.backlog)
+
+    def _undo(self) -> None:
+        """Take back what was done before something failed."""
+        self._remove_file()
+        self._socket.close()
+
+    def _remove_file(self) -> None:
+        """Remove the socket file, if it is still the one made here."""
+        if self._bound and _file_id(self._path) == self._file_id:
+            try:
+                os.unlink(self._path)
+            except OSError as error:
+                logger.warning("%s: the socket file stays: %s", self.address, error.strerror)
 
     def __repr__(self) -> str:
         state = "closed" if self._socket.fileno() < 0 else "open" if self._watched else "paused"
@@ -90,12 +155,14 @@ class Listener:
                 self._pause(error)
                 return
             accepted.setblocking(False)
-            if may_connect(accepted, self.address, self._config):
+            uid = peer_uid(accepted)
+            if may_accept(uid, self.address, self._config, bits_hold=self._bits_hold):
                 self.accepted += 1
                 self._on_accept(accepted)
             else:
                 self.refused += 1
                 accepted.close()
+                self._refusals.warning("%s: %s", self.address, reasons.caller_refused(uid))
             if self._socket.fileno() < 0 or self._held_back:  # by on_accept
                 return
 
@@ -141,61 +208,13 @@ class Listener:
         if self._resume is not None:
             self._resume.cancel()
             self._resume = None
-        if self._file_id is not None and _file_id(self._path) == self._file_id:
-            try:
-                os.unlink(self._path)
-            except OSError as error:
-                logger.warning("%s: the socket file stays: %s", self.address, error.strerror)
+        self._remove_file()
         try:
             # A forked child may hold the socket too: whoever dials it shall not wait for ever.
             self._socket.shutdown(socket.SHUT_RDWR)
         except OSError:
             pass  # some systems shut down connected sockets only
         self._socket.close()
-
-
-def may_connect(peer: socket.socket, address: SocketAddress, config: Config) -> bool:
-    """Tell whether the user id at the other end of a socket may be talked to.
-
-    A socket file has permission bits, so the check is made there only when `allowed_uids` asks
-    for it. An abstract socket has none: this uid and root are let in, and `allowed_uids`.
-    """
-    if not address.abstract and not config.allowed_uids:
-        return True
-    uid = peer_uid(peer)
-    if uid is None or uid in (0, os.getuid()) or uid in config.allowed_uids:
-        return True
-    logger.warning("%s: uid %d is refused; allowed_uids would admit it", address, uid)
-    return False
-
-
-def peer_uid(peer: socket.socket) -> int | None:
-    """The user id of the process at the other end; None where the system does not tell."""
-    if sys.platform != "linux":
-        return None
-    data = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
-    return int(_UCRED.unpack(data)[1])
-
-
-def _listen(address: SocketAddress, config: Config) -> socket.socket:
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        listener.setblocking(False)
-        if address.abstract:
-            _bind_abstract(listener, address)
-        else:
-            with _folder_lock(os.path.dirname(address.value) or "."):
-                _take_over(address)
-                _bind_file(listener, address, config.socket_mode)
-                # Within the lock: another node that looks must not find a bound socket that
-                # does not listen yet and call it stale.
-                listener.listen(config.backlog)
-        if address.abstract:
-            listener.listen(config.backlog)
-    except BaseException:
-        listener.close()
-        raise
-    return listener
 
 
 def _bind_abstract(listener: socket.socket, address: SocketAddress) -> None:
@@ -221,6 +240,13 @@ def _take_over(address: SocketAddress) -> None:
         raise _duplicate(address)
 
 
+def _mode(config: Config) -> int:
+    """The permission bits of the socket file."""
+    if config.socket_mode is not None:
+        return config.socket_mode
+    return GUARDED_MODE if config.allowed_uids else OWN_MODE
+
+
 def _bind_file(listener: socket.socket, address: SocketAddress, mode: int) -> None:
     try:
         with _narrow_mode(listener, mode):
@@ -228,18 +254,45 @@ def _bind_file(listener: socket.socket, address: SocketAddress, mode: int) -> No
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise _duplicate(address) from None
-        raise _listen_error(address, error) from None
+        raise
+
+
+def _set_mode(address: SocketAddress, mode: int) -> bool:
+    """Give a new socket file its mode; False if it stays open wider than that."""
     # A wider mode than the umask lets through is asked for on purpose.
-    if stat.S_IMODE(os.stat(address.value).st_mode) != mode:
+    found = stat.S_IMODE(os.lstat(address.value).st_mode)
+    if found == mode:
+        return True
+    reason = "its file system keeps another mode"
+    try:
         os.chmod(address.value, mode)
+    except OSError as error:
+        reason = error.strerror or str(error)
+    found = stat.S_IMODE(os.lstat(address.value).st_mode)
+    if found == mode:
+        return True
+    wider = bool(found & ~mode)
+    logger.warning(
+        "%s: the socket file has the mode %03o, not %03o: %s%s",
+        address,
+        found,
+        mode,
+        reason,
+        "; only this process's user, root and allowed_uids are admitted" if wider else "",
+    )
+    return not wider
 
 
 @contextmanager
 def _narrow_mode(listener: socket.socket, mode: int) -> Iterator[None]:
     if sys.platform == "linux":
-        os.fchmod(listener.fileno(), mode)
-        yield
-        return
+        try:
+            os.fchmod(listener.fileno(), mode)
+        except OSError:
+            pass  # what the file is given is looked at after bind
+        else:
+            yield
+            return
     umask = os.umask(0o777 & ~mode)
     try:
         yield
@@ -249,22 +302,50 @@ def _narrow_mode(listener: socket.socket, mode: int) -> Iterator[None]:
 
 @contextmanager
 def _folder_lock(folder: str) -> Iterator[None]:
+    """Hold the lock on a folder, where there can be one."""
+    descriptor = _open_folder(folder)
     try:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        if descriptor is not None:
+            _lock(folder, descriptor)
+        yield
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def _open_folder(folder: str) -> int | None:
+    """Open a folder for its lock; None for one that may be written to and not read."""
+    try:
+        return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except PermissionError as error:
+        logger.warning("socket_dir %r cannot be locked: %s", folder, error.strerror)
+        return None
     except OSError as error:
         raise ListenError(
             error.errno, f"socket_dir {folder!r} cannot be used: {error.strerror}"
         ) from None
-    try:
+
+
+def _lock(folder: str, descriptor: int) -> None:
+    """Wait for the lock on a folder, for a while."""
+    deadline = time.monotonic() + LOCK_PATIENCE
+    while True:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
         except OSError as error:
-            raise ListenError(
-                error.errno, f"socket_dir {folder!r} cannot be locked: {error.strerror}"
-            ) from None
-        yield
-    finally:
-        os.close(descriptor)
+            if error.errno in NO_LOCKS:
+                logger.warning("socket_dir %r cannot be locked: %s", folder, error.strerror)
+                return
+            if error.errno not in HELD:
+                raise
+            if time.monotonic() >= deadline:
+                raise ListenError(
+                    errno.EWOULDBLOCK,
+                    f"socket_dir {folder!r} is locked by another process for longer than"
+                    f" {LOCK_PATIENCE:g} s: find it with 'lsof +d {folder}' or use another folder",
+                ) from None
+        time.sleep(LOCK_RETRY)
 
 
 def _file_id(path: str) -> tuple[int, int] | None:

@@ -34,10 +34,37 @@ def connect_failed(name: str | None, address: SocketAddress, error: int) -> Conn
     return ConnectFailedError(f"cannot connect to {name} at {address}: {reason}")
 
 
-def other_user(address: SocketAddress) -> NotAllowedError:
+def caller_refused(uid: int | None) -> str:
+    """A process that has connected to this node is not admitted."""
+    return (
+        f"{_user(uid)} was refused by uid {os.geteuid()}: add that user to allowed_uids"
+        " (UDS_DIST_ALLOWED_UIDS) to admit it"
+    )
+
+
+def listener_refused(uid: int | None, address: SocketAddress) -> NotAllowedError:
     """The process that listens is not one that this node trusts."""
     return NotAllowedError(
-        f"the process at {address} runs under another user: set allowed_uids if it is to be trusted"
+        f"the process at {address} runs under another user, {_user(uid)}, and this one as uid"
+        f" {os.geteuid()}; nothing was sent to it: add that user to allowed_uids"
+        " (UDS_DIST_ALLOWED_UIDS) if it is to be trusted"
+    )
+
+
+def _user(uid: int | None) -> str:
+    return "a user whose uid this system does not tell" if uid is None else f"uid {uid}"
+
+
+def refused_there(
+    name: str | None, address: SocketAddress, reason: str, uid: int
+) -> NotAllowedError:
+    """A node of another user broke off before it answered a byte: it refuses this user."""
+    own = os.geteuid()
+    return NotAllowedError(
+        f"{name} at {address} broke off before it answered a byte ({reason}): it runs as"
+        f" uid {uid} and probably does not admit uid {own} of this process. A release with"
+        " uds_dist 2.0 admits only its own uid: run as that user, or start the release with"
+        f" config :uds_dist, allowed_uids: [{uid}, {own}]"
     )
 
 

@@ -1,0 +1,147 @@
+"""Who is at the other end of a socket, by the kernel's word, and whether it is admitted.
+
+The cookie proves too little: who dials shows its proof to whoever listens, and a proof given to a
+stranger can be passed on. So the user id at the other end is asked for before a byte is sent:
+
+    accepted, file        whom the permission bits let in; with `allowed_uids` set, of those only
+                          this uid, root and the listed ones
+    accepted, abstract    this uid, root and the listed ones: there are no permission bits
+    dialled, file         this uid, root, the listed ones, and the owner of the folder where nobody
+                          but the owner and root may write to it: there no stranger takes a name
+    dialled, abstract     this uid, root and the listed ones
+
+`ANY` lists every user. Where a rule needs the uid and the system does not tell it, the answer is no.
+A uid is the effective one on both sides; of a listener it is that of the time when it called
+listen. Each system has its own question and its own bytes for an answer.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+import struct
+import sys
+from collections.abc import Callable
+from typing import NamedTuple
+
+from uds_dist.config import Config, overflow_uid
+from uds_dist.transport.address import SocketAddress
+
+_LINUX = struct.Struct("=iII")  # struct ucred: pid, uid, gid
+_XUCRED = struct.Struct("=II")  # struct xucred: version, effective uid; groups follow
+_XUCRED_VERSION = 0
+_NETBSD = struct.Struct("=iII")  # struct unpcbid: pid, effective uid, effective gid
+_OPENBSD = struct.Struct("=IIi")  # struct sockpeercred: uid, gid, pid
+
+_SOL_LOCAL = 0
+_LOCAL_PEERCRED = 1
+_LOCAL_PEEREID = 3
+
+
+class Question(NamedTuple):
+    """How a system is asked for the uid at the other end: `getsockopt`, and what reads the answer.
+
+    ``size`` is that of the answer in bytes, at most.
+    """
+
+    level: int
+    option: int
+    size: int
+    uid: Callable[[bytes], "int | None"]
+
+
+def uid_on_linux(data: bytes) -> int | None:
+    """The uid in Linux's SO_PEERCRED."""
+    return int(_LINUX.unpack(data)[1]) if len(data) == _LINUX.size else None
+
+
+def uid_in_xucred(data: bytes) -> int | None:
+    """The uid in LOCAL_PEERCRED of macOS, FreeBSD and DragonFly."""
+    if len(data) < _XUCRED.size:
+        return None
+    version, uid = _XUCRED.unpack_from(data)
+    return int(uid) if version == _XUCRED_VERSION else None
+
+
+def uid_on_netbsd(data: bytes) -> int | None:
+    """The uid in NetBSD's LOCAL_PEEREID."""
+    return int(_NETBSD.unpack(data)[1]) if len(data) == _NETBSD.size else None
+
+
+def uid_on_openbsd(data: bytes) -> int | None:
+    """The uid in OpenBSD's SO_PEERCRED."""
+    return int(_OPENBSD.unpack(data)[0]) if len(data) == _OPENBSD.size else None
+
+
+# By what sys.platform begins with. Python may lack the constants of its own system.
+QUESTIONS = {
+    "linux": Question(
+        socket.SOL_SOCKET, getattr(socket, "SO_PEERCRED", 17), _LINUX.size, uid_on_linux
+    ),
+    "darwin": Question(_SOL_LOCAL, _LOCAL_PEERCRED, 256, uid_in_xucred),
+    "freebsd": Question(_SOL_LOCAL, _LOCAL_PEERCRED, 256, uid_in_xucred),
+    "dragonfly": Question(_SOL_LOCAL, _LOCAL_PEERCRED, 256, uid_in_xucred),
+    "netbsd": Question(_SOL_LOCAL, _LOCAL_PEEREID, _NETBSD.size, uid_on_netbsd),
+    "openbsd": Question(socket.SOL_SOCKET, 0x1022, _OPENBSD.size, uid_on_openbsd),
+}
+
+
+def peer_uid(peer: socket.socket) -> int | None:
+    """The effective user id of the process at the other end; None where nothing tells it."""
+    for system, question in QUESTIONS.items():
+        if sys.platform.startswith(system):
+            try:
+                data = peer.getsockopt(question.level, question.option, question.size)
+            except OSError:
+                return None
+            return question.uid(data)
+    return None
+
+
+def may_accept(
+    uid: int | None, address: SocketAddress, config: Config, *, bits_hold: bool = True
+) -> bool:
+    """Tell whether a process that has connected to this node is admitted.
+
+    Args:
+        uid: of the other end; None when it is unknown.
+        address: where it has connected to.
+        config: `allowed_uids` is used.
+        bits_hold: the permission bits of the socket file are those that were asked for.
+    """
+    if not address.abstract and bits_hold and not config.allowed_uids:
+        return True
+    return _is_trusted(uid, config)
+
+
+def may_dial(uid: int | None, address: SocketAddress, config: Config) -> bool:
+    """Tell whether the process that listens at an address is admitted.
+
+    Args:
+        uid: of the other end; None when it is unknown.
+        address: where this node has connected to.
+        config: `allowed_uids` is used.
+    """
+    if _is_trusted(uid, config):
+        return True
+    return uid is not None and not address.abstract and uid == _sole_writer(address)
+
+
+def _is_trusted(uid: int | None, config: Config) -> bool:
+    allowed = config.allowed_uids
+    if isinstance(allowed, str):  # ANY
+        return True
+    return uid is not None and (uid in (0, os.geteuid()) or uid in allowed)
+
+
+def _sole_writer(address: SocketAddress) -> int | None:
+    """The owner of a socket's folder where no other user but root may write to it."""
+    try:
+        status = os.stat(os.path.dirname(address.value) or ".")
+    except OSError:
+        return None
+    # With an access list, the bits of the group are those of all that it names.
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) or status.st_uid == overflow_uid():
+        return None
+    return status.st_uid

@@ -1,0 +1,47 @@
+"""A log that peers cannot fill: what they provoke is written at a bounded rate."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Final
+
+# So many records in so many seconds; the others are counted.
+BURST: Final = 10
+PERIOD: Final = 60.0
+
+
+class BoundedLog:
+    """Writes at most `BURST` records in `PERIOD` seconds and says how many it has left out.
+
+    One is for one kind of record, so that a rush of one kind does not hide another.
+
+    Args:
+        logger: where the records go.
+        clock: a monotonic clock in seconds.
+    """
+
+    def __init__(self, logger: logging.Logger, clock: Callable[[], float]) -> None:
+        self._logger = logger
+        self._clock = clock
+        self._begun = -PERIOD
+        self._written = 0
+        self._left_out = 0
+
+    def warning(self, text: str, *args: object) -> None:
+        """Write a warning, or count it.
+
+        Args:
+            text, args: as of `logging.Logger.warning`.
+        """
+        now = self._clock()
+        if now - self._begun >= PERIOD:
+            left_out, self._left_out = self._left_out, 0
+            self._begun, self._written = now, 0
+            if left_out:
+                self._logger.warning("%d more warnings like the next were left out", left_out)
+        if self._written < BURST:
+            self._written += 1
+            self._logger.warning(text, *args)
+        else:
+            self._left_out += 1
