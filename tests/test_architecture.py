@@ -41,7 +41,7 @@ STOREYS = {
 HOUSE = {
     "": "__init__.py __main__.py config.py errors.py node.py py.typed testing.py",
     "etf": "__init__.py atoms.py identifiers.py terms.py reader.py decode.py writer.py encode.py"
-    " parse.py shown.py text.py",
+    " digits.py scan.py segments.py parse.py shown.py text.py",
     "protocol": "__init__.py flags.py node_names.py framing.py fragments.py handshake_messages.py"
     " handshake.py header.py control.py parse.py session.py",
     "transport": "__init__.py timers.py loop.py address.py credentials.py log_rate.py listener.py"

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import sys
+import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -22,6 +25,7 @@ from uds_dist.etf.terms import (
     Record,
     Reference,
     exact_key,
+    freeze,
 )
 from uds_dist.etf.text import format_term, parse_term
 
@@ -175,6 +179,9 @@ def test_keys_are_printed_in_the_order_of_terms() -> None:
     assert text == "#{" + ",".join(format_term(key) + " => 1" for key in keys) + "}"
 
 
+SIGIL_QUOTES = ["()", "[]", "{}", "<>", "//", "||", "''", '""', "``", "##"]
+
+
 @pytest.mark.parametrize(
     ("text", "term"),
     [
@@ -188,7 +195,7 @@ def test_keys_are_printed_in_the_order_of_terms() -> None:
         ("36#zZ", 35 * 37),
         ("- 7", -7),
         ("+7", 7),
-        ("--7", 7),
+        ("+ 7", 7),
         ("-16#10", -16),
         ("1.5E+3", 1500.0),
         ("1_0.2_5", 10.25),
@@ -243,7 +250,47 @@ def test_keys_are_printed_in_the_order_of_terms() -> None:
         ("<<<<1, 2>>/binary, 3>>", b"\1\2\3"),
         ("<<<<1:1>>/bitstring, 1:7>>", b"\x81"),
         ("<<1:1_6>>", b"\0\1"),
+        ("<<1:(8), 2:(+8), 3:$\\b>>", b"\1\2\3"),
+        ("<<1:2/unit:8, 1:1/integer-unit:4-little, 2:4/native>>", b"\0\1\x12"),
+        ("<<256:16/native>>", (256).to_bytes(2, sys.byteorder)),
+        ("<<<<\"abc\">>:2/binary, (<<\"abc\">>):1/bytes>>", b"aba"),
+        ("<<<<\"abc\">>:9/bits, 1:7>>", b"a\x01"),
+        ("<<<<<<<<1>>/binary, 2>>/binary>>/binary, 3>>", b"\1\2\3"),
+        ('<<("ab"), ~s"c", "d" "e">>', b"abcde"),
+        ('<<~"é"/binary>>', "é".encode()),
+        ("<<70000.0:16/float, 1.0e39:32/float>>", b"\x7c\0\x7f\x80\0\0"),
+        ('~s"é\\n"', [233, 10]),
+        ('~S"a\\n"', list(b"a\\n")),
+        *[(f"~s{quotes[0]}a b{quotes[1]}", list(b"a b")) for quotes in SIGIL_QUOTES],
+        *[(f"~b{quotes[0]}a\\{quotes[1]}b{quotes[1]}", f"a{quotes[1]}b") for quotes in SIGIL_QUOTES],
+        *[(f"~B{quotes[0]}a\\{quotes[1]}", b"a\\") for quotes in SIGIL_QUOTES],
+        ("~s{\\x{41}}", [65]),
+        ('"""\n  a\n   b\n\n  """', list(b"a\n b\n")),
+        ('"""\r\n\ta\\n\r\n\t"""', list(b"a\\n")),
+        ('""""\n"""\n""""', list(b'"""')),
+        ('~"""\n  \\n\n  """', b"\\n"),
+        ('~b"""\n  \\n\\\n  b\n  """', b"\n\nb"),
+        ('~s"""\n"""', []),
+        ('"a" """\nb\n"""', [97, 98]),
+        ("(a)", Atom("a")),
+        ("-(1)", -1),
+        ("((-(1.5)))", -1.5),
+        ("[(a)|([(b), c|(d)])]", ImproperList([Atom("a"), Atom("b"), Atom("c")], Atom("d"))),
+        ("[a, b|[c, d|[e]]]", [Atom(char) for char in "abcde"]),
+        ("[a|" * 600 + "[]" + "]" * 600, [Atom("a")] * 600),
+        ("(" * 600 + "a" + ")" * 600, Atom("a")),
+        ("# {a => 1, a => 2}", {Atom("a"): 2}),
+        ("#{1 => a, 1.0 => b, 1 => c}", Map([(1, Atom("c")), (1.0, Atom("b"))])),
+        ("1_6#f_f", 255),
+        ("16#f.8#e-1", 15.5 / 16),
+        ("2#.1", 0.5),
+        ("10#1.5#e3", 1500.0),
+        ("1.0e-400", 0.0),
+        ("$\\^?", 127),
+        ("'\\^\\'", Atom("\x1c")),
+        ("3#" + "12" * 1000, int("12" * 1000, 3)),
     ],
+    ids=lambda value: repr(value)[:30],
 )
 def test_text_is_read(text: str, term: object) -> None:
     assert exact_key(parse_term(text)) == exact_key(term)
@@ -252,71 +299,103 @@ def test_text_is_read(text: str, term: object) -> None:
 @pytest.mark.parametrize(
     ("text", "offset", "reason"),
     [
-        ("", 0, "a term is due, here is the end"),
-        (" % only a comment", 17, "a term is due, here is the end"),
-        ("{", 1, "a term is due, here is the end"),
-        ("{a", 2, "} is due, here is the end"),
-        ("{a,}", 3, "a term is due, here is }"),
-        ("[a,]", 3, "a term is due, here is ]"),
-        ("[a|]", 3, "a term is due, here is ]"),
-        ("[|a]", 1, "a term is due, here is |"),
-        ("[a|b|c]", 4, "] is due, here is |"),
-        ("[a|b,c]", 4, "] is due, here is ,"),
-        ("{a|b}", 2, "} is due, here is |"),
-        ("{a b}", 3, "} is due, here is b"),
-        ("{a]", 2, "} is due, here is ]"),
-        ("#{a}", 3, "=> is due, here is }"),
-        ("#{a => }", 7, "a term is due, here is }"),
-        ("#{a => 1, a => 2}", 0, "a key comes twice"),
-        ("#{a => 1 => 2}", 9, "} is due, here is =>"),
-        ("1 2", 2, "nothing more is due, here is 2"),
-        ("1..", 2, "nothing more is due, here is ."),
-        ("Foo", 0, "Foo is a variable, which has no value here: an atom is quoted"),
+        ("", 0, "expected a term, found the end"),
+        (" % only a comment", 17, "expected a term, found the end"),
+        ("{", 1, "expected a term, found the end"),
+        ("{a", 2, "expected }, found the end"),
+        ("{a,}", 3, "expected a term, found }"),
+        ("[a,]", 3, "expected a term, found ]"),
+        ("[a|]", 3, "expected a term, found ]"),
+        ("[|a]", 1, "expected a term, found |"),
+        ("[a|b|c]", 4, "expected ], found |"),
+        ("[a|b,c]", 4, "expected ], found ,"),
+        ("{a|b}", 2, "expected }, found |"),
+        ("{a b}", 3, "expected }, found b"),
+        ("{a]", 2, "expected }, found ]"),
+        ("#{a}", 3, "expected =>, found }"),
+        ("#{a => }", 7, "expected a term, found }"),
+        ("#{a => 1 => 2}", 9, "expected }, found =>"),
+        ("1..", 1, "expected nothing more, found ."),
+        ("1..", 1, "expected nothing more, found ."),
+        ("Foo", 0, "Foo is a variable and has no value here: put an atom in single quotes"),
         ("_", 0, "a variable"),
         ("if", 0, "if is a reserved word"),
-        ("{fun m:f/1, fun}", 15, "an atom is due, here is }"),
-        ("fun(X) -> X end", 3, "an atom is due, here is ("),
+        ("{fun m:f/1, fun}", 15, "expected an atom, found }"),
+        ("fun(X) -> X end", 3, "expected an atom, found ("),
         ("fun m:f/1000", 8, "an arity"),
-        ("fun m:f", 7, "/ is due"),
-        ("fun M:f/1", 4, "an atom is due, here is M"),
-        ("<0.1.0>", 0, "pids, ports, references and records cannot be read"),
+        ("fun m:f", 7, "expected /"),
+        ("fun M:f/1", 4, "expected an atom, found M"),
+        ("<0.1.0>", 0, "pids, ports, references, funs and records cannot be read"),
         ("#Ref<0.1>", 0, "cannot be read"),
         ("#r{}", 0, "cannot be read"),
         ("'abc", 0, "a quoted atom is not closed"),
         ('{"abc}', 1, "a string is not closed"),
         ("$", 0, "has no meaning here"),
         ("a ? b", 2, "has no meaning here"),
-        ("1#0", 0, "a base of 2 to 36"),
-        ("37#0", 0, "a base of 2 to 36"),
-        ("2#2", 0, "a base of 2 to 36"),
+        ("1#0", 0, "a base from 2 to 36"),
+        ("37#0", 0, "a base from 2 to 36"),
+        ("2#2", 0, "a base from 2 to 36"),
         ("1.0e400", 0, "too large for a float"),
-        ("-", 1, "a term is due"),
-        ("- a", 2, "a term is due, here is a"),
-        ('"\\x{110000}"', 0, "no character"),
-        ("$\\x{99999999999999999999}", 0, "no character"),
+        ("-", 1, "expected a term"),
+        ("- a", 2, "expected a term, found a"),
+        ('"\\x{110000}"', 0, "is not a character"),
+        ("$\\x{99999999999999999999}", 0, "is not a character"),
         ("'" + "a" * 256 + "'", 0, "at most 255 characters"),
-        ("'\\x{d800}'", 0, "surrogate"),
-        ('~"\\x{d800}"', 0, "surrogate"),
-        ("<<", 2, "a term is due, here is the end"),
-        ("<<1", 3, ">> is due, here is the end"),
-        ("<<1,>>", 4, "a segment is due"),
-        ("<<,>>", 2, "a term is due, here is ,"),
+        ("'\\x{d800}'", 0, "is not a character"),
+        ('~"\\x{d800}"', 0, "is not a character"),
+        ("<<", 2, "expected a term, found the end"),
+        ("<<1", 3, "expected >>, found the end"),
+        ("<<1,>>", 4, "expected a term, found >>"),
+        ("<<,>>", 2, "expected a term, found ,"),
         ("<<a>>", 2, "cannot have this value"),
-        ("<<{}>>", 2, "a term is due"),
+        ("<<{}>>", 2, "cannot have this value"),
         ("<<1.0>>", 2, "cannot have this value"),
-        ("<<1:a>>", 4, "int is due, here is a"),
-        ("<<1:8/foo>>", 6, "foo is no type"),
+        ("<<1:a>>", 4, "expected a size, found a"),
+        ("<<1:8/foo>>", 2, "foo is not a type"),
         ("<<1/integer-float>>", 2, "contradict"),
         ("<<1/big-little>>", 2, "contradict"),
-        ("<<1:99999999>>", 4, "at most"),
+        ("<<1:999999999>>", 2, "at most"),
         ("<<1.0:13/float>>", 2, "cannot have this value or size"),
-        ("<<1.0e300:32/float>>", 2, "cannot have this value or size"),
+        (f"<<{'9' * 400}/float>>", 2, "cannot have this value or size"),
         ("<<16#110000/utf8>>", 2, "cannot have this value"),
         ("<<16#D800/utf8>>", 2, "cannot have this value"),
-        ("<<1:8/utf8>>", 2, "cannot have this value or size"),
+        ("<<1:8/utf8>>", 2, "neither a size nor a unit"),
         ("<<<<1>>>>", 2, "cannot have this value"),
         ("<<<<1>>:8/binary>>", 2, "cannot have this value or size"),
-        ("<<<<<<1>>/binary>>/binary>>", 4, "within a binary within"),
+        ("<<1/unit:8>>", 2, "a unit needs a size"),
+        ("<<1:2/unit:257>>", 2, "unit is not a type"),
+        ("<<1:2/little:8>>", 2, "little is not a type"),
+        ("<<<<1>>/bytes-bits>>", 2, "contradict"),
+        ("<<1/native-little>>", 2, "contradict"),
+        ("<<<<1:1>>/binary>>", 2, "cannot have this value"),
+        ("<<<<1>>:9/bits>>", 2, "cannot have this value"),
+        ('<<~"a">>', 2, "cannot have this value"),
+        ("<<[1]>>", 2, "cannot have this value"),
+        ('<<"":8/binary>>', 2, "cannot have this value"),
+        ("<<1:(-8)>>", 4, "not negative"),
+        ("<<1:-8>>", 4, "expected a size"),
+        ("--7", 1, "expected a term, found -"),
+        ("-(-1)", 1, "a sign stands before a number only"),
+        ("-(a)", 1, "a sign stands before a number only"),
+        ("()", 1, "expected a term"),
+        ("(1,2)", 2, "expected ), found ,"),
+        ('"a""b"', 3, "put a space between two strings"),
+        ('~"a" "b"', 5, "expected nothing more"),
+        ('~"a"b', 4, "a sigil has no suffix"),
+        ('~x"a"', 0, "does not begin a sigil"),
+        ("~!a!", 0, "does not begin a sigil"),
+        ("~(a", 0, "a sigil is not closed"),
+        ('"""a"""', 0, "not closed"),
+        ('"""a\n"""', 0, "only white space"),
+        ('"""\n a\n  """', 0, "indented less"),
+        ('"\\x4"', 0, "is not a character"),
+        ("'\\^{'", 0, "is not a character"),
+        ("'\uffff'", 0, "is not a character"),
+        ("'\udcff'", 0, "is not a character"),
+        ("% \udcff", 2, "has no meaning here"),
+        ("\udcff", 0, "has no meaning here"),
+        ("16#g", 0, "a base from 2 to 36"),
+        ("2#1.1#e2000", 0, "too large for a float"),
         ("[" * 513, 512, "deeper than 512"),
         ("{" * 100_000, 512, "deeper than 512"),
     ],
@@ -364,3 +443,74 @@ def test_keys_too_deep_to_compare_are_printed_all_the_same() -> None:
     for _ in range(5000):
         key = (key,)
     assert format_term({key: 1, (key,): 2}).count("=>") == 2
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """The processor time of the faster of two runs."""
+    taken = []
+    for _ in range(2):
+        start = time.process_time()
+        work()
+        taken.append(time.process_time() - start)
+    return min(taken)
+
+
+def read(text: str) -> None:
+    try:
+        parse_term(text)
+    except ParseError:
+        pass
+
+
+# Each makes a text of n parts whose work could grow with the square of n.
+LONG_TEXTS: dict[str, Callable[[int], str]] = {
+    "unaligned bits": lambda n: f"<<1:1,{'1,' * n}1:7>>",
+    "an unaligned string": lambda n: f'<<1:1,"{"a" * n}":7>>',
+    "adjacent strings": lambda n: '"a" ' * n,
+    "tails": lambda n: "[a|" * n + "[]" + "]" * n,
+    "tails in parentheses": lambda n: "[a|(" * n + "[]" + ")]" * n,
+    "parentheses": lambda n: "(" * n + "1" + ")" * n,
+    "binaries in binaries": lambda n: "<<" * n + "1" + ">>/binary" * (n - 1) + ">>",
+    "digits": lambda n: "7" * n * 10,
+    "digits of base 3": lambda n: "3#" + "2" * n * 10,
+    "a triple-quoted string": lambda n: '~b"""\n' + "  \\n\n" * n + '  """',
+    "a string that is not closed": lambda n: '"' + "\\n" * n,
+    "one key": lambda n: f"#{{{','.join(['a=>1'] * n)}}}",
+    "quotes": lambda n: '"' * n,
+}
+
+
+@pytest.mark.parametrize("kind", LONG_TEXTS)
+def test_a_text_is_read_in_time_proportional_to_its_length(kind: str) -> None:
+    make = LONG_TEXTS[kind]
+    short, long = make(2_000), make(16_000)
+    assert seconds(lambda: read(long)) < 32 * seconds(lambda: read(short)) + 0.02  # 64: the square
+
+
+def test_few_characters_cannot_ask_for_much_memory() -> None:
+    with pytest.raises(ParseError, match="at most 536870912 bits"):
+        parse_term(f"<<{'0:16777216,' * 1000}0>>")
+    with pytest.raises(ParseError, match="at most 536870912 bits"):
+        parse_term(f'<<"{"a" * 1000}":16777216>>')
+
+
+def nested_keys(depth: int, width: int) -> object:
+    key: object = FrozenList(range(1000, 1000 + width))
+    for _ in range(depth):
+        key = freeze({key: 1, Atom("a"): 1})
+    return key
+
+
+LONG_TERMS: dict[str, Callable[[int], object]] = {
+    "digits": lambda n: 7**n,
+    "keys in keys": lambda n: nested_keys(n // 80, n * 2),
+    "a list": lambda n: [Atom("a")] * n,
+    "a string": lambda n: [97] * n,
+}
+
+
+@pytest.mark.parametrize("kind", LONG_TERMS)
+def test_a_term_is_printed_in_time_proportional_to_its_size(kind: str) -> None:
+    short, long = LONG_TERMS[kind](2_000), LONG_TERMS[kind](16_000)
+    limit = 32 * seconds(lambda: format_term(short)) + 0.02
+    assert seconds(lambda: format_term(long)) < limit

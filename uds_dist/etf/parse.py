@@ -1,382 +1,320 @@
 """The text that Erlang reads to terms.
 
 ``parse_term`` reads what ``erl_parse:parse_term`` does: a constant term. What is open is kept on a
-stack of its own: a term may be nested deeper than Python's frames.
+stack of its own: a term may be nested deeper than Python's frames. The work is proportional to the
+length of the text.
 
 Source: Erlang Reference Manual, "Data Types" and "Bit Syntax Expressions".
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from itertools import chain, repeat
-from struct import error as StructError
-from struct import pack
-from typing import Any, NamedTuple
+from typing import Any
 
 from uds_dist.config import Config
 from uds_dist.errors import EncodeError, ParseError
-from uds_dist.etf.terms import Atom, BitString, Export, ImproperList, make_map
+from uds_dist.etf.scan import Token, scan
+from uds_dist.etf.segments import MAX_BITS, Bits, add_segment, segment_kind
+from uds_dist.etf.terms import Atom, Export, ImproperList, Map, exact_key, make_map
 
 MAX_DEPTH = Config().max_term_depth
-MAX_DIGITS = 4000  # Python refuses to convert much longer decimal numbers at once
 
-RESERVED_WORDS = frozenset(
-    "after and andalso band begin bnot bor bsl bsr bxor case catch cond div else end fun if let "
-    "maybe not of or orelse receive rem try when xor".split()
-)
-# What stands behind a backslash for which character.
-LETTERS = {"n": "\n", "r": "\r", "t": "\t", "v": "\v", "b": "\b", "f": "\f"}
-LETTERS |= {"e": "\x1b", "d": "\x7f", "s": " "}
-
-# Compiled at the first use: at import it costs 2 ms.
-_TOKEN = r"""
-      (?P<space> (?: [\0-\x20\x80-\xa0] | %[^\n]* )+ )
-    | (?P<based> \d[\d_]* \# [0-9A-Za-z_]+ )
-    | (?P<float> \d+(?:_\d+)* \. \d+(?:_\d+)* (?: [eE][+-]?\d+ )? )
-    | (?P<int> \d+(?:_\d+)* )
-    | (?P<char> \$ (?: \\x\{[0-9A-Fa-f]+\} | \\x[0-9A-Fa-f]{2} | \\[0-7]{1,3}
-                     | \\\^. | \\. | [^\\] ) )
-    | (?P<sigil> ~[bs]? "(?: [^"\\] | \\. )*" )
-    | (?P<verbatim> ~[BS] "[^"]*" )
-    | (?P<string> "(?: [^"\\] | \\. )*" )
-    | (?P<quoted> '(?: [^'\\] | \\. )*' )
-    | (?P<atom> [a-zß-öø-ÿ][0-9A-Za-z_@ß-öø-ÿÀ-ÖØ-Þ]* )
-    | (?P<variable> [A-Z_À-ÖØ-Þ][0-9A-Za-z_@ß-öø-ÿÀ-ÖØ-Þ]* )
-    | (?P<sign> << | >> | => | \#\{ | [][{}(),:/|.+<\#-] )
-    """
-_ESCAPE = r"\\(?:x\{([0-9A-Fa-f]+)\}|x([0-9A-Fa-f]{2})|([0-7]{1,3})|\^(.)|(.))"
-_VALUES: dict[str, object] = {"true": True, "false": False, "nil": None}
-
-
-class _Token(NamedTuple):
-    kind: str  # the name of a group of _TOKEN; of a sign, the sign; behind the last, "end"
-    text: str
-    at: int
+_CLOSE = {"{": "}", "[": "]", "#": "}", "(": ")", "<<": ">>"}
+_NUMBERS = ("int", "float", "char")
+_VALUES: dict[object, object] = {"true": True, "false": False, "nil": None}
+# How a value was written, where it matters to what stands around it.
+NUMBER, STRING, OTHER = "number", "string", "other"
 
 
 class _Open:
-    """A container that is being read."""
+    """A container, binary or parenthesis that is being read."""
 
-    __slots__ = ("close", "items", "at", "is_map", "has_tail")
+    __slots__ = ("kind", "at", "items", "closers", "in_tail", "sign", "bits", "written", "value_at")
 
-    def __init__(self, token: _Token) -> None:
-        self.close = "]" if token.kind == "[" else "}"
-        self.items: list[object] = []  # of a map: keys and values by turns
+    def __init__(self, token: Token, sign: str) -> None:
+        self.kind = token.kind
         self.at = token.at
-        self.is_map = token.kind == "#{"
-        self.has_tail = False  # of a list: what is read next, or was, is its tail
+        self.items: list[object] = []  # of a map: keys and values by turns
+        # What must follow the last value, innermost last. Of a list whose tail is written as a
+        # list there are several, and its elements are all in `items`: [a|[b|[c]]].
+        self.closers = [_CLOSE[token.kind]]
+        self.in_tail = False  # of a list: what is read next, or was, is its tail
+        self.sign = sign  # of a parenthesis: what stands before it
+        self.bits = Bits() if token.kind == "<<" else None
+        self.written = OTHER  # of a parenthesis: how its value was written
+        self.value_at = token.at  # where the last value begins
 
 
 def parse_term(text: str) -> object:
     """Read one term from Erlang's text.
 
     Args:
-        text: a constant term, a dot behind it or not: ``{ok, [1, 16#FF, $a], #{"k" => <<1:4>>}}``.
+        text: a constant term, with or without a dot after it:
+            ``{ok, [1, 16#FF, $a], #{"k" => <<1:4>>}}``.
     Returns:
-        The term, as ``decode`` would give it: a string is a list of integers.
+        The term, as ``decode`` would give it: a string is a list of integers. Of a key that a map
+        has twice the last value counts.
     Raises:
-        ParseError: the text is no such term, or nested too deep; ``offset`` is where.
+        ParseError: the text is not such a term, or one nested too deep; ``offset`` is where.
 
     Source: Erlang Reference Manual, "Data Types".
     """
-    tokens = _tokens(text)
-    stack: list[_Open] = []
-    token = next(tokens)
-    while True:
-        # A value is due; `token` is its first.
-        if token.kind in ("{", "[", "#{"):
-            if len(stack) >= MAX_DEPTH:
+    return _Parser(text).parse()
+
+
+class _Parser:
+    """The state of one `parse_term`."""
+
+    __slots__ = ("_tokens", "_token", "_stack", "_depth", "_bits")
+
+    def __init__(self, text: str) -> None:
+        self._tokens: Iterator[Token] = scan(text)
+        self._token = next(self._tokens)
+        self._stack: list[_Open] = []
+        self._depth = 0  # of containers
+        self._bits = 0  # of all segments so far
+
+    def parse(self) -> object:
+        while True:
+            begun = self._begin()
+            if begun is None:
+                continue
+            value, written = begun
+            while self._stack:
+                finished = self._place(value, written)
+                if finished is None:
+                    break
+                value, written = finished
+            else:
+                if self._token.kind == "dot":
+                    self._next()
+                self._expect("end")
+                return value
+
+    def _next(self) -> Token:
+        self._token = next(self._tokens)
+        return self._token
+
+    def _expect(self, kind: str) -> None:
+        token = self._token
+        if token.kind != kind:
+            wanted = "nothing more" if kind == "end" else kind
+            raise ParseError(f"expected {wanted}, found {token.text:.40}", token.at)
+
+    def _begin(self) -> tuple[object, str] | None:
+        """Read a value that is not made of others, or the beginning of one that is (None)."""
+        if self._stack:
+            self._stack[-1].value_at = self._token.at
+        sign = ""
+        if self._token.kind in ("-", "+"):
+            sign = self._token.kind
+            token = self._next()
+            if token.kind not in _NUMBERS and token.kind != "(":
+                raise _unexpected(token)
+        token = self._token
+        if token.kind not in _CLOSE:
+            return self._simple(sign)
+        opened = _Open(token, sign)
+        self._next()
+        if token.kind == "#":
+            if self._token.kind != "{":
+                raise _unexpected(token)
+            self._next()
+        if token.kind not in ("(", "<<"):
+            if self._depth >= MAX_DEPTH:
                 raise ParseError(f"terms are nested deeper than {MAX_DEPTH}", token.at)
-            opened = _Open(token)
-            token = next(tokens)
-            if token.kind != opened.close:
-                stack.append(opened)
-                continue
-            value = _closed(opened)
-            token = next(tokens)
-        else:
-            value, token = _value(token, tokens)
-        # A value was read; `token` is the one behind it.
-        while stack:
-            top = stack[-1]
+            self._depth += 1
+        self._stack.append(opened)
+        if self._token.kind == opened.closers[0] and token.kind != "(":
+            return self._close(opened)
+        return None
+
+    def _place(self, value: object, written: str) -> tuple[object, str] | None:
+        """Put a value where it belongs; the value of what it completes, if it does."""
+        top = self._stack[-1]
+        if top.bits is not None:
+            self._segment(top.bits, value, written, top.value_at)
+        elif top.kind == "(":
+            top.written = written
             top.items.append(value)
-            if top.is_map and len(top.items) % 2:
-                _expect(token, "=>")
-                break
-            if token.kind == "," and not top.has_tail:
-                break
-            if token.kind == "|" and top.close == "]" and not top.has_tail:
-                top.has_tail = True
-                break
-            _expect(token, top.close)
-            value = _closed(stack.pop())
-            token = next(tokens)
         else:
-            if token.kind == ".":
-                token = next(tokens)
-            _expect(token, "end")
-            return value
-        token = next(tokens)
-
-
-def _tokens(text: str) -> Iterator[_Token]:
-    token_at = re.compile(_TOKEN, re.VERBOSE | re.DOTALL | re.ASCII).match
-    at = 0
-    while at < len(text):
-        match = token_at(text, at)
-        if match is None:
-            what = {"'": "a quoted atom is not closed", '"': "a string is not closed"}
-            raise ParseError(what.get(text[at], f"{text[at]!r} has no meaning here"), at)
-        kind = match.lastgroup or ""
-        if kind != "space":
-            yield _Token(match.group() if kind == "sign" else kind, match.group(), at)
-        at = match.end()
-    while True:
-        yield _Token("end", "the end of the text", at)
-
-
-def _expect(token: _Token, kind: str) -> None:
-    if token.kind != kind:
-        wanted = "nothing more" if kind == "end" else kind
-        raise ParseError(f"{wanted} is due, here is {token.text:.40}", token.at)
-
-
-def _closed(opened: _Open) -> object:
-    items = opened.items
-    if opened.close == "]":
-        if not opened.has_tail:
-            return items
-        tail = items.pop()
-        if isinstance(tail, list):
-            return items + tail
-        if isinstance(tail, ImproperList):
-            return ImproperList([*items, *tail.items], tail.tail)
-        return ImproperList(items, tail)
-    if not opened.is_map:
-        return tuple(items)
-    try:
-        return make_map(items[::2], items[1::2])
-    except EncodeError as error:
-        raise ParseError(str(error), opened.at) from None
-
-
-def _value(token: _Token, tokens: Iterator[_Token]) -> tuple[object, _Token]:
-    """A value that is no tuple, list or map, and the token behind it."""
-    kind = token.kind
-    if kind == "string":
-        text = ""
-        while token.kind == "string":  # adjacent ones are one
-            text += _unescaped(token.text[1:-1], token)
-            token = next(tokens)
-        return list(map(ord, text)), token
-    if kind == "<<":
-        return _bits(tokens), next(tokens)
-    if kind == "sigil" or kind == "verbatim":
-        text = token.text.partition('"')[2][:-1]
-        return _utf8_of(_unescaped(text, token) if kind == "sigil" else text, token), next(tokens)
-    if kind == "atom" and token.text == "fun":
-        return _export(tokens), next(tokens)
-    if kind == "quoted" or (kind == "atom" and token.text not in RESERVED_WORDS):
-        atom = _atom_of(token)
-        return _VALUES.get(atom, atom), next(tokens)
-    return _number(token, tokens), next(tokens)
-
-
-def _atom_of(token: _Token) -> Atom:
-    if token.kind == "quoted":
-        text = _unescaped(token.text[1:-1], token)
-    elif token.kind == "atom" and token.text not in RESERVED_WORDS:
-        text = token.text
-    else:
-        raise ParseError(f"an atom is due, here is {token.text:.40}", token.at)
-    try:
-        return Atom(text)
-    except EncodeError as error:
-        raise ParseError(str(error), token.at) from None
-
-
-def _number(token: _Token, tokens: Iterator[_Token]) -> int | float:
-    sign = 1
-    while token.kind == "-" or token.kind == "+":
-        sign = -sign if token.kind == "-" else sign
-        token = next(tokens)
-    text = token.text.replace("_", "")
-    if token.kind == "int":
-        return sign * _integer(text)
-    if token.kind == "char":
-        return sign * ord(_unescaped(token.text[1:], token))
-    if token.kind == "based":
-        base, _hash, digits = text.partition("#")
-        try:
-            if 2 <= _integer(base) <= 36:
-                return sign * int(digits, int(base))
-        except ValueError:
+            top.items.append(value)
+        if top.kind == "#" and len(top.items) % 2:
+            self._expect("=>")
+        elif self._token.kind == "," and top.kind != "(" and not top.in_tail:
             pass
-        raise ParseError(f"{token.text:.40} is no number of a base of 2 to 36", token.at)
-    if token.kind == "float":
-        number = float(text)
-        if number - number != 0.0:
-            raise ParseError(f"{token.text:.40} is too large for a float", token.at)
-        return sign * number
-    if token.kind == "variable":
-        raise ParseError(
-            f"{token.text:.40} is a variable, which has no value here: an atom is quoted", token.at
-        )
-    if token.text in RESERVED_WORDS:
-        raise ParseError(f"{token.text} is a reserved word: an atom is quoted", token.at)
-    if token.kind == "<" or token.kind == "#":
-        raise ParseError("pids, ports, references and records cannot be read", token.at)
-    raise ParseError(f"a term is due, here is {token.text:.40}", token.at)
+        elif self._token.kind == "|" and top.kind == "[" and not top.in_tail:
+            return self._tail(top)
+        else:
+            return self._close(top)
+        self._next()
+        return None
 
+    def _tail(self, top: _Open) -> tuple[object, str] | None:
+        """Read on after a list's bar; the list, if it ends at once."""
+        top.in_tail = True
+        self._next()
+        while self._token.kind == "(":
+            top.closers.append(")")
+            self._next()
+        if self._token.kind == "[":
+            top.closers.append("]")
+            top.in_tail = False
+            if self._next().kind == "]":
+                return self._close(top)
+        return None
 
-def _integer(digits: str) -> int:
-    if len(digits) <= MAX_DIGITS:
-        return int(digits)
-    half = len(digits) // 2
-    upper: int = _integer(digits[:-half]) * 10**half
-    return upper + _integer(digits[-half:])
+    def _close(self, top: _Open) -> tuple[object, str]:
+        for closer in reversed(top.closers):
+            self._expect(closer)
+            self._next()
+        self._stack.pop()
+        if top.bits is not None:
+            return top.bits.value(), OTHER
+        if top.kind == "(":
+            (value,) = top.items
+            if not top.sign:
+                return value, top.written
+            if top.written != NUMBER:
+                raise ParseError("a sign stands before a number only", top.at)
+            return _signed(top.sign, value), OTHER
+        self._depth -= 1
+        return _container(top), OTHER
 
+    def _simple(self, sign: str) -> tuple[object, str]:
+        """A value that is not made of others."""
+        token = self._token
+        kind = token.kind
+        if kind in _NUMBERS:
+            self._next()
+            return (_signed(sign, token.value), OTHER) if sign else (token.value, NUMBER)
+        if kind == "string":
+            parts = []
+            while self._token.kind == "string":  # adjacent ones are one
+                parts.append(str(self._token.value))
+                self._next()
+            return list(map(ord, "".join(parts))), STRING
+        if kind == "atom":
+            atom = self._atom()
+            return _VALUES.get(atom, atom), OTHER
+        if kind == "word" and token.text == "fun":
+            return self._export(), OTHER
+        if kind == "sigil" or kind == "binary":
+            self._next()
+            value = token.value
+            return (list(map(ord, value)), STRING) if isinstance(value, str) else (value, OTHER)
+        raise _unexpected(token)
 
-def _unescaped(text: str, token: _Token) -> str:
-    def char(match: re.Match[str]) -> str:
-        long, short, octal, control, other = match.groups()
+    def _atom(self) -> Atom:
+        token = self._token
+        if token.kind != "atom":
+            raise ParseError(f"expected an atom, found {token.text:.40}", token.at)
+        self._next()
         try:
-            if long or short:
-                return chr(int(long or short, 16))
-        except (ValueError, OverflowError):
-            raise ParseError(f"{match.group()} is no character", token.at) from None
-        if octal:
-            return chr(int(octal, 8))
-        return chr(ord(control) & 31) if control else LETTERS.get(other, other)
+            return Atom(str(token.value))
+        except EncodeError as error:
+            raise ParseError(str(error), token.at) from None
 
-    return re.sub(_ESCAPE, char, text, flags=re.DOTALL)
+    def _integer(self) -> int:
+        token = self._token
+        if token.kind != "int" or not isinstance(token.value, int):
+            raise ParseError(f"expected an integer, found {token.text:.40}", token.at)
+        self._next()
+        return token.value
 
+    def _export(self) -> Export:
+        self._next()
+        module = self._atom()
+        self._expect(":")
+        self._next()
+        function = self._atom()
+        self._expect("/")
+        at = self._next().at
+        try:
+            return Export(module, function, self._integer())
+        except EncodeError as error:
+            raise ParseError(str(error), at) from None
 
-def _utf8_of(text: str, token: _Token) -> bytes:
-    try:
-        return text.encode("utf-8")
-    except UnicodeEncodeError:
-        raise ParseError("half a surrogate pair is no character of UTF-8", token.at) from None
+    # -- segments of binaries --------------------------------------------------------------
 
-
-def _export(tokens: Iterator[_Token]) -> Export:
-    """The rest of a fun, behind the ``fun``."""
-    module = _atom_of(next(tokens))
-    _expect(next(tokens), ":")
-    function = _atom_of(next(tokens))
-    _expect(next(tokens), "/")
-    arity = next(tokens)
-    _expect(arity, "int")
-    try:
-        return Export(module, function, _integer(arity.text))
-    except (EncodeError, ValueError) as error:
-        raise ParseError(str(error), arity.at) from None
-
-
-# --- binaries in ----------------------------------------------------------------------------------
-
-_BINARIES = {"binary", "bytes", "bits", "bitstring"}
-_TEXTS = {"utf8": "utf-8", "utf16": "utf-16-", "utf32": "utf-32-"}
-_FLOATS = {16: "e", 32: "f", 64: "d"}
-_TYPES = {"integer", "float"} | _BINARIES | _TEXTS.keys()
-_MODIFIERS = {"big", "little", "signed", "unsigned"}
-_MAX_SEGMENT = 1 << 24  # bits
-
-
-def _bits(tokens: Iterator[_Token]) -> bytes | BitString:
-    """The rest of a binary, behind its ``<<``.
-
-    Source: Erlang Reference Manual, "Bit Syntax Expressions".
-    """
-    data = bytearray()
-    rest = 0  # the bits that are no whole byte yet, as a number
-    length = 0  # how many they are
-    token = next(tokens)
-    while token.kind != ">>":
-        at = token.at
-        value: object
-        if token.kind == "<<":
-            value, token = _inner(tokens), next(tokens)
-        else:
-            value, token = _value(token, tokens)
+    def _segment(self, bits: Bits, value: object, written: str, at: int) -> None:
+        """Read what follows a segment's value and append the segment."""
         size = None
-        if token.kind == ":":
-            token = next(tokens)
-            _expect(token, "int")
-            size = _integer(token.text.replace("_", ""))
-            if size > _MAX_SEGMENT:
-                raise ParseError(f"a segment has at most {_MAX_SEGMENT} bits", token.at)
-            token = next(tokens)
-        types: set[str] = set()
-        while token.kind == ("-" if types else "/"):
-            token = next(tokens)
-            if token.text not in _TYPES | _MODIFIERS:
-                raise ParseError(f"{token.text:.40} is no type of a segment", token.at)
-            types.add(token.text)
-            token = next(tokens)
-        # A string stands for one segment for each of its characters.
-        for part in value if isinstance(value, list) else [value]:
-            number, width = _segment(part, size, types, at)
-            rest = rest << width | number
-            length += width
-            if length % 8 == 0:
-                data += rest.to_bytes(length // 8, "big")
-                rest = length = 0
-        if token.kind == ",":
-            token = next(tokens)
-            if token.kind != ">>":
-                continue
-            raise ParseError("a segment is due, here is >>", token.at)
-        _expect(token, ">>")
-    if not length:
-        return bytes(data)
-    unused = -length % 8
-    return BitString(bytes(data) + (rest << unused).to_bytes((length + 7) // 8, "big"), 8 - unused)
+        if self._token.kind == ":":
+            self._next()
+            size = self._size()
+        words: list[tuple[str, int | None]] = []
+        while self._token.kind == ("-" if words else "/"):
+            self._next()
+            word, number = str(self._atom()), None
+            if self._token.kind == ":":
+                self._next()
+                number = self._integer()
+            words.append((word, number))
+        kind = segment_kind(size, words, at)
+        self._bits += add_segment(bits, value, written == STRING, kind, at, MAX_BITS - self._bits)
+
+    def _size(self) -> int:
+        """A segment's size: a number, which may stand in parentheses and there have a sign."""
+        at = self._token.at
+        parentheses, sign = 0, ""
+        while self._token.kind == "(" or (
+            self._token.kind in ("+", "-") and parentheses and not sign
+        ):
+            if self._token.kind == "(":
+                parentheses += 1
+            else:
+                sign = self._token.kind
+            self._next()
+        size = self._token.value
+        if self._token.kind not in ("int", "char") or not isinstance(size, int):
+            raise ParseError(f"expected a size, found {self._token.text:.40}", self._token.at)
+        self._next()
+        for _ in range(parentheses):
+            self._expect(")")
+            self._next()
+        if sign == "-" and size:
+            raise ParseError("a size is not negative", at)
+        return size
 
 
-def _inner(tokens: Iterator[_Token]) -> bytes | BitString:
-    """A binary within a binary: one level is all that is of use, more would need a stack."""
-    inner: list[_Token] = []
-    for token in tokens:
-        if token.kind == "<<":
-            raise ParseError("a binary within a binary within a binary", token.at)
-        inner.append(token)
-        if token.kind == ">>" or token.kind == "end":
-            break
-    return _bits(chain(inner, repeat(inner[-1])))
+def _signed(sign: str, value: object) -> object:
+    assert isinstance(value, (int, float))
+    return -value if sign == "-" else value
 
 
-def _segment(value: Any, size: int | None, types: set[str], at: int) -> tuple[int, int]:
-    """A segment's bits as a number, and how many they are."""
-    kinds = types & _TYPES
-    kind = kinds.pop() if kinds else "integer"
-    if kinds or types >= {"big", "little"} or types >= {"signed", "unsigned"}:
-        raise ParseError("the types of a segment contradict each other", at)
-    little = "little" in types
-    wrong = ParseError(f"a segment of the type {kind} cannot have this value or size", at)
+def _container(opened: _Open) -> object:
+    """The value of a list, tuple or map that is closed."""
+    items = opened.items
+    if opened.kind == "{":
+        return tuple(items)
+    if opened.kind == "#":
+        return _map(items[::2], items[1::2])
+    if not opened.in_tail:
+        return items
+    tail = items.pop()
+    if isinstance(tail, list):  # a string
+        return items + tail
+    return ImproperList(items, tail)
+
+
+def _map(keys: list[object], values: list[object]) -> dict[Any, object] | Map:
     try:
-        if kind in _BINARIES and isinstance(value, (bytes, BitString)) and size is None:
-            data, used = (value, 8) if isinstance(value, bytes) else (value.data, value.bits)
-            return int.from_bytes(data, "big") >> (8 - used), len(data) * 8 - (8 - used)
-        if kind in _TEXTS and size is None:
-            # With the order of bytes in its name, or Python would add a mark of it.
-            order = "" if kind == "utf8" else "le" if little else "be"
-            data = chr(value).encode(_TEXTS[kind] + order)
-        elif kind == "float" and type(value) in (int, float):
-            data = pack(("<" if little else ">") + _FLOATS[64 if size is None else size], value)
-        elif kind == "integer" and type(value) is int:
-            width = 8 if size is None else size
-            number = value & ((1 << width) - 1)
-            if not little:
-                return number, width
-            # Whole bytes from the lowest on; what is no whole byte is the highest and comes last.
-            whole, part = divmod(width, 8)
-            data = number.to_bytes(whole + 1, "little")
-            return int.from_bytes(data[:whole], "big") << part | data[whole], width
-        else:
-            raise wrong
-    except (ValueError, KeyError, TypeError, OverflowError, StructError):
-        raise wrong from None
-    return int.from_bytes(data, "big"), len(data) * 8
+        return make_map(keys, values)
+    except EncodeError:  # a key comes twice
+        last = {exact_key(key): (key, value) for key, value in zip(keys, values)}
+        kept = last.values()
+        return make_map([key for key, _value in kept], [value for _key, value in kept])
+
+
+def _unexpected(token: Token) -> ParseError:
+    """What is wrong with a token where a term was expected."""
+    what = f"expected a term, found {token.text:.40}"
+    if token.kind == "variable":
+        what = f"{token.text:.40} is a variable and has no value here: put an atom in single quotes"
+    elif token.kind == "word":
+        what = f"{token.text} is a reserved word: put an atom in single quotes"
+    elif token.kind in ("<", "#"):
+        what = "pids, ports, references, funs and records cannot be read"
+    return ParseError(what, token.at)

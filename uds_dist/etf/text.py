@@ -1,4 +1,4 @@
-"""Terms to the text that Erlang prints, and back.
+"""Terms to the text that Erlang prints, in time proportional to its length.
 
 ``format_term`` writes what ``io:format("~0ktp", [Term])`` does, on one line. As on a plain node a
 list prints as a string where its characters are Latin-1; a binary, where UTF-8 leaves no doubt, in
@@ -10,13 +10,15 @@ Source: stdlib, io(3); Erlang Reference Manual, "Term Comparisons".
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, repeat
 from math import copysign
 from typing import Any
 
 from uds_dist.errors import EncodeError
-from uds_dist.etf.parse import LETTERS, MAX_DIGITS, RESERVED_WORDS, parse_term
+from uds_dist.etf.digits import write_integer
+from uds_dist.etf.parse import parse_term
+from uds_dist.etf.scan import LETTERS, RESERVED_WORDS
 from uds_dist.etf.terms import (
     Atom,
     BitString,
@@ -58,6 +60,7 @@ def format_term(term: object) -> str:
     Source: stdlib, io(3), control sequences ``~p``, ``~t`` and ``~k``.
     """
     out: list[str] = []
+    orders: dict[int, _Order] = {}
     # A stack instead of recursion: a term may be nested deeper than Python's frames.
     # Of the innermost open container: its parts, each with the text before it, and its end.
     parts: Iterator[tuple[str, object]] = iter((("", term),))
@@ -65,7 +68,7 @@ def format_term(term: object) -> str:
     stack: list[tuple[Iterator[tuple[str, object]], str]] = []
     while True:
         for before, part in parts:
-            opened = _open(part)
+            opened = _open(part, orders)
             if opened is None:
                 out.append(before + _leaf(part))
                 continue
@@ -84,7 +87,9 @@ def format_term(term: object) -> str:
             parts, end = stack.pop()
 
 
-def _open(term: object) -> tuple[str, Iterator[tuple[str, object]], str] | None:
+def _open(
+    term: object, orders: dict[int, _Order]
+) -> tuple[str, Iterator[tuple[str, object]], str] | None:
     """What a container starts with, its parts, what it ends with; None of other terms."""
     if isinstance(term, tuple):
         return "{", _with_commas(term), "}"
@@ -92,7 +97,7 @@ def _open(term: object) -> tuple[str, Iterator[tuple[str, object]], str] | None:
         text = _string(term)
         return ("[", _with_commas(term), "]") if text is None else (text, iter(()), "")
     if isinstance(term, (dict, Map)):
-        return "#{", _pairs(term), "}"
+        return "#{", _pairs(term, orders), "}"
     if isinstance(term, ImproperList):
         return "[", chain(_with_commas(term.items), (("|", term.tail),)), "]"
     if isinstance(term, Record):
@@ -107,12 +112,15 @@ def _with_commas(parts: Iterable[object]) -> Iterator[tuple[str, object]]:
     return zip(chain(("",), repeat(",")), parts)
 
 
-def _pairs(term: dict[Any, Any] | Map) -> Iterator[tuple[str, object]]:
+def _pairs(
+    term: dict[Any, Any] | Map, orders: dict[int, _Order]
+) -> Iterator[tuple[str, object]]:
     pairs = list(term.items())
-    try:
-        pairs.sort(key=lambda pair: _order(pair[0]))
-    except RecursionError:
-        pass  # keys too deep to compare stay in the order of the wire
+    if len(pairs) > 1:
+        try:
+            pairs.sort(key=lambda pair: _order(pair[0], orders))
+        except RecursionError:
+            pass  # keys too deep to compare stay in the order of the wire
     for i, (key, value) in enumerate(pairs):
         yield "," if i else "", key
         yield " => ", value
@@ -126,7 +134,7 @@ def _leaf(term: object) -> str:
     if isinstance(term, str):
         return _binary(_utf8(term))
     if isinstance(term, int):
-        return _decimal(int(term))
+        return write_integer(int(term))
     if isinstance(term, float):
         return _float(term)
     if isinstance(term, (bytes, bytearray, memoryview)):
@@ -193,18 +201,6 @@ def _binary(data: bytes) -> str:
     return f"<<{','.join(map(str, data))}>>"
 
 
-def _decimal(number: int) -> str:
-    """An integer's digits, however many."""
-    if number < 0:
-        return "-" + _decimal(-number)
-    if number.bit_length() < 3 * MAX_DIGITS:
-        return str(number)
-    # Halves of about as many digits each: 0.30103 is log10(2).
-    digits = int(number.bit_length() * 0.30103) // 2
-    upper, lower = divmod(number, 10**digits)
-    return _decimal(upper) + _decimal(lower).rjust(digits, "0")
-
-
 def _float(number: float) -> str:
     """A float's shortest digits, with the point where Erlang has it."""
     if number - number != 0.0:
@@ -232,14 +228,76 @@ def _float(number: float) -> str:
 
 # --- the order of terms ---------------------------------------------------------------------------
 
+_Order = tuple[object, ...]
 _EMPTY_LIST = (10,)
+_CONTAINERS = (tuple, list, FrozenList, ImproperList, dict, Map, Record, Fun)
 
 
-def _order(term: object) -> tuple[object, ...]:
+def _order(term: object, known: dict[int, _Order]) -> _Order:
     """A key that sorts terms as Erlang orders a map's keys: any integer before any float.
+
+    Args:
+        term: a key.
+        known: the keys of the containers that were met before, by identity; more are added. So
+            what stands in nested keys is walked once, and a stack takes the place of recursion.
 
     Source: Erlang Reference Manual, "Term Comparisons".
     """
+    if not isinstance(term, _CONTAINERS):
+        return _leaf_order(term)
+    stack = [term]
+    while stack:
+        top = stack[-1]
+        if id(top) in known:
+            stack.pop()
+            continue
+        unknown = [
+            part for part in _parts(top) if isinstance(part, _CONTAINERS) and id(part) not in known
+        ]
+        if unknown:
+            stack.extend(unknown)
+        else:
+            known[id(top)] = _container_order(top, known)
+    return known[id(term)]
+
+
+def _parts(term: object) -> Sequence[object]:
+    if isinstance(term, (tuple, list)):
+        return term
+    if isinstance(term, FrozenList):
+        return term.items
+    if isinstance(term, ImproperList):
+        return (*term.items, term.tail)
+    if isinstance(term, (dict, Map)):
+        return [part for pair in term.items() for part in pair]
+    if isinstance(term, Record):
+        return [value for _name, value in term.fields]
+    assert isinstance(term, Fun)
+    return term.free
+
+
+def _container_order(term: object, known: dict[int, _Order]) -> _Order:
+    """The key of a container, those of all its parts being known."""
+    orders = [
+        known[id(part)] if isinstance(part, _CONTAINERS) else _leaf_order(part)
+        for part in _parts(term)
+    ]
+    if isinstance(term, tuple):
+        return 7, len(orders), tuple(orders)
+    if isinstance(term, Record):
+        return 8, str(term.module), str(term.name), tuple(orders)
+    if isinstance(term, (dict, Map)):
+        pairs = sorted(zip(orders[::2], orders[1::2]))
+        return 9, len(pairs), [key for key, _value in pairs], [value for _key, value in pairs]
+    if isinstance(term, ImproperList):
+        # Cell by cell, so that a list comes before one that goes on where it ends.
+        return 11, (*[(11, order) for order in orders[:-1]], orders[-1])
+    if isinstance(term, Fun):
+        return 4, 0, str(term.module), term.index, term.old_uniq, tuple(orders)
+    return (11, (*[(11, order) for order in orders], _EMPTY_LIST)) if orders else _EMPTY_LIST
+
+
+def _leaf_order(term: object) -> _Order:
     if isinstance(term, Atom):
         return 2, str(term)
     if isinstance(term, bool) or term is None:
@@ -250,28 +308,12 @@ def _order(term: object) -> tuple[object, ...]:
         return 1, term, copysign(1.0, term)
     if isinstance(term, Reference):
         return 3, str(term.node), term.creation, len(term.ids), term.ids[::-1]
-    if isinstance(term, Fun):
-        return 4, 0, str(term.module), term.index, term.old_uniq, tuple(map(_order, term.free))
     if isinstance(term, Export):
         return 4, 1, str(term.module), str(term.function), term.arity
     if isinstance(term, Port):
         return 5, term.id, str(term.node), term.creation
     if isinstance(term, Pid):
         return 6, term.serial, term.id, str(term.node), term.creation
-    if isinstance(term, tuple):
-        return 7, len(term), tuple(map(_order, term))
-    if isinstance(term, Record):
-        values = tuple([_order(value) for _name, value in term.fields])
-        return 8, str(term.module), str(term.name), values
-    if isinstance(term, (dict, Map)):
-        pairs = sorted([(_order(key), _order(value)) for key, value in term.items()])
-        return 9, len(pairs), [key for key, _value in pairs], [value for _key, value in pairs]
-    if isinstance(term, (list, FrozenList)):
-        # Cell by cell, so that a list comes before one that goes on where it ends.
-        cells = [(11, _order(item)) for item in term]
-        return (11, (*cells, _EMPTY_LIST)) if cells else _EMPTY_LIST
-    if isinstance(term, ImproperList):
-        return 11, (*[(11, _order(item)) for item in term.items], _order(term.tail))
     if isinstance(term, BitString):
         return 12, term.data, term.bits
     if isinstance(term, (bytes, bytearray, memoryview)):

@@ -1,0 +1,86 @@
+"""Integers of any length to digits and back, in time that grows little faster than their length.
+
+Python's own conversions take the square of the length, and refuse more than 4,300 digits at a time.
+Decimal multiplies and divides long numbers fast, so longer ones are halved until Python's own
+conversions are the faster ones.
+"""
+
+from __future__ import annotations
+
+from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal, Inexact, localcontext
+
+SHORT = 1000  # digits that Python converts at once
+UNIT = 2048  # bits of the parts in which longer ones are converted
+
+
+def read_integer(digits: str, base: int = 10) -> int:
+    """The integer that digits stand for.
+
+    Args:
+        digits: letters and digits only, at least one.
+        base: 2 to 36.
+    Returns:
+        The integer.
+    Raises:
+        ValueError: a digit does not belong to the base.
+    """
+    if len(digits) <= SHORT or base & (base - 1) == 0:
+        return int(digits, base)
+    with localcontext(_exact()):
+        number = Decimal(digits) if base == 10 else _joined(digits, base)
+        powers = _powers(len(digits) * base.bit_length())
+        return _binary(number, len(powers) - 1, powers)
+
+
+def write_integer(number: int) -> str:
+    """The decimal digits of an integer, with its sign."""
+    if number.bit_length() <= 3 * SHORT:
+        return str(number)
+    if number < 0:
+        return "-" + write_integer(-number)
+    with localcontext(_exact()):
+        powers = _powers(number.bit_length())
+        return str(_decimal(number, len(powers) - 1, powers))
+
+
+def _exact() -> Context:
+    return Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN, traps=[Inexact])
+
+
+def _powers(bits: int) -> list[Decimal]:
+    """2 to the power of UNIT, and the squares of it that are needed to halve so many bits."""
+    powers = [Decimal(2) ** UNIT]
+    while UNIT << len(powers) < bits:
+        powers.append(powers[-1] * powers[-1])
+    return powers
+
+
+def _binary(number: Decimal, level: int, powers: list[Decimal]) -> int:
+    if level < 0:
+        return int(number)
+    upper, lower = divmod(number, powers[level])
+    return (_binary(upper, level - 1, powers) << (UNIT << level)) | _binary(
+        lower, level - 1, powers
+    )
+
+
+def _decimal(number: int, level: int, powers: list[Decimal]) -> Decimal:
+    if level < 0 or not number:
+        return Decimal(number)
+    upper = number >> (UNIT << level)
+    lower = number - (upper << (UNIT << level))
+    return _decimal(upper, level - 1, powers) * powers[level] + _decimal(lower, level - 1, powers)
+
+
+def _joined(digits: str, base: int) -> Decimal:
+    """The number of digits whose base is neither 10 nor a power of 2."""
+    start = len(digits) % SHORT
+    parts = [Decimal(int(digits[:start] or "0", base))]
+    parts += [Decimal(int(digits[at : at + SHORT], base)) for at in range(start, len(digits), SHORT)]
+    power = Decimal(base**SHORT)
+    while len(parts) > 1:
+        if len(parts) % 2:
+            parts.insert(0, Decimal(0))
+        parts = [upper * power + lower for upper, lower in zip(parts[::2], parts[1::2])]
+        power *= power
+    return parts[0]
