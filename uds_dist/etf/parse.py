@@ -16,6 +16,7 @@ from uds_dist.config import Config
 from uds_dist.errors import EncodeError, ParseError
 from uds_dist.etf.scan import Token, scan
 from uds_dist.etf.segments import MAX_BITS, Bits, add_segment, segment_kind
+from uds_dist.etf.shown import printable
 from uds_dist.etf.terms import Atom, Export, ImproperList, Map, exact_key, make_map
 
 MAX_DEPTH = Config().max_term_depth
@@ -100,7 +101,7 @@ class _Parser:
         token = self._token
         if token.kind != kind:
             wanted = "nothing more" if kind == "end" else kind
-            raise ParseError(f"expected {wanted}, found {token.text:.40}", token.at)
+            raise ParseError(f"expected {wanted}, found {printable(token.text, 40)}", token.at)
 
     def _begin(self) -> tuple[object, str] | None:
         """Read a value that is not made of others, or the beginning of one that is (None)."""
@@ -209,7 +210,7 @@ class _Parser:
     def _atom(self) -> Atom:
         token = self._token
         if token.kind != "atom":
-            raise ParseError(f"expected an atom, found {token.text:.40}", token.at)
+            raise ParseError(f"expected an atom, found {printable(token.text, 40)}", token.at)
         self._next()
         try:
             return Atom(str(token.value))
@@ -219,7 +220,7 @@ class _Parser:
     def _integer(self) -> int:
         token = self._token
         if token.kind != "int" or not isinstance(token.value, int):
-            raise ParseError(f"expected an integer, found {token.text:.40}", token.at)
+            raise ParseError(f"expected an integer, found {printable(token.text, 40)}", token.at)
         self._next()
         return token.value
 
@@ -269,7 +270,7 @@ class _Parser:
             self._next()
         size = self._token.value
         if self._token.kind not in ("int", "char") or not isinstance(size, int):
-            raise ParseError(f"expected a size, found {self._token.text:.40}", self._token.at)
+            raise ParseError(f"expected a size, found {printable(self._token.text, 40)}", self._token.at)
         self._next()
         for _ in range(parentheses):
             self._expect(")")
@@ -310,9 +311,9 @@ def _map(keys: list[object], values: list[object]) -> dict[Any, object] | Map:
 
 def _unexpected(token: Token) -> ParseError:
     """What is wrong with a token where a term was expected."""
-    what = f"expected a term, found {token.text:.40}"
+    what = f"expected a term, found {printable(token.text, 40)}"
     if token.kind == "variable":
-        what = f"{token.text:.40} is a variable and has no value here: put an atom in single quotes"
+        what = f"{printable(token.text, 40)} is a variable and has no value here: put an atom in single quotes"
     elif token.kind == "word":
         what = f"{token.text} is a reserved word: put an atom in single quotes"
     elif token.kind in ("<", "#"):

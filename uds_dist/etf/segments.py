@@ -13,6 +13,7 @@ from struct import pack
 from typing import Any, NamedTuple
 
 from uds_dist.errors import ParseError
+from uds_dist.etf.shown import printable
 from uds_dist.etf.terms import BitString
 
 MAX_BITS = 8 * 64 * 1024 * 1024  # of all segments of one text: a few characters may ask for many
@@ -65,7 +66,7 @@ def segment_kind(size: int | None, words: Sequence[tuple[str, int | None]], at: 
         elif word in _WORDS and number is None:
             said = _WORDS[word]
         else:
-            raise ParseError(f"{word:.40} is not a type of a segment", at)
+            raise ParseError(f"{printable(word, 40)} is not a type of a segment", at)
         for what, value in said:
             if found.setdefault(what, value) != value:
                 raise ParseError("the types of a segment contradict each other", at)
