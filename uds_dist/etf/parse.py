@@ -101,7 +101,7 @@ class _Parser:
         token = self._token
         if token.kind != kind:
             wanted = "nothing more" if kind == "end" else kind
-            raise ParseError(f"expected {wanted}, found {printable(token.text, 40)}", token.at)
+            raise _expected(wanted, token)
 
     def _begin(self) -> tuple[object, str] | None:
         """Read a value that is not made of others, or the beginning of one that is (None)."""
@@ -210,7 +210,7 @@ class _Parser:
     def _atom(self) -> Atom:
         token = self._token
         if token.kind != "atom":
-            raise ParseError(f"expected an atom, found {printable(token.text, 40)}", token.at)
+            raise _expected("an atom", token)
         self._next()
         try:
             return Atom(str(token.value))
@@ -220,7 +220,7 @@ class _Parser:
     def _integer(self) -> int:
         token = self._token
         if token.kind != "int" or not isinstance(token.value, int):
-            raise ParseError(f"expected an integer, found {printable(token.text, 40)}", token.at)
+            raise _expected("an integer", token)
         self._next()
         return token.value
 
@@ -270,7 +270,7 @@ class _Parser:
             self._next()
         size = self._token.value
         if self._token.kind not in ("int", "char") or not isinstance(size, int):
-            raise ParseError(f"expected a size, found {printable(self._token.text, 40)}", self._token.at)
+            raise _expected("a size", self._token)
         self._next()
         for _ in range(parentheses):
             self._expect(")")
@@ -309,13 +309,19 @@ def _map(keys: list[object], values: list[object]) -> dict[Any, object] | Map:
         return make_map([key for key, _value in kept], [value for _key, value in kept])
 
 
+def _expected(what: str, token: Token) -> ParseError:
+    return ParseError(f"expected {what}, found {printable(token.text, 40)}", token.at)
+
+
 def _unexpected(token: Token) -> ParseError:
     """What is wrong with a token where a term was expected."""
-    what = f"expected a term, found {printable(token.text, 40)}"
+    name = printable(token.text, 40)
     if token.kind == "variable":
-        what = f"{printable(token.text, 40)} is a variable and has no value here: put an atom in single quotes"
+        hint = "is a variable and has no value here: put an atom in single quotes"
     elif token.kind == "word":
-        what = f"{token.text} is a reserved word: put an atom in single quotes"
+        hint = "is a reserved word: put an atom in single quotes"
     elif token.kind in ("<", "#"):
-        what = "pids, ports, references, funs and records cannot be read"
-    return ParseError(what, token.at)
+        return ParseError("pids, ports, references, funs and records cannot be read", token.at)
+    else:
+        return _expected("a term", token)
+    return ParseError(f"{name} {hint}", token.at)

@@ -200,7 +200,7 @@ def _unescaped(text: str, at: int) -> str:
 
 
 def _triple_quoted(text: str, start: int, escapes: bool) -> tuple[str, int]:
-    """The value of a string in three quotes or more, the first one at `start`, and where it ends."""
+    """The value of a string in three or more quotes from `start` on, and where it ends."""
     opening = re.compile('"+').match(text, start)
     assert opening is not None
     quotes, at = opening.group(), opening.end()
