@@ -65,7 +65,8 @@ class Config:
     max_message_size: int = 1024 * MIB  # one message, joined from its fragments
     max_fragment_sequences: int = 1024  # unfinished ones, per connection
     max_pending_handshakes: int = 256
-    max_mailbox_length: int = 1_000_000
+    max_mailbox_length: int = 1_000_000  # messages that wait in one mailbox
+    max_mailbox_size: int = 256 * MIB  # what they took on the wire
     max_term_depth: int = 512
     max_decompressed_size: int = 256 * MIB
     max_atoms: int = 65_536  # kept for reuse; more than that are still understood

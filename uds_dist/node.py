@@ -196,9 +196,9 @@ class Node:
     def _start_processes(self, name: str, creation: int) -> None:
         peers = self._peers
         processes = Processes(
-            self.loop, self.config, name, creation, peers.route, peers.route_message
+            self.loop, self.config, name, creation, peers.route, peers.route_message, peers.pressure
         )
-        processes.on_full = self._mailbox_full
+        processes.on_full = peers.hold_back
         processes.refresh = peers.refresh
         peers.hand_to(Incoming(self.loop, processes).received)
         self._processes = processes
@@ -315,9 +315,6 @@ class Node:
         if self._processes is not None:
             self._processes.node_down(node, error)
 
-    def _mailbox_full(self, node: str, process: Mailbox) -> None:
-        self._peers.hold_back(node, process, self.config.max_mailbox_length)
-
     def _probe(self, node: str) -> None:
         """Provoke an answer: any byte of it shows that the node lives, so nobody awaits it."""
         processes = self.processes
@@ -357,7 +354,9 @@ class Node:
         Raises:
             ConfigError: the name is taken.
         """
-        return self.processes.new_mailbox(name, on_message, trap_exit)
+        process = self.processes.new_mailbox(name, on_message, trap_exit)
+        process.of_program = True
+        return process
 
     def pg(self, scope: str = "pg") -> PgScope:
         """Take part in a scope of `pg`, the process groups of a cluster.
@@ -589,7 +588,7 @@ class Node:
         Raises:
             LoopReentryError: called in a handler.
         """
-        return self.loop.run_until(lambda: self._peers.unwritten() == 0, timeout)
+        return self.loop.run_until(self._peers.flushed(), timeout)
 
     def close(self) -> None:
         """End the node: processes exit with ``shutdown``, sockets close, the socket file goes.
@@ -606,7 +605,7 @@ class Node:
         self._closed = True
         can_run = not forked and not self.loop.running and not self.loop.closed
         if can_run and self._peers.unwritten():
-            self.loop.run_until(lambda: self._peers.unwritten() == 0, CLOSE_TIMEOUT)
+            self.loop.run_until(self._peers.flushed(), CLOSE_TIMEOUT)
         self._peers.close()
         if can_run and self._peers.parting():
             self.loop.run_until(lambda: not self._peers.parting(), CLOSE_TIMEOUT)

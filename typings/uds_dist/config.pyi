@@ -30,6 +30,7 @@ class Config:
     max_fragment_sequences: int = 1024  # unfinished ones, per connection
     max_pending_handshakes: int = 256
     max_mailbox_length: int = 1000000
+    max_mailbox_size: int = 268435456
     max_term_depth: int = 512
     max_decompressed_size: int = 268435456  # bytes
     max_atoms: int = 65536  # kept for reuse; more than that are still understood

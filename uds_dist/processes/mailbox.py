@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable
 from itertools import islice
@@ -11,11 +12,17 @@ from uds_dist.errors import ClosedError, ReceiveTimeoutError
 from uds_dist.etf.shown import shown
 from uds_dist.etf.terms import Atom, Pid, Reference
 from uds_dist.processes.links import LinkTable
+from uds_dist.transport.backpressure import Pressure
+from uds_dist.transport.fault import is_own_fault
 from uds_dist.transport.loop import EventLoop
+
+logger = logging.getLogger(__name__)
 
 Destination = Pid | Reference | str | tuple[str, str]
 
 
+# A message of up to so many bytes on the wire counts as that many in the size of a mailbox.
+SMALL_MESSAGE = 256
 # A receive with a match looks at so many messages before it makes a list of all that wait.
 LOOK_FIRST = 32
 
@@ -63,6 +70,11 @@ class Signals(Protocol):
 
     def terminate(self, process: Mailbox, reason: object) -> None: ...
 
+    def waits(self, process: Mailbox, message: object) -> None: ...
+
+    @property
+    def pressure(self) -> Pressure: ...
+
 
 class Mailbox:
     """A process: made by `Node.mailbox`, ended by `close` or by an exit signal.
@@ -78,10 +90,12 @@ class Mailbox:
         "aliases",
         "exit_reason",
         "group_leader",
+        "held",
         "links",
         "loop",
         "monitors",
         "name",
+        "of_program",
         "on_exit",
         "on_message",
         "on_unwatched",
@@ -91,9 +105,12 @@ class Mailbox:
         "trap_exit",
         "watchers",
         "_disturbed",
+        "_downs",
         "_draining",
-        "_first",
+        "prior",
         "_signals",
+        "_weights",
+        "weight",
         "__weakref__",
     )
 
@@ -114,6 +131,9 @@ class Mailbox:
         self.on_unwatched: Callable[[Reference], None] | None = None
         self.trap_exit = trap_exit
         self.queue: deque[object] = deque()
+        # What a server that is suspended has set aside; None when there was nothing yet.
+        self.held: deque[object] | None = None
+        self.weight = 0  # bytes of the large messages that wait, beyond SMALL_MESSAGE each
         self.links = LinkTable()
         self.monitors: set[Reference] = set()  # that this process holds
         self.watchers: dict[Reference, tuple[Pid, Pid | Atom]] = {}  # who monitors it, and as what
@@ -122,21 +142,34 @@ class Mailbox:
         self.exit_reason: object = None
         # A process that the node cannot do without: exit signals do not end it.
         self.system = False
+        self.of_program = False  # what `on_message` raises is for the program
         self._signals: Signals | None = signals
-        self._first = 0  # how many messages with priority stand at the queue's head
+        self.prior: deque[object] | None = None  # those with priority: before the queue
+        self._weights: dict[int, int] = {}  # of the large messages, by their identity
+        self._downs: dict[Reference, None] = {}  # monitors whose DOWN waits
         self._disturbed = 0  # counts what moves the places of the messages that wait
         self._draining = False  # `_drain` is to run in the next round
 
     def __repr__(self) -> str:
         state = "" if self.alive else f" exited: {shown(self.exit_reason)}"
-        return f"<Mailbox {self.pid} {self.name or '-'} waiting={len(self.queue)}{state}>"
+        return f"<Mailbox {self.pid} {self.name or '-'} waiting={len(self)}{state}>"
 
     def __len__(self) -> int:
         """How many messages wait."""
-        return len(self.queue)
+        count = len(self.queue)
+        if self.prior:
+            count += len(self.prior)
+        if self.held:
+            count += len(self.held)
+        return count
 
     def __bool__(self) -> bool:
         return True  # an empty mailbox is still a mailbox
+
+    @property
+    def size(self) -> int:
+        """About how many bytes the messages that wait took on the wire."""
+        return self.weight + SMALL_MESSAGE * len(self)
 
     @property
     def alive(self) -> bool:
@@ -189,8 +222,8 @@ class Mailbox:
         """
         queue = self.queue
         if match is None:
-            if not queue:
-                self._await(lambda: bool(queue), timeout)
+            if not (queue or self.prior):
+                self._await(lambda: bool(queue or self.prior), timeout)
             return self._take(0)
         seen = 0  # messages that did not match are not looked at twice
         disturbed = self._disturbed
@@ -198,16 +231,11 @@ class Mailbox:
         def found() -> bool:
             nonlocal seen, disturbed
             if disturbed != self._disturbed:
-                # A handler took a message out, or one with priority went before the others.
+                # A handler took a message out, or one with priority has come.
                 seen, disturbed = 0, self._disturbed
-            while seen < len(queue):
-                if seen < LOOK_FIRST:
-                    unseen = list(islice(queue, seen, LOOK_FIRST))
-                else:
-                    # From the other end: an index into a deque costs its distance.
-                    unseen = list(islice(reversed(queue), len(queue) - seen))
-                    unseen.reverse()
-                for message in unseen:
+            prior = len(self.prior) if self.prior else 0
+            while seen < prior + len(queue):
+                for message in self._unseen(seen, prior):
                     if match(message):
                         return True
                     seen += 1
@@ -216,6 +244,18 @@ class Mailbox:
         if not found():
             self._await(found, timeout)
         return self._take(seen)
+
+    def _unseen(self, seen: int, prior: int) -> list[object]:
+        """Some messages from place `seen` on; `prior` of all that wait have priority."""
+        if self.prior and seen < prior:
+            return list(islice(self.prior, seen, prior))
+        place = seen - prior
+        if place < LOOK_FIRST:
+            return list(islice(self.queue, place, LOOK_FIRST))
+        # From the other end: an index into a deque costs its distance.
+        unseen = list(islice(reversed(self.queue), len(self.queue) - place))
+        unseen.reverse()
+        return unseen
 
     def _await(self, found: Callable[[], bool], timeout: float | None) -> None:
         self._alive()
@@ -237,56 +277,127 @@ class Mailbox:
         Returns:
             The message, or `EMPTY`.
         """
-        return self._take(0) if self.queue else EMPTY
+        return self._take(0) if self.queue or self.prior else EMPTY
 
     def _take(self, index: int) -> object:
         self._disturbed += 1
-        if index < self._first:
-            self._first -= 1
         queue = self.queue
+        if self.prior:
+            if index < len(self.prior):
+                queue = self.prior
+            else:
+                index -= len(self.prior)
         if index == 0:
-            return queue.popleft()
-        message = queue[index]
-        del queue[index]
+            message = queue.popleft()
+        else:
+            message = queue[index]
+            del queue[index]
+        if self._weights:
+            self._lighten(message)
+        if self._downs and type(message) is tuple and len(message) == 5:
+            if isinstance(message[1], Reference):
+                self._downs.pop(message[1], None)
         return message
 
+    # -- messages in: only the node calls these --------------------------------------------
+
     def deliver(self, message: object, priority: bool = False) -> None:
-        """Have a message wait here, without running user code; only the node calls this."""
+        """Have a message wait here, without running user code."""
         if self._signals is None:
             return
         if priority:
-            self.queue.insert(self._first, message)
-            self._first += 1
+            if self.prior is None:
+                self.prior = deque()
+            self.prior.append(message)
             self._disturbed += 1
         else:
             self.queue.append(message)
-        if self.on_message is not None and not self._draining:
+        self._signals.waits(self, message)
+        if self.on_message is not None:
+            self._drain_soon()
+
+    def deliver_down(self, ref: Reference, message: object) -> None:
+        """Have the message of a monitor wait here."""
+        if self._signals is not None:
+            self._downs[ref] = None
+            self.deliver(message)
+
+    def deliver_now(self, message: object) -> bool:
+        """Hand a peer's message to `on_message`, or have it wait; True if it waits."""
+        if self.on_message is None or self.queue or self.prior:
+            if self._signals is None:
+                return False
+            self.queue.append(message)
+            if self.on_message is not None:
+                self._drain_soon()
+            return True
+        try:
+            self.on_message(message)
+        except Exception as error:
+            if self.of_program:
+                self.loop.program_error = error
+            raise
+        return False
+
+    def hold(self, message: object) -> None:
+        """Set a message aside: a server that is suspended does not act on it."""
+        if self._signals is not None:
+            if self.held is None:
+                self.held = deque()
+            self.held.append(message)
+            self._signals.waits(self, message)
+
+    def take_held(self) -> object:
+        """Take the oldest message that was set aside."""
+        assert self.held is not None
+        message = self.held.popleft()
+        if self._weights:
+            self._lighten(message)
+        return message
+
+    def weigh(self, message: object, size: int) -> None:
+        """Note the bytes that a message took on the wire which waits here."""
+        if size > SMALL_MESSAGE:
+            self._weights[id(message)] = self._weights.get(id(message), 0) + size - SMALL_MESSAGE
+            self.weight += size - SMALL_MESSAGE
+
+    def _lighten(self, message: object) -> None:
+        self.weight -= self._weights.pop(id(message), 0)
+
+    def _drain_soon(self) -> None:
+        if not self._draining:
             self._draining = True
             self.loop.call_soon(self._drain)
-
-    def deliver_now(self, message: object) -> None:
-        """Hand a peer's message to `on_message`, or have it wait; only the node calls this."""
-        if self.on_message is None:
-            if self._signals is not None:
-                self.queue.append(message)
-        elif self.queue:
-            self.deliver(message)
-        else:
-            self.on_message(message)
 
     def _drain(self) -> None:
         """Hand `on_message` what waits, but leave what comes meanwhile for the next round."""
         self._draining = False
+        if self._signals is None:
+            return
+        pressure = self._signals.pressure
+        pressure.waiters = None
         try:
-            for _ in range(len(self.queue)):
-                if not self.alive or self.on_message is None or not self.queue:
+            for _ in range(len(self.queue) + (len(self.prior) if self.prior else 0)):
+                if not self.alive or self.on_message is None or not (self.queue or self.prior):
                     return
-                self.on_message(self._take(0))
+                self._act_on(self.on_message, self._take(0))
+                if pressure.wait(self._drain):
+                    self._draining = True  # it goes on when the answers have drained
+                    return
         finally:
             # The rest of a drain that a handler's exception has cut short, for instance.
-            if self.queue and self.alive and self.on_message and not self._draining:
-                self._draining = True
-                self.loop.call_soon(self._drain)
+            if (self.queue or self.prior) and self.alive and self.on_message is not None:
+                self._drain_soon()
+
+    def _act_on(self, on_message: Callable[[object], object], message: object) -> None:
+        try:
+            on_message(message)
+        except Exception as error:
+            # A service of the library must not raise because of a message that came to it.
+            known = self.of_program or error is self.loop.program_error
+            if known or not is_own_fault(error):
+                raise
+            logger.error("%s failed at a message", self.name or self.pid, exc_info=error)
 
     # -- signals ---------------------------------------------------------------------------
 
@@ -327,7 +438,7 @@ class Mailbox:
             False when there was no such monitor any more.
         """
         found = self._alive().demonitor(self, ref)
-        if flush and not found:
+        if flush and not found and ref in self._downs:
             for index, message in enumerate(self.queue):
                 if (
                     isinstance(message, tuple)
@@ -335,7 +446,7 @@ class Mailbox:
                     and message[0] == "DOWN"
                     and message[1] == ref
                 ):
-                    self._take(index)
+                    self._take(index + (len(self.prior) if self.prior else 0))
                     break
         return found
 

@@ -61,6 +61,7 @@ from uds_dist.protocol.handshake import Handshake, Role
 from uds_dist.protocol.handshake_messages import Peer, Status
 from uds_dist.protocol.node_names import split_node_name
 from uds_dist.transport.address import SocketAddress, socket_address
+from uds_dist.transport.backpressure import Pressure, Source
 from uds_dist.transport.connection import UP, Connection, Phase
 from uds_dist.transport.listener import Listener
 from uds_dist.transport.loop import EventLoop
@@ -127,6 +128,9 @@ class Peers:
         self._named = named
         self._incoming: set[Connection] = set()  # still in their handshake
         self._closed = False
+        self.pressure = Pressure()
+        self.pressure.on_hold = self._holds
+        self._high_water = config.write_high_water
 
     def hand_to(self, received: Received) -> None:
         """Say what acts on the messages of peers from now on."""
@@ -157,10 +161,8 @@ class Peers:
             if connection is not None and connection.phase is not UP:
                 connection = self._living(peer)
             waiting = peer.size if connection is None else connection.write_queue.size
-            if waiting:
+            if waiting or peer.busy:
                 self._check_busy(peer, waiting)
-            else:
-                peer.busy = False
             if connection is not None:
                 if control[0] in peer.dialect:
                     self._write(peer, connection, control, payload)
@@ -171,20 +173,36 @@ class Peers:
 
     def _check_busy(self, peer: RemoteNode, waiting: int) -> None:
         config = self.config
-        peer.busy = waiting > (config.write_low_water if peer.busy else config.write_high_water)
+        connection = peer.connection
+        # What is held of the peer's requests is to be served first: see `backpressure`.
+        holds = connection is not None and connection.held is not None
+        low = config.write_low_water
+        peer.busy = holds or waiting > (low if peer.busy else config.write_high_water)
         if peer.busy:
             raise Busy(
                 f"{waiting} bytes wait to be written to {peer.name}: run the loop until there are"
-                f" no more than {config.write_low_water}, or call Node.flush(), and try again"
+                f" no more than {low}, or call Node.flush(), and try again"
             )
 
+    def _holds(self, source: Source) -> None:
+        """A connection holds what its peer asks: the program's own sends to it are busy."""
+        name = source.name if isinstance(source, Connection) else None
+        peer = None if name is None else self.nodes.get(name)
+        if peer is not None:
+            peer.busy = True
+
     def route(self, node: str, control: tuple[object, ...], payload: object) -> None:
-        """Send a signal, now or when the connection is up."""
+        """Send a signal, now or when the connection is up; it is never refused.
+
+        What a peer asks for is served on only when the queue is not above its mark.
+        """
         peer = self.nodes.get(node)
         if peer is not None:
             connection = self._living(peer)
             if connection is not None:
                 self._write(peer, connection, control, payload)
+                if connection.write_queue.size > self._high_water:
+                    self.pressure.waiters = connection.waiters
                 return
         self._queue(node, control, payload)
 
@@ -244,6 +262,8 @@ class Peers:
             return
         peer.waiting.append((control, payload))
         peer.size += len(data) + 64
+        if peer.size > self._high_water:
+            self.pressure.waiters = peer.waiters
 
     def _unreachable(self, node: str, error: UdsDistError) -> None:
         self._node_down(node, error)
@@ -313,7 +333,9 @@ class Peers:
             expected=peer.name,
             still_connected=self._is_connected,
         )
-        peer.attempt = Connection(self._loop, self.config, self, handshake, peer.name)
+        peer.attempt = Connection(
+            self._loop, self.config, self, handshake, peer.name, self.pressure
+        )
         peer.attempt.connect(address, sock)
 
     def _is_connected(self, name: str) -> bool:
@@ -376,7 +398,9 @@ class Peers:
             choose_status=lambda peer: self._choose_status(connection, peer),
             assign_name=self._assign_name,
         )
-        connection = Connection(self._loop, self.config, self, handshake)
+        connection = Connection(
+            self._loop, self.config, self, handshake, pressure=self.pressure
+        )
         self._incoming.add(connection)
         connection.accept(accepted, address)
 
@@ -448,6 +472,11 @@ class Peers:
                 future.set_result(None)
         for control, payload in waiting:
             self._write(peer, connection, control, payload)
+        # The round's end writes, and calls them when the queue is low, which it may be already.
+        waiters, peer.waiters = peer.waiters, []
+        connection.waiters += waiters
+        if not waiting:
+            connection.call_waiters()
         self._tell(NODEUP, name, None)
 
     def _take_name(self, handshake: Handshake) -> None:
@@ -520,6 +549,9 @@ class Peers:
         peer.deadline = None
         futures, peer.futures = peer.futures, []
         lost, peer.waiting, peer.size = len(peer.waiting), [], 0
+        waiters, peer.waiters = peer.waiters, []
+        for waiter in waiters:
+            self._loop.call_soon(waiter)
         self._forget_if_idle(peer)
         if lost:
             logger.warning("%s: %d signals could not be delivered: %s", peer.name, lost, error)
@@ -539,26 +571,33 @@ class Peers:
 
     # -- a full mailbox --------------------------------------------------------------------
 
-    def hold_back(self, node: str, process: Mailbox, limit: int) -> None:
-        """Read no more from a peer until the mailbox that it has filled is half empty."""
-        peer = self.nodes.get(node)
-        if peer is None or peer.connection is None or peer.connection.paused:
+    def hold_back(self, process: Mailbox) -> None:
+        """Read no more from the peer whose message has filled a mailbox until it is half empty."""
+        connection = self.pressure.source
+        if not isinstance(connection, Connection) or connection.paused:
             return
-        connection = peer.connection
         logger.warning(
-            "%s: the mailbox %s holds %d messages: nothing is read until it is half empty",
-            node,
+            "%s: the mailbox %s holds %d messages, about %d bytes:"
+            " nothing is read until it is half empty",
+            connection.name,
             process.name or process.pid,
             len(process),
+            process.size,
         )
         connection.pause()
+        config = self.config
+        held_back = connection
 
         def look() -> None:
-            if connection.phase is Phase.UP:
-                if process.alive and len(process) > limit // 2:
+            if held_back.phase is UP:
+                half_empty = (
+                    len(process) <= config.max_mailbox_length // 2
+                    and process.size <= config.max_mailbox_size // 2
+                )
+                if process.alive and not half_empty:
                     self._loop.call_later(FULL_CHECK, look)
                 else:
-                    connection.resume()
+                    held_back.resume()
 
         self._loop.call_later(FULL_CHECK, look)
 
@@ -571,6 +610,22 @@ class Peers:
             for name, peer in self.nodes.items()
             if peer.connection is not None and peer.connection.phase is Phase.UP
         ]
+
+    def flushed(self) -> Callable[[], bool]:
+        """What tells whether everything is written; made for one wait, to be asked many times.
+
+        It looks again at the peer that it found unwritten the last time, and only then at others.
+        """
+        unwritten: list[RemoteNode] = []
+
+        def is_flushed() -> bool:
+            while unwritten and _is_written(unwritten[-1]):
+                unwritten.pop()
+            if not unwritten:
+                unwritten.extend(peer for peer in self.nodes.values() if not _is_written(peer))
+            return not unwritten
+
+        return is_flushed
 
     def unwritten(self) -> int:
         """How many bytes wait to be written, for connections or to the sockets."""
@@ -632,6 +687,16 @@ class Peers:
                 self._lost(peer, living)
             elif waiting:
                 self._node_down(peer.name, error)
+
+
+def _is_written(peer: RemoteNode) -> bool:
+    """True when a program may send to a peer whatever the write marks are."""
+    connection = peer.connection
+    if connection is None:
+        return not peer.size
+    return connection.phase is not UP or not (
+        connection.write_queue.size or connection.held is not None
+    )
 
 
 def _unreceived(_node: str, _control: tuple[object, ...], _payload: object) -> None:

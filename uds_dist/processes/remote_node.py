@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from uds_dist.processes.dialect import Dialect
 from uds_dist.processes.future import Future
+from uds_dist.transport.backpressure import Waiters
 from uds_dist.transport.connection import Connection
 
 
@@ -36,6 +37,7 @@ class RemoteNode:
         "futures",
         "name",
         "size",
+        "waiters",
         "waiting",
     )
 
@@ -50,6 +52,7 @@ class RemoteNode:
         self.futures: list[Future[None]] = []
         self.waiting: list[tuple[tuple[object, ...], object]] = []
         self.size = 0  # of what waits, in bytes
+        self.waiters: Waiters = []  # for the time when nothing waits any more
         self.busy = False  # from the high-water mark of what is to be written down to the low one
 
     @property

@@ -98,9 +98,8 @@ class Incoming:
         if node == processes.name:
             process.deliver(message)
             return
-        process.deliver_now(message)
-        if len(process.queue) >= processes.max_mailbox_length and processes.on_full is not None:
-            processes.on_full(node, process)
+        if process.deliver_now(message):
+            processes.waits(process, message)
 
     def _on_send(
         self,

@@ -15,7 +15,7 @@ the next round, and what comes meanwhile waits behind it.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from itertools import count
 from secrets import randbits
@@ -28,14 +28,16 @@ from uds_dist.etf.shown import shown
 from uds_dist.etf.terms import Atom, Pid, Reference
 from uds_dist.processes.dialect import UNUSED
 from uds_dist.processes.links import Monitor, MonitorCallback
-from uds_dist.processes.mailbox import Mailbox
+from uds_dist.processes.mailbox import SMALL_MESSAGE, Mailbox
 from uds_dist.protocol.control import (
     ALIAS_SEND,
+    ALIAS_SEND_TT,
     ALTACT_SIG_SEND,
     DEMONITOR_P,
     GROUP_LEADER,
     LINK,
     MONITOR_P,
+    MONITOR_P_EXIT,
     NO_PAYLOAD,
     PAYLOAD_EXIT,
     PAYLOAD_EXIT2,
@@ -52,6 +54,7 @@ from uds_dist.protocol.control import (
     SpawnRequestTt,
 )
 from uds_dist.protocol.parse import parse
+from uds_dist.transport.backpressure import Pressure
 from uds_dist.transport.loop import EventLoop
 
 NORMAL = Atom("normal")
@@ -112,6 +115,7 @@ class Processes:
         creation: the node's creation, which is in every pid and reference.
         route: sends a signal to another node; never refuses, never raises NoConnection.
         route_message: the same for a program's own messages; raises Busy when too much waits.
+        pressure: what the connections share.
     """
 
     def __init__(
@@ -122,6 +126,7 @@ class Processes:
         creation: int,
         route: Route,
         route_message: Route,
+        pressure: Pressure | None = None,
     ) -> None:
         self.name = Atom(name)
         self.creation = creation
@@ -136,8 +141,8 @@ class Processes:
         self._ties: dict[str, Ties] = {}
         # What an incoming spawn request calls: (node, request, argument list).
         self.on_spawn: Callable[[str, SpawnRequest | SpawnRequestTt, object], None] | None = None
-        # What is told that a peer's message went into a full mailbox: (node, mailbox).
-        self.on_full: Callable[[str, Mailbox], None] | None = None
+        # What is told that a message went into a full mailbox.
+        self.on_full: Callable[[Mailbox], None] | None = None
         # Why the node went down whose monitors fire at this moment.
         self.down_error: UdsDistError | None = None
         # What acts on a signal: (node, control message, payload). `signals.Incoming` sets it.
@@ -146,6 +151,9 @@ class Processes:
         # in this round is to fire what was tied to it, and not what comes after it.
         self.refresh: Callable[[str], object] = _nothing
         self.max_mailbox_length = config.max_mailbox_length
+        self.max_mailbox_size = config.max_mailbox_size
+        self.pressure = Pressure() if pressure is None else pressure
+        self.pressure.is_answer = self.is_answer
         self._loop = loop
         self._config = config
         self._route = route
@@ -155,7 +163,9 @@ class Processes:
         self._reference_numbers = count(1)
         self._reference_tail = (randbits(32), randbits(32))
         self._unlink_ids = count(1)
-        self._local: deque[tuple[ControlMessage, object]] = deque()
+        # With the payload's size in bytes, or 0.
+        self._local: deque[tuple[ControlMessage, object, int]] = deque()
+        self._local_size = 0  # of the signal that is being acted on
         self._local_running = False
         self._closed = False
 
@@ -224,10 +234,49 @@ class Processes:
         Raises:
             EncodeError: it is no term.
         """
+        return self._copy(term)[0]
+
+    def _copy(self, term: object) -> tuple[object, int]:
         if type(term) in UNCHANGEABLE:
-            return term
+            return term, len(term) if isinstance(term, bytes) else 0
         data = encode(term)
-        return decode(data, max_depth=self._config.max_term_depth, max_size=len(data))
+        copy = decode(data, max_depth=self._config.max_term_depth, max_size=len(data))
+        return copy, len(data)
+
+    # -- messages in -----------------------------------------------------------------------
+
+    def waits(self, process: Mailbox, message: object) -> None:
+        """See to it that a message which waits in a mailbox counts; the mailbox may be full now."""
+        decoder = self.pressure.decoder
+        size = self._local_size if decoder is None else decoder.message_size
+        if size > SMALL_MESSAGE:
+            process.weigh(message, size)
+        count = len(process.queue)
+        if process.prior is not None or process.held is not None:
+            count = len(process)
+        if (
+            count >= self.max_mailbox_length
+            or count * SMALL_MESSAGE + process.weight >= self.max_mailbox_size
+        ) and self.on_full is not None:
+            self.on_full(process)
+
+    def is_answer(self, control: tuple[object, ...]) -> bool:
+        """Tell whether a control message of a peer is the answer to a call of this node."""
+        op = control[0] if control else None
+        if op in (ALIAS_SEND, ALIAS_SEND_TT) and len(control) > 2:
+            return _is_known(control[2], self.aliases)
+        if op == ALTACT_SIG_SEND and len(control) > 3:
+            return _is_known(control[3], self.aliases)
+        if op == SPAWN_REPLY and len(control) > 1:
+            return _is_known(control[1], self.spawns)
+        if op in (PAYLOAD_MONITOR_P_EXIT, MONITOR_P_EXIT) and len(control) > 3:
+            ref = control[3]
+            if not isinstance(ref, Reference):
+                return False
+            # The monitor of a call; that of a mailbox is a message to it.
+            monitor = self.monitors.get(ref)
+            return ref in self.aliases or not isinstance(monitor, (MonitorCallback, type(None)))
+        return False
 
     # -- signals out -----------------------------------------------------------------------
 
@@ -278,20 +327,27 @@ class Processes:
         if node != self.name:
             self._route(node, control, payload)
             return
+        size = 0
         if payload is not NO_PAYLOAD:
-            payload = self.copy(payload)
-        self._local.append((parse(control), payload))
+            payload, size = self._copy(payload)
+        self._local.append((parse(control), payload, size))
         if not self._local_running:
             self._run_local()
 
     def _run_local(self) -> None:
         self._local_running = True
+        pressure = self.pressure
+        decoder, pressure.decoder = pressure.decoder, None  # sizes are not the peer's message's
         try:
             while self._local:
-                control, payload = self._local.popleft()
+                control, payload, self._local_size = self._local.popleft()
                 self.handle(self.name, control, payload)
         finally:
             self._local_running = False
+            self._local_size = 0
+            pressure.decoder = decoder
+            if self._local:  # an exception came; the rest must not wait for the next signal
+                self._loop.call_soon(self._run_local)
 
     def link(self, process: Mailbox, pid: Pid) -> None:
         """Send a link signal; see `Mailbox.link`."""
@@ -332,7 +388,7 @@ class Processes:
     ) -> Callable[[object], None]:
         def on_down(reason: object) -> None:
             process.monitors.discard(ref)
-            process.deliver((DOWN, ref, PROCESS, watched, reason))
+            process.deliver_down(ref, (DOWN, ref, PROCESS, watched, reason))
 
         return on_down
 
@@ -578,6 +634,10 @@ class Processes:
 def is_atom(term: object, atom: Atom) -> bool:
     """True when a term is this atom, and not a binary or text that looks like it."""
     return isinstance(term, Atom) and term == atom
+
+
+def _is_known(ref: object, known: Mapping[Reference, object]) -> bool:
+    return isinstance(ref, Reference) and ref in known
 
 
 def _nothing(_node: str) -> None:

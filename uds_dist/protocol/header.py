@@ -43,7 +43,7 @@ from uds_dist.protocol.flags import Flag
 from uds_dist.protocol.fragments import FragmentSequence
 from uds_dist.protocol.framing import Frame
 
-__all__ = ["NO_PAYLOAD", "Buffer", "FrameDecoder", "FrameEncoder"]
+__all__ = ["NO_PAYLOAD", "Buffer", "FrameDecoder", "FrameEncoder", "Postponed"]
 
 VERSION: Final = 131
 PASS_THROUGH: Final = 112
@@ -86,6 +86,18 @@ _NO_ATOMS: tuple[object, ...] = ()
 Buffer = Union[bytes, memoryview]
 
 
+class Postponed:
+    """A payload that is not decoded yet, and all that `FrameDecoder.payload` needs to do it."""
+
+    __slots__ = ("atoms", "data", "pos", "size")
+
+    def __init__(self, data: bytes, pos: int, atoms: tuple[object, ...]) -> None:
+        self.data = data
+        self.pos = pos
+        self.atoms = atoms
+        self.size = len(data)
+
+
 class FrameDecoder:
     """Turns the frames of one connection into control tuples and payloads.
 
@@ -94,11 +106,16 @@ class FrameDecoder:
         config: ``max_message_size``, ``max_decompressed_size`` (bytes), ``max_term_depth`` and
             ``max_fragment_sequences`` are read. ``max_message_size`` bounds each message, and
             the bytes of all unfinished ones together.
+
+    ``message_size`` is what the last message took on the wire, in bytes. While ``postponing`` is
+    true, `decode` gives a `Postponed` in place of a payload.
     """
 
     __slots__ = (
         "max_message_size",
         "max_fragment_sequences",
+        "message_size",
+        "postponing",
         "_depth",
         "_decompressed",
         "_sanctioned",
@@ -112,6 +129,8 @@ class FrameDecoder:
     def __init__(self, effective_flags: int, config: Config) -> None:
         self.max_message_size = config.max_message_size
         self.max_fragment_sequences = config.max_fragment_sequences
+        self.message_size = 0
+        self.postponing = False
         self._depth = config.max_term_depth
         self._decompressed = config.max_decompressed_size
         self._caching = bool(effective_flags & Flag.DIST_HDR_ATOM_CACHE)
@@ -152,6 +171,7 @@ class FrameDecoder:
             return None
         if size > self.max_message_size:
             raise self._too_large(size)
+        self.message_size = size
         try:
             if not isinstance(frame, bytes):
                 if self._is_later_fragment(frame):
@@ -180,6 +200,26 @@ class FrameDecoder:
             raise RemoteProtocolError("the peer sent a frame that ends within its header")
         raise self._unsanctioned(data[0])
 
+    def payload(self, postponed: Postponed) -> object:
+        """Decode a payload that was left for later.
+
+        Raises:
+            RemoteProtocolError: it is not one whole term.
+        """
+        data = postponed.data
+        try:
+            payload, pos = decode_term(
+                data, postponed.pos, postponed.atoms, self._depth, self._decompressed
+            )
+        except DecodeError as error:
+            refusal = RemoteProtocolError(f"the peer sent a frame with a bad term: {error}")
+            refusal.__cause__ = error
+            raise refusal
+        if pos != len(data):
+            raise _trailing(len(data) - pos)
+        self.message_size = postponed.size
+        return payload
+
     # --- whole messages ---
 
     def _message(
@@ -190,6 +230,8 @@ class FrameDecoder:
             raise _no_tuple(control)
         if pos == len(frame):
             return control, NO_PAYLOAD
+        if self.postponing:
+            return control, Postponed(frame, pos, atoms)
         payload, pos = decode_term(frame, pos, atoms, self._depth, self._decompressed)
         if pos != len(frame):
             raise _trailing(len(frame) - pos)
@@ -205,6 +247,8 @@ class FrameDecoder:
             return control, NO_PAYLOAD
         if frame[pos] != VERSION:
             raise _no_version("payload")
+        if self.postponing:
+            return control, Postponed(frame, pos + 1, _NO_ATOMS)
         payload, pos = decode_term(frame, pos + 1, _NO_ATOMS, self._depth, self._decompressed)
         if pos != len(frame):
             raise _trailing(len(frame) - pos)
@@ -340,8 +384,11 @@ class FrameDecoder:
             return None
         del self._sequences[sequence_id]
         self._pending -= sequence.size
+        self.message_size = sequence.size
         if sequence.size == 0:
             return sequence.control, NO_PAYLOAD
+        if self.postponing:
+            return sequence.control, Postponed(sequence.joined(), 0, sequence.atoms)
         binary = sequence.binary()
         if binary is not None:
             return sequence.control, binary

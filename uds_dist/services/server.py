@@ -226,8 +226,8 @@ class Runner:
         self._restart = restart
         self._restarts: deque[float] = deque()
         self._pending: dict[Reference, Pending] = {}
-        self._others: set[Pending] = set()  # futures that nobody waits for
-        self._held: deque[object] = deque()
+        # Futures that nobody waits for, with what is called when they are done.
+        self._others: dict[Future[object], list[Callable[[Future[object]], None]]] = {}
         self._suspended = False
         self._busy = False
         self._terminated = False
@@ -251,7 +251,6 @@ class Runner:
         server._runner = self
         self._suspended = self._terminated = False
         self._busy = True  # messages wait until `init` is done
-        self._held.clear()
         try:
             server.init()
         except BaseException as error:
@@ -301,7 +300,6 @@ class Runner:
             return
         self._terminate(reason)
         self._drop_pending()
-        self._held.clear()
         self.server._runner = None
         if self._restart == "permanent" or (self._restart == "transient" and is_abnormal(reason)):
             self._start_again()
@@ -324,20 +322,23 @@ class Runner:
                 self._loop.call_soon(self._start_again)
 
     def _drop_pending(self) -> None:
-        for future, callback in (*self._pending.values(), *self._others):
+        for future, callback in self._pending.values():
             future.remove_done_callback(callback)
+        for future, callbacks in self._others.items():
+            for callback in callbacks:
+                future.remove_done_callback(callback)
         self._pending.clear()
         self._others.clear()
 
     # -- messages --------------------------------------------------------------------------
 
     def _on_message(self, message: object) -> None:
-        if not (self._suspended or self._busy or self._held):
+        if not (self._suspended or self._busy or self.process.held):
             self._dispatch(message)
         elif not self._busy and is_system(message):
             self._dispatch(message)
         else:
-            self._held.append(message)
+            self.process.hold(message)
 
     def _dispatch(self, message: object) -> None:
         server = self.server
@@ -411,10 +412,10 @@ class Runner:
         if not self.process.alive:
             return
         if from_ is None:
-            entry: Pending = (future, partial(self._done, None, None))
+            callback = partial(self._done, None, None)
             # The future holds its callback and the loop the future; this is for the end only.
-            self._others.add(entry)
-            future.add_done_callback(entry[1])
+            self._others.setdefault(future, []).append(callback)
+            future.add_done_callback(callback)
             return
         watch = monitor_of(from_.tag)
         if watch is None or watch not in self.process.watchers or watch in self._pending:
@@ -444,7 +445,7 @@ class Runner:
         self, from_: From | None, watch: Reference | None, future: Future[object]
     ) -> None:
         if watch is None:
-            self._others = {entry for entry in self._others if entry[0] is not future}
+            self._others.pop(future, None)
         else:
             if self._pending.pop(watch, None) is None:
                 return  # the caller has gone, or the server is another one by now
@@ -548,21 +549,26 @@ class Runner:
     # -- messages that have waited ---------------------------------------------------------
 
     def _release_soon(self) -> None:
-        if self._held:
+        if self.process.held:
             self._loop.call_soon(partial(self._release, self.process))
 
     def _release(self, process: Mailbox) -> None:
         """Work off what was held back, but not what comes meanwhile."""
         if process is not self.process:
             return
-        held = self._held
+        waits = False
+        pressure = self.processes.pressure
+        pressure.waiters = None
         try:
-            for _ in range(len(held)):
+            for _ in range(len(process.held or ())):
                 if self._suspended or self._busy or not process.alive:
                     return
-                self._dispatch(held.popleft())
+                self._dispatch(process.take_held())
+                waits = pressure.wait(partial(self._release, process))
+                if waits:
+                    return  # it goes on when the answers have drained
         finally:
-            if process.alive and not (self._suspended or self._busy):
+            if process.alive and not (self._suspended or self._busy or waits):
                 self._release_soon()
 
 

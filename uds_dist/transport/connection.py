@@ -48,10 +48,12 @@ from uds_dist.errors import (
 )
 from uds_dist.protocol.framing import TICK, Frame, FrameReader, handshake_frame
 from uds_dist.protocol.handshake import Handshake, State
-from uds_dist.protocol.header import NO_PAYLOAD, Buffer, FrameDecoder, FrameEncoder
+from uds_dist.protocol.header import NO_PAYLOAD, Buffer, FrameDecoder, FrameEncoder, Postponed
 from uds_dist.transport import reasons
 from uds_dist.transport.address import SocketAddress
+from uds_dist.transport.backpressure import Held, Pressure, Waiters
 from uds_dist.transport.credentials import may_dial, peer_uid
+from uds_dist.transport.fault import is_own_fault
 from uds_dist.transport.loop import READ, WRITE, EventLoop
 from uds_dist.transport.receiver import Receiver
 from uds_dist.transport.sigpipe import NO_SIGPIPE, suppress_sigpipe
@@ -69,6 +71,10 @@ SILENT_QUARTERS: Final = 3
 LINGER: Final = 2.0
 # Seconds that a peer may take to close its side after this one has.
 PARTING: Final = 0.1
+# Seconds between two looks whether a peer that is not read from is still there.
+HANG_UP_CHECK: Final = 0.5
+# Bytes that are still read after the peer has closed: more than the system's buffers hold.
+LAST_WORDS: Final = 16 * 1024 * 1024
 
 
 class Phase(Enum):
@@ -123,6 +129,7 @@ class Connection:
         owner: who is told of messages and changes.
         handshake: this side's part of the handshake, not begun.
         name: the peer's node name where it is known already.
+        pressure: shared by the connections of a node.
     """
 
     __slots__ = (
@@ -131,11 +138,14 @@ class Connection:
         "backlog",
         "bytes_in",
         "bytes_out",
+        "choked",
         "config",
         "decoder",
         "encoder",
+        "ended",
         "error",
         "handshake",
+        "held",
         "initiator",
         "last_sent",
         "loop",
@@ -146,13 +156,17 @@ class Connection:
         "paused",
         "peer_uid",
         "phase",
+        "pressure",
         "receiver",
         "silent_quarters",
         "sock",
         "tick_deadline",
+        "waiters",
         "write_queue",
         "_bytes_in_at_tick",
+        "_bytes_out_at_tick",
         "_flushing",
+        "_hang_up_timer",
         "_interest",
         "_passed_over",
         "_parting",
@@ -168,6 +182,7 @@ class Connection:
         owner: ConnectionOwner,
         handshake: Handshake,
         name: str | None = None,
+        pressure: Pressure | None = None,
     ) -> None:
         self.loop = loop
         self.config = config
@@ -190,11 +205,18 @@ class Connection:
         self.bytes_out = 0
         self.messages_in = 0
         self.messages_out = 0
-        self.paused = False
+        self.paused = False  # a mailbox is full
+        self.held: Held | None = None  # while a queue is too full for answers: see `backpressure`
+        self.choked = False  # no more can be held
+        self.ended = False  # the peer has gone; what it said before is still being handed on
+        self.pressure = Pressure() if pressure is None else pressure
+        self.waiters: Waiters = []  # for the write queue to be down to its low-water mark
         self.silent_quarters = 0
         self.last_sent = loop.now
         self.tick_deadline: float | None = None
         self._bytes_in_at_tick = 0
+        self._bytes_out_at_tick = 0
+        self._hang_up_timer: Timer | None = None
         self._flushing = False
         self._interest = 0
         self._parting = False  # an end is still to be agreed on with the peer
@@ -205,12 +227,13 @@ class Connection:
 
     def __repr__(self) -> str:
         state = self.phase.value
+        held = "" if self.held is None else f" held={self.held.size}"
         if self.handshake is not None and self.phase is HANDSHAKE:
             state = f"handshake:{self.handshake.state.name.lower()}"
         return (
             f"<Connection {self.name or '?'} {state} {'out' if self.initiator else 'in'}"
             f" prefix={self.prefix_size} unread={self.accumulator.unread}"
-            f" backlog={len(self.backlog)} unwritten={self.write_queue.size}"
+            f" backlog={len(self.backlog)}{held} unwritten={self.write_queue.size}"
             f" in={self.bytes_in} out={self.bytes_out} messages={self.messages_in}"
             f"/{self.messages_out} deadline={self.tick_deadline}>"
         )
@@ -325,19 +348,21 @@ class Connection:
     # -- reading ---------------------------------------------------------------------------
 
     def _on_events(self, events: int) -> None:
-        if self.phase is CONNECTING:
-            self._finish_connecting()
-            return
-        if events & WRITE:
-            self.flush()
-        if self.phase is CLOSED:
-            self._release()  # an exception kept `_finish` from it
-            return
-        if events & READ:
-            if self.phase is CLOSING:
-                self._drop_what_comes()
-            else:
-                self._on_readable()
+        try:
+            if self.phase is CONNECTING:
+                self._finish_connecting()
+                return
+            if events & WRITE:
+                self.flush()
+            if self.phase is CLOSED:
+                self._release()  # an exception kept `_finish` from it
+            elif events & READ:
+                if self.phase is CLOSING:
+                    self._drop_what_comes()
+                elif not self.ended:
+                    self._on_readable()
+        except Exception as error:
+            self._end_if_own_fault(error)
 
     def _finish_connecting(self) -> None:
         assert self.sock is not None and self.address is not None
@@ -393,6 +418,7 @@ class Connection:
         backlog = self.backlog
         hand_on = self.owner.connection_message
         left = self.config.messages_per_round
+        pressure = self.pressure
         torn = True
         try:
             if receive and not self._receive():
@@ -400,7 +426,8 @@ class Connection:
                 return
             assert self.decoder is not None
             decode = self.decoder.decode
-            while backlog and left and self.phase is UP:
+            pressure.source, pressure.decoder, pressure.waiters = self, self.decoder, None
+            while backlog and left and self.phase is UP and self.held is None:
                 left -= 1
                 message = decode(backlog.popleft())
                 if message is not None:
@@ -408,16 +435,101 @@ class Connection:
                     torn = False
                     hand_on(self, message[0], message[1])
                     torn = True
+                    if pressure.waiters is not None:
+                        self._begin_to_hold()
+            if self.held is not None:
+                self._hold(self.held, left)
             torn = False
         except RemoteProtocolError as error:
             torn = False
-            self.fail(error)
+            self._end_if_own_fault(error)
+        except Exception as error:
+            torn = torn and not is_own_fault(error)
+            self._end_if_own_fault(error)
         finally:
+            pressure.source = pressure.decoder = None
             if torn:
                 self._interrupted("reading")
             # Also when a handler raised: the messages behind its own are not lost.
             elif backlog and self.phase is UP:
                 self.loop.call_soon(self._go_on)
+            elif self.ended and self.held is None:
+                self._finish()
+
+    def _end_if_own_fault(self, error: Exception) -> None:
+        """End the connection where a message of its peer broke the library; else raise again."""
+        if error is self.loop.program_error or not is_own_fault(error):
+            raise error
+        if isinstance(error, RemoteProtocolError):
+            self.fail(error)
+            return
+        logger.error("%s: a message of it broke this node", self.name, exc_info=error)
+        self.fail(reasons.own_fault(self.name, error))
+
+    # -- holding: see `backpressure` -------------------------------------------------------
+
+    def _begin_to_hold(self) -> None:
+        assert self.decoder is not None
+        self.held = Held(self.config)
+        self.decoder.postponing = True
+        self.pressure.wait(self._serve_held)
+        self.pressure.on_hold(self)
+
+    def _hold(self, held: Held, left: int) -> None:
+        """Hand on the answers in the backlog, hold the rest of it."""
+        assert self.decoder is not None
+        decoder, backlog = self.decoder, self.backlog
+        while backlog and left and self.phase is UP:
+            left -= 1
+            message = decoder.decode(backlog.popleft())
+            if message is None:
+                continue
+            self.messages_in += 1
+            if self.pressure.is_answer(message[0]):
+                self.owner.connection_message(self, message[0], self._payload(message[1]))
+            else:
+                held.add(message[0], message[1], decoder.message_size)
+        if held.full and not self.choked:
+            self.choked = True
+            self._fit_reading()
+
+    def _payload(self, payload: object) -> object:
+        assert self.decoder is not None
+        return self.decoder.payload(payload) if isinstance(payload, Postponed) else payload
+
+    def _serve_held(self) -> None:
+        """Hand on a round's share of what is held, until a queue is too full again."""
+        held, pressure = self.held, self.pressure
+        if held is None or self.phase is not UP:
+            return
+        left = self.config.messages_per_round
+        waits = False
+        pressure.source, pressure.decoder, pressure.waiters = self, self.decoder, None
+        try:
+            while held.messages and left and self.phase is UP and not waits:
+                left -= 1
+                control, payload = held.take()
+                self.owner.connection_message(self, control, self._payload(payload))
+                waits = pressure.wait(self._serve_held)
+        except Exception as error:
+            self._end_if_own_fault(error)
+        finally:
+            pressure.source = pressure.decoder = None
+            if held.messages and not waits:
+                self.loop.call_soon(self._serve_held)
+            elif not held.messages and not waits:
+                self._serve_again()
+            if self.phase is UP and self.choked and not held.full:
+                self.choked = False
+                self._fit_reading()
+
+    def _serve_again(self) -> None:
+        """Nothing is held any more."""
+        assert self.decoder is not None
+        self.held = None
+        self.decoder.postponing = False
+        if self.backlog or self.ended:
+            self.loop.call_soon(self._go_on)
 
     def _interrupted(self, what: str) -> None:
         """End the connection: an exception came where its state cannot be made good again."""
@@ -440,14 +552,55 @@ class Connection:
         """Read nothing for a while; what was read already is still handed on."""
         if self.phase is UP and not self.paused:
             self.paused = True
-            self._watch(self._interest & ~READ)
+            self._fit_reading()
 
     def resume(self) -> None:
         """Read again after `pause`."""
         if self.paused:
             self.paused = False
             if self.phase is UP:
-                self._watch(self._interest | READ)
+                self._fit_reading()
+
+    def _fit_reading(self) -> None:
+        """Read unless something keeps the connection from it; then look for its end by writing."""
+        if not (self.paused or self.choked or self.ended):
+            self._watch(self._interest | READ)
+            return
+        self._watch(self._interest & ~READ)
+        if self._hang_up_timer is None and not self.ended:
+            self._hang_up_timer = self.loop.call_later(HANG_UP_CHECK, self._look_for_hang_up)
+
+    def _look_for_hang_up(self) -> None:
+        # A selector cannot be asked for a hang-up alone. A tick to a peer that is gone fails; and
+        # where the socket takes nothing, it is watched for writing and that reports the hang-up.
+        self._hang_up_timer = None
+        if self.phase is UP and (self.paused or self.choked):
+            self._tick()
+            if not self.ended and self.phase is UP:
+                self._fit_reading()
+
+    def _peer_gone(self) -> None:
+        """Writing has failed: the peer is gone. Hand on what it said before that, and end.
+
+        Whatever kept this connection from reading: what the system holds is bounded.
+        """
+        if self.ended or self.sock is None:
+            return
+        self.ended = True
+        self.error = self._lost("the peer closed it")
+        self._wait_at_most(LINGER)
+        self._fit_reading()
+        end = self.bytes_in + LAST_WORDS
+        try:
+            while self.bytes_in < end:
+                count = self.receiver.receive(self.sock)
+                if not count:
+                    break
+                self.bytes_in += count
+                self.backlog.extend(self.accumulator.frames())
+        except (OSError, RemoteProtocolError):
+            pass  # the end of it in any case
+        self.loop.call_soon(self._go_on)
 
     # -- writing ---------------------------------------------------------------------------
 
@@ -513,18 +666,28 @@ class Connection:
             self._watch(self._interest | WRITE)
         elif self._interest & WRITE:
             self._watch(self._interest & ~WRITE)
+        if self.waiters and queue.size <= self.config.write_low_water:
+            self.call_waiters()
         if self.phase is CLOSING and not queue.size:
             self._part()
 
+    def call_waiters(self) -> None:
+        """Call, in the next round, what waits for the write queue to be low."""
+        waiters, self.waiters = self.waiters, []
+        for callback in waiters:
+            self.loop.call_soon(callback)
+
     def _write_failed(self, error: OSError) -> None:
-        # What the peer said before it closed is still to be read, and it may say why; the
-        # reading side ends the connection. Nothing more can be written.
+        # What the peer said before it closed is still to be read, and it may say why.
         self.write_queue.clear()
+        self.call_waiters()
         if self.phase is CLOSING:
             self._finish()
         elif error.errno in (errno.EPIPE, errno.ECONNRESET):
             if self._interest & WRITE:
                 self._watch(self._interest & ~WRITE)
+            if self.phase is UP:
+                self._peer_gone()
         else:
             self.fail(self._lost(error.strerror or str(error)))
 
@@ -561,6 +724,7 @@ class Connection:
         if self._timer is not None:
             self._timer.cancel()
         self._bytes_in_at_tick = self.bytes_in
+        self._bytes_out_at_tick = self.bytes_out
         self.last_sent = self.loop.time()
         self._next_quarter()
         self.loop.add_urgent(self._urgent_tick)
@@ -576,15 +740,19 @@ class Connection:
             self.loop.call_soon(self._go_on)  # one too many, but where an exception took one away
         if self.loop.now - self.last_sent >= self.config.tick_time / 4 - 0.001:
             self._tick()
-        if self.bytes_in != self._bytes_in_at_tick or self.paused:
+        # A connection that reads nothing may still write: see `backpressure`.
+        moved = self.paused or (self.choked and self.bytes_out != self._bytes_out_at_tick)
+        if self.bytes_in != self._bytes_in_at_tick or moved:
             self._bytes_in_at_tick = self.bytes_in
+            self._bytes_out_at_tick = self.bytes_out
             self.silent_quarters = 0
             return
         self.silent_quarters += 1
-        if self.silent_quarters == SILENT_QUARTERS:
+        if self.silent_quarters > SILENT_QUARTERS:
+            told = reasons.blocked if self.choked else reasons.silent
+            self.fail(told(self.name, self.config.tick_time))
+        elif self.silent_quarters == SILENT_QUARTERS and not self.choked:
             self.owner.connection_silent(self)
-        elif self.silent_quarters > SILENT_QUARTERS:
-            self.fail(reasons.silent(self.name, self.config.tick_time))
 
     def _tick(self) -> None:
         # Unwritten bytes are as good as a tick, and one put before them would break a frame. They
@@ -687,6 +855,9 @@ class Connection:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if self._hang_up_timer is not None:
+            self._hang_up_timer.cancel()
+            self._hang_up_timer = None
         self.tick_deadline = None
         self.loop.remove_urgent(self._urgent_tick)
         if self.sock is not None:
@@ -700,6 +871,9 @@ class Connection:
             self.sock.close()
         self.write_queue.clear()
         self.backlog.clear()
+        self.held = None
+        if not self.loop.forked:
+            self.call_waiters()
 
     @staticmethod
     def _hang_up(sock: socket.socket) -> None:

@@ -160,6 +160,8 @@ class EventLoop:
         self.now = clock()  # when the present round, or the last that had work, began it
         self._rounds = 0
         self._events = 0
+        # What a program's handler of messages has just raised, on its way out of `run_once`.
+        self.program_error: BaseException | None = None
         self._urgent: set[Callable[[float], object]] = set()
         self._held: set[object] = set()
         self._waker, self._wakeup_socket = socket.socketpair()
@@ -292,6 +294,7 @@ class EventLoop:
             self._check_usable()
 
     def _handled(self, error: Exception) -> bool:
+        self.program_error = None
         if self.on_error is None or isinstance(error, ForkedLoopError):
             return False
         self.on_error(error)

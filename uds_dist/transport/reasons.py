@@ -113,3 +113,19 @@ def interrupted(name: str | None, what: str) -> NoConnection:
 def closed_here(name: str | None) -> NoConnection:
     """This node has closed the connection."""
     return NoConnection(f"the connection to {name} was closed by this node")
+
+
+def blocked(name: str | None, seconds: float) -> NoConnection:
+    """The peer has taken no byte for the tick time, and no more of its requests can be held."""
+    return NoConnection(
+        f"{name} has read nothing for {seconds:g} s, while its own requests wait for room to be"
+        " answered: the connection is given up; the nodes should have the same write_high_water"
+    )
+
+
+def own_fault(name: str | None, error: BaseException) -> NoConnection:
+    """This library failed at a message of the peer."""
+    return NoConnection(
+        f"the connection to {name} was ended: a message of it broke this node"
+        f" ({type(error).__name__}; the log has more)"
+    )

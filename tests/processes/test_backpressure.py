@@ -1,0 +1,324 @@
+"""What the requests of a peer make a node queue is bounded, and two nodes never block each other."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from tests.conftest import MakeNode, MakePeer
+from tests.scripted import ScriptedPeer
+from uds_dist import (
+    Atom,
+    Busy,
+    Config,
+    EventLoop,
+    Future,
+    GenServer,
+    NoConnection,
+    Node,
+    Pid,
+    Reference,
+    UdsDistError,
+)
+from uds_dist.protocol.control import PAYLOAD_MONITOR_P_EXIT, SEND_SENDER, SPAWN_REQUEST
+from uds_dist.transport.backpressure import IN_TRANSIT
+from uds_dist.transport.connection import Connection
+
+KIB = 1024
+MARK = 64 * KIB
+ANSWER = 100 * KIB
+MARKS = {"write_high_water": MARK, "write_low_water": MARK // 4}
+
+
+def connection_to(node: Node, name: str) -> Connection:
+    connection = node._peers.nodes[name].connection
+    assert connection is not None
+    return connection
+
+
+def ask(peer: ScriptedPeer, size: int) -> Reference:
+    """Call a function of the node that answers with so many bytes."""
+    ref = peer.reference()
+    control = (SPAWN_REQUEST, ref, peer.pid(), peer.pid(2), (Atom("erpc"), Atom("execute_call"), 4),
+               [Atom("monitor")])  # fmt: skip
+    peer.send(control, [ref, Atom("m"), Atom("big"), [size]])
+    return ref
+
+
+def answers(peer: ScriptedPeer, count: int) -> list[object]:
+    """The references of the next calls that the node answers."""
+    found: list[object] = []
+    while len(found) < count:
+        control, payload = peer.receive()
+        if control[0] == PAYLOAD_MONITOR_P_EXIT:
+            assert isinstance(payload, tuple) and payload[1] == "return"
+            found.append(control[3])
+    return found
+
+
+def rounds(loop: EventLoop, count: int = 50) -> None:
+    for _ in range(count):
+        loop.run_once(0)
+
+
+@pytest.fixture
+def node(make_node: MakeNode) -> Node:
+    """A node with low marks and a function with large answers."""
+    made = make_node("node@localhost", **MARKS)
+    made.expose("m", {"big": lambda size: b"x" * size})
+    return made
+
+
+def test_answers_for_a_peer_that_does_not_read_are_bounded_and_all_come(
+    node: Node, make_peer: MakePeer, folder: str
+) -> None:
+    peer = make_peer()
+    peer.connect(folder, node)
+    asked = [ask(peer, ANSWER) for _ in range(400)]
+    most = 0
+    for _ in range(100):
+        node.loop.run_once(0)
+        most = max(most, node.statistics().unwritten)
+    assert MARK < most <= MARK + ANSWER + KIB
+    assert connection_to(node, peer.name).held is not None
+    assert answers(peer, 400) == asked
+    rounds(node.loop)
+    assert connection_to(node, peer.name).held is None
+
+
+def test_a_flood_of_small_requests_is_not_read_for_ever(
+    node: Node, make_peer: MakePeer, folder: str
+) -> None:
+    peer = make_peer()
+    peer.connect(folder, node)
+    sent = flood(peer, node)
+    connection = connection_to(node, peer.name)
+    assert connection.choked and connection.held is not None
+    assert MARK + IN_TRANSIT < connection.held.size < MARK + IN_TRANSIT + 1024 * KIB
+    assert sent < MARK + 3 * IN_TRANSIT
+    # When it reads, it is read from again.
+    peer.until(lambda: not peer_reads(peer) and not connection.choked)
+    peer.until(lambda: not peer_reads(peer) and connection.held is None)
+
+
+def flood(peer: ScriptedPeer, node: Node) -> int:
+    """Send small messages for as long as the node reads, and read nothing; how many bytes."""
+    ask(peer, 8000 * KIB)
+    junk = b"".join(peer.frames_of((SEND_SENDER, peer.pid(), node.pid), b"y" * 8000)) * 100
+    sent = idle = 0
+    left = memoryview(junk)
+    while idle < 20:
+        rest = peer.write_some(left)
+        idle = 0 if len(rest) < len(left) else idle + 1
+        sent += len(left) - len(rest)
+        left = rest if len(rest) else memoryview(junk)
+        node.loop.run_once(0)
+    return sent
+
+
+def peer_reads(peer: ScriptedPeer) -> bool:
+    """Read what there is at the peer's end; True if there was something."""
+    assert peer.sock is not None
+    try:
+        return bool(peer.sock.recv(1 << 20))
+    except BlockingIOError:
+        return False
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("mark, request_size, answer_size, count", [
+    (16 * KIB, 20, 40 * KIB, 150),  # answers alone are above the marks
+    (16 * KIB, 40 * KIB, 40 * KIB, 150),  # so are the requests
+    (64 * KIB, 3 * KIB, 300, 1500),
+    (4 * KIB, 700 * KIB, 20 * KIB, 20),  # one request is above all that may be in transit
+])  # fmt: skip
+def test_two_nodes_that_flood_each_other_get_through(
+    folder: str, seed: int, mark: int, request_size: int, answer_size: int, count: int
+) -> None:
+    rng = random.Random(seed)
+    config = Config(socket_dir=folder, write_high_water=mark, write_low_water=mark // 4,
+                    send_buffer_size=KIB, receive_size=8 * KIB)  # fmt: skip
+    with EventLoop() as left, EventLoop() as right:
+        nodes = [Node(f"{name}@localhost", loop=loop, cookie="c", config=config)
+                 for name, loop in (("left", left), ("right", right))]  # fmt: skip
+        for node in nodes:
+            node.expose("m", {"f": lambda _request: b"x" * answer_size})
+        nodes[0].listen()
+        connected = nodes[1].connect(nodes[0].name)
+        while not (connected.done() and nodes[0].nodes()):
+            left.run_once(0)
+            right.run_once(0)
+        calls: list[list[Future[object]]] = [[], []]
+        most = 0
+        for _ in range(500_000):
+            side = rng.randrange(2)
+            node, made = nodes[side], calls[side]
+            for _ in range(rng.randrange(1, 100)):
+                if len(made) < count:
+                    try:
+                        made.append(node.rpc(nodes[1 - side].name, "m", "f", [b"r" * request_size]))
+                    except Busy:
+                        break
+            for _ in range(rng.randrange(1, 20)):
+                node.loop.run_once(0)
+                most = max(most, node.statistics().unwritten)
+            if all(len(made) == count and made[-1].done() for made in calls):
+                break
+        for made in calls:
+            assert [len(str(call.result(0))) for call in made] == [answer_size + 3] * count
+        # A program's last message below the mark, what is answered, and what names them.
+        assert most <= mark + request_size + 2 * answer_size + 2 * KIB
+        for node in nodes:
+            node.close()
+
+
+def test_answers_that_go_to_a_third_node_hold_up_who_asked_for_them(
+    node: Node, make_peer: MakePeer, folder: str
+) -> None:
+    class Server(GenServer):
+        def handle_call(self, request: object, from_: object) -> object:
+            return b"x" * ANSWER
+
+    server = node.serve(None, Server())
+    third, peer, other = make_peer("third@localhost"), make_peer(), make_peer("other@localhost")
+    for each in (third, peer, other):
+        each.connect(folder, node)
+
+    def request(sender: ScriptedPeer, back: Pid) -> None:
+        sender.tell(server, (Atom("$gen_call"), (back, sender.reference()), Atom("x")))
+
+    for _ in range(100):
+        request(peer, third.pid())
+    rounds(node.loop)
+    assert node.statistics().unwritten <= MARK + ANSWER + KIB
+    assert connection_to(node, "peer@localhost").held is not None
+    assert connection_to(node, "other@localhost").held is None
+    request(other, other.pid())
+    assert other.receive()[1] is not None
+    for _ in range(100):
+        third.receive()
+    peer.until(lambda: connection_to(node, "peer@localhost").held is None)
+
+
+def test_answers_that_wait_for_a_dial_count(
+    node: Node, make_peer: MakePeer, folder: str
+) -> None:
+    class Server(GenServer):
+        def handle_call(self, request: object, from_: object) -> object:
+            return b"x" * ANSWER
+
+    server = node.serve(None, Server())
+    third, peer = make_peer("third@localhost"), make_peer()
+    third.listen(folder)
+    peer.connect(folder, node)
+    for _ in range(100):
+        peer.tell(server, (Atom("$gen_call"), (third.pid(), peer.reference()), Atom("x")))
+    rounds(node.loop)
+    assert MARK < node.statistics().unwritten <= MARK + ANSWER + KIB
+    third.welcome()
+    for _ in range(100):
+        third.receive()
+    peer.until(lambda: connection_to(node, peer.name).held is None)
+
+
+def test_what_waits_for_a_dial_that_fails_holds_nobody_up(
+    node: Node, make_peer: MakePeer, folder: str
+) -> None:
+    class Server(GenServer):
+        def handle_call(self, request: object, from_: object) -> object:
+            return b"x" * ANSWER
+
+    server = node.serve(None, Server())
+    third, peer = make_peer("third@localhost"), make_peer()
+    third.listen(folder)
+    peer.connect(folder, node)
+    for _ in range(100):
+        peer.tell(server, (Atom("$gen_call"), (third.pid(), peer.reference()), Atom("x")))
+    rounds(node.loop)
+    assert connection_to(node, peer.name).held is not None
+    third.accept()
+    third.close()
+    assert third.listener is not None
+    third.listener.close()
+    peer.until(lambda: connection_to(node, peer.name).held is None)
+
+
+def test_the_messages_of_a_server_that_is_resumed_are_answered_within_the_marks(
+    node: Node, make_peer: MakePeer, folder: str
+) -> None:
+    class Server(GenServer):
+        def handle_call(self, request: object, from_: object) -> object:
+            return b"x" * ANSWER
+
+    server = node.serve("server", Server())
+    peer = make_peer()
+    peer.connect(folder, node)
+
+    def system(request: str) -> None:
+        peer.tell(server, (Atom("system"), (peer.pid(), peer.reference()), Atom(request)))
+
+    system("suspend")
+    peer.receive()
+    for number in range(100):
+        peer.tell(server, (Atom("$gen_call"), (peer.pid(), number), Atom("x")))
+    rounds(node.loop)
+    system("resume")
+    rounds(node.loop)
+    assert node.statistics().unwritten <= MARK + ANSWER + KIB
+    numbers = [message[0] for _, message in (peer.receive() for _ in range(101))
+               if isinstance(message, tuple)]  # fmt: skip
+    assert numbers[1:] == list(range(100))
+
+
+def test_a_program_s_own_sends_are_busy_while_requests_are_held(
+    node: Node, make_peer: MakePeer, folder: str
+) -> None:
+    peer = make_peer()
+    peer.connect(folder, node)
+    for _ in range(50):
+        ask(peer, ANSWER)
+    peer.until(lambda: connection_to(node, peer.name).held is not None)
+    with pytest.raises(Busy):
+        node.send(peer.pid(), "x")
+    assert not node.flush(0.01)
+    answers(peer, 50)
+    assert node.flush(5)
+    node.send(peer.pid(), "x")
+
+
+def test_answers_to_this_node_s_calls_are_handed_on_while_requests_are_held(
+    node: Node, make_peer: MakePeer, folder: str
+) -> None:
+    peer = make_peer()
+    peer.connect(folder, node)
+    box = node.mailbox("box")
+    call = node.rpc(peer.name, "m", "f")
+    while (request := peer.receive()[0])[0] != SPAWN_REQUEST:
+        pass
+    ref = request[1]
+    for _ in range(50):
+        ask(peer, ANSWER)
+    peer.tell(box.pid, "before")
+    peer.send((31, ref, request[2], 2, peer.pid(5)))
+    down = (PAYLOAD_MONITOR_P_EXIT, peer.pid(5), request[2], ref)
+    peer.send(down, (ref, Atom("return"), b"answer"))
+    assert call.result(5) == b"answer"
+    assert connection_to(node, peer.name).held is not None and not len(box)
+    answers(peer, 50)
+    assert box.receive(timeout=5) == b"before"
+
+
+def test_a_peer_that_reads_nothing_is_given_up_when_no_more_can_be_held(
+    make_node: MakeNode, make_peer: MakePeer, folder: str
+) -> None:
+    errors: list[UdsDistError] = []
+    node = make_node(
+        "node@localhost", tick_time=0.4, on_down=lambda _name, error: errors.append(error), **MARKS
+    )
+    node.expose("m", {"big": lambda size: b"x" * size})
+    peer = make_peer()
+    peer.connect(folder, node)
+    flood(peer, node)
+    peer.until(lambda: errors)
+    assert isinstance(errors[0], NoConnection) and "write_high_water" in str(errors[0])

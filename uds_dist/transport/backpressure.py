@@ -1,0 +1,130 @@
+"""How a node bounds what its peers' requests make it queue, without two nodes blocking each other.
+
+An answer that the library sends is never refused, so a peer that asks and does not read would make
+this node queue without bound. Every queue of bytes for one peer therefore has a high-water mark
+(``Config.write_high_water``). When a message that is being handed on makes the library queue above
+the mark, whichever peer the queue is for, the connection that the message came by stops serving:
+it *holds* what comes next until that queue is down to the low-water mark. So a queue has at most
+the high-water mark and, for each connection that was being served, one answer.
+
+Not to read at all would be simpler, and two nodes that do it to each other would wait for ever:
+each has a full queue that the other does not read. So a connection that holds goes on reading:
+
+1. Answers to this node's own calls are handed on at once. They need no answer themselves.
+2. Everything else is held, in its order and undecoded, and handed on after the queue is down.
+3. As long as something is held, this program's own sends to that peer raise Busy.
+4. When all that is held, its largest message aside, exceeds the high-water mark and `IN_TRANSIT`,
+   the connection reads nothing more.
+
+Why this cannot block two nodes A and B with the same settings. By 3, a node adds no request of its
+program to its queue while it holds. Suppose both hold, and A began to hold last. What requests
+still come to A were in B's queue by then: by the rule for Busy, at most the high-water mark and
+one message, and what was in the sockets. So A never comes to the limit of 4 and keeps reading;
+B's queue therefore drains, B serves all that it holds, which is finite because A adds nothing, and
+then reads without holding; so A's queue drains as well. Suppose only one holds: the other one reads
+everything, and the queue of the first drains. A BEAM always reads, and never holds.
+
+A peer that breaks this, or has a higher mark, can bring a connection to the limit of 4 for good.
+When no byte is read or written for the tick time in that state, the connection ends.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from uds_dist.config import Config
+from uds_dist.protocol.header import FrameDecoder
+
+# Bytes that may be between two write queues: in the sockets, and in one recv.
+IN_TRANSIT: Final = 4 * 1024 * 1024
+# What a held message takes in memory beyond its bytes.
+OVERHEAD: Final = 256
+
+Waiters = list[Callable[[], object]]
+
+
+class Source(Protocol):
+    """The connection that a message came by."""
+
+    def pause(self) -> None: ...
+
+    def resume(self) -> None: ...
+
+
+def _no_answer(_control: tuple[object, ...]) -> bool:
+    return False
+
+
+def _nothing(_source: Source) -> None:
+    pass
+
+
+class Pressure:
+    """Shared by the connections of a node: what its processes and its sockets ask of each other.
+
+    ``waiters`` are those of the queue that the library has just found above its high-water mark,
+    None if there is none: what is appended to them is called by the loop when the queue is down to
+    its low-water mark. ``source`` is the connection whose messages are being acted on, and
+    ``decoder`` its decoder, None outside of that. ``is_answer`` tells whether a control message is
+    an answer to a call of this node; ``on_hold`` is told of a connection that begins to hold.
+    """
+
+    __slots__ = ("decoder", "is_answer", "on_hold", "source", "waiters")
+
+    def __init__(self) -> None:
+        self.waiters: Waiters | None = None
+        self.source: Source | None = None
+        self.decoder: FrameDecoder | None = None
+        self.is_answer: Callable[[tuple[object, ...]], bool] = _no_answer
+        self.on_hold: Callable[[Source], object] = _nothing
+
+    def wait(self, callback: Callable[[], object]) -> bool:
+        """Have `callback` called when the queue that was found too full has drained.
+
+        Returns:
+            False if none was found too full since the last call.
+        """
+        waiters, self.waiters = self.waiters, None
+        if waiters is None:
+            return False
+        waiters.append(callback)
+        return True
+
+
+class Held:
+    """Messages that wait to be handed on, in their order, with their payloads undecoded.
+
+    Args:
+        config: the high-water mark is used.
+    """
+
+    __slots__ = ("limit", "messages", "size", "_largest")
+
+    def __init__(self, config: Config) -> None:
+        self.limit = config.write_high_water + IN_TRANSIT
+        self.messages: deque[tuple[tuple[object, ...], object, int]] = deque()
+        self.size = 0  # in bytes
+        self._largest = 0
+
+    @property
+    def full(self) -> bool:
+        """True when nothing more is to be read."""
+        return self.size - self._largest > self.limit
+
+    def add(self, control: tuple[object, ...], payload: object, size: int) -> None:
+        """Hold a message that took `size` bytes on the wire."""
+        size += OVERHEAD
+        self.messages.append((control, payload, size))
+        self.size += size
+        if size > self._largest:
+            self._largest = size
+
+    def take(self) -> tuple[tuple[object, ...], object]:
+        """Take the oldest message."""
+        control, payload, size = self.messages.popleft()
+        self.size -= size
+        if not self.messages:
+            self._largest = 0
+        return control, payload
