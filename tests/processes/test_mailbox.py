@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import pytest
@@ -473,3 +474,50 @@ def test_a_peer_is_not_read_from_while_a_mailbox_is_full(
     while box.poll() is not EMPTY:
         pass
     peer.until(lambda: not connection.paused)
+
+
+# --- many messages --------------------------------------------------------------------------------
+
+
+def seconds(work: Callable[[], object]) -> float:
+    begun = time.process_time()
+    work()
+    return time.process_time() - begun
+
+
+def test_messages_with_priority_take_time_in_proportion_to_their_number(a: Node) -> None:
+    box = a.mailbox()
+    count = 200_000
+
+    def deliver() -> None:
+        for number in range(count):
+            box.deliver(number, priority=True)
+
+    assert seconds(deliver) < 2.5
+    box.deliver("last")
+    assert [box.poll() for _ in range(count + 1)] == [*range(count), "last"]
+
+
+def test_a_receive_finds_messages_with_priority_and_others_in_their_order(a: Node) -> None:
+    box = a.mailbox()
+    for number in range(5):
+        box.deliver(number)
+        box.deliver(-number, priority=True)
+    assert box.receive(lambda message: message == 3) == 3
+    assert box.receive(lambda message: message == -2) == -2
+    assert len(box) == 8
+    assert [box.poll() for _ in range(8)] == [0, -1, -3, -4, 0, 1, 2, 4]
+
+
+def test_to_flush_a_monitor_without_a_message_looks_at_no_others(a: Node) -> None:
+    box = a.mailbox()
+    refs = [box.monitor("nobody") for _ in range(5000)]
+    for _ in refs:
+        assert box.receive(timeout=5) is not EMPTY  # the DOWN of each
+    for number in range(20_000):
+        box.deliver(number)
+    assert seconds(lambda: [box.demonitor(ref, flush=True) for ref in refs]) < 1
+    last = box.monitor("nobody")
+    assert len(box) == 20_001
+    box.demonitor(last, flush=True)
+    assert len(box) == 20_000

@@ -14,6 +14,7 @@ the next round, and what comes meanwhile waits behind it.
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -55,7 +56,10 @@ from uds_dist.protocol.control import (
 )
 from uds_dist.protocol.parse import parse
 from uds_dist.transport.backpressure import Pressure
+from uds_dist.transport.fault import is_own_fault
 from uds_dist.transport.loop import EventLoop
+
+logger = logging.getLogger(__name__)
 
 NORMAL = Atom("normal")
 KILL = Atom("kill")
@@ -608,17 +612,17 @@ class Processes:
     def _fire(self, ties: Ties) -> None:
         for process, ref in ties.watchers:
             if process.watchers.pop(ref, None) and process.on_unwatched is not None:
-                process.on_unwatched(ref)
+                _guarded(process.on_unwatched, ref)
         for spawn in ties.spawns:
             if self.take_spawn(spawn.ref) is not None:
-                nobody, flags = self._nobody(), 0
-                spawn.on_reply(SpawnReply(SPAWN_REPLY, spawn.ref, nobody, flags, NOCONNECTION))
+                reply = SpawnReply(SPAWN_REPLY, spawn.ref, self._nobody(), 0, NOCONNECTION)
+                _guarded(spawn.on_reply, reply)
         for monitor in ties.monitors:
             if self.forget_monitor(monitor.ref) is not None:
-                monitor.on_down(NOCONNECTION)
+                _guarded(monitor.on_down, NOCONNECTION)
         for process, pid in ties.links:
             if process.alive:
-                self.link_broke(process, pid, NOCONNECTION)
+                _guarded(self.link_broke, process, pid, NOCONNECTION)
 
     def _nobody(self) -> Pid:
         return Pid(self.name, 0, 0, self.creation)
@@ -638,6 +642,16 @@ def is_atom(term: object, atom: Atom) -> bool:
 
 def _is_known(ref: object, known: Mapping[Reference, object]) -> bool:
     return isinstance(ref, Reference) and ref in known
+
+
+def _guarded(fire: Callable[..., object], *arguments: object) -> None:
+    """Fire one of many ties: where the library fails at it, the others fire all the same."""
+    try:
+        fire(*arguments)
+    except Exception as error:
+        if not is_own_fault(error):
+            raise
+        logger.error("the end of a connection could not be told", exc_info=error)
 
 
 def _nothing(_node: str) -> None:

@@ -115,8 +115,9 @@ class GroupLeader:
             return
         try:
             self._output(text)
-        except BaseException:
+        except BaseException as error:
             # The program's own output failed: its exception goes to the program.
+            self._loop.program_error = error
             then((ERROR, Atom("terminated")))
             raise
         then(OK)

@@ -72,7 +72,7 @@ LINGER: Final = 2.0
 # Seconds that a peer may take to close its side after this one has.
 PARTING: Final = 0.1
 # Seconds between two looks whether a peer that is not read from is still there.
-HANG_UP_CHECK: Final = 0.5
+HANG_UP_CHECK: Final = 0.25
 # Bytes that are still read after the peer has closed: more than the system's buffers hold.
 LAST_WORDS: Final = 16 * 1024 * 1024
 
@@ -706,6 +706,9 @@ class Connection:
                 self.loop.modify(self.sock, interest)
             self._interest = interest
             torn = False
+        except OSError as error:
+            torn = False
+            self.fail(self._lost(error.strerror or str(error)))  # the system cannot watch it
         finally:
             if torn:
                 self._interrupted("waiting")

@@ -34,6 +34,7 @@ from uds_dist.transport import reasons
 from uds_dist.transport.address import ALIVE, STALE, SocketAddress, probe
 from uds_dist.transport.credentials import may_accept, peer_uid
 from uds_dist.transport.log_rate import BoundedLog
+from uds_dist.transport.fault import is_own_fault
 from uds_dist.transport.loop import READ, EventLoop
 from uds_dist.transport.timers import Timer
 
@@ -43,7 +44,6 @@ logger = logging.getLogger(__name__)
 ACCEPTS_PER_ROUND = 16
 # With no descriptor left, accept is tried again after this many seconds.
 PAUSE = 0.5
-OUT_OF_DESCRIPTORS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 # Seconds to wait for the lock on the folder; a node holds it for a millisecond.
 LOCK_PATIENCE = 2.0
 LOCK_RETRY = 0.005
@@ -150,21 +150,31 @@ class Listener:
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:
-                if error.errno not in OUT_OF_DESCRIPTORS:
-                    raise
+                # Without a descriptor to give, above all; and whatever it is, the peer is as well
+                # served by another attempt as the program is by a listener that stays.
                 self._pause(error)
                 return
-            accepted.setblocking(False)
-            uid = peer_uid(accepted)
-            if may_accept(uid, self.address, self._config, bits_hold=self._bits_hold):
-                self.accepted += 1
-                self._on_accept(accepted)
-            else:
-                self.refused += 1
+            try:
+                self._admit(accepted)
+            except Exception as error:
                 accepted.close()
-                self._refusals.warning("%s: %s", self.address, reasons.caller_refused(uid))
+                if not is_own_fault(error):
+                    raise
+                logger.error("%s: a caller could not be served", self.address, exc_info=error)
             if self._socket.fileno() < 0 or self._held_back:  # by on_accept
                 return
+
+    def _admit(self, accepted: socket.socket) -> None:
+        """Hand on who may connect."""
+        accepted.setblocking(False)
+        uid = peer_uid(accepted)
+        if may_accept(uid, self.address, self._config, bits_hold=self._bits_hold):
+            self.accepted += 1
+            self._on_accept(accepted)
+        else:
+            self.refused += 1
+            accepted.close()
+            self._refusals.warning("%s: %s", self.address, reasons.caller_refused(uid))
 
     @property
     def _watched(self) -> bool:
