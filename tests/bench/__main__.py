@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.bench.figures import Figure
-from tests.bench.lab import CARRIERS, FULL, QUICK, Lab
+from tests.bench.lab import CARRIERS, DEPLOYED, FULL, QUICK, Lab
 from tests.bench.plot import plot
 from tests.bench.report import COMPILED, MODE, as_json, conditions, heading, table
 from tests.bench.suite import BENCHMARKS, GROUPS, chosen, left_out, run
@@ -34,11 +34,10 @@ def parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     found.add_argument("--otp", help="the OTP release to compare with (default: the first found)")
     found.add_argument(
-        "--carrier", choices=CARRIERS, default=CARRIERS[0],
-        help="what moves the data of the BEAM nodes, among themselves and with Python alike:"
-        " Erlang processes that cut the frames out of what has come, as in deployed carriers"
-        " (default); Erlang processes that are given whole frames, as in OTP's example"
-        " erl_uds_dist; or the socket's port inside the emulator, as in the distribution over TCP",
+        "--carrier", choices=CARRIERS, default=DEPLOYED,
+        help="what the BEAM nodes use, among themselves and with Python alike: "
+        + "; ".join(f"{name}: {what}" for name, what in CARRIERS.items())
+        + f" (default: {DEPLOYED})",
     )  # fmt: skip
     found.add_argument(
         "--runs", type=int, help=f"how often each (default: {RUNS}, quick: {QUICK_RUNS})"

@@ -40,7 +40,8 @@ class Figure:
     """One line of the table.
 
     `panel` is the heading it stands under and says what it is compared with; `unit` is that of the
-    samples; `detail` keeps a figure out of the plot.
+    samples; `detail` keeps a figure out of the plot; `carrier` is what the BEAM nodes used, and
+    empty where nothing was sent between nodes.
     """
 
     panel: str
@@ -50,6 +51,7 @@ class Figure:
     reading: Reading = Reading.RATIO
     higher_is_better: bool = False
     detail: bool = False
+    carrier: str = ""
 
     @property
     def value_unit(self) -> str:

@@ -15,7 +15,14 @@ from uds_dist import Config, EventLoop, Mailbox, Node
 
 ERLANG = Path(__file__).parent / "erl" / "uds_dist_bench.erl"
 
-CARRIERS = ("stream", "process", "port")
+# What each carrier is; all but the first are controllers of the carrier on gen_tcp.
+CARRIERS = {
+    "socket": "on OTP's module socket, as deployed carriers are",
+    "stream": "on gen_tcp, Erlang processes cut the frames out of what has come",
+    "process": "on gen_tcp, Erlang processes get whole frames, as in OTP's example erl_uds_dist",
+    "port": "on gen_tcp, the port inside the emulator moves the data, as it does over TCP",
+}
+DEPLOYED = "socket"
 
 
 class Framing(NamedTuple):
@@ -105,7 +112,7 @@ class Lab:
     sizes: Sizes
     runs: int
     otp: Otp | None = None
-    carrier: str = CARRIERS[0]
+    carrier: str = DEPLOYED
     _stack: ExitStack = field(default_factory=ExitStack)
 
     @cached_property
@@ -149,13 +156,15 @@ def _clusters(
     otp: Otp, carrier: str, framings: Sequence[Framing], flags: Sequence[str] = ()
 ) -> Iterator[dict[Framing, Cluster]]:
     # Nodes stand still while another benchmark runs: nobody is to miss their ticks.
-    arguments = [*flags, "-uds_dist", "controller", carrier]
-    arguments += ["-kernel", "net_ticktime", str(TICK_TIME)]
+    arguments = [*flags, "-kernel", "net_ticktime", str(TICK_TIME)]
+    module = "uds" if carrier == DEPLOYED else "uds_tcp"
+    if module == "uds_tcp":
+        arguments += ["-uds_dist", "controller", carrier]
     with ExitStack() as stack:
         enter = stack.enter_context
         folder = enter(socket_folder())
-        a = enter(Beam.start(otp, PEER, folder, extra_args=arguments))
-        b = enter(Beam.start(otp, "b@localhost", folder, extra_args=arguments))
+        a = enter(Beam.start(otp, PEER, folder, carrier=module, extra_args=arguments))
+        b = enter(Beam.start(otp, "b@localhost", folder, carrier=module, extra_args=arguments))
         loop = enter(EventLoop())
         for beam in (a, b):
             beam.load_module(ERLANG.read_text("utf-8"))

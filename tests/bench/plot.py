@@ -66,8 +66,9 @@ def _panel(name: str, rows: Sequence[Figure], top: float, compiled: bool) -> lis
     def x(value: float) -> float:
         return left + max(value, 0.0) / end * AXIS
 
+    heading = f"{name}, carrier {rows[0].carrier}" if rows[0].carrier else name
     parts = [
-        _text(MARGIN, top + 12, name, 'font-size="13" font-weight="bold"'),
+        _text(MARGIN, top + 12, heading, 'font-size="13" font-weight="bold"'),
         _text(WIDTH - MARGIN, top + 12, better, f'text-anchor="end" fill="{PALE}"'),
     ]
     for index in range(round(end / step) + 1):

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import uds_dist
 from tests.bench.figures import Figure, Reading, by_panel
-from tests.bench.lab import FULL, Lab
+from tests.bench.lab import CARRIERS, FULL, Lab
 from tests.bench.targets import limit, reached
 
 COMPILED: bool = getattr(uds_dist, "COMPILED", False)
@@ -28,7 +28,7 @@ def conditions(lab: Lab) -> dict[str, str]:
     }
     if lab.otp is not None:
         found["otp"] = lab.otp.label
-        found["carrier"] = f"tests/interop/carrier, controller {lab.carrier}"
+        found["carrier"] = f"{lab.carrier}, {CARRIERS[lab.carrier]}"
     return found
 
 
@@ -42,8 +42,8 @@ def heading(found: dict[str, str], compiled: bool) -> list[str]:
     return [ours, f"OTP {found['otp']}; carrier for BEAM and Python alike: {found['carrier']}"]
 
 
-HEADER = ("", "min", "median", "max", "target", "", "ours", "theirs", "unit")
-WIDTHS = (44, 10, 10, 10, 12, 5, 12, 12, 0)
+HEADER = ("", "min", "median", "max", "target", "", "ours", "theirs", "unit", "carrier")
+WIDTHS = (44, 10, 10, 10, 12, 5, 12, 12, 14, 0)
 
 
 def table(figures: Sequence[Figure], compiled: bool) -> str:
@@ -69,6 +69,7 @@ def _row(figure: Figure, compiled: bool) -> tuple[str, ...]:
         "" if alone else number(medians.ours),
         "" if alone or math.isnan(medians.theirs) else number(medians.theirs),
         figure.unit,
+        figure.carrier,
     )
 
 
@@ -103,6 +104,7 @@ def as_json(figures: Sequence[Figure], found: dict[str, str], compiled: bool) ->
                     "panel": figure.panel,
                     "name": figure.name,
                     "unit": figure.unit,
+                    "carrier": figure.carrier,
                     "reading": figure.reading.value,
                     "higher_is_better": figure.higher_is_better,
                     "values": figure.values(),

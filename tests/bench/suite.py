@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tests.bench import bulk, codec, connections, framing, importing, mailbox, oneway, rounds, rtt
 from tests.bench.figures import Figure
@@ -58,4 +58,5 @@ def run(names: Sequence[str], lab: Lab) -> Iterator[tuple[str, list[Figure]]]:
     missing = left_out(names, lab)
     for name in names:
         if name not in missing:
-            yield name, BENCHMARKS[name].run(lab)
+            carrier = lab.carrier if BENCHMARKS[name].needs_beam else ""
+            yield name, [replace(figure, carrier=carrier) for figure in BENCHMARKS[name].run(lab)]

@@ -13,7 +13,7 @@ import pytest
 
 from tests.bench.__main__ import main
 from tests.bench.figures import Figure, Reading, Sample, Spread, geometric_mean, interleave
-from tests.bench.lab import CARRIERS, FULL, TINY, Lab
+from tests.bench.lab import FULL, TINY, Lab
 from tests.bench.plot import plot
 from tests.bench.report import as_json, conditions, table
 from tests.bench.rounds import figure_name
@@ -96,7 +96,7 @@ def test_without_a_beam() -> None:
 
 
 @pytest.mark.interop
-@pytest.mark.parametrize("carrier, release", [(CARRIERS[0], 0), (CARRIERS[1], -1)])
+@pytest.mark.parametrize("carrier, release", [("socket", 0), ("stream", -1)])
 def test_with_a_beam(carrier: str, release: int) -> None:
     otps = find_otps()
     if not otps:
@@ -109,6 +109,10 @@ def test_with_a_beam(carrier: str, release: int) -> None:
     figures = [figure for more in ran.values() for figure in more]
     assert all(figure.reading is Reading.RATIO for figure in figures)
     assert all(value > 0 for figure in figures for value in figure.values())
+    assert {figure.carrier for figure in ran["codec"]} == {""}
+    assert {figure.carrier for name in against_beam for figure in ran[name]} == {carrier}
+    lines = table(ran["rtt"], compiled=False).splitlines()
+    assert sum(line.endswith(f"  {carrier}") for line in lines) == len(ran["rtt"])
     needless = {"import", "idle connection", "idle, most to one", *map(figure_name, FULL.idle)}
     assert TARGETS.keys() <= names(figures) | needless
 

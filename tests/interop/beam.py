@@ -32,10 +32,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO
+from typing import IO, Literal
 
 HERE = Path(__file__).parent
-SOURCES = (HERE / "carrier" / "uds_dist.erl", HERE / "erl" / "uds_dist_driver.erl")
+SOURCES = (
+    HERE / "carrier" / "uds_dist.erl",
+    HERE / "carrier" / "uds_tcp_dist.erl",
+    HERE / "erl" / "uds_dist_driver.erl",
+)
 HOW_TO_GET = "no BEAM for the interop tests; run `make interop-install` (tests/interop/install_otp.sh)"
 
 # Short, because a socket path has at most 107 bytes, and the only folder bound into a root.
@@ -47,6 +51,8 @@ mount --rbind {SHARED} "$1{SHARED}" && mount --rbind /dev "$1/dev" && mount --rb
 root=$1; shift
 exec chroot "$root" env "$@"
 """
+
+Place = Literal["flag", "environment", "nothing"]
 
 TEXT, EXTERNAL, ELIXIR, WAIT, KILL = range(5)  # what the driver is asked for
 KILL_TIMEOUT = 10.0
@@ -90,9 +96,12 @@ class Otp:
     def has_elixir(self) -> bool:
         return self.elixir_libs is not None
 
-    def command(self, argv: Sequence[str], cwd: str = "/") -> list[str]:
-        """The argument vector that runs argv in folder cwd as this release, in the same process."""
-        env = ["LC_ALL=C.UTF-8", "ERL_CRASH_DUMP=/dev/null"]
+    def command(self, argv: Sequence[str], cwd: str = "/", environment: Sequence[str] = ()) -> list[str]:
+        """The argument vector that runs argv in folder cwd as this release, in the same process.
+
+        `environment` is a list of NAME=VALUE.
+        """
+        env = ["LC_ALL=C.UTF-8", "ERL_CRASH_DUMP=/dev/null", *environment]
         if self.root is None:
             return ["env", f"--chdir={cwd}", *env, *argv]
         path = "PATH=/usr/sbin:/usr/bin:/sbin:/bin"
@@ -189,6 +198,7 @@ def _local_otp(erl: str, examples: Sequence[Path]) -> Otp:
 def socket_folder() -> Iterator[str]:
     """A new folder for socket files, short of path and seen by every release; removed at the end."""
     folder = tempfile.mkdtemp(prefix="uds", dir=SHARED)
+    os.chmod(folder, 0o755)  # a carrier of version 2 wants this mode
     try:
         yield folder
     finally:
@@ -220,7 +230,8 @@ class Beam:
 
     @classmethod
     def start(cls, otp: Otp, name: str, socket_dir: str, cookie: str = "secret", carrier: str = "uds",
-              mute: bool = False, hidden: bool = False, listen: bool = True, elixir: bool = False,
+              version: Literal[1, 2] = 2, place: Place = "flag", mute: bool | None = None,
+              hidden: bool = False, listen: bool = True, elixir: bool = False,
               extra_args: Sequence[str] = (), timeout: float = 30.0) -> Beam:  # fmt: skip
         """Start a node and wait until it can be asked.
 
@@ -228,9 +239,14 @@ class Beam:
             name: NAME@HOST; a long name if HOST has a dot. "" starts a node without distribution.
             socket_dir: a folder under /tmp (see `socket_folder`), also the node's working folder;
                 or "@DIR" for abstract sockets.
-            carrier: "uds" is the carrier of these tests, "erl_uds" the example that comes with
-                OTP, which listens on socket_dir/NAME.
-            mute: the carrier sends no ticks and leaves accepted sockets open (carrier "uds" only).
+            carrier: "uds" is on OTP's module socket and does what deployed carriers do; "uds_tcp"
+                is on gen_tcp; "erl_uds" is the example that comes with OTP, which listens on
+                socket_dir/NAME.
+            version: whose rules the carrier "uds" follows: those of its release 1 or 2.
+            place: what tells the carrier "uds" of socket_dir: a "flag" of the command line, the
+                "environment" (version 2), or "nothing", for its default place.
+            mute: whether the carrier sends no ticks and leaves accepted sockets open; None is True
+                for "uds", as deployed carriers do, and False for the others.
             hidden, listen: -hidden, and -dist_listen false.
             elixir: Elixir's applications are on the code path and `elixir` is started.
             extra_args: more arguments of erl.
@@ -251,14 +267,20 @@ class Beam:
             argv += ["-proto_dist", carrier, "-no_epmd"]
             argv += [] if listen else ["-dist_listen", "false"]
             argv += ["-hidden"] if hidden else []
+            if place == "flag" and carrier != "erl_uds":
+                argv += ["-uds_dist", "socket_dir", f'"{socket_dir}"']
             if carrier == "uds":
-                argv += ["-uds_dist", "socket_dir", f'"{socket_dir}"', "-uds_dist", "mute", str(mute).lower()]
+                argv += ["-uds_dist", "version", str(version)]
+            if mute is not None:
+                argv += ["-uds_dist", "mute", str(mute).lower()]
         if elixir:
             if not otp.elixir_libs:
                 raise BeamError("exit", f"OTP {otp.label} has no Elixir")
             for app in ("elixir", "logger", "eex", "iex", "ex_unit", "mix"):
                 argv += ["-pa", f"{otp.elixir_libs}/{app}/ebin"]
         argv += extra_args
+        environment = [f"UDS_DIST_DIR={socket_dir if place == 'environment' else ''}"]
+        cwd = socket_dir if os.path.isdir(socket_dir) else SHARED
 
         request_end, requests = os.pipe()
         answers, answer_end = os.pipe()
@@ -266,7 +288,7 @@ class Beam:
         argv += ["-uds_dist_driver", "fds", str(request_end), str(answer_end)]
         try:
             process = subprocess.Popen(
-                otp.command(argv, SHARED if abstract else socket_dir), stdin=subprocess.DEVNULL,
+                otp.command(argv, cwd, environment), stdin=subprocess.DEVNULL,
                 stdout=log, stderr=log, pass_fds=(request_end, answer_end), start_new_session=True,
             )  # fmt: skip
         finally:

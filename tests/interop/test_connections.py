@@ -103,9 +103,9 @@ def both(beam_of_module: Together) -> Iterator[Together]:
 
 CARRIERS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "uds": ({}, {}),
-    "uds by processes": ({"extra_args": ("-uds_dist", "controller", "process")}, {}),
-    "uds by streams": ({"extra_args": ("-uds_dist", "controller", "stream")}, {}),
-    "mute uds": ({"mute": True}, {}),
+    "uds 1.0": ({"version": 1}, {}),
+    "uds_tcp": ({"carrier": "uds_tcp"}, {}),
+    "mute uds_tcp": ({"carrier": "uds_tcp", "mute": True}, {}),
     "erl_uds": ({"carrier": "erl_uds"}, {"layout": "erl_uds_dist"}),
     "abstract": ({"socket_dir": f"@uds_dist-conn-{os.getpid()}"}, {}),
     "hidden": ({"hidden": True}, {}),
@@ -147,7 +147,7 @@ def test_what_connected_nodes_do(otp: Otp, carrier: str) -> None:
                 assert node.disconnect(both.name)
             else:
                 assert both.eval("erlang:disconnect_node('py@localhost')") == "true"
-                if carrier == "mute uds":
+                if carrier == "mute uds_tcp":
                     node.disconnect(both.name)  # that BEAM leaves the socket open, and says nothing
             both.until(lambda: len(notices) == 2)
             assert notices == [("nodeup", both.name), ("nodedown", both.name)]

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import socket
-import struct
 
 import pytest
 
@@ -14,25 +12,6 @@ from tests.interop.conftest import OTPS
 
 PING = "net_adm:ping(a@localhost)"
 MEGABYTE = "erpc:call(a@localhost, erlang, byte_size, [binary:copy(<<1>>, 1000000)])"
-SHORT_TICKS = ("-kernel", "net_ticktime", "2")  # a tick every 0.5 s
-
-
-@pytest.mark.parametrize("carrier", ["uds", "uds by processes", "uds by streams", "mute uds", "erl_uds"])
-def test_two_nodes_talk(beam: Start, otp: Otp, carrier: str) -> None:
-    if carrier == "erl_uds" and not otp.erl_uds_source:
-        pytest.skip("no release here has the erl_uds_dist example")
-    every: dict[str, dict[str, object]] = {
-        "uds": {},
-        "uds by processes": {"extra_args": ("-uds_dist", "controller", "process")},
-        "uds by streams": {"extra_args": ("-uds_dist", "controller", "stream")},
-        "mute uds": {"mute": True},
-        "erl_uds": {"carrier": "erl_uds"},
-    }
-    options = every[carrier]
-    a, b = beam("a@localhost", **options), beam("b@localhost", **options)
-    assert b.eval(PING) == "pong"
-    assert b.eval(MEGABYTE) == "1000000"
-    assert a.eval("nodes()") == "[b@localhost]"
 
 
 @pytest.mark.parametrize("carrier", ["uds", "erl_uds"])
@@ -105,79 +84,6 @@ def test_stop_removes_the_socket_file(beam: Start, socket_dir: str) -> None:
     assert not a.alive
     assert os.listdir(socket_dir) == ["b.sock"]
     b.wait_until("nodes()", "[]")
-
-
-# ---- Ticks and closing, seen by a peer of a few lines
-
-
-class RawPeer:
-    """A hidden node p@localhost that does the handshake and then only looks."""
-
-    FLAGS = 0xD075F5FBC
-
-    def __init__(self, beam: Beam, cookie: bytes = b"secret") -> None:
-        self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.settimeout(5)
-        self.socket.connect(f"{beam.socket_dir}/{beam.name.partition('@')[0]}.sock")
-        name = b"p@localhost"
-        self.send(b"N" + struct.pack(">QIH", self.FLAGS, 1, len(name)) + name)
-        assert self.receive() == b"sok"
-        (challenge,) = struct.unpack_from(">I", self.receive(), 9)
-        self.send(b"r" + struct.pack(">I", 7) + hashlib.md5(cookie + str(challenge).encode()).digest())
-
-    def send(self, packet: bytes) -> None:
-        self.socket.sendall(struct.pack(">H", len(packet)) + packet)
-
-    def receive(self) -> bytes:
-        (size,) = struct.unpack(">H", self.socket.recv(2, socket.MSG_WAITALL))
-        return self.socket.recv(size, socket.MSG_WAITALL)
-
-    def bytes_within(self, seconds: float) -> bytes | None:
-        """What comes before the end of the stream, or None if it does not end."""
-        self.socket.settimeout(seconds)
-        data = b""
-        try:
-            while more := self.socket.recv(65536):
-                data += more
-        except TimeoutError:
-            return data or None
-        return data
-
-    def __enter__(self) -> RawPeer:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.socket.close()
-
-
-@pytest.mark.parametrize("controller", ["port", "process", "stream"])
-def test_ticks_and_closes(beam: Start, controller: str) -> None:
-    a = beam("a@localhost", extra_args=(*SHORT_TICKS, "-uds_dist", "controller", controller))
-    with RawPeer(a) as peer:
-        assert peer.receive()[:1] == b"a"
-        ticks = peer.bytes_within(5)  # a peer that never ticks is dropped
-        assert ticks and not ticks.strip(b"\0") and len(ticks) % 4 == 0
-    a.wait_until("nodes(hidden)", "[]")
-    with RawPeer(a) as peer:
-        peer.receive()
-        a.wait_until("nodes(hidden)", "['p@localhost']")
-        a.eval("erlang:disconnect_node('p@localhost')")
-        assert peer.bytes_within(5) is not None
-    with RawPeer(a, cookie=b"wrong") as peer:
-        assert peer.bytes_within(5) == b""
-
-
-def test_mute_neither_ticks_nor_closes(beam: Start) -> None:
-    a = beam("a@localhost", mute=True, extra_args=SHORT_TICKS)
-    with RawPeer(a) as peer:
-        assert peer.receive()[:1] == b"a"
-        assert peer.bytes_within(2) is None
-        assert a.eval("nodes(hidden)") == "[p@localhost]"
-        a.eval("erlang:disconnect_node(p@localhost)")
-        a.wait_until("nodes(hidden)", "[]")
-        assert peer.bytes_within(0.3) is None
-    with RawPeer(a, cookie=b"wrong") as peer:
-        assert peer.bytes_within(0.3) is None
 
 
 # ---- The control channel
