@@ -49,7 +49,7 @@ HOUSE = {
     "processes": "__init__.py dialect.py future.py identity.py links.py mailbox.py peers.py"
     " remote_node.py signals.py table.py",
     "services": "__init__.py cluster.py events.py exposed.py gen.py group_leader.py kernel.py"
-    " outcome.py rpc.py server.py system.py tasks.py",
+    " node_service.py outcome.py pg.py rpc.py server.py system.py tasks.py",
     "cli": "__init__.py demo.py main.py notation.py",
 }
 TOP_LEVEL = {

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import gc
+import re
+import time
 from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
 
 import pytest
 
+from tests.scripted import ScriptedPeer
 from uds_dist import (
     Atom,
     CancelledError,
@@ -14,6 +19,8 @@ from uds_dist import (
     ConfigError,
     EventLoop,
     Future,
+    GenServer,
+    LocalProtocolError,
     LoopReentryError,
     NoConnection,
     Node,
@@ -204,3 +211,83 @@ def test_settings_that_cannot_be(loop: EventLoop, folder: str) -> None:
 def test_a_hidden_node_is_hidden_and_a_visible_one_owns_global(make_node: MakeNode) -> None:
     assert make_node("a@localhost").whereis("global_name_server") is None
     assert make_node("b@localhost", hidden=False).whereis("global_name_server") is not None
+
+
+# --- a node without a name, its books, its end ----------------------------------------------------
+
+
+def test_what_a_node_without_a_name_cannot_do_says_so(make_node: MakeNode) -> None:
+    node = make_node("@localhost", listen=False)
+    attempts: list[Callable[[], object]] = [
+        lambda: node.pid,
+        lambda: node.processes,
+        lambda: node.mailbox(),
+        lambda: node.pg(),
+        lambda: node.whereis("x"),
+        lambda: node.send(("x", "b@localhost"), 1),
+        lambda: node.cast(("x", "b@localhost"), 1),
+        lambda: node.call(("x", "b@localhost"), 1),
+        lambda: node.multi_call(["b@localhost"], "x", 1),
+        lambda: node.rpc("b@localhost", "m", "f"),
+        lambda: node.spawn("b@localhost", "m", "f"),
+        lambda: node.serve("x", GenServer()),
+        lambda: node.serve_tasks("x"),
+        lambda: node.statistics(),
+    ]
+    for attempt in attempts:
+        with pytest.raises(LocalProtocolError, match="has no name yet: connect"):
+            attempt()
+    assert node.name == "nonode@nohost" and repr(node) and node.nodes() == []
+    assert not node.disconnect("b@localhost") and node.flush(1)
+
+
+def test_every_attribute_of_a_node_without_a_name_is_there_or_says_why(
+    make_node: MakeNode,
+) -> None:
+    node = make_node("@localhost", listen=False)
+    for name in dir(node):
+        try:
+            getattr(node, name)
+        except LocalProtocolError:
+            pass
+
+
+def test_all_calls_without_an_answer_are_counted(a: Node, b: Node, loop: EventLoop) -> None:
+    b.mailbox("silent")
+    b.expose("svc", {"never": lambda: Future(loop)})
+    calls: list[Future[object]] = []
+    for number in range(3):
+        calls.append(a.call(("silent", b.name), number))
+        calls.append(a.rpc(b.name, "svc", "never"))
+    assert a.statistics().futures == 6
+    loop.run_until(lambda: len(b._jobs) == 3, 5)
+    assert a.ping(b.name)
+    assert a.statistics().futures == 6
+    for future in calls:
+        future.cancel()
+    assert a.statistics().futures == 0
+
+
+def test_closing_takes_a_second_at_most(
+    make_node: MakeNode, make_peer: Callable[..., ScriptedPeer], folder: str
+) -> None:
+    node = make_node("a@localhost")
+    peer = make_peer()
+    peer.connect(folder, node)
+    while node.statistics().unwritten < 2**20:
+        node.send(("x", peer.name), bytes(2**18))  # of which the peer reads nothing
+    start = time.monotonic()
+    node.close()
+    assert 0.8 < time.monotonic() - start < 1.6
+
+
+def test_every_setting_is_read_by_something() -> None:
+    sources = [
+        path.read_text("utf-8")
+        for path in (Path(__file__).parent.parent / "uds_dist").rglob("*.py")
+        if path.name != "config.py"
+    ]
+    for setting in fields(Config):
+        pattern = re.compile(rf"\.{setting.name}\b")
+        readers = [text for text in sources if pattern.search(text)]
+        assert readers, f"nothing reads the setting {setting.name}"

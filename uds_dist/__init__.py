@@ -63,13 +63,13 @@ if TYPE_CHECKING:
         Reference,
     )
     from uds_dist.etf.text import format_term, parse_term
-    from uds_dist.services.cluster import PgScope
     from uds_dist.services.events import EventHandler, EventManager
     from uds_dist.processes.future import Future
     from uds_dist.services.gen import From, MultiReply
     from uds_dist.processes.mailbox import EMPTY, Destination, Mailbox
     from uds_dist.node import Node, NodeStatistics
     from uds_dist.processes.remote_node import PeerStatistics
+    from uds_dist.services.pg import PgScope
     from uds_dist.services.server import GenServer, NoReply, Stop
     from uds_dist.transport.loop import EventLoop, LoopStatistics
     from uds_dist.transport.timers import Timer
@@ -205,7 +205,6 @@ _MODULES = {
     "Reference": "uds_dist.etf.terms",
     "format_term": "uds_dist.etf.text",
     "parse_term": "uds_dist.etf.text",
-    "PgScope": "uds_dist.services.cluster",
     "EventHandler": "uds_dist.services.events",
     "EventManager": "uds_dist.services.events",
     "Future": "uds_dist.processes.future",
@@ -217,6 +216,7 @@ _MODULES = {
     "Node": "uds_dist.node",
     "NodeStatistics": "uds_dist.node",
     "PeerStatistics": "uds_dist.processes.remote_node",
+    "PgScope": "uds_dist.services.pg",
     "GenServer": "uds_dist.services.server",
     "NoReply": "uds_dist.services.server",
     "Stop": "uds_dist.services.server",

@@ -67,6 +67,10 @@ class Config:
     max_pending_handshakes: int = 256
     max_mailbox_length: int = 1_000_000  # messages that wait in one mailbox
     max_mailbox_size: int = 256 * MIB  # what they took on the wire
+    max_links_and_monitors: int = 200_000  # that one peer has set up here
+    max_pending_requests: int = 10_000  # not answered yet: of one peer, or to one server
+    max_group_size: int = 16 * MIB  # what one peer's members of one pg scope take
+    max_cluster_members: int = 256  # that a peer's `global` has this node connect to
     max_term_depth: int = 512
     max_decompressed_size: int = 256 * MIB
     max_atoms: int = 65_536  # kept for reuse; more than that are still understood

@@ -21,13 +21,13 @@ UdsDistError
 │       ├── NotAllowedError               one side refuses the other's name, user or flags
 │       ├── NodeNameMismatchError         another node answers at that socket
 │       └── SimultaneousConnectError      the peer's own connection attempt goes first
-├── Busy (BlockingIOError)                the connection's write queue is full
+├── Busy (BlockingIOError)                too much waits to be written to the node
 ├── RemoteError                           the call raised in the remote process
 │   └── NoProcess                         no such process, or it is gone
 ├── RemoteTimeout (TimeoutError)          the answer did not come in time
 ├── ReceiveTimeoutError (TimeoutError)    no matching message came in time
 ├── CancelledError                        the future was cancelled
-├── InvalidStateError                     the future has its outcome already, or has none yet
+├── InvalidStateError                     the future has its outcome already
 ├── ClosedError                           the node, the mailbox or the loop is closed
 ├── LoopReentryError (RuntimeError)       a blocking call from inside a handler
 ├── ForkedLoopError (RuntimeError)        the loop belongs to the parent process
@@ -134,7 +134,10 @@ class SimultaneousConnectError(HandshakeError):
 
 
 class Busy(UdsDistError, BlockingIOError):
-    """The connection's write queue is above its high-water mark: try again later."""
+    """More than ``write_high_water`` bytes wait for the node: nothing was sent.
+
+    Sending goes on when no more than ``write_low_water`` bytes wait, for which the loop must run.
+    """
 
 
 class RemoteError(UdsDistError):
@@ -171,7 +174,7 @@ class CancelledError(UdsDistError):
 
 
 class InvalidStateError(UdsDistError):
-    """The future has its outcome already, or is asked for one that it has not got yet."""
+    """The future has its outcome already: it cannot be given another one."""
 
 
 class ClosedError(UdsDistError):

@@ -27,7 +27,7 @@ from uds_dist.processes.signals import Incoming
 from uds_dist.processes.table import Processes
 from uds_dist.protocol.control import REG_SEND
 from uds_dist.protocol.node_names import split_node_name
-from uds_dist.services.cluster import GlobalNameServer, PgScope
+from uds_dist.services.cluster import GlobalNameServer
 from uds_dist.services.exposed import Exposed, Jobs
 from uds_dist.services.gen import (
     ALIAS,
@@ -40,7 +40,9 @@ from uds_dist.services.gen import (
 )
 from uds_dist.services.group_leader import GroupLeader, write_stdout
 from uds_dist.services.kernel import IS_AUTH, NET_KERNEL, REX, YES, LoggerProxy, NetKernel, Rex
-from uds_dist.services.rpc import start_rpc, start_spawn
+from uds_dist.services.outcome import refuse_coroutines
+from uds_dist.services.pg import PgScope
+from uds_dist.services.rpc import Call, start_rpc, start_spawn
 from uds_dist.services.server import GenServer, Runner
 from uds_dist.services.tasks import TaskSupervisor
 from uds_dist.transport.loop import EventLoop
@@ -54,7 +56,8 @@ CLOSE_TIMEOUT = 1.0
 class NodeStatistics(NamedTuple):
     """A snapshot of a node: what it holds at this moment.
 
-    ``futures`` are the calls without an answer yet; ``unwritten`` is in bytes.
+    ``futures`` are the calls that wait for an answer, `call`, `rpc` and `spawn` alike;
+    ``unwritten`` is in bytes.
     """
 
     name: str
@@ -67,6 +70,14 @@ class NodeStatistics(NamedTuple):
     watchers: int
     unwritten: int
     connections: tuple[PeerStatistics, ...]
+
+
+class Services(NamedTuple):
+    """What a node has from the moment on that it has a name."""
+
+    processes: Processes
+    own: Mailbox
+    leader: GroupLeader
 
 
 class Node:
@@ -84,6 +95,8 @@ class Node:
             not be made.
         output: called with what functions print that this node runs elsewhere, by default
             written to `sys.stdout`; also an attribute.
+        on_service_down: called with a server's name and the reason when a server that `serve`
+            runs has ended abnormally and is not started again; also an attribute.
     Raises:
         NodeNameError: the name is malformed.
         ConfigError: a setting cannot be used, or there is no cookie.
@@ -100,7 +113,14 @@ class Node:
         config: Config | None = None,
         on_down: Callable[[str, UdsDistError], object] | None = None,
         output: Callable[[str], object] = write_stdout,
+        on_service_down: Callable[[str, object], object] | None = None,
     ) -> None:
+        for what, callback in (
+            ("on_down", on_down),
+            ("output", output),
+            ("on_service_down", on_service_down),
+        ):
+            refuse_coroutines(what, callback)
         config = Config() if config is None else config
         if socket_dir is not None:
             config = config.replace(socket_dir=socket_dir)
@@ -116,6 +136,7 @@ class Node:
         self._own_loop = loop is None
         self.on_down = on_down
         self.output = output
+        self.on_service_down = on_service_down
         self._exposed = Exposed()
         self._closed = False
         creation = new_creation()
@@ -130,7 +151,7 @@ class Node:
             named=self._take_name,
             dynamic=dynamic,
         )
-        self._processes: Processes | None = None
+        self._services: Services | None = None
         self._global: GlobalNameServer | None = None
         self._pg_scopes: dict[str, PgScope] = {}
         if not dynamic:
@@ -167,7 +188,11 @@ class Node:
 
     @property
     def pid(self) -> Pid:
-        """The pid of the node's own process, in whose name `send`, `call` and `rpc` act."""
+        """The pid of the node's own process, in whose name `send`, `call` and `rpc` act.
+
+        Raises:
+            LocalProtocolError: the node has no name yet.
+        """
         return self._own.pid
 
     def set_cookie(self, cookie: str | bytes, node: str | None = None) -> None:
@@ -190,7 +215,10 @@ class Node:
 
         Args:
             names: full node names, or patterns such as ``worker-*@localhost``.
+        Raises:
+            TypeError: it is one name: give a list of names.
         """
+        _check_names(names)
         self._peers.allowed = list(names)
 
     def _start_processes(self, name: str, creation: int) -> None:
@@ -201,17 +229,19 @@ class Node:
         processes.on_full = peers.hold_back
         processes.refresh = peers.refresh
         peers.hand_to(Incoming(self.loop, processes).received)
-        self._processes = processes
-        self._own = processes.new_mailbox(on_message=self._own_message, trap_exit=True)
-        self._own.system = True
-        self._net_kernel = NetKernel(processes)
-        self._leader = GroupLeader(self.loop, processes, lambda text: self.output(text))
-        self._own.group_leader = self._leader.pid
-        self._jobs = Jobs(processes, self._exposed)
-        self._rex = Runner(self.loop, processes, REX, Rex(self._exposed), self._leader.pid)
-        self._logger_proxy = LoggerProxy(self.loop, processes, self._leader.pid)
+        own = processes.new_mailbox(on_message=self._own_message, trap_exit=True)
+        own.system = True
+        NetKernel(self.loop, processes)
+        leader = GroupLeader(self.loop, processes, self.config, lambda text: self.output(text))
+        own.group_leader = leader.pid
+        self._jobs = Jobs(self.loop, processes, self._exposed)
+        Runner(self.loop, processes, REX, Rex(self._exposed), leader.pid, "permanent")
+        LoggerProxy(self.loop, processes, leader.pid)
+        self._services = Services(processes, own, leader)
         if not self.config.hidden:
-            self._global = GlobalNameServer(processes, peers.connect, peers.disconnect)
+            self._global = GlobalNameServer(
+                self.loop, processes, self.config, peers.connect, peers.disconnect
+            )
 
     def _take_name(self, name: str, creation: int) -> None:
         self._start_processes(name, creation)
@@ -224,11 +254,24 @@ class Node:
             LocalProtocolError: the node has no name yet.
             ClosedError: the node is closed.
         """
-        if self._processes is None:
-            raise LocalProtocolError("the node has no name yet: connect() it to a node first")
+        processes = self._named().processes
         if self._closed:
             raise ClosedError(f"the node {self.name} is closed")
-        return self._processes
+        return processes
+
+    def _named(self) -> Services:
+        """What the node has from the moment on that it has a name."""
+        if self._services is None:
+            raise LocalProtocolError("the node has no name yet: connect() it to a node first")
+        return self._services
+
+    @property
+    def _own(self) -> Mailbox:
+        return self._named().own
+
+    @property
+    def _leader(self) -> GroupLeader:
+        return self._named().leader
 
     # -- peers -----------------------------------------------------------------------------
 
@@ -297,7 +340,10 @@ class Node:
             callback: called with ``"nodeup"`` or ``"nodedown"``, the node's name, and the error
                 that ended the connection; None with nodeup. The two take turns: a node that
                 could not be reached has not gone.
+        Raises:
+            ConfigError: the callback is a coroutine function.
         """
+        refuse_coroutines("the callback of monitor_nodes", callback)
         self._peers.notices.append(callback)
 
     def _notice(self, event: str, name: str, _error: UdsDistError | None) -> None:
@@ -312,8 +358,8 @@ class Node:
             self.on_down(name, error)
 
     def _node_down(self, node: str, error: UdsDistError) -> None:
-        if self._processes is not None:
-            self._processes.node_down(node, error)
+        if self._services is not None:
+            self._services.processes.node_down(node, error)
 
     def _probe(self, node: str) -> None:
         """Provoke an answer: any byte of it shows that the node lives, so nobody awaits it."""
@@ -352,8 +398,9 @@ class Node:
         Returns:
             The mailbox.
         Raises:
-            ConfigError: the name is taken.
+            ConfigError: the name is taken, or `on_message` is a coroutine function.
         """
+        refuse_coroutines("on_message", on_message)
         process = self.processes.new_mailbox(name, on_message, trap_exit)
         process.of_program = True
         return process
@@ -368,7 +415,8 @@ class Node:
         """
         found = self._pg_scopes.get(scope)
         if found is None:
-            found = self._pg_scopes[scope] = PgScope(self.processes, scope)
+            found = PgScope(self.loop, self.processes, self.config, scope)
+            self._pg_scopes[scope] = found
             for name in self.nodes():
                 found.greet(name)
         return found
@@ -379,7 +427,7 @@ class Node:
         return None if process is None else process.pid
 
     def send(self, dest: Destination, message: object) -> None:
-        """Send a message; connects to the node if need be. See `Mailbox.send`."""
+        """Send a message; connects to the node if need be. Raises what `Mailbox.send` raises."""
         self.processes.send(self._own, dest, message)
 
     def exit(self, dest: Pid | Reference, reason: object) -> None:
@@ -416,7 +464,14 @@ class Node:
             link: link the two.
             monitor: have the parent told by a DOWN message when the process ends.
         Returns:
-            A future with the pid, and the monitor's reference or None.
+            A future with the pid, and the monitor's reference or None; its errors are
+            NoConnection and RemoteError.
+        Raises:
+            TypeError: the arguments are a text, not a list of terms.
+            EncodeError: an argument is not a term.
+            Busy: more than ``write_high_water`` bytes wait for the node; nothing was sent.
+            ClosedError: the node is closed, or the parent has ended.
+            LocalProtocolError: the node has no name yet.
         """
         own = self._own if parent is None else parent
         return start_spawn(
@@ -444,14 +499,28 @@ class Node:
             dest: a Pid, a registered name here, or ``(name, node)``.
             request: any term.
         Returns:
-            A future with the reply; its errors are NoProcess, NoConnection and RemoteError.
+            A future with the reply; its errors are NoProcess, NoConnection and RemoteError, and
+            RemoteTimeout and LoopReentryError from waiting for it.
         Raises:
-            EncodeError: the request is no term.
+            EncodeError: the request is not a term, or `dest` is not a destination.
+            Busy: more than ``write_high_water`` bytes wait for the node; nothing was sent.
+            ClosedError: the node is closed.
+            LocalProtocolError: the node has no name yet.
         """
         return self._call(dest, request)
 
     def cast(self, dest: Destination, request: object) -> None:
-        """Send a generic server a request that has no answer, as ``gen_server:cast`` does."""
+        """Send a generic server a request that has no answer, as ``gen_server:cast`` does.
+
+        Args:
+            dest: a Pid, an alias, a registered name here, or ``(name, node)``.
+            request: any term.
+        Raises:
+            EncodeError: the request is not a term, or `dest` is not a destination.
+            Busy: more than ``write_high_water`` bytes wait for the node; nothing was sent.
+            ClosedError: the node is closed.
+            LocalProtocolError: the node has no name yet.
+        """
         cast(self.processes, self._own, dest, request)
 
     def multi_call(
@@ -467,8 +536,11 @@ class Node:
         Returns:
             A future with the replies by node, and the list of bad nodes.
         Raises:
-            EncodeError: the request is no term.
+            TypeError: `nodes` is one name: give a list of names.
+            EncodeError: the request is not a term.
+            Busy, ClosedError, LocalProtocolError: as of `call`.
         """
+        _check_names(nodes)
         return start_multi_call(
             self.loop, self.processes, self._own, nodes, name, request, timeout
         )
@@ -483,9 +555,14 @@ class Node:
             module, function: what to call; an Elixir module is ``Elixir.Name``.
             arguments: the argument terms.
         Returns:
-            A future with the function's value; its errors are RemoteError and NoConnection.
+            A future with the function's value; its errors are RemoteError and NoConnection, and
+            RemoteTimeout and LoopReentryError from waiting for it.
         Raises:
-            EncodeError: an argument is no term.
+            TypeError: the arguments are a text, not a list of terms.
+            EncodeError: an argument is not a term.
+            Busy: more than ``write_high_water`` bytes wait for the node; nothing was sent.
+            ClosedError: the node is closed.
+            LocalProtocolError: the node has no name yet.
         """
         leader = self._leader.pid
         return start_rpc(
@@ -507,15 +584,24 @@ class Node:
             server: the server; or its class, or a function, that makes a new one for every
                 restart. A server that is given as such has its `init` called again.
             restart: after which ends it is started again: never, after an abnormal one, always.
-                One that ends more than three times in five seconds stays down.
+                One that ends more than three times in five seconds stays down, of which
+                `on_service_down` is told.
         Returns:
             The pid. After a restart the server has another one.
         Raises:
-            ConfigError: the name is taken, or the server is served already.
+            ConfigError: the name is taken, the server is served already, or a handler of it is a
+                coroutine function.
             Exception: what `GenServer.init` raised.
         """
         leader = self._leader.pid
-        return Runner(self.loop, self.processes, name, server, leader, restart).process.pid
+        runner = Runner(
+            self.loop, self.processes, name, server, leader, restart, self._service_down
+        )
+        return runner.process.pid
+
+    def _service_down(self, name: str, reason: object) -> None:
+        if self.on_service_down is not None:
+            self.on_service_down(name, reason)
 
     def serve_tasks(self, name: str) -> Pid:
         """Run a task supervisor: Elixir's ``Task.Supervisor.async({name, node}, m, f, args)``.
@@ -548,7 +634,8 @@ class Node:
             module: the module's name for the callers; of an Elixir module with ``Elixir.``.
             functions: functions by their names for the callers.
         Raises:
-            ConfigError: a function cannot be called with positional arguments alone.
+            ConfigError: a function cannot be called with positional arguments alone, or is a
+                coroutine function.
         """
         if functions is not None:
             self._exposed.add(module, functions)
@@ -571,7 +658,11 @@ class Node:
             names=len(processes.by_name),
             monitors=len(processes.monitors),
             aliases=len(processes.aliases) + len(processes.mailbox_aliases),
-            futures=len(processes.spawns),
+            futures=(
+                len(processes.aliases)
+                + len(processes.spawns)
+                + sum(isinstance(monitor, Call) for monitor in processes.monitors.values())
+            ),
             links=sum(len(process.links) for process in processes.by_pid.values()),
             watchers=sum(len(process.watchers) for process in processes.by_pid.values()),
             unwritten=self._peers.unwritten(),
@@ -600,16 +691,28 @@ class Node:
         if self._closed:
             return
         forked = self.loop.forked
-        if self._processes is not None and not forked:
-            self._processes.close()
+        if self._services is not None and not forked:
+            self._services.processes.close()
         self._closed = True
         can_run = not forked and not self.loop.running and not self.loop.closed
+        end = self.loop.time() + CLOSE_TIMEOUT
         if can_run and self._peers.unwritten():
             self.loop.run_until(self._peers.flushed(), CLOSE_TIMEOUT)
         self._peers.close()
         if can_run and self._peers.parting():
-            self.loop.run_until(lambda: not self._peers.parting(), CLOSE_TIMEOUT)
+            left = max(end - self.loop.time(), 0.0)
+            self.loop.run_until(lambda: not self._peers.parting(), left)
         if self._own_loop and not self.loop.running:
             if not forked and not self.loop.closed:
                 self.loop.run_once(0)
             self.loop.close()
+
+
+def _check_names(names: object) -> None:
+    """Refuse one name where several are expected: each character would be one.
+
+    Raises:
+        TypeError: it is a text.
+    """
+    if isinstance(names, (str, bytes)):
+        raise TypeError("the names are one text: give a list of names")

@@ -78,7 +78,7 @@ class Server(GenServer):
                 return later(loop, millis, value)
             case Atom("never"):
                 return Future(loop)
-        return super().handle_call(request, from_)
+        return Stop((Atom("bad_call"), request))  # as svc_server does; not what GenServer does
 
     def handle_cast(self, request: object) -> object:
         match request:
@@ -91,7 +91,7 @@ class Server(GenServer):
                     self.reply(from_, value)
                 self._waiting.clear()
             case _:
-                return super().handle_cast(request)
+                return Stop((Atom("bad_cast"), request))
         return None
 
     def handle_info(self, message: object) -> object:

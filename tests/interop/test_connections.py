@@ -586,3 +586,53 @@ def test_process_groups(both: Together) -> None:
     both.beam.wait_until("pg:get_members(group)", "[]")
     both.close()
     both.beam.wait_until("is_pid(whereis(pg))")
+
+
+# Groups of pg as Erlang writes them, and as Python has them.
+PG_GROUPS: list[tuple[str, object]] = [
+    ('"workers"', [ord(character) for character in "workers"]),
+    ("#{kind => \"workers\", 1 => [x]}", {Atom("kind"): list(b"workers"), 1: [Atom("x")]}),
+    ("#{\"a\" => #{[1] => 2}}", None),
+    ("{shard, [1, 2]}", (Atom("shard"), [1, 2])),
+    ("[]", []),
+    ("#{}", {}),
+    ('<<"workers">>', b"workers"),
+    ("1", 1),
+    ("1.0", 1.0),
+    ("true", True),
+]
+
+
+def test_process_groups_of_any_term(both: Together) -> None:
+    both.eval("spawn(fun() -> {ok, _} = pg:start(pg), receive after infinity -> ok end end)")
+    both.beam.wait_until("is_pid(whereis(pg))")
+    pids = {}
+    for text, _group in PG_GROUPS[::2]:  # before the two meet, and after it
+        join = f"begin P = spawn(conn, echo_loop, []), ok = pg:join({text}, P), P end"
+        pids[text] = both.eval_term(f"(fun() -> {join} end)()")
+    node = both.node(hidden=False)
+    assert both.eval("net_adm:ping('py@localhost')") == "pong"
+    scope = node.pg()
+    for text, _group in PG_GROUPS[1::2]:
+        join = f"begin P = spawn(conn, echo_loop, []), ok = pg:join({text}, P), P end"
+        pids[text] = both.eval_term(f"(fun() -> {join} end)()")
+    both.until(lambda: len(scope.groups()) == len(PG_GROUPS))
+    for text, group in PG_GROUPS:
+        if group is None:
+            group = both.eval_term(text)
+        both.until(lambda: scope.members(group) == [pids[text]])
+        box = node.mailbox()
+        scope.join(group, box.pid)
+        members = f"lists:sort([node(P) || P <- pg:get_members({text})])"
+        both.beam.wait_until(members, f"lists:sort(['{BEAM_NAME}', 'py@localhost'])")
+        assert both.eval(f"[P ! hello || P <- pg:get_members({text}), node(P) =/= node()], ok") == (
+            "ok"
+        )
+        assert box.receive(timeout=5) == "hello"
+        assert scope.leave(group, box.pid)
+        both.beam.wait_until(f"[node(P) || P <- pg:get_members({text})]", f"['{BEAM_NAME}']")
+        assert both.eval(f"pg:leave({text}, P)", P=pids[text]) == "ok"
+        both.until(lambda: scope.members(group) == [])
+    assert scope.groups() == []
+    both.close()
+    both.beam.wait_until("is_pid(whereis(pg))")

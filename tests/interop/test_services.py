@@ -15,7 +15,17 @@ import pytest
 
 from tests.interop.beam import Beam, Otp
 from tests.interop.services import Services
-from uds_dist import Atom, EventLoop, Node, NodeStatistics, decode, format_term
+from uds_dist import (
+    Atom,
+    EventLoop,
+    From,
+    Future,
+    GenServer,
+    Node,
+    NodeStatistics,
+    decode,
+    format_term,
+)
 
 Start = Callable[..., Beam]
 
@@ -106,6 +116,55 @@ def test_elixir_sees_no_difference(beam: Start, otp: Otp, node: Node) -> None:
     source = (HERE / "elixir" / "svc_operations.ex").read_bytes()
     nodes.caller.eval_elixir("Code.compile_string(source); :ok", {"source": source}, timeout=60)
     assert compare(nodes, "'Elixir.SvcOperations'", f"OTP {otp.label}") >= 40
+
+
+class Odd(GenServer):
+    """Answers one call with what is not a term, and leaves the rest to GenServer."""
+
+    def handle_call(self, request: object, from_: From) -> object:
+        if request == "object":
+            return [1, object()]
+        if request == "later":
+            future: Future[object] = Future(self.process.loop)
+            self.process.loop.call_later(0.01, lambda: future.set_result({1: object()}))
+            return future
+        return super().handle_call(request, from_)
+
+
+@pytest.mark.interop
+def test_a_call_that_a_python_server_cannot_answer_fails_alone(beam: Start, node: Node) -> None:
+    """Where a gen_server would end, a Python one goes on; the caller sees an exit all the same."""
+    node.serve("odd", Odd())
+    caller = beam("a@localhost")
+    caller.pump = lambda: node.loop.run_once(0.005)
+    exits = (
+        "fun(R) -> try gen_server:call({odd, 'py@localhost'}, R, 5000)"
+        " catch exit:{Reason, {gen_server, call, _}} -> {exit, Reason} end end"
+    )
+    assert caller.eval(f"F = {exits}, F(what)") == "{exit,{bad_call,what}}"
+    for request in ("object", "later"):
+        seen = caller.eval(f"{{exit, {{{{python_error, K, T}}, _}}}} = F({request}), {{K, T}}")
+        assert "uds_dist.errors.EncodeError" in seen and "(at term[1])" in seen
+    assert caller.eval("gen_server:cast({odd, 'py@localhost'}, what), F(again)") == (
+        "{exit,{bad_call,again}}"
+    )
+    multi = "gen_server:multi_call(['py@localhost'], odd, what, 5000)"
+    assert caller.eval(multi) == "{[],[py@localhost]}"
+    assert node.whereis("odd") is not None
+    assert settled(node).watchers == 0
+
+
+@pytest.mark.interop
+def test_a_beam_cannot_end_what_the_node_needs(beam: Start, node: Node) -> None:
+    caller = beam("a@localhost")
+    caller.pump = lambda: node.loop.run_once(0.005)
+    for name in ("rex", "net_kernel", "logger_proxy"):
+        pid = node.whereis(name)
+        assert node.rpc("a@localhost", "erlang", "exit", [pid, Atom("kill")]).result(10) is True
+    assert caller.eval("sys:suspend({rex, 'py@localhost'})") == "{error,system_process}"
+    assert caller.eval("catch element(1, sys:terminate({rex, 'py@localhost'}, x))") == "error"
+    assert caller.eval("rpc:block_call('py@localhost', svc, zero, [])") == "0"
+    assert caller.eval("net_adm:ping('py@localhost')") == "pong"
 
 
 @pytest.mark.interop

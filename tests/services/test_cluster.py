@@ -103,19 +103,93 @@ def test_steps_of_another_exchange_are_ignored(member: ScriptedPeer) -> None:
         assert tell(member, nonsense) == []
 
 
+def begin(peer: ScriptedPeer, tag: object = 11) -> object:
+    """Begin an exchange; returns the node's tag of it."""
+    here = Atom(peer.name)
+    init, _ack = tell(peer, cast("init_connect", (8, tag), here, locker(peer.pid())))
+    assert isinstance(init, tuple)
+    return init[1][1][1]
+
+
+def resolved(peer: ScriptedPeer, members: list[object], tag: object) -> object:
+    return cast("resolved", Atom(peer.name), [], members, Atom("unused"), [], tag)
+
+
 def test_the_members_that_are_not_known_are_connected_to(
     node: Node, member: ScriptedPeer, make_peer: MakePeer, folder: str
 ) -> None:
     third = make_peer("third@localhost")
     third.listen(folder)
-    members = [(Atom(third.name), 8), (Atom(member.name), 8)]
-    resolved = cast("resolved", Atom(member.name), [], members, Atom("unused"), [], 1)
-    tell(member, resolved)
+    members: list[object] = [(Atom(third.name), 8), (Atom(member.name), 8)]
+    tell(member, resolved(member, members, 1))
+    assert not third.is_dialled()  # not the exchange that is under way
+    tell(member, resolved(member, members, begin(member)))
     third.welcome()
     third.until(lambda: len(node.nodes()) == 2)
     assert tell(third, cast("in_sync", Atom(third.name), True)) == [
         cast("in_sync", Atom(node.name), True)
     ]
+
+
+def test_a_peer_has_a_bounded_number_of_members_dialled(
+    make_node: MakeNode, make_peer: MakePeer, folder: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    losses: list[str] = []
+    node = make_node(
+        "v@localhost",
+        hidden=False,
+        max_cluster_members=3,
+        on_down=lambda name, _error: losses.append(name),
+    )
+    member = make_peer("beam@localhost")
+    member.connect(folder, node)
+    tag = begin(member)
+    for start in (0, 100, 200):
+        names: list[object] = [(Atom(f"n{start + n}@localhost"), 8) for n in range(100)]
+        tell(member, resolved(member, [*names, Atom("a b@c"), Atom(""), 5, b"x@y", ()], tag))
+    member.until(lambda: len(losses) == 3)
+    tell(member, cast("in_sync", Atom(member.name), True))
+    assert losses == ["n0@localhost", "n1@localhost", "n2@localhost"]
+    assert "max_cluster_members" in caplog.text
+    assert node.nodes() == [member.name]
+
+
+def test_a_peer_speaks_for_itself_only(
+    node: Node, member: ScriptedPeer, make_peer: MakePeer, folder: str
+) -> None:
+    other = make_peer("other@localhost")
+    other.connect(folder, node)
+    tag = begin(other)
+    name = Atom(other.name)
+    for message in (
+        cast("init_connect", (8, 5), name, locker(other.pid())),
+        cast("lock_set", other.pid(), True, [], tag),
+        cast("exchange", name, [], [], tag),
+        cast("resolved", name, [], [(Atom("third@localhost"), 8)], Atom("unused"), [], tag),
+        cast("in_sync", name, True),
+        cast("init_connect", (8, 5), Atom("nobody@localhost"), locker(other.pid())),
+        (Atom("cancel_connect"), name, tag),
+        (Atom("remove_connection"), name),
+    ):
+        assert tell(member, message) == []
+    assert other.settle() == []
+    assert sorted(node.nodes()) == [member.name, other.name]
+    assert tell(other, cast("lock_set", other.pid(), True, [], tag)) != []
+
+
+def test_nothing_is_kept_of_a_member_that_is_gone(node: Node, member: ScriptedPeer) -> None:
+    server = node._global
+    assert server is not None
+    tag = begin(member)
+    tell(member, resolved(member, [(Atom("n1@localhost"), 8)], tag))
+    assert server._tags and server._in_sync and server._met
+    member.close()
+    member.until(lambda: not (server._tags or server._in_sync or server._met))
+
+
+def test_a_tag_that_is_large_is_not_kept(member: ScriptedPeer) -> None:
+    here = Atom(member.name)
+    assert tell(member, cast("init_connect", (8, bytes(5000)), here, locker(member.pid()))) == []
 
 
 def test_a_member_that_is_to_go_goes(node: Node, member: ScriptedPeer) -> None:
@@ -130,57 +204,3 @@ def test_global_cannot_be_killed(member: ScriptedPeer, node: Node) -> None:
     pid = node.whereis(GLOBAL)
     member.send((ctl.PAYLOAD_EXIT2, member.pid(), pid), Atom("kill"))
     assert call(member, (Atom("set_lock"), 1)) is True
-
-
-# --- pg -------------------------------------------------------------------------------------------
-
-
-def test_a_scope_meets_its_namesake(node: Node, member: ScriptedPeer) -> None:
-    scope = node.pg()
-    assert node.pg() is scope
-    box = node.mailbox()
-    scope.join(Atom("group"), box.pid)
-    greeting = (Atom("discover"), scope.process.pid)
-    assert [payload for _, payload in member.settle()] == [greeting]
-    group = Atom("group")
-
-    def answers() -> list[tuple[object, ...]]:
-        return [(control[0], payload) for control, payload in member.settle()]
-
-    member.tell(scope.process.pid, (Atom("discover"), member.pid(5), 1))
-    synced = (CAST, (Atom("sync"), scope.process.pid, [(group, [box.pid])]))
-    found = answers()
-    assert [op for op, _ in found] == [ctl.MONITOR_P, ctl.SEND_SENDER, ctl.SEND_SENDER]
-    assert [payload for _, payload in found[1:]] == [greeting, synced]
-    member.tell(scope.process.pid, (Atom("discover"), member.pid(5)))
-    assert answers() == [(ctl.SEND_SENDER, synced)]
-
-    theirs = [member.pid(6), member.pid(7)]
-    member.tell(scope.process.pid, (CAST, (Atom("sync"), member.pid(5), [(group, theirs[:1])])))
-    member.settle()
-    assert scope.members(group) == [box.pid, theirs[0]]
-    member.tell(scope.process.pid, (CAST, (Atom("local_data"), member.pid(5), 1, {group: theirs})))
-    member.tell(scope.process.pid, (Atom("join"), member.pid(5), group, theirs[1]))
-    member.tell(scope.process.pid, (Atom("leave"), member.pid(5), theirs[0], [group]))
-    member.settle()
-    assert scope.members(group) == [box.pid, theirs[1], theirs[1]]
-
-    box.close()
-    member.settle()
-    assert scope.members(group) == [theirs[1]] * 2
-    member.close()
-    member.until(lambda: scope.members(group) == [])
-
-
-def test_membership_counts_and_its_changes_are_told(node: Node, member: ScriptedPeer) -> None:
-    scope = node.pg("scope")
-    member.tell(scope.process.pid, (Atom("discover"), member.pid(5)))
-    member.settle()
-    box = node.mailbox()
-    scope.join(1, box.pid)
-    scope.join(1, box.pid)
-    assert scope.leave(1, box.pid) and scope.members(1) == [box.pid]
-    assert scope.leave(1, box.pid) and not scope.leave(1, box.pid)
-    told = [payload[1][2] for _, payload in member.settle() if isinstance(payload, tuple)]
-    pid = box.pid
-    assert told == [[(1, [pid])], [(1, [pid, pid])], [(1, [pid])], []]

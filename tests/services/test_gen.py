@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from typing import Literal
 
 import pytest
 
@@ -295,12 +296,8 @@ def test_an_exception_fires_monitors_and_links(b: Node, calc: Calc) -> None:
     assert left == (Atom("EXIT"), pid, down[4])
 
 
-@pytest.mark.parametrize("request_", [Atom("object"), (Atom("raise"), Atom("object"))])
-def test_what_cannot_be_encoded_is_told_and_the_connection_lives(
-    b: Node, calc: Calc, request_: object
-) -> None:
-    b.call(("calc", A), Atom("later"))
-    error = fail(b, request_)
+def test_an_exception_that_cannot_be_encoded_is_told(b: Node, calc: Calc) -> None:
+    error = fail(b, (Atom("raise"), Atom("object")))
     assert isinstance(error.reason, tuple)
     assert error.reason[0][:2] == (Atom("python_error"), Atom("uds_dist.errors.EncodeError"))
     assert b.nodes() == [A] and b.ping(A)
@@ -329,18 +326,193 @@ def test_an_interrupt_goes_to_the_program_and_the_caller_is_told(b: Node, calc: 
     assert isinstance(future.exception(SOON), RemoteError)
 
 
-def test_an_unknown_request_ends_the_server_as_elixirs_default_does(b: Node, calc: Calc) -> None:
-    assert fail(b, Atom("what?")).reason == (Atom("bad_call"), Atom("what?"))
+# --- a call that fails, and a server that goes on --------------------------------------------------
+
+
+def is_encode_error(error: RemoteError) -> bool:
+    """Whether a call ended as one whose reply cannot be encoded."""
+    reason = error.reason
+    kind = (Atom("python_error"), Atom("uds_dist.errors.EncodeError"))
+    return error.class_ == "exit" and isinstance(reason, tuple) and reason[0][:2] == kind
+
+
+def test_a_reply_that_cannot_be_encoded_fails_that_call(
+    b: Node, calc: Calc, caplog: pytest.LogCaptureFixture
+) -> None:
+    waiting = b.call(("calc", A), Atom("future"))
+    assert ask(b, (Atom("add"), 1)) == 1
+    for _ in range(40):
+        error = fail(b, Atom("object"))
+        assert is_encode_error(error) and "object" in str(error)
+    assert ask(b, (Atom("add"), 1)) == 2 and calc.lives == 1 and not calc.ended
+    assert len(caplog.records) <= 10
+    calc.futures[0].set_result([1, {2: object()}])
+    error_ = waiting.exception(SOON)
+    assert isinstance(error_, RemoteError) and is_encode_error(error_)
+    assert "(at term[1][2])" in str(error_)
+    assert ask(b, (Atom("add"), 1)) == 3
+
+
+def test_a_reply_of_a_stop_that_cannot_be_encoded_fails_its_call(b: Node, calc: Calc) -> None:
+    future = b.call(("calc", A), Atom("future"))
+    ask(b, (Atom("add"), 1))
+    calc.futures[0].set_result(Stop(Atom("shutdown"), object()))
+    error = future.exception(SOON)
+    assert isinstance(error, RemoteError) and is_encode_error(error)
+    assert calc.ended == ["shutdown"]
+
+
+def test_an_unknown_request_fails_that_call(
+    b: Node, calc: Calc, caplog: pytest.LogCaptureFixture
+) -> None:
+    waiting = b.call(("calc", A), Atom("later"))
+    for _ in range(40):
+        error = fail(b, Atom("what?"))
+        assert error.class_ == "exit" and error.reason == (Atom("bad_call"), Atom("what?"))
+        b.cast(("calc", A), Atom("what?"))
+    b.cast(("calc", A), Atom("flush"))
+    assert waiting.result(SOON) == "flushed"
+    assert calc.lives == 1 and not calc.ended
+    assert "a call that it does not know: Atom('what?')" in caplog.text
+    assert "a cast that it does not know: Atom('what?')" in caplog.text
+    assert len(caplog.records) <= 20
 
 
 def test_an_unknown_message_is_logged_and_dropped(
     a: Node, b: Node, caplog: pytest.LogCaptureFixture
 ) -> None:
     a.serve("plain", GenServer())
-    b.send(("plain", A), 1)
+    for _ in range(40):
+        b.send(("plain", A), b"x" * 10_000)
     error = b.call(("plain", A), 2).exception(SOON)
     assert isinstance(error, RemoteError) and error.reason == (Atom("bad_call"), 2)
-    assert "unexpected message" in caplog.text
+    assert "unexpected message" in caplog.text and len(caplog.records) <= 11
+    assert max(len(record.getMessage()) for record in caplog.records) < 400
+
+
+def test_a_call_fails_on_the_wire_by_its_own_monitor(peer: ScriptedPeer, calc: Calc) -> None:
+    refs = [peer.monitor("calc"), peer.monitor("calc")]
+    tag = ImproperList((Atom("alias"),), refs[0])
+    call = (Atom("$gen_call"), (peer.pid(), tag), Atom("what?"))
+    peer.send((ctl.REG_SEND, peer.pid(), Atom(""), Atom("calc")), call)
+    ((control, reason),) = peer.settle()
+    assert control == (ctl.PAYLOAD_MONITOR_P_EXIT, Atom("calc"), peer.pid(), refs[0])
+    assert reason == (Atom("bad_call"), Atom("what?"))
+    assert list(calc.process.watchers) == [refs[1]]
+    peer.send((ctl.REG_SEND, peer.pid(), Atom(""), Atom("calc")), call)
+    assert peer.settle() == []  # nobody watches any more: there is no way to tell
+
+
+def test_a_handler_that_returns_nothing_is_logged_once(
+    a: Node, b: Node, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Forgetful(GenServer):
+        def handle_call(self, request: object, from_: From) -> object:
+            return Atom("nil") if request == 0 else None
+
+    a.serve("forgetful", Forgetful())
+    assert b.call(("forgetful", A), 0).result(SOON) is None
+    assert not caplog.records
+    for _ in range(3):
+        assert b.call(("forgetful", A), 1).result(SOON) is None
+    assert caplog.text.count("handle_call returned None") == len(caplog.records) == 1
+
+
+def test_the_futures_of_a_server_are_bounded(make_node: MakeNode, b: Node) -> None:
+    node = make_node(A, max_pending_requests=5)
+    calc = Calc()
+    node.serve("calc", calc)
+    waiting = [b.call(("calc", A), Atom("never")) for _ in range(5)]
+    assert fail(b, Atom("future")).reason == "system_limit"
+    assert calc.futures[0].cancelled() and not any(future.done() for future in waiting)
+    waiting.pop().cancel()
+    assert ask(b, (Atom("add"), 1)) == 1
+    future = b.call(("calc", A), Atom("future"))
+    assert ask(b, (Atom("add"), 1)) == 2 and not future.done()
+
+
+def test_the_end_of_a_server_for_good_is_told(
+    make_node: MakeNode, b: Node, loop: EventLoop
+) -> None:
+    downs: list[tuple[str, object]] = []
+    node = make_node(A)
+    node.on_service_down = lambda name, reason: downs.append((name, reason))
+    restarts: tuple[Literal["temporary", "permanent"], ...] = ("temporary", "permanent")
+    for restart in restarts:
+        node.serve("calc", Calc(), restart=restart)
+        while node.whereis("calc") is not None:
+            fail(b, (Atom("stop"), Atom("crash")))
+            loop.run_once(0.01)
+        rounds(loop, lambda: downs)
+        assert downs == [("calc", "crash")]
+        downs.clear()
+    server = Calc()
+    pid = node.serve(None, server)
+    b.exit(pid, Atom("kill"))
+    rounds(loop, lambda: downs)
+    assert downs == [(str(pid), "killed")]
+    quiet = Calc()
+    node.serve("quiet", quiet)
+    quiet.stop()
+    node.serve("living", Calc())
+    node.close()
+    for _ in range(3):
+        loop.run_once(0)
+    assert len(downs) == 1
+
+
+def test_a_restart_that_fails_for_good_is_told(make_node: MakeNode, loop: EventLoop) -> None:
+    downs: list[tuple[str, object]] = []
+    node = make_node(A)
+    node.on_service_down = lambda name, reason: downs.append((name, reason))
+
+    class Broken(Calc):
+        def init(self) -> None:
+            super().init()
+            if self.lives > 1:
+                raise OSError("no disk")
+
+    server = Broken()
+    node.serve("calc", server, restart="permanent")
+    server.stop(Atom("shutdown"))
+    rounds(loop, lambda: downs)
+    assert downs[0][0] == "calc" and b"no disk" in downs[0][1][0]  # type: ignore[index]
+
+
+def test_async_handlers_are_refused(a: Node) -> None:
+    class Async(GenServer):
+        async def handle_call(self, request: object, from_: From) -> object:
+            return 1
+
+    class Watcher(EventHandler):
+        async def handle_event(self, event: object) -> object:
+            return None
+
+    with pytest.raises(ConfigError, match="Async.handle_call is an async def.*Future"):
+        a.serve("async", Async)
+    with pytest.raises(ConfigError, match="Watcher.handle_event is an async def"):
+        EventManager().add_handler("w", Watcher())
+    assert a.whereis("async") is None
+
+
+def test_a_coroutine_that_a_handler_returns_is_told(
+    a: Node, b: Node, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def later() -> int:
+        return 1
+
+    class Sly(GenServer):
+        def handle_call(self, request: object, from_: From) -> object:
+            return later()
+
+        def handle_cast(self, request: object) -> object:
+            return later()
+
+    a.serve("sly", Sly())
+    b.cast(("sly", A), 1)
+    error = b.call(("sly", A), 1).exception(SOON)
+    assert isinstance(error, RemoteError) and "coroutine" in str(error)
+    assert caplog.text.count("returned a coroutine") == 2
 
 
 @pytest.mark.parametrize("request_", [(Atom("stop"), Atom("enough"), 1), (Atom("stop"), b"x")])
@@ -569,7 +741,7 @@ def test_a_server_that_ends_too_often_stays_down(
         fail(b, (Atom("stop"), Atom("crash")))
         b.loop.run_once(0.01)
     assert a.whereis("calc") is None and calc.lives == 4
-    assert "too often" in caplog.text
+    assert "not started again" in caplog.text
 
 
 def test_a_restart_whose_init_raises_is_tried_again(
@@ -617,7 +789,7 @@ def test_misuse_is_told(a: Node, calc: Calc) -> None:
         a.serve("other", calc)
     with pytest.raises(ConfigError, match="restart"):
         a.serve("other", Calc, restart="often")  # type: ignore[arg-type]
-    with pytest.raises(ConfigError, match="no GenServer"):
+    with pytest.raises(ConfigError, match="not a GenServer"):
         a.serve("other", object)  # type: ignore[arg-type]
     with pytest.raises(LocalProtocolError, match="not served"):
         Calc().stop()

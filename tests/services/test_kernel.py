@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import logging
+import time
 from functools import partial
-from typing import Any
+from typing import Any, TextIO
 
 import pytest
 
+from tests.conftest import MakeNode, MakePeer
 from tests.scripted import ScriptedPeer
 from uds_dist import (
     Atom,
@@ -16,6 +19,7 @@ from uds_dist import (
     Future,
     ImproperList,
     Node,
+    Pid,
     Reference,
     Throw,
 )
@@ -175,12 +179,15 @@ class Formatter:
     def __init__(self, node: Node) -> None:
         self.events: list[Any] = []
         self.fails = False
+        self.text = b""
         node.expose("logger_formatter", {"format": self.format})
 
     def format(self, event: object, config: object) -> object:
         if self.fails:
             raise ErlangError("badarg")
         self.events.append(event)
+        if self.text:
+            return self.text
         return [b"the ", [Atom("t").encode(), b"e"], b"xt \xc3\xa9"]
 
 
@@ -272,7 +279,7 @@ def printed(a: Node) -> list[str]:
     return texts
 
 
-def io(a: Node, peer: ScriptedPeer, request: object) -> object:
+def ask_io(a: Node, peer: ScriptedPeer, request: object) -> object:
     """The reply to an I/O request of the peer, to the group leader of a's calls."""
     reply_as = peer.reference()
     leader = a._leader.pid
@@ -295,7 +302,7 @@ def io(a: Node, peer: ScriptedPeer, request: object) -> object:
 def test_text_is_printed(
     a: Node, peer: ScriptedPeer, printed: list[str], request_: object, text: str
 ) -> None:
-    assert io(a, peer, request_) == "ok"
+    assert ask_io(a, peer, request_) == "ok"
     assert printed == [text]
 
 
@@ -319,15 +326,15 @@ def test_text_is_printed(
 def test_every_request_has_its_answer(
     a: Node, peer: ScriptedPeer, printed: list[str], request_: object, answer: object
 ) -> None:
-    assert io(a, peer, request_) == answer
+    assert ask_io(a, peer, request_) == answer
     assert printed == []
 
 
-@pytest.mark.parametrize("characters", [5, Atom("x"), [b"\xff"], [-1], [1 << 40], (1,)])
+@pytest.mark.parametrize("characters", [5, Atom("x"), [b"\xff"], [-1], [1 << 40], (1,), [0xD800]])
 def test_what_is_no_text_is_refused(
     a: Node, peer: ScriptedPeer, printed: list[str], characters: object
 ) -> None:
-    answer = io(a, peer, (Atom("put_chars"), Atom("unicode"), characters))
+    answer = ask_io(a, peer, (Atom("put_chars"), Atom("unicode"), characters))
     assert answer == (Atom("error"), (Atom("put_chars"), Atom("unicode"), characters))
 
 
@@ -337,8 +344,8 @@ def test_requests_are_served_in_turn_until_one_fails(
     def put(text: bytes) -> object:
         return (Atom("put_chars"), Atom("unicode"), text)
 
-    assert io(a, peer, (Atom("requests"), [put(b"a"), put(b"b")])) == "ok"
-    assert io(a, peer, (Atom("requests"), [put(b"c"), 5, put(b"d")])) == (
+    assert ask_io(a, peer, (Atom("requests"), [put(b"a"), put(b"b")])) == "ok"
+    assert ask_io(a, peer, (Atom("requests"), [put(b"c"), 5, put(b"d")])) == (
         Atom("error"),
         Atom("request"),
     )
@@ -389,8 +396,139 @@ def test_an_output_that_fails_raises_in_the_program_and_is_answered(
 def test_a_node_prints_to_stdout(
     a: Node, peer: ScriptedPeer, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    io(a, peer, (Atom("put_chars"), Atom("unicode"), b"hello\n"))
+    ask_io(a, peer, (Atom("put_chars"), Atom("unicode"), b"hello\n"))
     assert capsys.readouterr().out == "hello\n"
+
+
+@pytest.mark.parametrize("out", [None, "closed", "ascii", "full"])
+def test_a_standard_output_that_takes_no_text_does_not_matter(
+    a: Node, peer: ScriptedPeer, monkeypatch: pytest.MonkeyPatch, out: str | None
+) -> None:
+    written = io.BytesIO()
+    stream: TextIO = io.TextIOWrapper(written, encoding="ascii")
+    if out == "closed":
+        stream.close()
+    elif out == "full":
+        stream = open("/dev/full", "w")
+    monkeypatch.setattr("sys.stdout", None if out is None else stream)
+    assert ask_io(a, peer, (Atom("put_chars"), Atom("unicode"), "→\n".encode())) == "ok"
+    monkeypatch.undo()
+    if out == "ascii":
+        assert written.getvalue() == b"\\u2192\n"
+    elif out == "full":
+        with pytest.raises(OSError):
+            stream.close()
+
+
+def test_requests_within_requests_and_many_of_them(
+    a: Node, peer: ScriptedPeer, printed: list[str]
+) -> None:
+    def put(text: bytes) -> object:
+        return (Atom("put_chars"), Atom("unicode"), text)
+
+    nested: object = put(b"x")
+    for _ in range(200):
+        nested = (Atom("requests"), [nested, put(b"y")])
+    assert ask_io(a, peer, nested) == "ok"
+    assert "".join(printed) == "x" + "y" * 200
+    printed.clear()
+    start = time.process_time()
+    assert ask_io(a, peer, (Atom("requests"), [Atom("getopts")] * 50_000)) != "ok"
+    assert ask_io(a, peer, (Atom("requests"), [put(b"z")] * 10_000)) == "ok"
+    assert time.process_time() - start < 5 and len(printed) == 10_000
+    stops = (Atom("requests"), [(Atom("requests"), [put(b"1"), 5, put(b"2")]), put(b"3")])
+    assert ask_io(a, peer, stops) == (Atom("error"), Atom("request"))
+    assert printed[-1] == "1"
+
+
+def test_texts_that_a_peer_is_to_make_are_bounded(
+    make_node: MakeNode, make_peer: MakePeer, folder: str
+) -> None:
+    node = make_node("v@localhost", max_pending_requests=3)
+    peer = make_peer()
+    peer.connect(folder, node)
+    request = (Atom("put_chars"), Atom("unicode"), Atom("io_lib"), Atom("format"), [b"~p", [1]])
+    for number in range(5):
+        peer.tell(node._leader.pid, (Atom("io_request"), peer.pid(), number, request))
+    answers = [payload for control, payload in peer.settle() if control[0] != ctl.SPAWN_REQUEST]
+    limit = (Atom("error"), Atom("system_limit"))
+    assert answers == [(Atom("io_reply"), number, limit) for number in (3, 4)]
+    peer.close()
+    peer.until(lambda: not node._leader._pending)
+
+
+def test_a_request_in_anothers_name_is_not_served(
+    a: Node, peer: ScriptedPeer, printed: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    stranger = Pid("third@localhost", 5, 0, 7)
+    request = (Atom("put_chars"), Atom("unicode"), b"x")
+    peer.tell(a._leader.pid, (Atom("io_request"), stranger, 1, request))
+    tag = ImproperList((Atom("alias"),), Reference("third@localhost", 7, (1, 2, 3)))
+    for caller, label in ((stranger, 1), (peer.pid(), tag)):
+        call = (Atom("$gen_call"), (caller, label), (Atom("is_auth"), Atom(peer.name)))
+        tell(peer, "net_kernel", call)
+    assert peer.settle() == [] and printed == []
+    assert a.nodes() == [peer.name] and len(a.statistics().connections) == 1
+    assert caplog.text.count("which is dropped") == 3
+
+
+def test_the_text_of_an_event_forges_no_line(
+    a: Node, b: Node, formatter: Formatter, caplog: pytest.LogCaptureFixture
+) -> None:
+    formatter.text = b"one\nERROR two\r\x1b[31m\nthree" + b"x" * 100_000
+    log(b, Atom("error"), b"text", {Atom("pid"): b.pid})
+    a.loop.run_until(lambda: bool(caplog.records), SOON)
+    text = caplog.records[-1].getMessage()
+    assert text.startswith("b@localhost: one\n    ERROR two\\r\\x1b[31m\n    three")
+    assert len(text) < 70_000
+
+
+def test_events_whose_text_does_not_come_are_bounded_and_not_lost(
+    a: Node,
+    peer: ScriptedPeer,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("uds_dist.services.kernel.FORMAT_TIMEOUT", 0.1)
+    monkeypatch.setattr("uds_dist.services.kernel.MAX_IN_WORK", 50_000)
+    proxy = (ctl.REG_SEND, peer.pid(), Atom(""), Atom("logger_proxy"))
+    for number in range(100):
+        text = b"%d" % number + bytes(2000)
+        peer.send(proxy, (Atom("log"), Atom("error"), text, {Atom("pid"): peer.pid()}))
+    asked = [control for control, _ in peer.settle() if control[0] == ctl.SPAWN_REQUEST]
+    assert 5 < len(asked) < 25 and len(caplog.records) == 100 - len(asked)
+    peer.until(lambda: len(caplog.records) == 100)
+    assert all(len(record.getMessage()) < 400 for record in caplog.records)
+
+
+def test_an_event_is_formatted_by_the_node_that_sent_it(a: Node, peer: ScriptedPeer) -> None:
+    stranger = Pid("third@localhost", 5, 0, 7)
+    proxy = (ctl.REG_SEND, peer.pid(), Atom(""), Atom("logger_proxy"))
+    peer.send(proxy, (Atom("log"), Atom("error"), b"x", {Atom("pid"): stranger}))
+    (control, _payload), *_ = peer.settle()
+    assert control[0] == ctl.SPAWN_REQUEST and len(a.statistics().connections) == 1
+
+
+def test_an_exit_that_an_exposed_function_raises_leaves_rex_alive(
+    a: Node, peer: ScriptedPeer
+) -> None:
+    def leave() -> None:
+        raise SystemExit
+
+    a.expose("svc", {"leave": leave})
+    rex = a.whereis("rex")
+    none: list[object] = []
+    request = (Atom("call"), Atom("svc"), Atom("leave"), none, peer.pid())
+    ref = peer.monitor("rex")
+    tag = ImproperList((Atom("alias"),), ref)
+    tell(peer, "rex", (Atom("$gen_call"), (peer.pid(), tag), request))
+    with pytest.raises(SystemExit):
+        for _ in range(5):
+            a.loop.run_once(0.1)
+    ((control, reason),) = peer.settle()
+    assert control[0] == ctl.PAYLOAD_MONITOR_P_EXIT and control[3] == ref
+    assert isinstance(reason, tuple) and reason[0][1] == "SystemExit"
+    assert a.whereis("rex") == rex
 
 
 def test_a_call_names_the_group_leader(a: Node, peer: ScriptedPeer) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import pytest
@@ -196,7 +197,7 @@ def test_what_erlang_cannot_call_is_not_exposed(a: Node) -> None:
 
     with pytest.raises(ConfigError, match="strict="):
         a.expose("svc", {"keyword": keyword})
-    with pytest.raises(ConfigError, match="no function"):
+    with pytest.raises(ConfigError, match="not a function"):
         a.expose("svc", {"pi": math.pi})  # type: ignore[dict-item]
 
 
@@ -620,3 +621,147 @@ def test_a_reason_that_python_cannot_write_ends_the_call(
     with pytest.raises(RemoteError, match=f"<an integer of {bits} bits>") as caught:
         future.result(timeout=5)
     assert caught.value.reason == reason
+
+
+# --- names, arguments, coroutines, limits ---------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["true", "false", "nil"])
+def test_the_names_that_python_has_constants_for(a: Node, b: Node, name: str) -> None:
+    a.expose(name, {name: lambda: 7})
+    assert b.rpc(A, name, name).result(SOON) == 7
+    apply = [Atom(name), Atom(name), []]
+    assert b.rpc(A, "erlang", "apply", apply).result(SOON) == 7
+    error = b.rpc(A, name, "other").exception(SOON)
+    assert isinstance(error, RemoteError) and error.reason == "undef"
+    box = a.mailbox(name)
+    b.send((name, A), 1)
+    assert box.receive(timeout=SOON) == 1
+    assert a.whereis(name) == box.pid
+    ref = b.mailbox("watcher").monitor((name, A))
+    assert b.ping(A) and len(box.watchers) == 1 and ref in box.watchers
+
+
+@pytest.mark.parametrize("name", ["true", "false", "nil"])
+def test_rex_knows_these_names_too(a: Node, peer: ScriptedPeer, name: str) -> None:
+    a.expose(name, {name: lambda: 7})
+    box = a.mailbox(name)
+    tag = ImproperList((Atom("alias"),), peer.reference())
+    none: list[object] = []
+    request = (Atom("call"), Atom(name), Atom(name), none, peer.pid())
+    to_rex = (ctl.REG_SEND, peer.pid(), Atom(""), Atom("rex"))
+    peer.send(to_rex, (Atom("$gen_call"), (peer.pid(), tag), request))
+    peer.send(to_rex, (peer.pid(), (Atom("sbcast"), Atom(name), b"news")))
+    answers = [payload for _, payload in peer.settle()]
+    assert answers == [(tag, 7), (Atom("rex"), Atom(A), Atom(A))]
+    assert box.poll() == b"news"
+
+
+@pytest.mark.parametrize("text", ["abc", b"abc", bytearray(b"abc"), 5, None, {1: 2}])
+def test_a_text_is_not_a_list_of_arguments(a: Node, b: Node, text: Any) -> None:
+    for call in (a.rpc, a.spawn):
+        with pytest.raises(TypeError, match="give a list of terms"):
+            call("b@localhost", "Elixir.String", "upcase", text)
+    assert a.statistics().futures == 0 and not a.processes.spawns
+
+
+def test_one_name_is_not_a_list_of_names(a: Node) -> None:
+    with pytest.raises(TypeError, match="list of names"):
+        a.multi_call("b@localhost", "srv", 1)
+    with pytest.raises(TypeError, match="list of names"):
+        a.allow("b@localhost")
+
+
+def test_coroutine_functions_are_refused(a: Node) -> None:
+    async def later() -> int:
+        return 1
+
+    async def many() -> Any:
+        yield 1
+
+    class Callable_:
+        async def __call__(self) -> int:
+            return 1
+
+    functions: list[Any] = [later, many, Callable_(), partial(later)]
+    for function in functions:
+        with pytest.raises(ConfigError, match="svc:f is an async def .*return a uds_dist Future"):
+            a.expose("svc", {"f": function})
+        with pytest.raises(ConfigError, match="on_message is an async def"):
+            a.mailbox(on_message=function)
+        with pytest.raises(ConfigError, match="monitor_nodes is an async def"):
+            a.monitor_nodes(function)
+    with pytest.raises(ConfigError, match="svc:later is an async def"):
+        a.expose("svc")(later)
+
+
+def test_a_coroutine_that_a_function_returns_is_told(a: Node, b: Node) -> None:
+    async def later() -> int:
+        return 1
+
+    a.expose("svc", {"f": lambda: later()})
+    error = b.rpc(A, "svc", "f").exception(SOON)
+    assert isinstance(error, RemoteError) and "returned a coroutine" in str(error)
+
+
+def test_the_unfinished_calls_of_a_peer_are_bounded(
+    make_node: MakeNode, b: Node, loop: EventLoop
+) -> None:
+    node = make_node(A, max_pending_requests=5)
+    held: list[Future[object]] = []
+
+    def later() -> Future[object]:
+        held.append(Future(loop))
+        return held[-1]
+
+    node.expose("svc", {"later": later})
+    calls = [b.rpc(A, "svc", "later") for _ in range(5)]
+    error = b.rpc(A, "svc", "later").exception(SOON)
+    assert isinstance(error, RemoteError) and error.reason == "system_limit"
+    assert len(held) == len(node._jobs) == 5
+    held[0].set_result(1)
+    assert calls[0].result(SOON) == 1
+    again = b.rpc(A, "svc", "later")
+    loop.run_until(lambda: len(held) == 6, SOON)
+    held[5].set_result(2)
+    assert again.result(SOON) == 2
+    b.disconnect(A)
+    loop.run_until(lambda: len(node._jobs) == 0, SOON)
+    assert len(node._jobs) == 0 and not node._jobs._by_node
+
+
+def test_a_task_that_is_never_told_its_work_is_given_up(
+    tasks: Tasks, a: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("uds_dist.services.tasks.START_TIMEOUT", 0.05)
+    request = (Atom("start_task"), [tasks.owner, Atom("nomonitor")], None, None)
+    ok, pid = tasks.ask(request)
+    ref = tasks.box.monitor(pid)
+    down = tasks.box.receive(timeout=SOON)
+    assert down == (Atom("DOWN"), ref, Atom("process"), pid, Atom("timeout"))
+
+
+def test_the_tasks_of_a_peer_are_bounded(make_node: MakeNode, b: Node) -> None:
+    node = make_node(A, max_pending_requests=3)
+    tasks = Tasks(node, b)
+    pids = [tasks.start() for _ in range(3)]
+    request = (Atom("start_task"), [tasks.owner, Atom("monitor")], None, None)
+    assert tasks.ask(request) == (Atom("error"), Atom("max_children"))
+    assert tasks.ask((Atom("terminate_child"), pids[0])) == "ok"
+    assert tasks.start()
+    b.disconnect(A)
+    b.loop.run_until(lambda: tasks.children() == [], SOON)
+
+
+def test_what_a_failing_peer_makes_this_node_log_is_bounded(
+    a: Node, peer: ScriptedPeer, service: Service, caplog: pytest.LogCaptureFixture
+) -> None:
+    none: list[object] = []
+    for _ in range(50):
+        spawn(peer, ("svc", "badarg"), [], [])
+        cast = (Atom("cast"), Atom("svc"), Atom("badarg"), none, peer.pid())
+        peer.send(
+            (ctl.REG_SEND, peer.pid(), Atom(""), Atom("rex")), (Atom("$gen_cast"), cast)
+        )
+    peer.settle()
+    assert 2 <= len(caplog.records) <= 20

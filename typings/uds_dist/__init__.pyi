@@ -485,6 +485,8 @@ class Node:
     loop: EventLoop
     on_down: Callable[[str, UdsDistError], object] | None
     output: Callable[[str], object]  # takes what functions print that this node runs elsewhere
+    # Told the name and the reason of a server that has ended and is not started again.
+    on_service_down: Callable[[str, object], object] | None
     def __init__(
         self,
         name: str,
@@ -496,6 +498,7 @@ class Node:
         config: Config | None = None,
         on_down: Callable[[str, UdsDistError], object] | None = None,
         output: Callable[[str], object] = ...,
+        on_service_down: Callable[[str, object], object] | None = None,
     ) -> None: ...
     def __enter__(self) -> Node: ...
     def __exit__(self, *_exc: object) -> None: ...
@@ -667,8 +670,13 @@ class EventManager(GenServer):
 
 # One scope of `pg`, made by `Node.pg`.
 class PgScope:
-    def __init__(self, processes: object, name: str) -> None: ...
-    # The members of a group, those here first.
+    def __init__(
+        self, loop: EventLoop, processes: object, config: Config, name: str
+    ) -> None: ...
+    # The groups that have members.
+    def groups(self) -> list[object]: ...
+    # The members of a group, those here first. A group is any term; an Erlang string is a list of
+    # code points, a str is a binary.
     def members(self, group: object) -> list[Pid]: ...
     # Make a process of this node a member, once more if it is one already.
     def join(self, group: object, pid: Pid) -> None: ...

@@ -56,3 +56,21 @@ class Atom(str):
 def as_atom(name: str) -> Atom:
     """The atom of that name, which may be one already."""
     return name if type(name) is Atom else Atom(name)
+
+
+_CONSTANTS = {True: Atom("true"), False: Atom("false"), None: Atom("nil")}
+
+
+def atom_of(term: object) -> Atom | None:
+    """The atom that a term is, the three that Python has constants for among them.
+
+    Args:
+        term: any term.
+    Returns:
+        The atom: of True, False and None `true`, `false` and `nil`; None for what is not an atom.
+    """
+    if isinstance(term, Atom):
+        return term
+    if term is None or isinstance(term, bool):
+        return _CONSTANTS[term]
+    return None

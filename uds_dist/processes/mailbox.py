@@ -6,7 +6,7 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from itertools import islice
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from uds_dist.errors import ClosedError, ReceiveTimeoutError
 from uds_dist.etf.shown import shown
@@ -41,6 +41,13 @@ class Empty:
 
 # What `poll` returns when there is no message: None is a term.
 EMPTY = Empty()
+
+
+class FromNode(NamedTuple):
+    """A message, and the node whose connection it came by: for the node's own services."""
+
+    node: str
+    message: object
 
 
 class Signals(Protocol):
@@ -92,6 +99,7 @@ class Mailbox:
         "group_leader",
         "held",
         "links",
+        "learns_node",
         "loop",
         "monitors",
         "name",
@@ -143,6 +151,8 @@ class Mailbox:
         # A process that the node cannot do without: exit signals do not end it.
         self.system = False
         self.of_program = False  # what `on_message` raises is for the program
+        # Messages of peers come as FromNode.
+        self.learns_node = False
         self._signals: Signals | None = signals
         self.prior: deque[object] | None = None  # those with priority: before the queue
         self._weights: dict[int, int] = {}  # of the large messages, by their identity

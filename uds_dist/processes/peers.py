@@ -64,6 +64,7 @@ from uds_dist.transport.address import SocketAddress, socket_address
 from uds_dist.transport.backpressure import Pressure, Source
 from uds_dist.transport.connection import UP, Connection, Phase
 from uds_dist.transport.listener import Listener
+from uds_dist.transport.log_rate import BoundedLog
 from uds_dist.transport.loop import EventLoop
 
 logger = logging.getLogger(__name__)
@@ -127,6 +128,7 @@ class Peers:
         self._silent = silent
         self._named = named
         self._incoming: set[Connection] = set()  # still in their handshake
+        self._undelivered = BoundedLog(logger, loop.time)
         self._closed = False
         self.pressure = Pressure()
         self.pressure.on_hold = self._holds
@@ -554,7 +556,9 @@ class Peers:
             self._loop.call_soon(waiter)
         self._forget_if_idle(peer)
         if lost:
-            logger.warning("%s: %d signals could not be delivered: %s", peer.name, lost, error)
+            # At a bounded rate: an answer to a name that a peer has made up cannot be delivered.
+            text = "%s: %d signals could not be delivered: %s"
+            self._undelivered.warning(text, peer.name, lost, error)
         for future in futures:
             if not future.done():
                 future.set_exception(error)

@@ -4,9 +4,14 @@ Every message that asks something gets its answer: a link to nobody the exit sig
 monitor of nobody the notice ``noproc``, an unlink its acknowledgement, a spawn request its reply.
 A caller on a BEAM would wait for ever for any of them. Messages to nobody are dropped, as ever.
 
+A peer speaks for its own processes only. A signal in the name of a process of another node ends the
+connection, as it does on a BEAM; a notice or a spawn reply that another node was asked for is
+dropped. So is what a peer makes up about processes of an earlier incarnation of this node.
+
 The trace tokens of seq_trace are read and passed over: this node does not trace.
 
-Source: Distribution Protocol, section "Protocol between Connected Nodes".
+Source: Distribution Protocol, section "Protocol between Connected Nodes"; erts/emulator/beam/dist.c
+of OTP 27 for what is refused.
 """
 
 from __future__ import annotations
@@ -15,8 +20,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from uds_dist.errors import RemoteProtocolError
+from uds_dist.etf.shown import printable
 from uds_dist.etf.terms import Pid, Reference
-from uds_dist.processes.mailbox import Mailbox
+from uds_dist.processes.mailbox import FromNode, Mailbox
 from uds_dist.processes.table import NOPROC, NOTSUP, Processes
 from uds_dist.protocol import control as ctl
 from uds_dist.protocol.control import NO_PAYLOAD, AltactFlag, ControlMessage
@@ -91,6 +98,25 @@ class Incoming:
         """Act on a control message of any node, this one included."""
         self._handlers[type(control)](node, control, payload)
 
+    def _check_sender(self, node: str, sender: Pid) -> None:
+        """Refuse a signal in the name of a process that is not of the node it comes from."""
+        if sender.node != node:
+            raise RemoteProtocolError(
+                f"{node} sent a signal in the name of {printable(str(sender))}, a process of"
+                " another node"
+            )
+
+    def _check_ties(self, node: str) -> None:
+        """End the connection to a peer that has set up more links and monitors than it may."""
+        processes = self._processes
+        ties = processes.ties_with(node)
+        held = len(ties.links) + len(ties.watchers)
+        if held > processes.max_links_and_monitors and node != processes.name:
+            raise RemoteProtocolError(
+                f"{node} holds {held} links to processes of this node and monitors of them, where"
+                f" max_links_and_monitors is {processes.max_links_and_monitors}"
+            )
+
     # -- messages --------------------------------------------------------------------------
 
     def _deliver(self, node: str, process: Mailbox, message: object) -> None:
@@ -98,6 +124,8 @@ class Incoming:
         if node == processes.name:
             process.deliver(message)
             return
+        if process.learns_node:
+            message = FromNode(node, message)
         if process.deliver_now(message):
             processes.waits(process, message)
 
@@ -143,6 +171,7 @@ class Incoming:
         dest = control.to
         priority = bool(control.flags & _PRIO)
         if control.flags & _EXIT:
+            self._check_sender(node, control.from_pid)
             if isinstance(dest, Reference):
                 entry = self._processes.mailbox_aliases.get(dest)
                 if entry is not None:
@@ -163,14 +192,17 @@ class Incoming:
     # -- links -----------------------------------------------------------------------------
 
     def _on_link(self, node: str, control: ctl.Link, payload: object) -> None:
+        self._check_sender(node, control.from_pid)
         process = self._processes.by_pid.get(control.to_pid)
         if process is None:
             nobody = (ctl.PAYLOAD_EXIT, control.to_pid, control.from_pid)
             self._processes.signal(node, nobody, NOPROC)
         else:
             self._processes.add_link(process, control.from_pid)
+            self._check_ties(node)
 
     def _on_unlink(self, node: str, control: ctl.Unlink | ctl.UnlinkId, payload: object) -> None:
+        self._check_sender(node, control.from_pid)
         process = self._processes.by_pid.get(control.to_pid)
         if process is not None:
             process.links.received_unlink(control.from_pid)
@@ -182,6 +214,7 @@ class Incoming:
         self._processes.signal(node, ack)
 
     def _on_unlink_ack(self, node: str, control: ctl.UnlinkIdAck, payload: object) -> None:
+        self._check_sender(node, control.from_pid)
         process = self._processes.by_pid.get(control.to_pid)
         if process is not None:
             process.links.received_ack(control.from_pid, control.id)
@@ -192,14 +225,15 @@ class Incoming:
             self._processes.drop_link_tie(process, pid)
 
     def _on_exit(self, node: str, control: ctl.Exit | ctl.ExitTt, payload: object) -> None:
-        self._link_broke(control.from_pid, control.to_pid, control.reason)
+        self._link_broke(node, control.from_pid, control.to_pid, control.reason)
 
     def _on_payload_exit(
         self, node: str, control: ctl.PayloadExit | ctl.PayloadExitTt, payload: object
     ) -> None:
-        self._link_broke(control.from_pid, control.to_pid, payload)
+        self._link_broke(node, control.from_pid, control.to_pid, payload)
 
-    def _link_broke(self, from_pid: Pid, to_pid: Pid, reason: object) -> None:
+    def _link_broke(self, node: str, from_pid: Pid, to_pid: Pid, reason: object) -> None:
+        self._check_sender(node, from_pid)
         process = self._processes.by_pid.get(to_pid)
         if process is not None:
             self._processes.link_broke(process, from_pid, reason)
@@ -207,14 +241,15 @@ class Incoming:
     # -- exit signals that were sent -------------------------------------------------------
 
     def _on_exit2(self, node: str, control: ctl.Exit2 | ctl.Exit2Tt, payload: object) -> None:
-        self._exit2(control.from_pid, control.to_pid, control.reason)
+        self._exit2(node, control.from_pid, control.to_pid, control.reason)
 
     def _on_payload_exit2(
         self, node: str, control: ctl.PayloadExit2 | ctl.PayloadExit2Tt, payload: object
     ) -> None:
-        self._exit2(control.from_pid, control.to_pid, payload)
+        self._exit2(node, control.from_pid, control.to_pid, payload)
 
-    def _exit2(self, from_pid: Pid, to_pid: Pid, reason: object) -> None:
+    def _exit2(self, node: str, from_pid: Pid, to_pid: Pid, reason: object) -> None:
+        self._check_sender(node, from_pid)
         process = self._processes.by_pid.get(to_pid)
         if process is not None:
             self._processes.exit2(process, from_pid, reason)
@@ -222,47 +257,59 @@ class Incoming:
     # -- monitors --------------------------------------------------------------------------
 
     def _on_monitor(self, node: str, control: ctl.MonitorP, payload: object) -> None:
+        self._check_sender(node, control.from_pid)
+        if control.ref.node != node:
+            raise RemoteProtocolError(f"{node} sent a monitor with a reference of another node")
         process = self._processes.find(control.to_proc)
         if process is None:
             self._processes.send_down(control.from_pid, control.to_proc, control.ref, NOPROC)
         else:
             self._processes.note_watcher(process, control.from_pid, control.to_proc, control.ref)
+            self._check_ties(node)
 
     def _on_demonitor(self, node: str, control: ctl.DemonitorP, payload: object) -> None:
+        self._check_sender(node, control.from_pid)
         process = self._processes.find(control.to_proc)
-        if process is not None and control.ref in process.watchers:
+        entry = None if process is None else process.watchers.get(control.ref)
+        if process is not None and entry is not None and entry[0] == control.from_pid:
             self._processes.drop_watcher(process, control.ref)
             if process.on_unwatched is not None:
                 process.on_unwatched(control.ref)
 
     def _on_monitor_exit(self, node: str, control: ctl.MonitorPExit, payload: object) -> None:
-        monitor = self._processes.forget_monitor(control.ref)
-        if monitor is not None:
-            monitor.on_down(control.reason)
+        self._down(node, control.ref, control.reason)
 
     def _on_payload_monitor_exit(
         self, node: str, control: ctl.PayloadMonitorPExit, payload: object
     ) -> None:
-        monitor = self._processes.forget_monitor(control.ref)
-        if monitor is not None:
-            monitor.on_down(payload)
+        self._down(node, control.ref, payload)
+
+    def _down(self, node: str, ref: Reference, reason: object) -> None:
+        monitor = self._processes.monitors.get(ref)
+        if monitor is not None and monitor.node == node:
+            self._processes.forget_monitor(ref)
+            monitor.on_down(reason)
 
     # -- the rest --------------------------------------------------------------------------
 
     def _on_group_leader(self, node: str, control: ctl.GroupLeader, payload: object) -> None:
         process = self._processes.by_pid.get(control.to_pid)
-        if process is not None:
+        if process is not None and not process.system:
             process.group_leader = control.from_pid
 
     def _on_spawn_request(
         self, node: str, control: ctl.SpawnRequest | ctl.SpawnRequestTt, payload: object
     ) -> None:
+        self._check_sender(node, control.from_pid)
+        if control.req_id.node != node:
+            raise RemoteProtocolError(f"{node} sent a spawn request of another node")
         on_spawn = self._processes.on_spawn or self._refuse_spawn
         if node == self._processes.name:
             # What it starts is user code, and who asks for it may be anywhere.
             self._loop.call_soon(partial(on_spawn, node, control, payload))
         else:
             on_spawn(node, control, payload)
+            self._check_ties(node)
 
     def _refuse_spawn(
         self, node: str, control: ctl.SpawnRequest | ctl.SpawnRequestTt, payload: object
@@ -273,9 +320,13 @@ class Incoming:
     def _on_spawn_reply(
         self, node: str, control: ctl.SpawnReply | ctl.SpawnReplyTt, payload: object
     ) -> None:
-        spawn = self._processes.take_spawn(control.req_id)
-        if spawn is not None:
-            spawn.on_reply(control)
+        spawn = self._processes.spawns.get(control.req_id)
+        if spawn is None or spawn.node != node:
+            return
+        if isinstance(control.result, Pid):
+            self._check_sender(node, control.result)
+        self._processes.take_spawn(control.req_id)
+        spawn.on_reply(control)
 
     def _on_node_link(self, node: str, control: ctl.NodeLink, payload: object) -> None:
         """Obsolete, and without effect in every node that ever knew it."""

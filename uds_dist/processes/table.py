@@ -158,6 +158,8 @@ class Processes:
         self.max_mailbox_size = config.max_mailbox_size
         self.pressure = Pressure() if pressure is None else pressure
         self.pressure.is_answer = self.is_answer
+        self.max_links_and_monitors = config.max_links_and_monitors
+        self.max_pending_requests = config.max_pending_requests
         self._loop = loop
         self._config = config
         self._route = route
@@ -219,6 +221,11 @@ class Processes:
     def find(self, dest: Pid | str) -> Mailbox | None:
         """The living process of a pid or a registered name."""
         return self.by_pid.get(dest) if isinstance(dest, Pid) else self.by_name.get(dest)
+
+    @property
+    def closed(self) -> bool:
+        """True after `close`."""
+        return self._closed
 
     @property
     def ties(self) -> dict[str, Ties]:
@@ -482,9 +489,12 @@ class Processes:
         control: tuple[object, ...],
         arguments: list[object],
         on_reply: Callable[[SpawnReply | SpawnReplyTt], None],
+        own: bool = False,
     ) -> None:
         """Send a spawn request; its reply, or a made-up one at `noconnection`, goes to a call.
 
+        Args:
+            own: the node asks, not the program: it is never refused.
         Raises:
             EncodeError: an argument is no term.
             Busy: the connection's write queue is full.
@@ -493,6 +503,8 @@ class Processes:
         assert isinstance(ref, Reference)
         if node == self.name:
             self.signal(node, control, arguments)
+        elif own:
+            self._route(node, control, arguments)
         else:
             self._route_message(node, control, arguments)
         # The reply cannot have come: that is for a later round, from here as from there.

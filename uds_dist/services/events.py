@@ -10,9 +10,18 @@ import logging
 from collections.abc import Callable
 
 from uds_dist.errors import ConfigError
+from uds_dist.etf.atoms import atom_of
 from uds_dist.etf.terms import Atom, Pid
+from uds_dist.processes.future import Future
 from uds_dist.services.gen import From, from_term
-from uds_dist.services.outcome import ERROR, UNDEF, encoding_error, raised
+from uds_dist.services.outcome import (
+    ERROR,
+    UNDEF,
+    drop_coroutine,
+    encoding_error,
+    raised,
+    refuse_coroutines,
+)
 from uds_dist.services.server import GenServer
 from uds_dist.services.system import OK
 
@@ -54,8 +63,11 @@ class EventManager(GenServer):
         """Add a handler, under the name by which ``gen_event:call`` asks for it.
 
         Raises:
-            ConfigError: there is a handler of that name.
+            ConfigError: there is a handler of that name, or a method of it is a coroutine
+                function.
         """
+        for method in ("handle_event", "handle_call", "terminate"):
+            refuse_coroutines(f"{type(handler).__name__}.{method}", getattr(handler, method))
         if name in self._handlers:
             raise ConfigError(f"there is an event handler {name} already")
         self._handlers[name] = handler
@@ -69,7 +81,7 @@ class EventManager(GenServer):
         handler = self._handlers.pop(name, None)
         if handler is None:
             return (ERROR, Atom("module_not_found"))
-        return handler.terminate(Atom("remove_handler"))
+        return self._guarded(name, handler.terminate, Atom("remove_handler"))
 
     def notify(self, event: object) -> None:
         """Have every handler act on an event."""
@@ -84,7 +96,9 @@ class EventManager(GenServer):
             case (Pid(), (Pid(), _) as from_term_, request):
                 from_ = from_term(from_term_)
                 assert from_ is not None
-                self.reply(from_, self._answer(request))
+                self._running().answer(from_, self._answer(request))
+            case _:
+                return super().handle_info(message)
         return None
 
     def terminate(self, reason: object) -> object:
@@ -115,15 +129,13 @@ class EventManager(GenServer):
                 return OK
             case Atom("which_handlers"):
                 return [Atom(name) for name in self._handlers]
-            case (Atom("call"), Atom() as name, query):
-                handler = self._handlers.get(name)
+            case (Atom("call"), name, query):
+                handler = self._handlers.get(atom_of(name) or "")
                 if handler is None:
                     return BAD_MODULE
-                return self._guarded(name, handler.handle_call, query)
-            case (Atom("call"), _, _):
-                return BAD_MODULE
-            case (Atom("delete_handler"), Atom() as name, _):
-                return self.delete_handler(name)
+                return self._guarded(str(atom_of(name)), handler.handle_call, query)
+            case (Atom("delete_handler"), name, _):
+                return self.delete_handler(atom_of(name) or "")
             case (Atom("add_handler" | "add_sup_handler"), _, _):
                 no_stack: list[object] = []
                 return (Atom("EXIT"), (UNDEF, no_stack))
@@ -132,10 +144,12 @@ class EventManager(GenServer):
     def _guarded(self, name: str, function: Callable[[object], object], term: object) -> object:
         try:
             answer = function(term)
-            unsendable = encoding_error(answer) if function.__name__ == "handle_call" else None
         except Exception as error:
             reason = raised(error).exit_reason
             logger.error("the event handler %s is removed: it raised", name, exc_info=error)
             self._handlers.pop(name, None)
             return (ERROR, (Atom("EXIT"), reason))
+        if isinstance(answer, Future) or function.__name__ == "handle_event":
+            return answer
+        unsendable = drop_coroutine(answer) or encoding_error(answer)
         return answer if unsendable is None else (ERROR, raised(unsendable).exit_reason)

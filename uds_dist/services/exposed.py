@@ -21,11 +21,11 @@ from functools import partial
 from typing import NamedTuple
 
 from uds_dist.errors import ConfigError, TermError
-from uds_dist.etf.atoms import MAX_ATOM_CHARACTERS
+from uds_dist.etf.atoms import MAX_ATOM_CHARACTERS, atom_of
 from uds_dist.etf.shown import printable, shown
 from uds_dist.etf.terms import Atom, Export, Pid, Reference
 from uds_dist.processes.future import Future
-from uds_dist.processes.table import Processes
+from uds_dist.processes.table import Processes, is_atom
 from uds_dist.protocol.control import (
     PAYLOAD_EXIT,
     PAYLOAD_MONITOR_P_EXIT,
@@ -34,14 +34,29 @@ from uds_dist.protocol.control import (
     SpawnRequest,
     SpawnRequestTt,
 )
-from uds_dist.services.outcome import Outcome, encoding_error, outcome_of, raised, returned, undefined
+from uds_dist.services.outcome import (
+    Outcome,
+    drop_coroutine,
+    encoding_error,
+    outcome_of,
+    raised,
+    refuse_coroutines,
+    returned,
+    undefined,
+)
+from uds_dist.transport.log_rate import BoundedLogs
+from uds_dist.transport.loop import EventLoop
 
 logger = logging.getLogger(__name__)
 
 EXECUTE_CALL = ("erpc", "execute_call", 4)
 EXECUTE_CAST = ("erpc", "execute_cast", 3)
-APPLY = ("erlang", "apply")
+ERLANG = Atom("erlang")
+APPLY = Atom("apply")
+LINK = Atom("link")
+MONITOR = Atom("monitor")
 BADOPT = Atom("badopt")
+SYSTEM_LIMIT = Atom("system_limit")
 MAX_ARITY = 255
 # Spawn options for the BEAM's scheduler and memory: known, and without effect here.
 BEAM_OPTIONS = frozenset(
@@ -55,6 +70,9 @@ BEAM_OPTIONS = frozenset(
         "priority",
     }
 )
+
+
+Done = Callable[["Future[object]"], None]
 
 
 class Function(NamedTuple):
@@ -79,12 +97,14 @@ class Exposed:
             functions: by their names; each is called with as many arguments as the caller gives,
                 if it can take that many, and is undefined otherwise.
         Raises:
-            ConfigError: one cannot be called with positional arguments alone.
+            ConfigError: one cannot be called with positional arguments alone, or is a coroutine
+                function.
         """
         found = {}
         for name, function in functions.items():
             if not callable(function):
-                raise ConfigError(f"{module}:{name} cannot be exposed: it is no function")
+                raise ConfigError(f"{module}:{name} cannot be exposed: it is not a function")
+            refuse_coroutines(f"{module}:{name}", function)
             found[module, name] = Function(function, *_arities(module, name, function))
         self._functions.update(found)
 
@@ -94,19 +114,21 @@ class Exposed:
         Returns:
             How it ended; or the future that it returned.
         """
-        while (module, function) == APPLY and isinstance(arguments, list):
+        module, function = _as_atom(module), _as_atom(function)
+        while is_atom(module, ERLANG) and is_atom(function, APPLY):
             # erlang:apply/3, and erlang:apply/2 of a function that a name stands for.
             match arguments:
                 case [inner_module, inner_function, list() as inner]:
-                    module, function, arguments = inner_module, inner_function, inner
+                    module, function = _as_atom(inner_module), _as_atom(inner_function)
+                    arguments = inner
                 case [Export() as export, list() as inner] if len(inner) == export.arity:
                     module, function, arguments = export.module, export.function, inner
                 case _:
                     break
         if not (isinstance(module, Atom) and isinstance(function, Atom)):
-            return raised(TypeError("module and function are to be atoms"))
+            return raised(TypeError("module and function must be atoms"))
         if not isinstance(arguments, list):
-            return raised(TypeError("the arguments are to be a list"))
+            return raised(TypeError("the arguments must be a list"))
         found = self._functions.get((module, function))
         arity = len(arguments)
         if found is None or not found.min_arity <= arity <= found.max_arity:
@@ -116,6 +138,12 @@ class Exposed:
         except Exception as error:
             return raised(error, (module, function, arity))
         return value if isinstance(value, Future) else returned(value)
+
+
+def _as_atom(term: object) -> object:
+    """The atom that names a module or a function; any other term as it is."""
+    atom = atom_of(term)
+    return term if atom is None else atom
 
 
 def _arities(module: str, name: str, function: Callable[..., object]) -> tuple[int, int]:
@@ -179,14 +207,17 @@ class Jobs:
     """The processes that run exposed functions for other nodes.
 
     Args:
+        loop: the node's loop.
         processes: the node's process table, whose spawn requests are served from now on.
         exposed: what may be called.
     """
 
-    def __init__(self, processes: Processes, exposed: Exposed) -> None:
+    def __init__(self, loop: EventLoop, processes: Processes, exposed: Exposed) -> None:
+        self._log = BoundedLogs(logger, loop.time)
         self._processes = processes
         self._exposed = exposed
-        self._futures: dict[Pid, tuple[Future[object], Callable[[Future[object]], None]]] = {}
+        self._futures: dict[Pid, tuple[str, Future[object], Done]] = {}
+        self._by_node: dict[str, int] = {}  # node -> how many of these it has asked for
         processes.on_spawn = self._on_spawn
 
     def __len__(self) -> int:
@@ -197,9 +228,12 @@ class Jobs:
         self, node: str, request: SpawnRequest | SpawnRequestTt, payload: object
     ) -> None:
         job = _job(request, payload)
-        if job is None:
-            refusal = (SPAWN_REPLY, request.req_id, request.from_pid, 0, BADOPT)
-            self._processes.signal(node, refusal)
+        refusal = BADOPT if job is None else None
+        if self._by_node.get(node, 0) >= self._processes.max_pending_requests:
+            refusal = SYSTEM_LIMIT
+        if job is None or refusal is not None:
+            refused = (SPAWN_REPLY, request.req_id, request.from_pid, 0, refusal)
+            self._processes.signal(node, refused)
             return
         pid = self._processes.new_pid()
         accepted = (SPAWN_REPLY, job.request, job.parent, int(job.flags), pid)
@@ -230,11 +264,12 @@ class Jobs:
             return
         self._start_process(pid, job, group_leader)
         callback = partial(self._done, node, pid, job)
-        self._futures[pid] = (outcome, callback)
+        self._futures[pid] = (node, outcome, callback)
+        self._by_node[node] = self._by_node.get(node, 0) + 1
         outcome.add_done_callback(callback)
 
     def _done(self, node: str, pid: Pid, job: Job, future: Future[object]) -> None:
-        if self._futures.pop(pid, None) is not None:
+        if self._take(pid) is not None:
             self._end(node, pid, job, outcome_of(future, job.called))
 
     def _given_up(self, pid: Pid, job: Job, ref: Reference) -> None:
@@ -244,28 +279,41 @@ class Jobs:
                 self._forget(pid)
                 process.close()
 
-    def _forget(self, pid: Pid) -> None:
+    def _take(self, pid: Pid) -> tuple[str, Future[object], Done] | None:
+        """Take a process that waits for a future off the books."""
         entry = self._futures.pop(pid, None)
         if entry is not None:
-            entry[0].remove_done_callback(entry[1])
+            node = entry[0]
+            self._by_node[node] -= 1
+            if not self._by_node[node]:
+                del self._by_node[node]
+        return entry
+
+    def _forget(self, pid: Pid) -> None:
+        entry = self._take(pid)
+        if entry is not None:
+            entry[1].remove_done_callback(entry[2])
 
     def _end(self, node: str, pid: Pid, job: Job, outcome: Outcome) -> None:
         """The function has ended, and its process with it."""
         if not job.is_call and outcome.class_ != "return":
-            logger.error(
-                "the process of %s, started by %s, ended with %s: %s",
+            self._log.log(
+                logging.ERROR, "a process that has failed", "the process of %s, started by %s, ended with %s: %s",
                 job.text, printable(node), outcome.class_, shown(outcome.value),
             )  # fmt: skip
         process = self._processes.find(pid)
         if process is not None:
-            unsendable = encoding_error(outcome.value) if job.is_call else None
-            process.close(job.reason(raised(unsendable) if unsendable else outcome))
+            reason = job.reason(outcome)
+            unsendable = encoding_error(reason)
+            if unsendable is not None:
+                reason = job.reason(_unsendable(outcome.value, unsendable))
+            process.close(reason)
             return
         # It was over at once, so nobody has seen the process: only its end is to be told.
         try:
             self._tell_end(node, pid, job, job.reason(outcome))
         except (TermError, RecursionError) as error:
-            self._tell_end(node, pid, job, job.reason(raised(error)))
+            self._tell_end(node, pid, job, job.reason(_unsendable(outcome.value, error)))
 
     def _tell_end(self, node: str, pid: Pid, job: Job, reason: object) -> None:
         if job.flags & SpawnFlag.MONITOR:
@@ -277,7 +325,13 @@ class Jobs:
 
 def _name(term: object) -> str:
     """A name that a peer gave for a module or function; it may be any term."""
-    return str(term) if isinstance(term, str) else shown(term)[:MAX_ATOM_CHARACTERS]
+    atom = atom_of(term)
+    return shown(term)[:MAX_ATOM_CHARACTERS] if atom is None else str(atom)
+
+
+def _unsendable(value: object, error: Exception) -> Outcome:
+    """The outcome of a function whose value cannot be sent: with the place in the value."""
+    return raised(drop_coroutine(value) or encoding_error(value) or error)
 
 
 def _is_beam_option(option: object) -> bool:
@@ -294,9 +348,9 @@ def _job(request: SpawnRequest | SpawnRequestTt, payload: object) -> Job | None:
         return None
     flags = 0
     for option in options:
-        if option == "link" and isinstance(option, Atom):
+        if is_atom(option, LINK):
             flags |= SpawnFlag.LINK
-        elif option == "monitor" and isinstance(option, Atom):
+        elif is_atom(option, MONITOR):
             flags |= SpawnFlag.MONITOR
         elif not _is_beam_option(option):
             return None

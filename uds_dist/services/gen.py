@@ -16,7 +16,7 @@ from uds_dist.etf.shown import printable, shown
 from uds_dist.etf.terms import Atom, ImproperList, Pid, Reference
 from uds_dist.processes.future import Future
 from uds_dist.processes.mailbox import Mailbox
-from uds_dist.processes.table import NOCONNECTION, NOPROC, Processes
+from uds_dist.processes.table import NOCONNECTION, NOPROC, Processes, is_atom
 from uds_dist.protocol.control import ALIAS_SEND, SEND_SENDER
 from uds_dist.transport.loop import EventLoop
 
@@ -198,10 +198,12 @@ def answer_to(
 
 def alias_of(tag: object) -> Reference | None:
     """The alias in the tag of a generic call: ``[alias|Ref]`` or ``[[alias|Ref]|_]``."""
-    if isinstance(tag, ImproperList) and len(tag.items) == 1:
-        if tag.items[0] == ALIAS and isinstance(tag.tail, Reference):
+    for _ in range(2):
+        if not isinstance(tag, ImproperList) or len(tag.items) != 1:
+            return None
+        if is_atom(tag.items[0], ALIAS) and isinstance(tag.tail, Reference):
             return tag.tail
-        return alias_of(tag.items[0])
+        tag = tag.items[0]
     return None
 
 
@@ -221,11 +223,11 @@ def from_term(term: object) -> From | None:
 
 def down_error(processes: Processes, dest: object, reason: object) -> UdsDistError:
     """The exception that stands for the reason of a DOWN."""
-    if reason == NOCONNECTION and isinstance(reason, Atom):
+    if is_atom(reason, NOCONNECTION):
         if processes.down_error is not None:
             return processes.down_error
         return NoConnection(f"the connection to the node of {dest_text(dest)} was lost")
-    if reason == NOPROC and isinstance(reason, Atom):
+    if is_atom(reason, NOPROC):
         return NoProcess(f"there is no process {dest_text(dest)}", "exit", NOPROC)
     return RemoteError(f"{dest_text(dest)} exited before it answered: {shown(reason)}", "exit", reason)
 

@@ -10,17 +10,22 @@ Source: STDLIB user's guide, "The Erlang I/O Protocol".
 
 from __future__ import annotations
 
+import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 
-from uds_dist.errors import UdsDistError
+from uds_dist.config import Config
+from uds_dist.etf.atoms import atom_of
 from uds_dist.etf.terms import Atom, ImproperList, Pid
 from uds_dist.processes.future import Future
 from uds_dist.processes.mailbox import Mailbox
 from uds_dist.processes.table import Processes
-from uds_dist.protocol.control import SEND_SENDER
-from uds_dist.services.rpc import start_rpc
+from uds_dist.services.node_service import NodeService
+from uds_dist.services.rpc import start_own_rpc
 from uds_dist.transport.loop import EventLoop
+
+logger = logging.getLogger(__name__)
 
 IO_REPLY = Atom("io_reply")
 OK = Atom("ok")
@@ -34,9 +39,22 @@ Then = Callable[[object], None]
 
 
 def write_stdout(text: str) -> None:
-    """Print to `sys.stdout`, and see to it that it is seen."""
-    sys.stdout.write(text)
-    sys.stdout.flush()
+    """Print to `sys.stdout`, and flush it.
+
+    Characters that it cannot write are escaped. Where there is no standard output, or it is closed,
+    the text is dropped: what a peer prints must not raise in this program.
+    """
+    out = sys.stdout
+    if out is None:
+        return
+    try:
+        try:
+            out.write(text)
+        except UnicodeEncodeError as error:
+            out.write(text.encode(error.encoding, "backslashreplace").decode(error.encoding))
+        out.flush()
+    except (OSError, ValueError):
+        logger.debug("a text could not be written to the standard output", exc_info=True)
 
 
 class GroupLeader:
@@ -45,32 +63,41 @@ class GroupLeader:
     Args:
         loop: brings the texts that another node makes.
         processes: the node's process table.
+        config: `max_pending_requests` is used.
         output: called with each text to print, inside `run_once`.
     """
 
     def __init__(
-        self, loop: EventLoop, processes: Processes, output: Callable[[str], object]
+        self,
+        loop: EventLoop,
+        processes: Processes,
+        config: Config,
+        output: Callable[[str], object],
     ) -> None:
         self._loop = loop
         self._processes = processes
         self._output = output
-        self.process: Mailbox = processes.new_mailbox(on_message=self._on_message, trap_exit=True)
+        self._max_pending = config.max_pending_requests
+        self._pending: dict[str, int] = {}  # node -> how many texts it is making for requests
+        self._service = NodeService(loop, processes, None, "the group leader", self._handle)
+        self.process: Mailbox = self._service.process
 
     @property
     def pid(self) -> Pid:
         """The group leader's pid."""
         return self.process.pid
 
-    def _on_message(self, message: object) -> None:
+    def _handle(self, node: str, message: object) -> bool:
         match message:
-            case (Atom("io_request"), Pid() as sender, reply_as, request):
+            case (Atom("io_request"), Pid() as sender, reply_as, request) if sender.node == node:
 
                 def answer(answer: object) -> None:
-                    control = (SEND_SENDER, self.pid, sender)
-                    reply = (IO_REPLY, reply_as, answer)
-                    self._processes.signal(sender.node, control, reply)
+                    if not self._service.send(sender, (IO_REPLY, reply_as, answer)):
+                        self._service.send(sender, (IO_REPLY, reply_as, REQUEST_ERROR))
 
                 self._serve(sender, request, answer)
+                return True
+        return False
 
     def _serve(self, sender: Pid, request: object, then: Then) -> None:
         """Serve one request and hand its answer to `then`, now or later, exactly once."""
@@ -84,7 +111,7 @@ class GroupLeader:
             case (Atom("put_chars"), characters):
                 self._put("latin1", characters, then)
             case (Atom("requests"), list() as requests):
-                self._serve_all(sender, requests, OK, then)
+                self._serve_all(sender, [iter(requests)], OK, then)
             case Atom("getopts"):
                 then(OPTIONS)
             case (Atom("setopts"), list()):
@@ -96,17 +123,35 @@ class GroupLeader:
             case _:
                 then(REQUEST_ERROR)
 
-    def _serve_all(self, sender: Pid, requests: list[object], last: object, then: Then) -> None:
-        """Serve requests in turn for as long as they succeed; the last answer is the answer."""
-        if not requests or (isinstance(last, tuple) and last[:1] == (ERROR,)):
-            then(last)
-            return
+    def _serve_all(
+        self, sender: Pid, waiting: list[Iterator[object]], last: object, then: Then
+    ) -> None:
+        """Serve requests in turn for as long as they succeed; the last answer is the answer.
 
-        def go_on(answer: object) -> None:
-            # By the loop, so that a long list does not become as deep a recursion.
-            self._loop.call_soon(lambda: self._serve_all(sender, requests[1:], answer, then))
-
-        self._serve(sender, requests[0], go_on)
+        Args:
+            waiting: the requests that are left; one that is a list of requests itself puts them
+                on top.
+        """
+        while waiting and not (isinstance(last, tuple) and last[:1] == (ERROR,)):
+            for request in waiting[-1]:
+                match request:
+                    case (Atom("requests"), list() as requests):
+                        waiting.append(iter(requests))
+                        last = OK
+                    case _:
+                        # By the loop, so that a long list does not become as deep a recursion.
+                        self._serve(
+                            sender,
+                            request,
+                            lambda answer: self._loop.call_soon(
+                                partial(self._serve_all, sender, waiting, answer, then)
+                            ),
+                        )
+                        return
+                break
+            else:
+                waiting.pop()
+        then(last)
 
     def _put(self, encoding: str, characters: object, then: Then) -> None:
         text = chardata_text(characters, encoding)
@@ -125,28 +170,28 @@ class GroupLeader:
     def _make_text(
         self, sender: Pid, encoding: str, mfa: tuple[object, object, list[object]], then: Then
     ) -> None:
-        module, function, arguments = mfa
-        if not (isinstance(module, Atom) and isinstance(function, Atom)):
+        module, function = atom_of(mfa[0]), atom_of(mfa[1])
+        if module is None or function is None:
             then(REQUEST_ERROR)
             return
+        node = sender.node
+        pending = self._pending.get(node, 0)
+        if pending >= self._max_pending:
+            then((ERROR, Atom("system_limit")))
+            return
+        self._pending[node] = pending + 1
 
         def made(future: Future[object]) -> None:
-            try:
-                characters = future.result()
-            except UdsDistError:
+            self._pending[node] -= 1
+            if not self._pending[node]:
+                del self._pending[node]
+            if future.exception() is not None:
                 then((ERROR, function))
-                return
-            self._put(encoding, characters, then)
+            else:
+                self._put(encoding, future.result(), then)
 
-        start_rpc(
-            self._loop,
-            self._processes,
-            self.process,
-            self.pid,
-            sender.node,
-            module,
-            function,
-            arguments,
+        start_own_rpc(
+            self._loop, self._processes, self.process, self.pid, node, module, function, mfa[2]
         ).add_done_callback(made)
 
 
@@ -157,7 +202,7 @@ def chardata_text(characters: object, encoding: str = "unicode") -> str | None:
         characters: the term.
         encoding: ``unicode``: binaries are UTF-8; ``latin1``: each byte is a character.
     Returns:
-        The text, or None when the term is no chardata in that encoding.
+        The text, or None when the term is not chardata in that encoding.
     """
     codec = "latin-1" if encoding == "latin1" else "utf-8"
     parts: list[str] = []
@@ -174,6 +219,8 @@ def chardata_text(characters: object, encoding: str = "unicode") -> str | None:
             elif isinstance(part, bytes):
                 parts.append(part.decode(codec))
             elif type(part) is int:
+                if 0xD800 <= part <= 0xDFFF:
+                    return None  # half a surrogate pair is not a character
                 parts.append(chr(part))
             elif type(part) is str:  # from this node itself: a binary to be
                 parts.append(part)

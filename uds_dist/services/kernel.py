@@ -10,21 +10,27 @@ from __future__ import annotations
 import logging
 from weakref import ref as weak_reference
 
-from uds_dist.errors import UdsDistError
-from uds_dist.etf.shown import shown
-from uds_dist.etf.terms import Atom, Pid
+from uds_dist.etf.atoms import atom_of
+from uds_dist.etf.shown import MORE, printable, shown
+from uds_dist.etf.terms import Atom, Map, Pid
 from uds_dist.processes.future import Future
-from uds_dist.processes.mailbox import Mailbox
+from uds_dist.processes.mailbox import FromNode, Mailbox
 from uds_dist.processes.table import Processes
 from uds_dist.services.exposed import Exposed
-from uds_dist.services.gen import GEN_CALL, From, alias_of, answer_to
+from uds_dist.services.gen import From, alias_of, answer_to
 from uds_dist.services.group_leader import chardata_text
-from uds_dist.services.outcome import ERROR, Outcome, encoding_error, outcome_of, raised
-from uds_dist.services.rpc import start_rpc
+from uds_dist.services.node_service import NodeService
+from uds_dist.services.outcome import (
+    ERROR,
+    Outcome,
+    encoded_size,
+    encoding_error,
+    outcome_of,
+    raised,
+)
+from uds_dist.services.rpc import start_own_rpc
 from uds_dist.services.server import GenServer
 from uds_dist.transport.loop import EventLoop
-
-logger = logging.getLogger(__name__)
 
 NET_KERNEL = "net_kernel"
 REX = "rex"
@@ -46,24 +52,26 @@ LEVELS = {
     "info": logging.INFO,
     "debug": logging.DEBUG,
 }
-# Log events whose text is being made at their nodes: beyond that many, Python makes a shorter one.
-MAX_EVENTS_IN_WORK = 100
+# Bytes of one node's log events whose text it is making: beyond, Python makes a shorter one.
+MAX_IN_WORK = 16 * 1024 * 1024
+EVENT_SIZE = 1024  # bytes that an event counts beside its own
+# Seconds that a node is given to make a text.
+FORMAT_TIMEOUT = 5.0
+MAX_LOG_TEXT = 64 * 1024  # characters
 
 
 class NetKernel:
     """Answers ``{is_auth, Node}``: the peer that asks has proved the cookie to be connected."""
 
-    def __init__(self, processes: Processes) -> None:
-        self._processes = processes
-        self.process: Mailbox = processes.new_mailbox(NET_KERNEL, self._on_message, trap_exit=True)
-        self.process.system = True
+    def __init__(self, loop: EventLoop, processes: Processes) -> None:
+        self._service = NodeService(loop, processes, NET_KERNEL, NET_KERNEL, self._handle)
+        self.process: Mailbox = self._service.process
 
-    def _on_message(self, message: object) -> None:
+    def _handle(self, node: str, message: object) -> bool:
         match message:
-            case (label, (Pid() as caller, tag), (request, _node)) if (
-                label == GEN_CALL and request == IS_AUTH
-            ):
-                answer_to(self._processes, self.process.pid, alias_of(tag) or caller, (tag, YES))
+            case (Atom("$gen_call"), (Pid() as caller, tag), (Atom("is_auth"), _)):
+                return self._service.reply(node, caller, tag, YES)
+        return False
 
 
 class Rex(GenServer):
@@ -79,7 +87,7 @@ class Rex(GenServer):
         self._exposed = exposed
 
     def init(self) -> object:
-        """No exit signal ends it."""
+        """No exit signal ends it, and nothing that it is asked or told."""
         self.process.system = True
         return None
 
@@ -91,6 +99,7 @@ class Rex(GenServer):
                 if isinstance(outcome, Outcome):
                     return rpc_result(outcome)
                 return _rpc_future(self.process.loop, outcome)
+        self._running().complain("a call that it does not know", request)
         return (ERROR, Atom("unknown_call"))
 
     def handle_cast(self, request: object) -> object:
@@ -99,12 +108,22 @@ class Rex(GenServer):
             case (Atom("cast"), module, function, arguments, _leader):
                 outcome = self._exposed.run(module, function, arguments)
                 if isinstance(outcome, Outcome):
-                    _log_cast(module, function, outcome)
+                    self._cast_ended(module, function, outcome)
                 else:
                     outcome.add_done_callback(
-                        lambda done: _log_cast(module, function, outcome_of(done))
+                        lambda done: self._cast_ended(module, function, outcome_of(done))
                     )
+            case _:
+                self._running().complain("a cast that it does not know", request)
         return None
+
+    def _cast_ended(self, module: object, function: object, outcome: Outcome) -> None:
+        runner = self._runner  # None once the node is closed
+        if outcome.class_ != "return" and runner is not None:
+            runner.log.log(
+                logging.ERROR, "a cast that has failed", "the cast of %s:%s ended with %s: %s",
+                shown(module), shown(function), outcome.class_, shown(outcome.value),
+            )  # fmt: skip
 
     def handle_info(self, message: object) -> object:
         """Answer ``{From, features_request}`` and ``{From, {sbcast, Name, Message}}``."""
@@ -114,14 +133,20 @@ class Rex(GenServer):
                 features = [Atom("erpc")]
                 answer: object = (Atom("features_reply"), processes.name, features)
                 answer_to(processes, self.process.pid, sender, answer)
-            case (Pid() as sender, (Atom("sbcast"), Atom() as name, term)):
-                if name in processes.by_name:
-                    self.process.send(name, term)
+            case (Pid() as sender, (Atom("sbcast"), name, term)) if (
+                (dest := atom_of(name)) is not None
+            ):
+                named = processes.by_name.get(dest)
+                if named is not None:
+                    named.deliver(FromNode("", term) if named.learns_node else term)
                     answer = (Atom(REX), processes.name, processes.name)
                 else:
-                    missing = (Atom("nonexisting_name"), name)
-                    answer = (Atom(REX), processes.name, missing)
+                    answer = (Atom(REX), processes.name, (Atom("nonexisting_name"), dest))
                 answer_to(processes, self.process.pid, sender, answer)
+            case (Atom("EXIT"), Pid(), _):
+                pass
+            case _:
+                self._running().complain("a message of unknown shape", message)
         return None
 
     def get_state(self) -> object:
@@ -141,14 +166,6 @@ def _rpc_future(loop: EventLoop, inner: Future[object]) -> Future[object]:
     pending = weak_reference(outer)
     inner.add_done_callback(done)
     return outer
-
-
-def _log_cast(module: object, function: object, outcome: Outcome) -> None:
-    if outcome.class_ != "return":
-        logger.error(
-            "the cast of %s:%s ended with %s: %s",
-            shown(module), shown(function), outcome.class_, shown(outcome.value),
-        )  # fmt: skip
 
 
 def rpc_result(outcome: Outcome) -> object:
@@ -179,43 +196,60 @@ class LoggerProxy:
         self._loop = loop
         self._processes = processes
         self._group_leader = group_leader
-        self._in_work = 0
-        self.process: Mailbox = processes.new_mailbox(LOGGER_PROXY, self._on_message, True)
-        self.process.system = True
+        self._in_work: dict[str, int] = {}  # node -> bytes of the events that it makes texts of
+        self._service = NodeService(loop, processes, LOGGER_PROXY, LOGGER_PROXY, self._handle)
+        self.process: Mailbox = self._service.process
 
-    def _on_message(self, message: object) -> None:
+    def _handle(self, node: str, message: object) -> bool:
         match message:
-            case (Atom("log"), Atom() as level, format_, list() as arguments, dict() as meta):
-                self._log(level, (format_, arguments), meta)
-            case (Atom("log"), Atom() as level, bytes() as text, dict() as meta):
-                self._log(level, (Atom("string"), text), meta)
-            case (Atom("log"), Atom() as level, report, dict() as meta):
-                kind = "report" if isinstance(report, dict) or _is_proplist(report) else "string"
-                self._log(level, (Atom(kind), report), meta)
+            case (
+                Atom("log"),
+                Atom() as level,
+                format_,
+                list() as arguments,
+                (dict() | Map()) as meta,
+            ):
+                self._log(node, level, (format_, arguments), meta)
+            case (Atom("log"), Atom() as level, bytes() as text, (dict() | Map()) as meta):
+                self._log(node, level, (Atom("string"), text), meta)
+            case (Atom("log"), Atom() as level, report, (dict() | Map()) as meta):
+                is_report = isinstance(report, (dict, Map)) or _is_proplist(report)
+                kind = "report" if is_report else "string"
+                self._log(node, level, (Atom(kind), report), meta)
+            case _:
+                return False
+        return True
 
-    def _log(self, level: str, message: object, meta: dict[object, object]) -> None:
+    def _log(
+        self, node: str, level: str, message: object, meta: dict[object, object] | Map
+    ) -> None:
         number = LEVELS.get(level, logging.ERROR)
         if not remote_logger.isEnabledFor(number):
             return
-        pid = meta.get("pid")
-        if not isinstance(pid, Pid) or self._in_work >= MAX_EVENTS_IN_WORK:
-            remote_logger.log(number, "%s", shown(message))
-            return
-        node = pid.node
+        shown_here = shown(message)
         event = {Atom("level"): Atom(level), Atom("msg"): message, Atom("meta"): meta}
         template = {Atom("template"): [Atom("msg")], Atom("single_line"): False}
-        self._in_work += 1
+        size = EVENT_SIZE + encoded_size(event)
+        if not isinstance(meta.get(Atom("pid")), Pid) or (
+            self._in_work.get(node, 0) + size > MAX_IN_WORK
+        ):
+            remote_logger.log(number, "%s: %s", printable(node), shown_here)
+            return
+        self._in_work[node] = self._in_work.get(node, 0) + size
 
-        def made(future: Future[object]) -> None:
-            self._in_work -= 1
-            try:
-                text = chardata_text(future.result())
-            except UdsDistError:
-                text = None
-            what = shown(message) if text is None else text
-            remote_logger.log(number, "%s: %s", node, what, extra={"erlang_meta": meta})
+        def made(done: Future[object]) -> None:
+            timer.cancel()
+            self._in_work[node] -= size
+            if not self._in_work[node]:
+                del self._in_work[node]
+            text = None
+            if not done.cancelled() and done.exception() is None:
+                text = chardata_text(done.result())
+            what = shown_here if text is None else log_text(text)
+            extra = {"erlang_meta": meta}
+            remote_logger.log(number, "%s: %s", printable(node), what, extra=extra)
 
-        start_rpc(
+        future = start_own_rpc(
             self._loop,
             self._processes,
             self.process,
@@ -224,7 +258,16 @@ class LoggerProxy:
             "logger_formatter",
             "format",
             [event, template],
-        ).add_done_callback(made)
+        )
+        timer = self._loop.call_later(FORMAT_TIMEOUT, future.cancel)
+        future.add_done_callback(made)
+
+
+def log_text(text: str) -> str:
+    """A peer's text for the log: bounded, control characters escaped, further lines indented."""
+    cut = text[:MAX_LOG_TEXT]
+    lines = [printable(line, MAX_LOG_TEXT) for line in cut.replace("\r\n", "\n").split("\n")]
+    return "\n    ".join(lines).rstrip() + (MORE if len(text) > MAX_LOG_TEXT else "")
 
 
 def _is_proplist(report: object) -> bool:

@@ -7,11 +7,13 @@ stack is Python's own, written as Erlang writes one: innermost first, with file 
 
 from __future__ import annotations
 
+import inspect
+import sys
 from collections.abc import Sequence
 from types import FrameType
 from typing import NamedTuple
 
-from uds_dist.errors import ErlangError, ErlangException, Exit, TermError
+from uds_dist.errors import ConfigError, ErlangError, ErlangException, Exit, TermError
 from uds_dist.etf.atoms import MAX_ATOM_CHARACTERS
 from uds_dist.etf.encode import encode
 from uds_dist.etf.terms import Atom
@@ -98,6 +100,39 @@ def encoding_error(term: object) -> Exception | None:
     except (TermError, RecursionError) as error:
         return error
     return None
+
+
+def refuse_coroutines(what: str, function: object) -> None:
+    """Refuse a handler that is an ``async def``: nothing here would run it.
+
+    Raises:
+        ConfigError: it is a coroutine function, or an asynchronous generator's.
+    """
+    call = getattr(function, "__call__", None)  # of an object that can be called
+    for candidate in (function, call):
+        if inspect.iscoroutinefunction(candidate) or inspect.isasyncgenfunction(candidate):
+            raise ConfigError(
+                f"{what} is an async def function, which this library does not run: write a plain"
+                " function, and return a uds_dist Future where the answer comes later"
+            )
+
+
+def drop_coroutine(answer: object) -> Exception | None:
+    """What is wrong with an answer that is a coroutine, which is closed; None for any other."""
+    if not inspect.iscoroutine(answer):
+        return None
+    answer.close()
+    return TypeError(
+        "a handler returned a coroutine, which this library does not run: return a uds_dist Future"
+    )
+
+
+def encoded_size(term: object) -> int:
+    """How many bytes a term takes; of what cannot be encoded more than any limit allows."""
+    try:
+        return len(encode(term))
+    except (TermError, RecursionError):
+        return sys.maxsize
 
 
 def charlist(text: str) -> list[int]:

@@ -14,15 +14,16 @@ from weakref import ref as weak_reference
 from uds_dist.errors import NoConnection, RemoteError, UdsDistError
 from uds_dist.etf.shown import printable, shown
 from uds_dist.etf.terms import Atom, Pid, Reference
-from uds_dist.processes.future import Future
+from uds_dist.processes.future import Future, failed
 from uds_dist.processes.links import Monitor
 from uds_dist.processes.mailbox import Mailbox
-from uds_dist.processes.table import NOCONNECTION, Processes
+from uds_dist.processes.table import NOCONNECTION, Processes, is_atom
 from uds_dist.protocol.control import SPAWN_REQUEST, SpawnReply, SpawnReplyTt
 from uds_dist.services.gen import down_error
 from uds_dist.transport.loop import EventLoop
 
 EXECUTE_CALL = (Atom("erpc"), Atom("execute_call"), 4)
+RETURN = Atom("return")
 LINK_OPTION = Atom("link")
 MONITOR_OPTION = Atom("monitor")
 
@@ -36,6 +37,7 @@ def start_rpc(
     module: str,
     function: str,
     arguments: Sequence[object],
+    own: bool = False,
 ) -> Future[object]:
     """Call a function at another node.
 
@@ -47,20 +49,61 @@ def start_rpc(
         node: the other node's name.
         module, function: what to call; ``Elixir.`` belongs to an Elixir module's name.
         arguments: the argument terms.
+        own: the node asks, not the program: it is never refused because much waits.
     Returns:
         A future with the function's value. Its errors are RemoteError and NoConnection.
     Raises:
-        EncodeError: an argument is no term.
+        TypeError: the arguments are not a list of terms.
+        EncodeError: an argument is not a term.
+        Busy: more than ``write_high_water`` bytes wait for the node; nothing was sent.
     """
+    check_arguments(arguments)
     ref = processes.new_reference()
     what = f"the answer of {module}:{function}/{len(arguments)} at {node}"
     call = Call(processes, caller.pid, ref, node, what)
     control = (SPAWN_REQUEST, ref, caller.pid, group_leader, EXECUTE_CALL, [MONITOR_OPTION])
     call_arguments = [ref, Atom(module), Atom(function), list(arguments)]
-    processes.request_spawn(node, control, call_arguments, call.on_reply)
+    processes.request_spawn(node, control, call_arguments, call.on_reply, own)
     future: Future[object] = Future(loop, what, call.withdraw)
     call.future = weak_reference(future)
     return future
+
+
+def start_own_rpc(
+    loop: EventLoop,
+    processes: Processes,
+    caller: Mailbox,
+    group_leader: Pid,
+    node: str,
+    module: str,
+    function: str,
+    arguments: Sequence[object],
+) -> Future[object]:
+    """Call a function for the node itself, in the course of a peer's request.
+
+    Returns:
+        A future as that of `start_rpc`; what `start_rpc` raises is its outcome.
+    """
+    try:
+        return start_rpc(
+            loop, processes, caller, group_leader, node, module, function, arguments, own=True
+        )
+    except (UdsDistError, RecursionError) as error:
+        return failed(loop, error)
+
+
+def check_arguments(arguments: object) -> None:
+    """Refuse a text where a list of arguments is expected: each character would be one.
+
+    Raises:
+        TypeError: it is not a list, a tuple or another sequence of terms.
+    """
+    if isinstance(arguments, (str, bytes, bytearray, memoryview)):
+        kind = type(arguments).__name__
+        raise TypeError(f"the arguments are a {kind}: give a list of terms, such as [{kind}]")
+    if not isinstance(arguments, Sequence):
+        kind = type(arguments).__name__
+        raise TypeError(f"the arguments are a {kind}: give a list of terms")
 
 
 class Call(Monitor):
@@ -100,11 +143,11 @@ class Call(Monitor):
         if waiting is None:
             return
         if isinstance(reason, tuple) and len(reason) >= 2 and reason[0] == self.ref:
-            if reason[1] == "return" and len(reason) == 3:
+            if is_atom(reason[1], RETURN) and len(reason) == 3:
                 waiting.set_result(reason[2])
             else:
                 waiting.set_exception(_raised(self.what, reason))
-        elif reason == NOCONNECTION:
+        elif is_atom(reason, NOCONNECTION):
             waiting.set_exception(down_error(self._processes, self.node, reason))
         else:
             killed = f"{self.what}: the process was killed: {shown(reason)}"
@@ -133,8 +176,11 @@ def start_spawn(
     Returns:
         A future with the pid, and the monitor's reference or None.
     Raises:
-        EncodeError: an argument is no term.
+        TypeError: the arguments are not a list of terms.
+        EncodeError: an argument is not a term.
+        Busy: more than ``write_high_water`` bytes wait for the node; nothing was sent.
     """
+    check_arguments(arguments)
     ref = processes.new_reference()
     future: Future[tuple[Pid, Reference | None]] = Future(
         loop, f"the process of {module}:{function}/{len(arguments)} at {node}"
@@ -160,7 +206,7 @@ def start_spawn(
 
 
 def _refused(processes: Processes, node: str, reason: object) -> UdsDistError:
-    if reason == NOCONNECTION:
+    if is_atom(reason, NOCONNECTION):
         return processes.down_error or NoConnection(f"there is no connection to {node}")
     return RemoteError(f"{node} starts no process: {shown(reason)}", "error", reason)
 

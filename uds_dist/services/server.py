@@ -5,6 +5,9 @@ replies go to the caller's alias, system messages are answered, and a handler th
 server with the reason and the stack at everyone who watches or waits. No handler can hold up the
 loop by waiting: it returns a Future, and the reply goes out when that is done.
 
+A reply that is not a term, or a request that the server does not know, fails that one call: its
+caller exits with the reason, as if the server had ended, and the server goes on.
+
 Nothing waits longer than its caller. A call whose caller has given up, has died or is out of reach
 is dropped together with the future that was to answer it.
 """
@@ -37,12 +40,14 @@ from uds_dist.services.gen import (
 from uds_dist.services.outcome import (
     ERROR,
     Outcome,
+    drop_coroutine,
     encoding_error,
     outcome_of,
     raised,
+    refuse_coroutines,
     returned,
 )
-from uds_dist.services.rpc import start_rpc
+from uds_dist.services.rpc import start_own_rpc
 from uds_dist.services.system import (
     OK,
     callback_failed,
@@ -52,12 +57,14 @@ from uds_dist.services.system import (
     system_state,
     system_status,
 )
+from uds_dist.transport.log_rate import BoundedLogs
 from uds_dist.transport.loop import EventLoop
 
 logger = logging.getLogger(__name__)
 
 SHUTDOWN = Atom("shutdown")
 
+HANDLERS = ("init", "handle_call", "handle_cast", "handle_info", "terminate", "get_state", "set_state")
 RESTARTS = ("temporary", "transient", "permanent")
 # A server that ends more often than this within this many seconds stays down, as a supervisor's.
 MAX_RESTARTS = 3
@@ -84,6 +91,13 @@ class Stop:
 
     reason: object = Atom("normal")
     reply: object = field(default=NO_REPLY)
+
+
+@dataclass(frozen=True)
+class FailCall:
+    """What `handle_call` returns when its caller is to exit with ``reason`` instead of a reply."""
+
+    reason: object
 
 
 class GenServer:
@@ -113,21 +127,25 @@ class GenServer:
             from_: whom `reply` would answer.
         Returns:
             The reply, any term; or a Future whose result is the reply; or `NoReply()`, when
-            `reply` is called later; or a `Stop`.
+            `reply` is called later; or a `Stop`. By default the request is logged as unknown and
+            its caller exits with ``{bad_call, Request}``.
         """
-        return Stop((Atom("bad_call"), request))
+        self._running().complain("a call that it does not know", request)
+        return FailCall((Atom("bad_call"), request))
 
     def handle_cast(self, request: object) -> object:
         """Act on a cast.
 
         Returns:
             A `Stop`, to end the server; a Future, whose exception ends it; else it is ignored.
+            By default the request is logged as unknown.
         """
-        return Stop((Atom("bad_cast"), request))
+        self._running().complain("a cast that it does not know", request)
+        return None
 
     def handle_info(self, message: object) -> object:
         """Act on any other message; returns what `handle_cast` does."""
-        logger.warning("%r: an unexpected message: %s", self._runner, shown(message))
+        self._running().complain("an unexpected message", message)
         return None
 
     def terminate(self, reason: object) -> object:
@@ -186,6 +204,8 @@ class GenServer:
         return self._runner
 
 
+# What is told that a server has ended for good: (its name or its pid, the reason).
+OnServiceDown = Callable[[str, object], object]
 Pending = tuple[Future[object], Callable[[Future[object]], None]]
 
 
@@ -200,8 +220,10 @@ class Runner:
         group_leader: the group leader of the server's process.
         restart: ``"temporary"``: never started again; ``"transient"``: after an abnormal end;
             ``"permanent"``: after any end.
+        on_service_down: told of an abnormal end after which the server is not started again.
     Raises:
-        ConfigError: the name is taken, or the policy is none of these.
+        ConfigError: the name is taken, the policy is none of these, or a handler is a coroutine
+            function.
     """
 
     process: Mailbox
@@ -215,6 +237,7 @@ class Runner:
         server: GenServer | Callable[[], GenServer],
         group_leader: Pid,
         restart: str = "temporary",
+        on_service_down: OnServiceDown | None = None,
     ) -> None:
         if restart not in RESTARTS:
             raise ConfigError(f"restart is {restart!r}: use one of {', '.join(RESTARTS)}")
@@ -225,9 +248,11 @@ class Runner:
         self._group_leader = group_leader
         self._restart = restart
         self._restarts: deque[float] = deque()
-        self._pending: dict[Reference, Pending] = {}
-        # Futures that nobody waits for, with what is called when they are done.
-        self._others: dict[Future[object], list[Callable[[Future[object]], None]]] = {}
+        self._on_service_down = on_service_down
+        self.log = BoundedLogs(logger, loop.time)
+        self._max_pending = processes.max_pending_requests
+        # Futures of replies by the caller's monitor; of casts and messages by an object of its own.
+        self._pending: dict[object, Pending] = {}
         self._suspended = False
         self._busy = False
         self._terminated = False
@@ -241,7 +266,9 @@ class Runner:
     def _start(self) -> None:
         server = self._source if isinstance(self._source, GenServer) else self._source()
         if not isinstance(server, GenServer):
-            raise ConfigError(f"{server!r} is no GenServer")
+            raise ConfigError(f"{server!r} is not a GenServer")
+        for handler in HANDLERS:
+            refuse_coroutines(f"{type(server).__name__}.{handler}", getattr(server, handler))
         if server._runner is not None and server._runner is not self:
             raise ConfigError(f"{server!r} is served already, as {server._runner!r}")
         process = self.processes.new_mailbox(self._name, self._on_message, server.trap_exit)
@@ -302,15 +329,21 @@ class Runner:
         self._drop_pending()
         self.server._runner = None
         if self._restart == "permanent" or (self._restart == "transient" and is_abnormal(reason)):
-            self._start_again()
+            self._start_again(reason)
+        elif is_abnormal(reason):
+            self._down(reason)
 
-    def _start_again(self) -> None:
+    def _start_again(self, reason: object) -> None:
         now = self._loop.time()
         self._restarts.append(now)
         while self._restarts and self._restarts[0] < now - RESTART_PERIOD:
             self._restarts.popleft()
         if len(self._restarts) > MAX_RESTARTS:
-            logger.error("%r is not started again: it ends too often", self)
+            logger.error(
+                "%r is not started again: it has ended more than %d times in %g seconds",
+                self, MAX_RESTARTS, RESTART_PERIOD,
+            )  # fmt: skip
+            self._down(reason)
             return
         try:
             self._start()
@@ -318,17 +351,26 @@ class Runner:
             pass  # the node is closed
         except Exception as error:
             logger.error("%r could not be started again", self, exc_info=error)
-            if not isinstance(error, UdsDistError):
-                self._loop.call_soon(self._start_again)
+            reason = raised(error).exit_reason
+            if isinstance(error, UdsDistError):
+                self._down(reason)
+            else:
+                self._loop.call_soon(partial(self._start_again, reason))
+
+    def _down(self, reason: object) -> None:
+        """Tell the program that the server has ended for good."""
+        if self._on_service_down is not None and not self.processes.closed:
+            name = self._name or str(self.process.pid)
+            self._loop.call_soon(partial(self._on_service_down, name, reason))
 
     def _drop_pending(self) -> None:
         for future, callback in self._pending.values():
             future.remove_done_callback(callback)
-        for future, callbacks in self._others.items():
-            for callback in callbacks:
-                future.remove_done_callback(callback)
         self._pending.clear()
-        self._others.clear()
+
+    def complain(self, what: str, term: object) -> None:
+        """Log what this server was sent and does not know, at a bounded rate."""
+        self.log.log(logging.WARNING, what, "%r was sent %s: %s", self, what, shown(term))
 
     # -- messages --------------------------------------------------------------------------
 
@@ -344,12 +386,14 @@ class Runner:
         server = self.server
         if type(message) is tuple:
             label = message[0] if message else None
-            if len(message) == 3 and label == GEN_CALL and type(label) is Atom:
+            if type(label) is not Atom:
+                pass
+            elif len(message) == 3 and label == GEN_CALL:
                 from_ = from_term(message[1])
                 if from_ is not None:
                     self._handle(from_, server.handle_call, message[2], from_)
                     return
-            elif len(message) == 2 and label == GEN_CAST and type(label) is Atom:
+            elif len(message) == 2 and label == GEN_CAST:
                 self._handle(None, server.handle_cast, message[1])
                 return
             elif is_system(message):
@@ -362,12 +406,14 @@ class Runner:
     ) -> None:
         try:
             answer = handler(*arguments)
-        except Exception as error:
-            self._crash(raised(error), error)
         except BaseException as error:
-            # For the program: KeyboardInterrupt and SystemExit. But no caller is left waiting.
-            self._crash(raised(error), error)
-            raise
+            if self.process.system:
+                self.log.log(logging.ERROR, "raised", "%r has raised", self, exc_info=error)
+                self._fail_call(from_, raised(error).exit_reason)
+            else:
+                self._crash(raised(error), error)
+            if not isinstance(error, Exception):
+                raise  # KeyboardInterrupt and SystemExit are for the program; no caller waits
         else:
             self._finish(from_, answer)
 
@@ -383,16 +429,52 @@ class Runner:
             self._wait(from_, answer)
         elif isinstance(answer, Stop):
             if from_ is not None and not isinstance(answer.reply, NoReply):
-                self._reply_or_crash(from_, answer.reply)
+                self._reply_or_fail(from_, answer.reply)
             self.stop(answer.reason)
-        elif from_ is not None and not isinstance(answer, NoReply):
-            self._reply_or_crash(from_, answer)
+        elif from_ is None:
+            wrong = None if answer is None else drop_coroutine(answer)
+            if wrong is not None:
+                self.log.log(logging.ERROR, "coroutine", "%r: %s", self, wrong)
+        elif isinstance(answer, FailCall):
+            self._fail_call(from_, answer.reason)
+        elif not isinstance(answer, NoReply):
+            if answer is None:
+                self.log.once(
+                    logging.WARNING, "nil", "%r: handle_call returned None, so that its caller gets"
+                    ' nil: return Atom("nil") if that is meant, Atom("ok") or NoReply() otherwise',
+                    self,
+                )  # fmt: skip
+            self._reply_or_fail(from_, answer)
 
-    def _reply_or_crash(self, from_: From, answer: object) -> None:
+    def answer(self, from_: From, answer: object) -> None:
+        """Answer a call; an answer that cannot be encoded fails the call, and only that."""
+        if isinstance(answer, Future):
+            self._wait(from_, answer)
+        else:
+            self._reply_or_fail(from_, answer)
+
+    def _reply_or_fail(self, from_: From, answer: object) -> None:
+        """Send a reply; one that cannot be encoded fails the call, and only that."""
         try:
             reply(self.processes, self.process.pid, from_, answer)
         except Exception as error:
-            self._crash(raised(error), error)
+            # With the place in the answer, not in the message that carries it.
+            cause = drop_coroutine(answer) or encoding_error(answer) or error
+            self.log.log(logging.ERROR, "reply", "%r: a reply cannot be sent: %s", self, cause)
+            self._fail_call(from_, raised(cause).exit_reason)
+
+    def _fail_call(self, from_: From | None, reason: object) -> None:
+        """Have a caller exit with a reason: its monitor of this server fires, and no other."""
+        ref = None if from_ is None else monitor_of(from_.tag)
+        entry = None if ref is None else self.process.watchers.get(ref)
+        if ref is None or entry is None:
+            return  # a caller that does not watch this server cannot be told
+        unsendable = encoding_error(reason)
+        if unsendable is not None:
+            reason = raised(unsendable).exit_reason
+        watcher, target = entry
+        self.processes.drop_watcher(self.process, ref)
+        self.processes.send_down(watcher, target, ref, reason)
 
     def reply(self, from_: From, answer: object) -> None:
         """See `GenServer.reply`."""
@@ -411,15 +493,18 @@ class Runner:
         """Have a future's result as the reply; drop both when the caller is gone."""
         if not self.process.alive:
             return
-        if from_ is None:
-            callback = partial(self._done, None, None)
-            # The future holds its callback and the loop the future; this is for the end only.
-            self._others.setdefault(future, []).append(callback)
-            future.add_done_callback(callback)
+        if len(self._pending) >= self._max_pending:
+            future.cancel()
+            self.complain("more requests at once than max_pending_requests", from_)
+            self._fail_call(from_, Atom("system_limit"))
             return
-        watch = monitor_of(from_.tag)
-        if watch is None or watch not in self.process.watchers or watch in self._pending:
-            watch = self._watch_caller(from_.pid)
+        watch: object
+        if from_ is None:
+            watch = object()
+        else:
+            watch = monitor_of(from_.tag)
+            if watch is None or watch not in self.process.watchers or watch in self._pending:
+                watch = self._watch_caller(from_.pid)
         callback = partial(self._done, from_, watch)
         self._pending[watch] = (future, callback)
         future.add_done_callback(callback)
@@ -441,16 +526,11 @@ class Runner:
         if entry is not None:
             entry[0].remove_done_callback(entry[1])
 
-    def _done(
-        self, from_: From | None, watch: Reference | None, future: Future[object]
-    ) -> None:
-        if watch is None:
-            self._others.pop(future, None)
-        else:
-            if self._pending.pop(watch, None) is None:
-                return  # the caller has gone, or the server is another one by now
-            if watch in self.process.monitors:
-                self.processes.demonitor(self.process, watch)
+    def _done(self, from_: From | None, watch: object, future: Future[object]) -> None:
+        if self._pending.pop(watch, None) is None:
+            return  # the caller has gone, or the server is another one by now
+        if isinstance(watch, Reference) and watch in self.process.monitors:
+            self.processes.demonitor(self.process, watch)
         if not self.process.alive:
             return
         outcome = outcome_of(future)
@@ -464,11 +544,17 @@ class Runner:
 
     def _system(self, from_: From, request: object) -> None:
         """Answer a request of the sys module. Source: STDLIB, sys(3) and proc_lib(3)."""
+        if self.process.system:
+            # Who stops it stops more than a server.
+            match request:
+                case Atom("suspend") | (Atom("terminate" | "replace_state"), _):
+                    self._answer_system(from_, (ERROR, Atom("system_process")))
+                    return
         match request:
             case Atom("get_state"):
                 self._answer_system(from_, self._state())
             case Atom("get_status"):
-                reply(self.processes, self.process.pid, from_, self._status())
+                self._answer_system(from_, self._status())
             case Atom("suspend"):
                 self._suspended = True
                 self._answer_system(from_, OK)
@@ -487,7 +573,7 @@ class Runner:
                 self._answer_system(from_, (ERROR, (Atom("unknown_system_msg"), request)))
 
     def _answer_system(self, from_: From, answer: object) -> None:
-        self._reply_or_crash(from_, answer)
+        self._reply_or_fail(from_, answer)
 
     def _state(self) -> object:
         return system_state(self.server.get_state)
@@ -533,7 +619,7 @@ class Runner:
                 answer = callback_failed("system_replace_state", outcome)
             self._answer_system(from_, answer)
 
-        future = start_rpc(
+        future = start_own_rpc(
             self._loop,
             self.processes,
             process,

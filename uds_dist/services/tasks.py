@@ -14,18 +14,17 @@ from uds_dist.etf.shown import shown
 from uds_dist.etf.terms import Atom, Pid, Reference
 from uds_dist.processes.future import Future
 from uds_dist.processes.mailbox import Mailbox
-from uds_dist.processes.table import NORMAL, Processes
+from uds_dist.processes.table import NORMAL, Processes, is_atom
 from uds_dist.services.exposed import Exposed
 from uds_dist.services.gen import From, answer_to
-from uds_dist.services.outcome import ERROR, Outcome, outcome_of, raised
-from uds_dist.services.server import SHUTDOWN, GenServer, Stop, is_abnormal
+from uds_dist.services.outcome import ERROR, Outcome, encoding_error, outcome_of, raised
+from uds_dist.services.server import SHUTDOWN, GenServer, is_abnormal
 from uds_dist.services.system import OK
 from uds_dist.transport.timers import Timer
 
-logger = logging.getLogger(__name__)
-
 # Seconds that a new task waits to be told what to run, as in Elixir.
 START_TIMEOUT = 5.0
+TEMPORARY = Atom("temporary")
 TASK_MODULES = [Atom("Elixir.Task.Supervised")]
 
 
@@ -39,14 +38,15 @@ class TaskSupervisor(GenServer):
     def __init__(self, exposed: Exposed) -> None:
         self.exposed = exposed
         self._tasks: dict[Pid, Task] = {}
+        self._owned: dict[str, int] = {}  # node -> how many tasks its processes own
 
     def handle_call(self, request: object, from_: From) -> object:
         """Answer start_task, which_children, count_children and terminate_child."""
         match request:
-            case (Atom("start_task"), [(_, _, Pid() as owner), how], restart, _shutdown):
-                return self._start(owner, how != "nomonitor", restart, None)
-            case (Atom("start_task"), [(_, _, Pid() as owner), _, mfa], restart, _shutdown):
-                return self._start(owner, False, restart, mfa)
+            case (Atom("start_task"), [(_, _, Pid() as owner), _], restart, _):
+                return self._start(owner, restart, None)
+            case (Atom("start_task"), [(_, _, Pid() as owner), _, mfa], restart, _):
+                return self._start(owner, restart, mfa)
             case Atom("which_children"):
                 worker = (Atom("worker"), TASK_MODULES)
                 return [(Atom("undefined"), pid, *worker) for pid in self._tasks]
@@ -60,7 +60,7 @@ class TaskSupervisor(GenServer):
                     return (ERROR, Atom("not_found"))
                 task.end(SHUTDOWN)
                 return OK
-        return Stop((Atom("bad_call"), request))
+        return super().handle_call(request, from_)
 
     def terminate(self, reason: object) -> object:
         """Take the tasks along."""
@@ -72,11 +72,32 @@ class TaskSupervisor(GenServer):
         """The pids of the tasks."""
         return list(self._tasks)
 
-    def _start(self, owner: Pid, monitor: bool, restart: object, mfa: object) -> object:
-        if restart is not None and restart != "temporary":
+    def _start(self, owner: Pid, restart: object, mfa: object) -> object:
+        if restart is not None and not is_atom(restart, TEMPORARY):
             return (ERROR, (Atom("not_supported"), (Atom("restart"), restart)))
-        task = Task(self, self._running().processes, owner, monitor, mfa)
+        processes = self._running().processes
+        owned = self._owned.get(owner.node, 0)
+        if owned >= processes.max_pending_requests:
+            return (ERROR, Atom("max_children"))
+        self._owned[owner.node] = owned + 1
+        task = Task(self, processes, owner, mfa)
         return (OK, task.process.pid)
+
+    def log_end(self, pid: Pid, reason: object) -> None:
+        """Log a task that has failed."""
+        self._running().log.log(
+            logging.ERROR, "a task that has failed", "the task %s has ended: %s", pid, shown(reason)
+        )
+
+    def forget(self, task: Task) -> bool:
+        """Take a task off the books; False when that has been done."""
+        if self._tasks.pop(task.process.pid, None) is None:
+            return False
+        node = task.owner.node
+        self._owned[node] -= 1
+        if not self._owned[node]:
+            del self._owned[node]
+        return True
 
 
 class Task:
@@ -87,33 +108,33 @@ class Task:
         supervisor: TaskSupervisor,
         processes: Processes,
         owner: Pid,
-        monitor: bool,
         mfa: object,
     ) -> None:
-        self._tasks = supervisor._tasks
+        self._supervisor = supervisor
         self._exposed = supervisor.exposed
         self._processes = processes
-        self._owner = owner
+        self.owner = owner
         self._timer: Timer | None = None
         self._watch: Reference | None = None
         self._future: Future[object] | None = None
         self.process: Mailbox = processes.new_mailbox(on_message=self._on_message)
         self.process.on_exit = self._ended
-        self._tasks[self.process.pid] = self
+        supervisor._tasks[self.process.pid] = self
         if mfa is not None:
             self.process.loop.call_soon(lambda: self._run(None, None, mfa))
-        elif monitor:
+        else:
+            # Also where the owner links itself to the task: it may never come to that.
             self._watch = self.process.monitor(owner)
             self._timer = self.process.loop.call_later(START_TIMEOUT, self._too_late)
 
     def _on_message(self, message: object) -> None:
         match message:
             case (Pid() as owner, ref, (Pid() | Reference()) as reply_to, _callers, mfa) if (
-                owner == self._owner and self._future is None
+                owner == self.owner and self._future is None
             ):
                 self._stop_waiting()
                 self._run(ref, reply_to, mfa)
-            case (Atom("DOWN"), ref, _, _, reason) if ref == self._watch:
+            case (Atom("DOWN"), Reference() as ref, _, _, reason) if ref == self._watch:
                 self.end((SHUTDOWN, reason))
 
     def _stop_waiting(self) -> None:
@@ -156,16 +177,19 @@ class Task:
                 outcome = raised(error)
         reason = outcome.exit_reason
         if is_abnormal(reason):
-            logger.error("the task %s has ended: %s", self.process.pid, shown(reason))
+            self._supervisor.log_end(self.process.pid, reason)
         self.end(reason)
 
     def end(self, reason: object = NORMAL) -> None:
         """End the task."""
+        unsendable = encoding_error(reason)
+        if unsendable is not None:
+            reason = raised(unsendable).exit_reason
         self.process.close(reason)
         self._ended(reason)
 
     def _ended(self, _reason: object) -> None:
-        if self._tasks.pop(self.process.pid, None) is None:
+        if not self._supervisor.forget(self):
             return
         self._stop_waiting()
         if self._future is not None:

@@ -34,14 +34,61 @@ class BoundedLog:
         Args:
             text, args: as of `logging.Logger.warning`.
         """
+        self.log(logging.WARNING, text, *args)
+
+    def log(
+        self, level: int, text: str, *args: object, exc_info: BaseException | None = None
+    ) -> None:
+        """Write a record, or count it.
+
+        Args:
+            level, text, args, exc_info: as of `logging.Logger.log`.
+        """
         now = self._clock()
         if now - self._begun >= PERIOD:
             left_out, self._left_out = self._left_out, 0
             self._begun, self._written = now, 0
             if left_out:
-                self._logger.warning("%d more warnings like the next were left out", left_out)
+                self._logger.log(level, "%d more records like the next were left out", left_out)
         if self._written < BURST:
             self._written += 1
-            self._logger.warning(text, *args)
+            self._logger.log(level, text, *args, exc_info=exc_info)
         else:
             self._left_out += 1
+
+
+class BoundedLogs:
+    """A `BoundedLog` for each of a few kinds of records.
+
+    Args:
+        logger, clock: as `BoundedLog` takes them.
+    """
+
+    def __init__(self, logger: logging.Logger, clock: Callable[[], float]) -> None:
+        self._logger = logger
+        self._clock = clock
+        self._kinds: dict[str, BoundedLog] = {}
+
+    def log(
+        self,
+        level: int,
+        kind: str,
+        text: str,
+        *args: object,
+        exc_info: BaseException | None = None,
+    ) -> None:
+        """Write a record, or count it.
+
+        Args:
+            kind: which records count together: one of a few texts, never a peer's.
+            level, text, args, exc_info: as of `logging.Logger.log`.
+        """
+        log = self._kinds.get(kind)
+        if log is None:
+            log = self._kinds[kind] = BoundedLog(self._logger, self._clock)
+        log.log(level, text, *args, exc_info=exc_info)
+
+    def once(self, level: int, kind: str, text: str, *args: object) -> None:
+        """Write the first record of its kind, and no other."""
+        if kind not in self._kinds:
+            self.log(level, kind, text, *args)

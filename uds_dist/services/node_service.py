@@ -1,0 +1,90 @@
+"""A process of the node itself, such as `net_kernel`: nothing that a peer sends ends or stops it.
+
+A message that does not have a documented shape is logged, at a bounded rate, and dropped. What the
+service sends is never refused because much waits to be written, and an answer that cannot be
+encoded is not sent: the service goes on.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from uds_dist.errors import TermError
+from uds_dist.etf.shown import printable, shown
+from uds_dist.etf.terms import Atom, Pid, Reference
+from uds_dist.processes.dialect import UNUSED
+from uds_dist.processes.mailbox import FromNode, Mailbox
+from uds_dist.processes.table import Processes
+from uds_dist.protocol.control import ALIAS_SEND, REG_SEND, SEND_SENDER
+from uds_dist.services.gen import alias_of
+from uds_dist.transport.log_rate import BoundedLogs
+from uds_dist.transport.loop import EventLoop
+
+logger = logging.getLogger(__name__)
+
+# What acts on a message: (node that it came from, message); False when its shape is not known.
+Handle = Callable[[str, object], bool]
+
+
+class NodeService:
+    """The process of one service.
+
+    Args:
+        loop: the node's loop.
+        processes: the node's process table.
+        name: the registered name, or None.
+        what: what the service is called in the log.
+        handle: acts on each message.
+    Raises:
+        ConfigError: the name is taken.
+    """
+
+    def __init__(
+        self, loop: EventLoop, processes: Processes, name: str | None, what: str, handle: Handle
+    ) -> None:
+        self._processes = processes
+        self._what = what
+        self._handle = handle
+        self._log = BoundedLogs(logger, loop.time)
+        self.process: Mailbox = processes.new_mailbox(name, self._on_message, trap_exit=True)
+        self.process.system = True
+        self.process.learns_node = True
+
+    def _on_message(self, message: object) -> None:
+        node: str = self._processes.name
+        if isinstance(message, FromNode):
+            node, message = message.node, message.message
+        match message:
+            case (Atom("EXIT"), Pid(), _):
+                return  # a link that somebody has made to this process
+        if not self._handle(node, message):
+            self.complain(node, "a message of unknown shape", message)
+
+    def complain(self, node: str, what: str, term: object) -> None:
+        """Log what a peer should not have sent."""
+        self._log.log(
+            logging.WARNING, what, "%s sent %s %s, which is dropped: %s",
+            printable(node), self._what, what, shown(term),
+        )  # fmt: skip
+
+    def reply(self, node: str, caller: Pid, tag: object, answer: object) -> bool:
+        """Answer a generic call; False when it is not the peer's own, and was not answered."""
+        dest = alias_of(tag) or caller
+        return dest.node == node and self.send(dest, (tag, answer))
+
+    def send(self, dest: Pid | Reference | tuple[str, str], message: object) -> bool:
+        """Send a message for the node; False when it cannot be encoded, and was not sent."""
+        own = self.process.pid
+        control: tuple[object, ...]
+        if isinstance(dest, tuple):
+            name, node = dest
+            control = (REG_SEND, own, UNUSED, Atom(name))
+        else:
+            node = dest.node
+            control = (ALIAS_SEND if isinstance(dest, Reference) else SEND_SENDER, own, dest)
+        try:
+            self._processes.signal(node, control, message)
+        except (TermError, RecursionError):
+            return False
+        return True

@@ -1,0 +1,329 @@
+"""`pg`: process groups that every visible node of a cluster knows the members of.
+
+Each scope of `pg` is a process with the scope's name. It sends a greeting to its namesake at every
+node that comes up, which answers with the groups that have members there. OTP 27 and 29 have
+different messages for later changes, and the one's crash the other; what both take is the whole
+state anew.
+
+A group is any term. A Python str is a binary; an Erlang string, as in ``pg:join("workers", Pid)``,
+is a list of code points. Groups are told apart as Erlang tells its terms apart, so that ``1`` and
+``1.0`` are two.
+
+A peer tells of processes of its own node and of no others, by one scope process at a time, and what
+it tells is bounded by `Config.max_group_size`.
+
+Source: the module pg of OTP 27 and 29, as observed; no document has this protocol.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from uds_dist.config import Config
+from uds_dist.errors import ConfigError
+from uds_dist.etf.terms import Atom, Map, Pid, Reference, exact_key
+from uds_dist.processes.mailbox import Mailbox
+from uds_dist.processes.table import Processes
+from uds_dist.services.gen import GEN_CAST
+from uds_dist.services.node_service import NodeService
+from uds_dist.services.outcome import encoded_size
+from uds_dist.transport.loop import EventLoop
+
+MEMBER_SIZE = 64  # bytes that one membership counts
+
+
+class Group:
+    """One group's members at one node, each with how many times it has joined."""
+
+    __slots__ = ("pids", "size", "term")
+
+    def __init__(self, term: object, size: int) -> None:
+        self.term = term
+        self.size = size
+        self.pids: dict[Pid, int] = {}
+
+    def members(self) -> list[Pid]:
+        """The members, as often as they have joined."""
+        return [pid for pid, count in self.pids.items() for _ in range(count)]
+
+    def leave(self, pid: Pid) -> bool:
+        """End one membership; False when there is none."""
+        count = self.pids.get(pid, 0)
+        if count > 1:
+            self.pids[pid] = count - 1
+        elif count:
+            del self.pids[pid]
+        return count > 0
+
+
+class Groups:
+    """The groups that have members at one node, with what they take in memory."""
+
+    def __init__(self, max_size: int | None = None) -> None:
+        self.by_key: dict[bytes, Group] = {}
+        self.size = 0
+        self._max_size = max_size
+
+    def join(self, term: object, pids: Iterable[Pid]) -> bool:
+        """Add members; False when there is no room for all of them."""
+        key = exact_key(term)
+        group = self.by_key.get(key)
+        if group is None:
+            group = Group(term, encoded_size(term))
+            if not self._has_room(group.size):
+                return False
+            self.by_key[key] = group
+            self.size += group.size
+        room = True
+        for pid in pids:
+            room = self._has_room(MEMBER_SIZE)
+            if not room:
+                break
+            self.size += MEMBER_SIZE
+            group.pids[pid] = group.pids.get(pid, 0) + 1
+        self._drop_if_empty(key, group)
+        return room
+
+    def _has_room(self, size: int) -> bool:
+        return self._max_size is None or self.size + size <= self._max_size
+
+    def leave(self, key: bytes, pid: Pid) -> bool:
+        """End one membership of the group with an `exact_key`; False when there is none."""
+        group = self.by_key.get(key)
+        if group is None or not group.leave(pid):
+            return False
+        self.size -= MEMBER_SIZE
+        self._drop_if_empty(key, group)
+        return True
+
+    def _drop_if_empty(self, key: bytes, group: Group) -> None:
+        if not group.pids:
+            del self.by_key[key]
+            self.size -= group.size
+
+    def members(self, key: bytes) -> list[Pid]:
+        """The members of the group with an `exact_key`."""
+        group = self.by_key.get(key)
+        return [] if group is None else group.members()
+
+
+class Namesake:
+    """The scope at another node: its process, the monitor of that, and its groups."""
+
+    __slots__ = ("groups", "monitor", "pid")
+
+    def __init__(self, pid: Pid, monitor: Reference, groups: Groups) -> None:
+        self.pid = pid
+        self.monitor = monitor
+        self.groups = groups
+
+
+class PgScope:
+    """One scope of `pg`: process groups that every node of a cluster knows the members of.
+
+    Args:
+        loop: the node's loop.
+        processes: the node's process table.
+        config: `max_group_size` is used.
+        name: the scope.
+    Raises:
+        ConfigError: the name is taken by another process.
+    """
+
+    def __init__(
+        self, loop: EventLoop, processes: Processes, config: Config, name: str
+    ) -> None:
+        self._loop = loop
+        self._processes = processes
+        self._max_size = config.max_group_size
+        self._service = NodeService(loop, processes, name, f"the pg scope {name}", self._handle)
+        self.process: Mailbox = self._service.process
+        self._scope = name
+        self._local = Groups()
+        self._watched: dict[Pid, set[bytes]] = {}  # members here -> the keys of their groups
+        self._others: dict[str, Namesake] = {}  # by node
+        self._unsynced: set[str] = set()  # nodes that are told the state at the round's end
+
+    # -- for the program -------------------------------------------------------------------
+
+    def groups(self) -> list[object]:
+        """The groups that have members: ``pg:which_groups``."""
+        found: dict[bytes, object] = {}
+        for groups in (self._local, *(other.groups for other in self._others.values())):
+            for key, group in groups.by_key.items():
+                found.setdefault(key, group.term)
+        # A copy: a list that came as the key of a map is a list again, and nobody's else.
+        return [self._processes.copy(term) for term in found.values()]
+
+    def members(self, group: object) -> list[Pid]:
+        """The members of a group, those here first.
+
+        Args:
+            group: any term; an Erlang string is a list of code points, a str is a binary.
+        """
+        key = exact_key(group)
+        found = self._local.members(key)
+        for other in self._others.values():
+            found += other.groups.members(key)
+        return found
+
+    def join(self, group: object, pid: Pid) -> None:
+        """Make a process of this node a member, once more if it is one already.
+
+        Args:
+            group: any term; an Erlang string is a list of code points, a str is a binary.
+            pid: the process.
+        Raises:
+            EncodeError: the group is not a term.
+            ConfigError: the process is one of another node.
+        """
+        if pid.node != self._processes.name:
+            raise ConfigError(f"{pid} is not a process of this node: it joins at its own node")
+        group = self._processes.copy(group)
+        self._local.join(group, (pid,))
+        keys = self._watched.get(pid)
+        if keys is None:
+            keys = self._watched[pid] = set()
+            self.process.monitor(pid)
+        keys.add(exact_key(group))
+        self._tell()
+
+    def leave(self, group: object, pid: Pid) -> bool:
+        """End one membership of a process.
+
+        Returns:
+            False when it is not a member.
+        """
+        if not self._local.leave(exact_key(group), pid):
+            return False
+        self._tell()
+        return True
+
+    def greet(self, node: str) -> None:
+        """Say to a node that has come up that this scope is there."""
+        self._service.send((self._scope, node), self._greeting())
+
+    # -- what its namesakes say ------------------------------------------------------------
+
+    def _greeting(self) -> object:
+        return (Atom("discover"), self.process.pid)
+
+    def _handle(self, node: str, message: object) -> bool:
+        match message:
+            case (Atom("discover"), Pid() as scope, *_) if scope.node == node:
+                self._meet(node, scope)
+            case (
+                Atom("$gen_cast"),
+                (Atom("sync"), Pid() as scope, list() as groups),
+            ) if scope.node == node:
+                return self._learn(node, scope, groups)
+            case (
+                Atom("$gen_cast"),
+                (Atom("local_data"), Pid() as scope, _, (dict() | Map()) as told),
+            ) if scope.node == node:
+                return self._learn(node, scope, list(told.items()))
+            case (Atom("join"), Pid() as scope, group, pids) if scope.node == node:
+                return self._joined(node, scope, group, pids)
+            case (Atom("leave"), Pid() as scope, pids, list() as left) if scope.node == node:
+                return self._left(node, scope, pids, left)
+            case (Atom("DOWN"), Reference() as ref, _, Pid() as pid, _) if (
+                node == self._processes.name
+            ):
+                self._gone(pid, ref)
+            case _:
+                return False
+        return True
+
+    def _meet(self, node: str, scope: Pid) -> None:
+        other = self._others.get(node)
+        if other is None or other.pid != scope:
+            self._take(node, scope)
+            self._service.send(scope, self._greeting())
+        self._sync_soon(node)
+
+    def _take(self, node: str, scope: Pid) -> Namesake:
+        """The namesake at a node, which may have another process by now."""
+        other = self._others.get(node)
+        if other is None or other.pid != scope:
+            if other is not None:
+                self.process.demonitor(other.monitor, flush=True)
+            monitor = self.process.monitor(scope)
+            other = self._others[node] = Namesake(scope, monitor, Groups(self._max_size))
+        return other
+
+    def _learn(self, node: str, scope: Pid, told: list[object]) -> bool:
+        other = self._take(node, scope)
+        other.groups = Groups(self._max_size)
+        good = True
+        for entry in told:
+            match entry:
+                case (group, list() as pids):
+                    good &= self._joined(node, scope, group, pids)
+                case _:
+                    good = False
+        return good
+
+    def _joined(self, node: str, scope: Pid, group: object, pids: object) -> bool:
+        other = self._others.get(node)
+        found = _pids(node, pids)
+        if other is None or other.pid != scope or found is None:
+            return False
+        if not other.groups.join(group, found):
+            self._service.complain(node, "more than max_group_size allows", group)
+        return True
+
+    def _left(self, node: str, scope: Pid, pids: object, groups: list[object]) -> bool:
+        other = self._others.get(node)
+        found = _pids(node, pids)
+        # A process that has ended leaves its groups, or processes leave one group: never many
+        # leave many, which would cost the product of the two.
+        if other is None or other.pid != scope or found is None:
+            return False
+        if len(found) > 1 and len(groups) > 1:
+            return False
+        for key in map(exact_key, groups):
+            for pid in found:
+                other.groups.leave(key, pid)
+        return True
+
+    def _gone(self, pid: Pid, ref: Reference) -> None:
+        other = self._others.get(pid.node)
+        if other is not None and other.monitor == ref:
+            del self._others[pid.node]
+            self._unsynced.discard(pid.node)
+        keys = self._watched.pop(pid, None)
+        if keys is not None:
+            for key in keys:
+                while self._local.leave(key, pid):
+                    pass
+            self._tell()
+
+    # -- what it says to them --------------------------------------------------------------
+
+    def _tell(self) -> None:
+        for node in self._others:
+            self._sync_soon(node)
+
+    def _sync_soon(self, node: str) -> None:
+        """Tell a node the whole state: once a round, however often it asks."""
+        if not self._unsynced:
+            self._loop.call_at_round_end(self._sync)
+        self._unsynced.add(node)
+
+    def _sync(self) -> None:
+        unsynced, self._unsynced = self._unsynced, set()
+        if not self.process.alive:
+            return
+        groups = [(group.term, group.members()) for group in self._local.by_key.values()]
+        state = (GEN_CAST, (Atom("sync"), self.process.pid, groups))
+        for node in unsynced:
+            other = self._others.get(node)
+            if other is not None:
+                self._service.send(other.pid, state)
+
+
+def _pids(node: str, one_or_many: object) -> list[Pid] | None:
+    """The pids of a peer's processes; None where there is anything else."""
+    many = one_or_many if isinstance(one_or_many, list) else [one_or_many]
+    found = [pid for pid in many if isinstance(pid, Pid) and pid.node == node]
+    return found if len(found) == len(many) else None
