@@ -42,11 +42,11 @@ HOUSE = {
     "": "__init__.py __main__.py config.py errors.py node.py py.typed testing.py",
     "etf": "__init__.py atoms.py identifiers.py terms.py reader.py decode.py writer.py encode.py"
     " digits.py scan.py segments.py parse.py shown.py text.py",
-    "protocol": "__init__.py flags.py node_names.py framing.py fragments.py handshake_messages.py"
-    " handshake.py header.py control.py parse.py session.py",
-    "transport": "__init__.py fault.py timers.py loop.py address.py credentials.py log_rate.py listener.py"
-    " reasons.py receiver.py sigpipe.py write_queue.py backpressure.py connection.py",
-    "processes": "__init__.py dialect.py future.py identity.py links.py mailbox.py peers.py"
+    "protocol": "__init__.py flags.py node_names.py framing.py fragments.py challenges.py"
+    " handshake_messages.py handshake.py header.py control.py parse.py session.py",
+    "transport": "__init__.py fault.py timers.py loop.py address.py credentials.py log_rate.py"
+    " listener.py reasons.py receiver.py sigpipe.py write_queue.py backpressure.py connection.py",
+    "processes": "__init__.py claims.py dialect.py future.py identity.py links.py mailbox.py peers.py"
     " remote_node.py signals.py table.py",
     "services": "__init__.py cluster.py events.py exposed.py gen.py group_leader.py kernel.py"
     " node_service.py outcome.py pg.py rpc.py server.py system.py tasks.py",
