@@ -70,7 +70,7 @@ from uds_dist.protocol.handshake import Handshake, Role
 from uds_dist.protocol.handshake_messages import Peer, Status
 from uds_dist.protocol.node_names import split_node_name
 from uds_dist.transport.address import SocketAddress, socket_address
-from uds_dist.transport.backpressure import Pressure, Source
+from uds_dist.transport.backpressure import Pressure, Source, Waiters
 from uds_dist.transport.connection import UP, Connection, Phase
 from uds_dist.transport.listener import Listener
 from uds_dist.transport.log_rate import BoundedLog
@@ -146,6 +146,7 @@ class Peers:
         self._closed = False
         self.pressure = Pressure()
         self.pressure.on_hold = self._holds
+        self.pressure.full_queue = self._full_queue
         self._high_water = config.write_high_water
 
     def hand_to(self, received: Received) -> None:
@@ -194,6 +195,11 @@ class Peers:
         holds = connection is not None and connection.held is not None
         low = config.write_low_water
         peer.busy = holds or waiting > (low if peer.busy else config.write_high_water)
+        if holds:
+            raise Busy(
+                f"{peer.name} is still to be answered, and {waiting} bytes wait to be written to"
+                " some node: run the loop, or call Node.flush(), and try again"
+            )
         if peer.busy:
             raise Busy(
                 f"{waiting} bytes wait to be written to {peer.name}: run the loop until there are"
@@ -206,6 +212,16 @@ class Peers:
         peer = None if name is None else self.nodes.get(name)
         if peer is not None:
             peer.busy = True
+
+    def _full_queue(self, node: str) -> Waiters | None:
+        """The waiters of a node's queue, if that is above its high-water mark."""
+        peer = self.nodes.get(node)
+        if peer is None:
+            return None
+        connection = peer.connection
+        if connection is None:
+            return peer.waiters if peer.size > self._high_water else None
+        return connection.waiters if connection.write_queue.size > self._high_water else None
 
     def route(self, node: str, control: tuple[object, ...], payload: object) -> None:
         """Send a signal, now or when the connection is up; it is never refused.
@@ -263,12 +279,9 @@ class Peers:
         connecting = known is not None and known.connecting
         if self._closed or not (connecting or control[0] in OPENS_CONNECTION):
             return
-        data = b""
-        if payload is not NO_PAYLOAD:
-            # Encoded now, so that a term that has no encoding fails here, at its sender, and
-            # what is changed afterwards is not changed in the message.
-            data = encode(payload)
-            payload = decode(data, max_depth=self.config.max_term_depth, max_size=len(data))
+        # Encoded now, so that a term that has no encoding fails here, at its sender, and what is
+        # changed afterwards is not changed in the message; and kept so, which takes least memory.
+        data = None if payload is NO_PAYLOAD else encode(payload)
         encode(control)
         try:
             peer = self._attempt(node)
@@ -276,8 +289,8 @@ class Peers:
             # Down like any other, in the next round.
             self._loop.call_soon(partial(self._unreachable, node, NoConnection(str(error))))
             return
-        peer.waiting.append((control, payload))
-        peer.size += len(data) + 64
+        peer.waiting.append((control, data))
+        peer.size += 64 if data is None else len(data) + 64
         if peer.size > self._high_water:
             self.pressure.waiters = peer.waiters
 
@@ -518,14 +531,19 @@ class Peers:
         for future in futures:
             if not future.done():
                 future.set_result(None)
-        for control, payload in waiting:
-            self._write(peer, connection, control, payload)
+        for control, data in waiting:
+            self._write(peer, connection, control, self._payload(data))
         # The round's end writes, and calls them when the queue is low, which it may be already.
         waiters, peer.waiters = peer.waiters, []
         connection.waiters += waiters
         if not waiting:
             connection.call_waiters()
         self._tell(NODEUP, name, None)
+
+    def _payload(self, data: bytes | None) -> object:
+        if data is None:
+            return NO_PAYLOAD
+        return decode(data, max_depth=self.config.max_term_depth, max_size=len(data))
 
     def _take_name(self, handshake: Handshake) -> None:
         self.dynamic = False
@@ -694,9 +712,21 @@ class Peers:
             for peer in self.nodes.values()
         )
 
-    def parting(self) -> bool:
-        """True while a connection that this node has closed waits for the peer to close it too."""
-        return any(peer.closing is not None for peer in self.nodes.values())
+    def parted(self) -> Callable[[], bool]:
+        """What tells whether all connections that this node has closed are closed by the peers too.
+
+        Made for one wait, like `flushed`.
+        """
+        parting: list[RemoteNode] = []
+
+        def are_parted() -> bool:
+            while parting and parting[-1].closing is None:
+                parting.pop()
+            if not parting:
+                parting.extend(peer for peer in self.nodes.values() if peer.closing is not None)
+            return not parting
+
+        return are_parted
 
     def disconnect(self, name: str) -> bool:
         """Close the connection to a node; False when there is none."""

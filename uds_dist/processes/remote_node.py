@@ -55,7 +55,8 @@ class RemoteNode:
         self.yielded = False  # this attempt has waited for one after it had failed
         self.dialect: Dialect = {}
         self.futures: list[Future[None]] = []
-        self.waiting: list[tuple[tuple[object, ...], object]] = []
+        # Signals for the time when there is a connection, their payloads encoded.
+        self.waiting: list[tuple[tuple[object, ...], bytes | None]] = []
         self.size = 0  # of what waits, in bytes
         self.waiters: Waiters = []  # for the time when nothing waits any more
         self.busy = False  # from the high-water mark of what is to be written down to the low one

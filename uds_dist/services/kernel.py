@@ -272,3 +272,15 @@ def log_text(text: str) -> str:
 
 def _is_proplist(report: object) -> bool:
     return isinstance(report, list) and bool(report) and isinstance(report[0], tuple)
+
+
+def reply(process: Mailbox, caller: Pid, tag: object, answer: object) -> None:
+    """Answer a generic call.
+
+    Args:
+        process: the process that answers.
+        caller: the pid of the call's ``From``.
+        tag: the tag of it; with an alias in it the answer goes to that.
+        answer: any term.
+    """
+    process.send(alias_of(tag) or caller, (tag, answer))
