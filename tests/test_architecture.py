@@ -50,7 +50,7 @@ HOUSE = {
     " remote_node.py signals.py table.py",
     "services": "__init__.py cluster.py events.py exposed.py gen.py group_leader.py kernel.py"
     " node_service.py outcome.py pg.py rpc.py server.py system.py tasks.py",
-    "cli": "__init__.py demo.py main.py notation.py",
+    "cli": "__init__.py calls.py demo.py exit_codes.py json_text.py main.py notation.py output.py",
 }
 TOP_LEVEL = {
     "pyproject.toml",
