@@ -1,0 +1,221 @@
+"""The Python of a prompt: what is shown, and what cannot stop the program."""
+
+from __future__ import annotations
+
+import linecache
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from uds_dist import ConfigError, EventLoop, Future
+from uds_dist.services.evaluator import (
+    MAX_VALUE,
+    Evaluator,
+    Progress,
+    checked_limit,
+    value_text,
+)
+
+
+class Prompt:
+    """An evaluator and what it has written."""
+
+    def __init__(self, shared: dict[str, object] | None = None, limit: float | None = 5.0) -> None:
+        self.texts: list[str] = []
+        self.busy = 0
+        self.evaluator = Evaluator(shared or {}, self.texts.append, limit, self._count)
+
+    def _count(self) -> None:
+        self.busy += 1
+
+    def __call__(self, *lines: str) -> str:
+        """What is written in answer to lines that make one input."""
+        self.texts.clear()
+        for line in lines[:-1]:
+            assert self.evaluator.push(line) is Progress.MORE
+        assert self.evaluator.push(lines[-1]) is Progress.DONE
+        return "".join(self.texts)
+
+
+@pytest.fixture
+def prompt() -> Prompt:
+    """A prompt without shared names."""
+    return Prompt()
+
+
+def test_values_and_names(prompt: Prompt) -> None:
+    assert prompt("1 + 1") == "2\n"
+    assert prompt("_ + 1") == "3\n"
+    assert prompt("x = 5") == ""
+    assert prompt("x") == "5\n"
+    assert prompt("None") == ""
+    assert prompt("'grün €'") == "'grün €'\n"
+    assert prompt("") == ""
+    assert prompt("def f(n):", "    return n * x", "") == ""
+    assert prompt("f(3)") == "15\n"
+    assert prompt("for n in range(3):", "    print(n)", "") == "0\n1\n2\n"
+    assert prompt("[x for n in range(2)]") == "[5, 5]\n"
+
+
+def test_shared_names_are_found_everywhere_and_never_changed() -> None:
+    shared: dict[str, object] = {"counter": [1]}
+    prompt = Prompt(shared)
+    other = Prompt(shared)
+    assert prompt("counter") == "[1]\n"
+    assert prompt("def f():", "    return counter", "") == ""
+    assert prompt("f()") == "[1]\n"
+    assert prompt("(lambda: [counter for _ in '1'])()") == "[[1]]\n"
+    assert prompt("counter = 2") == ""
+    assert prompt("f()") == "2\n"
+    assert other("counter") == "[1]\n"
+    shared["late"] = "seen"
+    assert prompt("late") == "'seen'\n"
+    assert "NameError" in prompt("nothing")
+    assert "NameError" in Prompt(shared)("_")  # the last value is each shell's own
+
+
+def test_mistakes(prompt: Prompt) -> None:
+    assert "SyntaxError" in prompt("1 +")
+    assert prompt("def f():", "    return 1 // 0", "") == ""
+    text = prompt("f()")
+    assert text.startswith("Traceback (most recent call last):\n  File \"<console ")
+    assert "return 1 // 0" in text and text.endswith("ZeroDivisionError: integer division or modulo by zero\n")
+    assert "evaluator" not in text
+    assert "KeyboardInterrupt" in prompt("raise KeyboardInterrupt")
+    assert "GeneratorExit" in prompt("raise GeneratorExit")
+
+
+def test_nothing_reaches_the_programs_own_output(
+    prompt: Prompt, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert prompt("print('out'); import sys; print('err', file=sys.stderr)") == "out\nerr\n"
+    assert prompt("help(len)").startswith("Help on built-in function len")
+    assert "would have to wait" in prompt("help()")
+    assert capsys.readouterr() == ("", "")
+    print("the program's")
+    assert capsys.readouterr().out == "the program's\n"
+
+
+@pytest.mark.parametrize("source", ["input('name? ')", "breakpoint()", "import sys; sys.stdin.read()"])
+def test_what_would_wait_is_refused_in_plain_words(prompt: Prompt, source: str) -> None:
+    assert "cannot wait here" in prompt(source)
+
+
+def test_what_ends_the_shell(prompt: Prompt) -> None:
+    for source in ("import sys; sys.exit(3)", "raise SystemExit", "exit()", "quit()"):
+        assert prompt.evaluator.push(source) is Progress.EXIT
+    assert prompt("1") == "1\n"
+
+
+def test_an_endless_loop_is_ended(prompt: Prompt) -> None:
+    prompt = Prompt(limit=0.2)
+    begun = time.monotonic()
+    assert "ended after 0.2 seconds" in prompt("while True: pass", "")
+    # Even one that catches everything that it can.
+    stubborn = ("while True:", "    try:", "        while True: pass", "    except Exception: pass", "")
+    assert "ended after 0.2 seconds" in prompt(*stubborn)
+    assert time.monotonic() - begun < 5
+    assert prompt.busy >= 2
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+    assert signal.getsignal(signal.SIGALRM) == signal.SIG_DFL
+    assert prompt("1") == "1\n"
+
+
+def test_a_timer_in_use_is_left_alone() -> None:
+    prompt = Prompt(limit=0.2)
+    signal.setitimer(signal.ITIMER_REAL, 1000)
+    try:
+        assert "ended after" in prompt("while True: pass", "")  # by another timer
+        assert signal.getitimer(signal.ITIMER_REAL)[0] > 900
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def test_in_another_thread_there_is_no_limit_and_no_error() -> None:
+    prompt = Prompt(limit=0.2)
+    results: list[str] = []
+    thread = threading.Thread(target=lambda: results.append(prompt("1 + 1")))
+    thread.start()
+    thread.join()
+    assert results == ["2\n"]
+
+
+def test_a_future_is_waited_for(loop: EventLoop) -> None:
+    future: Future[object] = Future(loop)
+    prompt = Prompt({"future": future})
+    assert prompt.evaluator.push("future") is Progress.WAITING
+    assert prompt.evaluator.future is future
+    future.set_result([1, 2])
+    prompt.evaluator.show_future(future)
+    assert "".join(prompt.texts) == "[1, 2]\n"
+    assert prompt("_") == "[1, 2]\n"
+
+
+def test_a_future_that_fails(loop: EventLoop) -> None:
+    future: Future[object] = Future(loop)
+    prompt = Prompt({"future": future})
+    assert prompt.evaluator.push("future") is Progress.WAITING
+    future.set_exception(ValueError("no luck"))
+    prompt.evaluator.show_future(future)
+    assert "ValueError: no luck" in "".join(prompt.texts)
+    assert prompt.evaluator.future is None
+
+
+def test_long_values() -> None:
+    assert value_text([1] * 10, 80).count("\n") == 0
+    assert value_text(list(range(100)), 80).count("\n") > 3
+    assert value_text("x" * 1000, 80).count("\n") == 0
+    text = value_text("x" * (MAX_VALUE * 2), 80)
+    assert len(text) < MAX_VALUE + 100 and "print() shows them all" in text
+
+
+def test_a_value_whose_repr_raises(prompt: Prompt) -> None:
+    assert prompt("class A:", "    def __repr__(self): 1 // 0", "") == ""
+    assert "ZeroDivisionError" in prompt("A()")
+
+
+def test_completion() -> None:
+    prompt = Prompt({"shared_name": "text"})
+    prompt("own_name = 1")
+    complete = prompt.evaluator.complete
+    assert complete("shared_n") == ["shared_name"]
+    assert complete("own_n") == ["own_name"]
+    assert "shared_name.upper(" in complete("shared_name.up")[0]
+    assert complete("nothing_like_it") == []
+    assert "print(" in complete("prin")[0]
+
+
+def test_an_interrupt_drops_an_unfinished_input(prompt: Prompt) -> None:
+    assert prompt.evaluator.push("def f():") is Progress.MORE
+    prompt.evaluator.interrupt()
+    assert prompt("1") == "1\n"
+
+
+def test_closing_leaves_no_source_behind(prompt: Prompt) -> None:
+    before = set(linecache.cache)
+    for number in range(300):
+        prompt(f"x = {number}")
+    assert len(linecache.cache.keys() - before) <= 200
+    prompt.evaluator.close()
+    assert not {name for name in linecache.cache.keys() - before if name.startswith("<console")}
+
+
+@pytest.mark.parametrize("limit", [0, -1, "5", float("nan")])
+def test_a_limit_that_is_not_one(limit: object) -> None:
+    with pytest.raises(ConfigError, match="time_limit"):
+        checked_limit(limit)
+    assert checked_limit(None) is None and checked_limit(3) == 3.0
+
+
+def test_hooks_are_put_back_whatever_happens(prompt: Prompt) -> None:
+    hooks: Callable[[], tuple[object, ...]] = lambda: (  # noqa: E731
+        sys.stdout, sys.stderr, sys.stdin, sys.displayhook, sys.breakpointhook,
+    )  # fmt: skip
+    before = hooks()
+    for source in ("1", "1 // 0", "raise SystemExit", "while True: pass\n"):
+        Prompt(limit=0.1).evaluator.push(source)
+        assert hooks() == before
