@@ -52,7 +52,7 @@ SEEDS = range(6)
 MESSAGES = 400  # of one seed
 PEER = "peer@localhost"
 NAME = "node@localhost"
-CONFIG = Config(hidden=False, max_mailbox_length=1000)
+CONFIG = Config(socket_dir="@uds_dist-fuzz", hidden=False, max_mailbox_length=1000)
 
 Term = object
 Message = tuple[tuple[object, ...], object]
@@ -303,6 +303,10 @@ LEAVES: list[Term] = [
 ]  # fmt: skip
 
 
+# Requests, which name themselves by a reference of their sender.
+ASKING = (ctl.MONITOR_P, ctl.DEMONITOR_P, ctl.SPAWN_REQUEST, ctl.SPAWN_REQUEST_TT)
+
+
 class Maker:
     """Makes messages that are nearly right."""
 
@@ -337,6 +341,12 @@ class Maker:
         known = [term for term in self.world.heard if isinstance(term, Reference)]
         if known and self.rng.random() < 0.7:
             return self.rng.choice(known)
+        return Reference(PEER, 7, (self.rng.randrange(9), 1, 2))
+
+    def their_ref(self) -> Reference:
+        """A reference of the peer, as a request of it has; now and then another one."""
+        if self.rng.random() < 0.005:
+            return self.ref()
         return Reference(PEER, 7, (self.rng.randrange(9), 1, 2))
 
     def name(self) -> Atom:
@@ -455,7 +465,7 @@ class Maker:
     def spawn(self) -> Message:
         """A spawn request."""
         rng = self.rng
-        ref = self.ref()
+        ref = self.their_ref()
         job = (atom("m"), atom(rng.choice(["echo", "wait", "none"])), [1])
         mfa, arguments = rng.choice(
             [
@@ -493,12 +503,16 @@ class Maker:
         """Any row of the table, its fields of the right kinds."""
         rng = self.rng
         row = rng.choice(TABLE)
+        ref = self.their_ref if row.number in ASKING else self.ref
+        to = rng.choice([self.ours, self.name, self.ref])
+        kind = {self.ours: 0, self.name: 8, self.ref: 4}[to]
+        token = 2 if row.kind is ctl.AltactSigSendTt else 0
         makers: dict[str, Callable[[], object]] = {
-            "from_pid": self.theirs, "to_pid": self.ours, "to_name": self.name, "ref": self.ref,
+            "from_pid": self.theirs, "to_pid": self.ours, "to_name": self.name, "ref": ref,
             "from_proc": self.theirs, "to_proc": rng.choice([self.ours, self.name]),
-            "req_id": self.ref, "group_leader": self.theirs, "alias": self.ref,
-            "to": rng.choice([self.ours, self.name, self.ref]),
-            "flags": lambda: rng.randrange(32), "id": lambda: rng.randrange(1, 5),
+            "req_id": ref, "group_leader": self.theirs, "alias": self.ref,
+            "to": to, "flags": lambda: rng.choice([0, 1, 16, 17]) | kind | token,
+            "id": lambda: rng.randrange(1, 5),
             "result": rng.choice([self.theirs, lambda: atom("noconnection")]),
             "mfa": lambda: (atom("m"), atom("wait"), 0), "opts": lambda: [atom("link")],
         }  # fmt: skip

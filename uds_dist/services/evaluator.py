@@ -284,7 +284,8 @@ def _free_timer() -> tuple[int, int] | None:
     """An interval timer that nobody uses, and its signal; None where there is none."""
     if threading.current_thread() is not threading.main_thread():
         return None
-    for timer, number in ((signal.ITIMER_REAL, signal.SIGALRM), (signal.ITIMER_PROF, signal.SIGPROF)):
+    timers = ((signal.ITIMER_REAL, signal.SIGALRM), (signal.ITIMER_PROF, signal.SIGPROF))
+    for timer, number in timers:
         if not signal.getitimer(timer)[0] and signal.getsignal(number) in (signal.SIG_DFL, None):
             return timer, number
     return None
