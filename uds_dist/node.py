@@ -16,6 +16,7 @@ from uds_dist.errors import (
     RemoteTimeout,
     UdsDistError,
 )
+from uds_dist.etf.atoms import atom_of
 from uds_dist.etf.terms import Atom, ImproperList, Pid, Reference
 from uds_dist.processes.dialect import UNUSED
 from uds_dist.processes.future import Future
@@ -423,7 +424,7 @@ class Node:
 
     def whereis(self, name: str) -> Pid | None:
         """The pid that is registered under a name here, or None."""
-        process = self.processes.by_name.get(name)
+        process = self.processes.by_name.get(_name(name))
         return None if process is None else process.pid
 
     def send(self, dest: Destination, message: object) -> None:
@@ -467,7 +468,7 @@ class Node:
             A future with the pid, and the monitor's reference or None; its errors are
             NoConnection and RemoteError.
         Raises:
-            TypeError: the arguments are a text, not a list of terms.
+            TypeError: the arguments are a text, not a list of terms, or a name is not text.
             EncodeError: an argument is not a term.
             Busy: more than ``write_high_water`` bytes wait for the node; nothing was sent.
             ClosedError: the node is closed, or the parent has ended.
@@ -480,8 +481,8 @@ class Node:
             own,
             own.group_leader or self._leader.pid,
             node,
-            module,
-            function,
+            _name(module),
+            _name(function),
             arguments,
             link,
             monitor,
@@ -552,21 +553,28 @@ class Node:
 
         Args:
             node: the other node's name.
-            module, function: what to call; an Elixir module is ``Elixir.Name``.
+            module, function: what to call; an Elixir module is ``Elixir.Name``. True, False and
+                None stand for the atoms `true`, `false` and `nil`.
             arguments: the argument terms.
         Returns:
             A future with the function's value; its errors are RemoteError and NoConnection, and
             RemoteTimeout and LoopReentryError from waiting for it.
         Raises:
-            TypeError: the arguments are a text, not a list of terms.
+            TypeError: the arguments are a text, not a list of terms, or a name is not text.
             EncodeError: an argument is not a term.
             Busy: more than ``write_high_water`` bytes wait for the node; nothing was sent.
             ClosedError: the node is closed.
             LocalProtocolError: the node has no name yet.
         """
-        leader = self._leader.pid
         return start_rpc(
-            self.loop, self.processes, self._own, leader, node, module, function, arguments
+            self.loop,
+            self.processes,
+            self._own,
+            self._leader.pid,
+            node,
+            _name(module),
+            _name(function),
+            arguments,
         )
 
     # -- services --------------------------------------------------------------------------
@@ -637,8 +645,9 @@ class Node:
             ConfigError: a function cannot be called with positional arguments alone, or is a
                 coroutine function.
         """
+        module = _name(module)
         if functions is not None:
-            self._exposed.add(module, functions)
+            self._exposed.add(module, {_name(name): call for name, call in functions.items()})
             return None
 
         def decorate(function: F) -> F:
@@ -716,3 +725,17 @@ def _check_names(names: object) -> None:
     """
     if isinstance(names, (str, bytes)):
         raise TypeError("the names are one text: give a list of names")
+
+
+def _name(name: object) -> str:
+    """The name of a module, a function or a process.
+
+    Raises:
+        TypeError: it is not text, nor one of the atoms that Python has constants for.
+    """
+    if isinstance(name, str):
+        return name
+    atom = atom_of(name)
+    if atom is None:
+        raise TypeError(f"a name is a {type(name).__name__}: give a str or an Atom")
+    return atom

@@ -642,6 +642,33 @@ def test_the_names_that_python_has_constants_for(a: Node, b: Node, name: str) ->
     assert b.ping(A) and len(box.watchers) == 1 and ref in box.watchers
 
 
+@pytest.mark.parametrize("name", [True, False, None])
+def test_these_names_may_be_pythons_constants(a: Node, b: Node, name: Any) -> None:
+    a.expose(name, {name: lambda: 7})
+    assert b.rpc(A, name, name).result(SOON) == 7
+    atom = {True: "true", False: "false", None: "nil"}[name]
+    box = a.mailbox(atom)
+    b.send((name, A), 1)
+    assert box.receive(timeout=SOON) == 1
+    assert a.whereis(name) == box.pid
+    ref = b.mailbox().monitor((name, A))
+    assert b.ping(A) and ref in box.watchers
+
+
+@pytest.mark.parametrize("name", [5, b"erlang", 1.0, ("erlang",)])
+def test_what_is_not_a_name(a: Node, name: Any) -> None:
+    for attempt in (
+        lambda: a.rpc("b@localhost", name, "f"),
+        lambda: a.rpc("b@localhost", "m", name),
+        lambda: a.spawn("b@localhost", name, "f"),
+        lambda: a.expose(name, {"f": len}),
+        lambda: a.expose("m", {name: len}),
+        lambda: a.whereis(name),
+    ):
+        with pytest.raises(TypeError, match="a name is a"):
+            attempt()
+
+
 @pytest.mark.parametrize("name", ["true", "false", "nil"])
 def test_rex_knows_these_names_too(a: Node, peer: ScriptedPeer, name: str) -> None:
     a.expose(name, {name: lambda: 7})

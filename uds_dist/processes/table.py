@@ -23,6 +23,7 @@ from secrets import randbits
 
 from uds_dist.config import Config
 from uds_dist.errors import ClosedError, ConfigError, EncodeError, UdsDistError
+from uds_dist.etf.atoms import atom_of
 from uds_dist.etf.decode import decode
 from uds_dist.etf.encode import encode
 from uds_dist.etf.shown import shown
@@ -328,8 +329,12 @@ class Processes:
         if isinstance(dest, tuple):
             if len(dest) == 2:
                 name, node = dest
-                if isinstance(name, str) and isinstance(node, str):
-                    return name, node
+                if isinstance(node, str):
+                    if isinstance(name, str):
+                        return name, node
+                    atom = atom_of(name)  # of True, False and None: names like any other
+                    if atom is not None:
+                        return atom, node
         elif isinstance(dest, str):
             return dest, self.name
         raise EncodeError(
