@@ -48,8 +48,8 @@ HOUSE = {
     " listener.py reasons.py receiver.py sigpipe.py write_queue.py backpressure.py connection.py",
     "processes": "__init__.py claims.py dialect.py future.py identity.py links.py mailbox.py peers.py"
     " remote_node.py signals.py table.py",
-    "services": "__init__.py cluster.py evaluator.py events.py exposed.py gen.py group_leader.py kernel.py"
-    " node_service.py outcome.py pg.py rpc.py server.py system.py tasks.py",
+    "services": "__init__.py cluster.py evaluator.py events.py exposed.py gen.py gen_server.py"
+    " group_leader.py kernel.py node_service.py outcome.py pg.py rpc.py server.py system.py tasks.py",
     "cli": "__init__.py calls.py demo.py exit_codes.py json_text.py main.py notation.py output.py",
 }
 TOP_LEVEL = {

@@ -70,7 +70,7 @@ if TYPE_CHECKING:
     from uds_dist.node import Node, NodeStatistics
     from uds_dist.processes.remote_node import PeerStatistics
     from uds_dist.services.pg import PgScope
-    from uds_dist.services.server import GenServer, NoReply, Stop
+    from uds_dist.services.gen_server import GenServer, NoReply, Stop
     from uds_dist.transport.loop import EventLoop, LoopStatistics
     from uds_dist.transport.timers import Timer
 
@@ -217,9 +217,9 @@ _MODULES = {
     "NodeStatistics": "uds_dist.node",
     "PeerStatistics": "uds_dist.processes.remote_node",
     "PgScope": "uds_dist.services.pg",
-    "GenServer": "uds_dist.services.server",
-    "NoReply": "uds_dist.services.server",
-    "Stop": "uds_dist.services.server",
+    "GenServer": "uds_dist.services.gen_server",
+    "NoReply": "uds_dist.services.gen_server",
+    "Stop": "uds_dist.services.gen_server",
     "EventLoop": "uds_dist.transport.loop",
     "LoopStatistics": "uds_dist.transport.loop",
     "Timer": "uds_dist.transport.timers",

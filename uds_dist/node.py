@@ -39,12 +39,13 @@ from uds_dist.services.gen import (
     start_call,
     start_multi_call,
 )
+from uds_dist.services.gen_server import GenServer
 from uds_dist.services.group_leader import GroupLeader, write_stdout
 from uds_dist.services.kernel import IS_AUTH, NET_KERNEL, REX, YES, LoggerProxy, NetKernel, Rex
 from uds_dist.services.outcome import refuse_coroutines
 from uds_dist.services.pg import PgScope
 from uds_dist.services.rpc import Call, start_rpc, start_spawn
-from uds_dist.services.server import GenServer, Runner
+from uds_dist.services.server import Runner
 from uds_dist.services.tasks import TaskSupervisor
 from uds_dist.transport.loop import EventLoop
 

@@ -18,6 +18,7 @@ from uds_dist.processes.mailbox import FromNode, Mailbox
 from uds_dist.processes.table import Processes
 from uds_dist.services.exposed import Exposed
 from uds_dist.services.gen import From, alias_of, answer_to
+from uds_dist.services.gen_server import GenServer
 from uds_dist.services.group_leader import chardata_text
 from uds_dist.services.node_service import NodeService
 from uds_dist.services.outcome import (
@@ -29,7 +30,6 @@ from uds_dist.services.outcome import (
     raised,
 )
 from uds_dist.services.rpc import start_own_rpc
-from uds_dist.services.server import GenServer
 from uds_dist.transport.loop import EventLoop
 
 NET_KERNEL = "net_kernel"

@@ -1,0 +1,166 @@
+"""The class that a generic server in Python derives from; `server.Runner` runs it.
+
+Its handlers return what is to happen: a reply, a `Future` of one, `NoReply()`, or a `Stop`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from uds_dist.errors import LocalProtocolError
+from uds_dist.etf.terms import Atom, Pid
+from uds_dist.processes.future import Future
+from uds_dist.processes.mailbox import Destination, Mailbox
+from uds_dist.processes.table import NORMAL, Processes
+from uds_dist.services.gen import From, cast
+from uds_dist.transport.log_rate import BoundedLogs
+
+
+class Running(Protocol):
+    """What a server needs of what runs it."""
+
+    process: Mailbox
+    processes: Processes
+    log: BoundedLogs
+
+    def reply(self, from_: From, answer: object) -> None: ...
+
+    def answer(self, from_: From, answer: object) -> None: ...
+
+    def call(self, dest: Pid | str | tuple[str, str], request: object) -> Future[object]: ...
+
+    def stop(self, reason: object) -> None: ...
+
+    def complain(self, what: str, term: object) -> None: ...
+
+
+@dataclass(frozen=True)
+class NoReply:
+    """What `handle_call` returns when the reply is to come from `GenServer.reply` later."""
+
+
+NO_REPLY: Final = NoReply()
+
+
+@dataclass(frozen=True)
+class Stop:
+    """What a handler returns to end its server; with a reply, if one is given.
+
+    ``reason`` is ``normal`` by default; a reason other than ``normal``, ``shutdown`` and
+    ``{shutdown, _}`` is logged.
+    """
+
+    reason: object = Atom("normal")
+    reply: object = field(default=NO_REPLY)
+
+
+@dataclass(frozen=True)
+class FailCall:
+    """What `handle_call` returns when its caller is to exit with ``reason`` instead of a reply."""
+
+    reason: object
+
+
+class GenServer:
+    """A generic server: derive from it and override what is needed; run it by `Node.serve`.
+
+    Handlers run inside `run_once`, one at a time. One that raises ends the server, as in Erlang:
+    the caller's call exits with the reason, links and monitors fire, the log has the traceback,
+    and the `restart` policy says whether it is started anew.
+
+    ``trap_exit``: exit signals come to `handle_info` as ``(Atom("EXIT"), pid, reason)`` instead
+    of ending the server.
+    """
+
+    trap_exit: bool = False
+    _runner: Running | None = None
+
+    # -- to override -----------------------------------------------------------------------
+
+    def init(self) -> object:
+        """Build the state; called before the first message, and again after every restart."""
+
+    def handle_call(self, request: object, from_: From) -> object:
+        """Answer a call.
+
+        Args:
+            request: the caller's request.
+            from_: whom `reply` would answer.
+        Returns:
+            The reply, any term; or a Future whose result is the reply; or `NoReply()`, when
+            `reply` is called later; or a `Stop`. By default the request is logged as unknown and
+            its caller exits with ``{bad_call, Request}``.
+        """
+        self._running().complain("a call that it does not know", request)
+        return FailCall((Atom("bad_call"), request))
+
+    def handle_cast(self, request: object) -> object:
+        """Act on a cast.
+
+        Returns:
+            A `Stop`, to end the server; a Future, whose exception ends it; else it is ignored.
+            By default the request is logged as unknown.
+        """
+        self._running().complain("a cast that it does not know", request)
+        return None
+
+    def handle_info(self, message: object) -> object:
+        """Act on any other message; returns what `handle_cast` does."""
+        self._running().complain("an unexpected message", message)
+        return None
+
+    def terminate(self, reason: object) -> object:
+        """Clean up; called once, whatever has ended the server; the result is ignored."""
+
+    def get_state(self) -> object:
+        """The state that ``sys:get_state`` shows: by default a map of the public attributes."""
+        return {Atom(name): value for name, value in vars(self).items() if name[0] != "_"}
+
+    def set_state(self, state: object) -> object:
+        """Take over what ``sys:replace_state`` made of `get_state`'s term; the result is ignored.
+
+        Raises:
+            NotImplementedError: not overridden: the caller is told.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no set_state")
+
+    # -- to use ----------------------------------------------------------------------------
+
+    @property
+    def process(self) -> Mailbox:
+        """The server's process: its pid, its monitors and links, its `send`.
+
+        Raises:
+            LocalProtocolError: it is not served by a node.
+        """
+        return self._running().process
+
+    def reply(self, from_: From, answer: object) -> None:
+        """Answer a call for which `handle_call` returned `NoReply()`.
+
+        Args:
+            from_: what `handle_call` was given.
+            answer: any term; or a Future whose result is the reply.
+        Raises:
+            EncodeError: the answer is no term; nothing was sent.
+        """
+        self._running().reply(from_, answer)
+
+    def call(self, dest: Pid | str | tuple[str, str], request: object) -> Future[object]:
+        """Call another server; see `Node.call`. A handler may return the future as its reply."""
+        return self._running().call(dest, request)
+
+    def cast(self, dest: Destination, request: object) -> None:
+        """Cast to another server; see `Node.cast`."""
+        runner = self._running()
+        cast(runner.processes, runner.process, dest, request)
+
+    def stop(self, reason: object = NORMAL) -> None:
+        """End this server."""
+        self._running().stop(reason)
+
+    def _running(self) -> Running:
+        if self._runner is None:
+            raise LocalProtocolError(f"{type(self).__name__} is not served: use Node.serve")
+        return self._runner
