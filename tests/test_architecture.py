@@ -50,7 +50,9 @@ HOUSE = {
     " remote_node.py signals.py table.py",
     "services": "__init__.py cluster.py evaluator.py events.py exposed.py gen.py gen_server.py"
     " group_leader.py kernel.py node_service.py outcome.py pg.py rpc.py server.py system.py tasks.py",
-    "cli": "__init__.py calls.py demo.py exit_codes.py json_text.py main.py notation.py output.py",
+    "shell": "__init__.py layout.py keys.py history.py editor.py screen.py io_server.py"
+    " terminal.py plain.py device.py completion.py remote.py",
+    "cli": "__init__.py calls.py demo.py exit_codes.py json_text.py main.py notation.py output.py shells.py",
 }
 TOP_LEVEL = {
     "pyproject.toml",

@@ -28,8 +28,7 @@ from uds_dist.protocol.handshake import (
     Role,
     State,
 )
-from uds_dist.protocol.challenges import gen_challenge, gen_digest
-from uds_dist.protocol.handshake_messages import Peer, Status
+from uds_dist.protocol.handshake_messages import Peer, Status, gen_challenge, gen_digest
 
 FLAGS = default_flags(Config())
 A = "py@localhost"

@@ -181,9 +181,8 @@ def _socket_folder() -> Iterator[str]:
 @contextmanager
 def _second_process(folder: str, cookie: str) -> Iterator[None]:
     """Fork the second process; at the end it is gone, by itself or by force."""
-    for stream in (sys.stdout, sys.stderr):
-        if stream is not None:  # closed before Python started
-            stream.flush()
+    sys.stdout.flush()
+    sys.stderr.flush()
     ready, ready_end = os.pipe()
     life_line_end, life_line = os.pipe()
     child = os.fork()

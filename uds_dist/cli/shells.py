@@ -1,0 +1,158 @@
+"""`uds-dist remote`: a shell at another node, at this terminal or between pipes."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+
+from uds_dist import Node, NoConnection
+from uds_dist.shell.device import Input, Output, on_signals, raw_mode, terminal_size
+from uds_dist.shell.history import History, history_path
+from uds_dist.shell.io_server import Console
+from uds_dist.shell.plain import PlainConsole
+from uds_dist.shell.remote import (
+    REMOTE_LOGGER,
+    Choice,
+    ConsoleHandler,
+    Kind,
+    RemoteShell,
+    find_kind,
+)
+from uds_dist.shell.terminal import TerminalConsole
+
+OK = 0
+RAISED = 1
+STDIN, STDOUT = 0, 1
+
+Connected = AbstractContextManager[tuple[Node, str, Callable[[], float]]]
+
+EPILOG = """\
+The shell is IEx where the node has it, else the Erlang shell. Keys are those of Emacs: C-a, C-e,
+C-k, C-r (search), C-w, M-b and so on; Tab completes. C-c gives a new prompt, or interrupts what is
+evaluated; C-d at an empty prompt leaves, and so does C-\\ at any time. The node stays alive.
+Where standard input is no terminal, its lines are evaluated one by one and what they print is
+printed; the exit code is 1 when an expression raised.
+
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `remote` that no other command has."""
+    kind = parser.add_mutually_exclusive_group()
+    for name, about in (
+        ("iex", "Elixir's shell"),
+        ("erl", "the Erlang shell"),
+        ("python", "the prompt of a Python node that serves a console"),
+    ):
+        kind.add_argument(
+            f"--{name}", dest="kind", action="store_const", const=name, default=None, help=about
+        )
+    start = parser.add_mutually_exclusive_group()
+    start.add_argument(
+        "--dot-iex", metavar="FILE", help="what IEx evaluates first: a file that the node can read"
+    )
+    start.add_argument(
+        "--no-dot-iex", dest="dot_iex", action="store_const", const="", help="evaluate no .iex.exs"
+    )
+    parser.add_argument("node", metavar="NODE", help="name@host, or name for name@localhost")
+
+
+def run_remote(options: argparse.Namespace, connected: Connected) -> int:
+    """`remote`: serve a shell of another node until it is left."""
+    dot_iex = options.dot_iex
+    choice = Choice(options.kind, os.path.abspath(dot_iex) if dot_iex else dot_iex)
+    with connected as (node, name, left):
+        kind = find_kind(node, name, choice, left())
+        if os.isatty(STDIN) and os.isatty(STDOUT):
+            return _at_terminal(node, name, kind, choice, left())
+        return _between_pipes(node, name, kind, choice, left())
+
+
+def _at_terminal(node: Node, name: str, kind: Kind, choice: Choice, timeout: float) -> int:
+    loop = node.loop
+    output = Output(loop, STDOUT)
+    history = History(history_path(kind, os.environ))
+    console = TerminalConsole(output, loop.call_soon, history, *terminal_size(STDOUT))
+    shell = RemoteShell(node, name, kind, console)
+    console.reader = shell
+
+    def on_data(data: bytes) -> None:
+        if data:
+            console.feed(data)
+        else:
+            shell.leave()  # the terminal has hung up
+
+    source = Input(loop, STDIN, on_data)
+    with raw_mode(STDIN, output) as enter:
+
+        def continued() -> None:
+            enter()
+            console.redraw()
+
+        signals = {
+            signal.SIGWINCH: lambda: console.resize(*terminal_size(STDOUT)),
+            signal.SIGCONT: continued,
+            signal.SIGINT: console.interrupt,
+            signal.SIGTERM: shell.leave,
+            signal.SIGHUP: shell.leave,
+        }
+        with on_signals(loop, signals), _logging_to(console):
+            try:
+                shell.start(choice.dot_iex, timeout)
+                source.read(True)
+                shell.run()
+            finally:
+                source.close()
+                console.close()
+                _close(shell)
+    return OK
+
+
+def _between_pipes(node: Node, name: str, kind: Kind, choice: Choice, timeout: float) -> int:
+    loop = node.loop
+    interactive = os.isatty(STDIN)
+    sys.stdout.flush()
+    output = Output(loop, STDOUT)
+    console = PlainConsole(output, loop.call_soon, prompts=interactive, banner=interactive)
+    shell = RemoteShell(node, name, kind, console, count_errors=True)
+    console.reader = shell
+    console.source = source = Input(loop, STDIN, console.feed)
+    with ExitStack() as stack:
+        stack.callback(output.close)
+        if interactive:
+            stack.enter_context(on_signals(loop, {signal.SIGINT: shell.interrupt}))
+        stack.enter_context(_logging_to(console))
+        try:
+            shell.start(choice.dot_iex, timeout)
+            shell.run()
+        finally:
+            source.close()
+            _close(shell)
+    return RAISED if shell.failed else OK
+
+
+def _close(shell: RemoteShell) -> None:
+    try:
+        shell.close()
+    except NoConnection:
+        pass  # the node is gone: nothing of the shell is left there
+
+
+@contextmanager
+def _logging_to(console: Console) -> Iterator[None]:
+    """Print what the other node's processes log; the node has filtered it already."""
+    logger = logging.getLogger(REMOTE_LOGGER)
+    handler = ConsoleHandler(console)
+    level = logger.level
+    logger.setLevel(logging.DEBUG)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)

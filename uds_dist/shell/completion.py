@@ -1,0 +1,103 @@
+"""Completion of what is typed at a remote shell's prompt, asked of the shell's own node.
+
+Source: the modules edlin_expand of OTP 27 and 29, and IEx.Autocomplete of Elixir 1.18 and 1.20.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from uds_dist.errors import UdsDistError
+from uds_dist.etf.terms import Atom, Pid
+from uds_dist.processes.future import Future
+from uds_dist.services.group_leader import chardata_text
+from uds_dist.shell.layout import in_columns
+from uds_dist.transport.loop import EventLoop
+
+# Seconds after which a completion that has not come is none.
+TIMEOUT = 2.0
+# Longer lists are cut: nobody reads them.
+MAX_MATCHES = 1000
+
+# Runs a function at the shell's node: (module, function, arguments).
+Ask = Callable[[str, str, Sequence[object]], Future[object]]
+# Gets what is to be inserted, and what is to be shown.
+Then = Callable[[str, str], object]
+
+
+class Completer:
+    """Asks one node for completions.
+
+    Args:
+        loop: bounds the time.
+        ask: runs a function there.
+        kind: ``iex`` or ``erl``; another kind of shell has no completion.
+        shell: the shell's process, which knows the variables.
+        columns: gives the width of the terminal.
+    """
+
+    def __init__(
+        self, loop: EventLoop, ask: Ask, kind: str, shell: Pid, columns: Callable[[], int]
+    ) -> None:
+        self._loop = loop
+        self._ask = ask
+        self._kind = kind
+        self._shell = shell
+        self._columns = columns
+
+    def complete(self, before: str, then: Then) -> None:
+        """Complete a text; `then` is called exactly once, with nothing if nothing came in time.
+
+        Args:
+            before: the line up to the cursor.
+            then: gets the insertion and the list to show.
+        """
+        backwards = [ord(character) for character in reversed(before)]
+        if self._kind == "iex":
+            future = self._ask("Elixir.IEx.Autocomplete", "expand", [backwards, self._shell])
+        elif self._kind == "erl":
+            future = self._ask("edlin_expand", "expand", [backwards, []])
+        else:
+            then("", "")
+            return
+        self._await(future, lambda found: self._completed(found, then))
+
+    def _await(self, future: Future[object], then: Callable[[object], object]) -> None:
+        def give_up() -> None:
+            if future.remove_done_callback(done):
+                then(None)
+
+        def done(future: Future[object]) -> None:
+            timer.cancel()
+            try:
+                found = future.result()
+            except UdsDistError:
+                found = None
+            then(found)
+
+        timer = self._loop.call_later(TIMEOUT, give_up)
+        future.add_done_callback(done)
+
+    def _completed(self, found: object, then: Then) -> None:
+        match found:
+            case (Atom("yes" | "no") as answer, insertion, list() as matches):
+                text = chardata_text(insertion) if answer == "yes" else ""
+                self._show(text or "", matches, then)
+            case _:
+                then("", "")
+
+    def _show(self, insertion: str, matches: list[object], then: Then) -> None:
+        if insertion or not matches:
+            then(insertion, "")
+        elif self._kind == "iex":
+            words = [chardata_text(match) or "" for match in matches[:MAX_MATCHES]]
+            then("", in_columns(words, self._columns()))
+        else:
+            columns = self._columns()
+            future = self._ask("edlin_expand", "format_matches", [matches, columns])
+            self._await(future, lambda text: then("", _lines(text)))
+
+
+def _lines(text: object) -> str:
+    lines = chardata_text(text) if text is not None else None
+    return "" if not lines else lines.rstrip("\n") + "\n"
