@@ -15,18 +15,10 @@ import termios
 import time
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import NamedTuple
 
 from tests.shell.vt import Vt
 
 PATIENCE = 20.0
-
-
-class Drained(NamedTuple):
-    """Bytes that came, and the seconds that they took."""
-
-    size: int
-    seconds: float
 
 
 class PseudoTerminal:
@@ -97,18 +89,24 @@ class PseudoTerminal:
         while (left := deadline - time.monotonic()) > 0 and self._fd >= 0:
             self._read(left)
 
-    def drain_until(self, end: bytes, timeout: float = PATIENCE) -> Drained:
-        """Read past the screen, as fast as it goes, until these bytes have come."""
-        began = time.monotonic()
+    def drain_until(self, end: bytes, timeout: float = PATIENCE) -> int:
+        """Read past the screen, as fast as it goes, until these bytes have come; returns how many."""
+        deadline = time.monotonic() + timeout
         size, tail = 0, b""
         while end not in tail:
-            assert time.monotonic() - began < timeout, f"{size} bytes came, then {tail!r}"
+            assert time.monotonic() < deadline, f"{size} bytes came, then {tail!r}"
             if select.select([self._fd], [], [], 0.1)[0]:
                 data = os.read(self._fd, 1 << 20)
                 size += len(data)
                 tail = tail[-len(end) :] + data
         self.vt.feed(self._decoder.decode(tail))
-        return Drained(size, time.monotonic() - began)
+        return size
+
+    def processor_time(self) -> float:
+        """Seconds of processor time that the program has used, in the system's steps."""
+        with open(f"/proc/{self.pid}/stat", encoding="ascii") as file:
+            fields = file.read().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def resize(self, columns: int, rows: int) -> None:
         """Change the terminal's size, as a window does."""

@@ -320,11 +320,11 @@ def test_much_output(node: Beam, shell: Shell, tmp_path: Path) -> None:
     else:
         code = f'io:put_chars([binary:copy(<<"0123456789abcde\\n">>, {size // 16}), "all of it\\n"])'
     with open_shell(node, shell, tmp_path) as terminal:
-        # The small screen of these tests would be what is measured.
+        before = terminal.processor_time()
         terminal.send(shell.line(code))
-        written = terminal.drain_until(b"all of it\r\n")
-        assert written.seconds < size / 20e6 + 0.5, f"{written.size / written.seconds / 1e6:.0f} MB/s"
-        assert written.size >= size
+        assert terminal.drain_until(b"all of it\r\n") >= size
+        # On a machine that has other things to do as well, the time on the clock tells nothing.
+        assert size / (terminal.processor_time() - before) > 20e6
         terminal.see_line(shell.prompt.format(2))
         leave(terminal)
 
