@@ -63,6 +63,7 @@ if TYPE_CHECKING:
         Reference,
     )
     from uds_dist.etf.text import format_term, parse_term
+    from uds_dist.services.console import ConsoleInput
     from uds_dist.services.events import EventHandler, EventManager
     from uds_dist.processes.future import Future
     from uds_dist.services.gen import From, MultiReply
@@ -86,6 +87,7 @@ __all__ = [
     "Config",
     "ConfigError",
     "ConnectFailedError",
+    "ConsoleInput",
     "CookieMismatchError",
     "DecodeError",
     "Destination",
@@ -205,6 +207,7 @@ _MODULES = {
     "Reference": "uds_dist.etf.terms",
     "format_term": "uds_dist.etf.text",
     "parse_term": "uds_dist.etf.text",
+    "ConsoleInput": "uds_dist.services.console",
     "EventHandler": "uds_dist.services.events",
     "EventManager": "uds_dist.services.events",
     "Future": "uds_dist.processes.future",

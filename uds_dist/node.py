@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple, TypeVar, overload
 
 from uds_dist.config import Config
 from uds_dist.errors import (
     ClosedError,
+    ConfigError,
     LocalProtocolError,
     NodeNameError,
     NoConnection,
@@ -29,6 +30,8 @@ from uds_dist.processes.table import Processes
 from uds_dist.protocol.control import REG_SEND
 from uds_dist.protocol.node_names import split_node_name
 from uds_dist.services.cluster import GlobalNameServer
+from uds_dist.services.console import Console, ConsoleInput
+from uds_dist.services.evaluator import checked_limit
 from uds_dist.services.exposed import Exposed, Jobs
 from uds_dist.services.gen import (
     ALIAS,
@@ -140,6 +143,7 @@ class Node:
         self.output = output
         self.on_service_down = on_service_down
         self._exposed = Exposed()
+        self._console: Console | None = None
         self._closed = False
         creation = new_creation()
         self._peers = Peers(
@@ -656,6 +660,55 @@ class Node:
             return function
 
         return decorate
+
+    def serve_console(
+        self,
+        namespace: Mapping[str, object] | None = None,
+        *,
+        banner: str | None = None,
+        audit: Callable[[ConsoleInput], object] | None = None,
+        allow: Collection[str] | None = None,
+        time_limit: float | None = 5.0,
+    ) -> None:
+        """Serve a Python prompt to remote shells: ``erl -remsh``, ``iex --remsh``, `uds-dist remote`.
+
+        Whoever is connected, and so has the cookie, can run anything in this process. What is
+        evaluated runs inside `run_once`.
+
+        Args:
+            namespace: names that the shells find, besides ``node`` and ``loop``; what a shell
+                defines is its own.
+            banner: the first line that a client prints.
+            audit: called with each input, which is logged by ``uds_dist.console`` in any case.
+            allow: names of the nodes that may open a shell; None for every connected one.
+            time_limit: seconds that one input may take; None for no limit.
+        Raises:
+            ConfigError: a console is served already, or the time limit is not above 0.
+        """
+        if self._console is not None:
+            raise ConfigError("a console is served already: call stop_console() first")
+        refuse_coroutines("audit", audit)
+        if allow is not None:
+            _check_names(allow)
+        self._console = Console(
+            self.loop,
+            self.processes,
+            {} if namespace is None else namespace,
+            {"node": self, "loop": self.loop},
+            banner=banner,
+            audit=audit,
+            allow=allow,
+            time_limit=checked_limit(time_limit),
+            credentials=self._peers.credentials,
+        )
+        self._exposed.console = self._console.answer
+
+    def stop_console(self) -> None:
+        """End every shell and serve none from now on."""
+        if self._console is not None:
+            self._exposed.console = None
+            self._console.close()
+            self._console = None
 
     # -- the books -------------------------------------------------------------------------
 

@@ -896,7 +896,7 @@ def test_the_state_is_replaced_by_what_the_callers_node_makes_of_it(
 
     # A BEAM has erlang:apply/2; to this node it is a function like any other, of no fun.
     b._exposed.run = (  # type: ignore[method-assign]
-        lambda module, function, arguments: returned(apply(*arguments))  # type: ignore[misc]
+        lambda _module, _function, arguments, _caller: returned(apply(*arguments))  # type: ignore[assignment, misc]
     )
     replaced = sys(b, (Atom("replace_state"), Atom("a fun")), loop)
     assert replaced == (Atom("ok"), {Atom("count"): 77})

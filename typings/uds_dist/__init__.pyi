@@ -5,7 +5,7 @@ in seconds, sizes in bytes. The docstrings in the package say more of each.
 """
 
 import selectors
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from os import PathLike
@@ -62,6 +62,7 @@ __all__ = [
     "Config",
     "ConfigError",
     "ConnectFailedError",
+    "ConsoleInput",
     "CookieMismatchError",
     "DecodeError",
     "Destination",
@@ -591,6 +592,20 @@ class Node:
     def expose(self, module: str, functions: None = None) -> Callable[[_F], _F]: ...
     @overload
     def expose(self, module: str, functions: Mapping[str, Callable[..., object]]) -> None: ...
+    # Serve a Python prompt to remote shells: whoever is connected can run anything here.
+    # `namespace`: names that the shells find besides `node` and `loop`; `allow`: who may open one;
+    # `time_limit`: seconds for one input, None for no limit.
+    def serve_console(
+        self,
+        namespace: Mapping[str, object] | None = None,
+        *,
+        banner: str | None = None,
+        audit: Callable[[ConsoleInput], object] | None = None,
+        allow: Collection[str] | None = None,
+        time_limit: float | None = 5.0,
+    ) -> None: ...
+    # End every shell and serve none from now on.
+    def stop_console(self) -> None: ...
     # A snapshot of what the node holds.
     def statistics(self) -> NodeStatistics: ...
     # Run the loop until everything that was sent has been handed to the sockets.
@@ -682,6 +697,13 @@ class PgScope:
     def join(self, group: object, pid: Pid) -> None: ...
     # End one membership of a process.
     def leave(self, group: object, pid: Pid) -> bool: ...
+
+# One input of a remote shell; `uid` and `pid` are None where the system does not tell them.
+class ConsoleInput(NamedTuple):
+    node: str
+    uid: int | None
+    pid: int | None
+    text: str
 
 # A snapshot of a node: what it holds at this moment.
 class NodeStatistics(NamedTuple):

@@ -63,6 +63,7 @@ from uds_dist.protocol.node_names import split_node_name
 from uds_dist.transport.address import SocketAddress, socket_address
 from uds_dist.transport.backpressure import Pressure, Source
 from uds_dist.transport.connection import UP, Connection, Phase
+from uds_dist.transport.credentials import peer_pid, peer_uid
 from uds_dist.transport.listener import Listener
 from uds_dist.transport.log_rate import BoundedLog
 from uds_dist.transport.loop import EventLoop
@@ -604,6 +605,12 @@ class Peers:
                     held_back.resume()
 
         self._loop.call_later(FULL_CHECK, look)
+
+    def credentials(self, node: str) -> tuple[int | None, int | None]:
+        """The uid and the process id of a connected node, as far as the system tells them."""
+        peer = self.nodes.get(node)
+        sock = None if peer is None or peer.connection is None else peer.connection.sock
+        return (None, None) if sock is None else (peer_uid(sock), peer_pid(sock))
 
     # -- looking and leaving ---------------------------------------------------------------
 

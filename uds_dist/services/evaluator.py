@@ -6,7 +6,7 @@ its end, in the program's own thread. What could stop or end the program does no
     print()              its text goes to the shell alone, never to the program's stdout
     input(), pdb         raise: to wait for an answer would stop the program
     breakpoint()         raises, for the same reason
-    help(x)              prints the text, without a pager
+    help(x)              prints the signature and the docstring, without a pager
     sys.exit(), quit()   end the shell
     an endless loop      is ended by an interval timer, where the system and the thread allow one
     a Future             is shown when it is done
@@ -19,10 +19,12 @@ from __future__ import annotations
 
 import builtins
 import codeop
+import inspect
 import io
+import keyword
 import linecache
 import pprint
-import pydoc
+import re
 import signal
 import sys
 import threading
@@ -33,7 +35,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import Enum
 from itertools import count
-from rlcompleter import Completer
 from types import CodeType, FrameType
 from typing import Any
 
@@ -178,16 +179,25 @@ class Evaluator:
         self.namespace.clear()
 
     def complete(self, text: str) -> list[str]:
-        """What a name or a dotted expression can go on with."""
-        completer = Completer({**self.namespace.shared, **self.namespace})
-        found: list[str] = []
-        with self._guarded():
-            for number in count():
-                match = completer.complete(text, number)
-                if match is None:
-                    break
-                found.append(match)
-        return list(dict.fromkeys(found))
+        """What a name, or a name after dots, can go on with; nothing of it is called.
+
+        The module `rlcompleter` is not used: to import it takes over the program's own readline.
+        """
+        names = {**vars(builtins), **self.namespace.shared, **self.namespace}
+        head, dot, last = text.rpartition(".")
+        if not dot:
+            found = [*names, *keyword.kwlist]
+        elif re.fullmatch(r"\w+(\.\w+)*", head):
+            with self._guarded():
+                found = _attributes(names, head)
+        else:
+            found = []
+        hidden = not last.startswith("_")
+        return sorted(
+            f"{head}{dot}{name}"
+            for name in set(found)
+            if name.startswith(last) and not (hidden and name.startswith("_"))
+        )
 
     def _remember(self, name: str, source: str) -> None:
         """Have tracebacks quote the lines of an input."""
@@ -236,7 +246,14 @@ class Evaluator:
         if not about:
             print("help(x) shows what is known of x; an interactive help would have to wait")
             return
-        print(pydoc.plain(pydoc.render_doc(about[0], "Help on %s:")))
+        thing = about[0]
+        try:
+            signature = str(inspect.signature(thing))  # type: ignore[arg-type]  # tried, not known
+        except (TypeError, ValueError):
+            signature = ""
+        name = getattr(thing, "__qualname__", None) or getattr(thing, "__name__", None)
+        print(f"{name or type(thing).__qualname__}{signature}\n")
+        print(inspect.getdoc(thing) or "it has no docstring")
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:
@@ -252,6 +269,20 @@ class Evaluator:
                 yield
         finally:
             sys.stdout, sys.stderr, sys.stdin, sys.displayhook, sys.breakpointhook = before
+
+
+def _attributes(names: Mapping[str, object], path: str) -> list[str]:
+    """The names of what a path of names leads to; none where it leads nowhere."""
+    first, *others = path.split(".")
+    if first not in names:
+        return []
+    thing = names[first]
+    try:
+        for name in others:
+            thing = getattr(thing, name)
+        return [name for name in dir(thing) if isinstance(name, str)]
+    except Exception:
+        return []  # an attribute of the program's own that raises
 
 
 def _no_breakpoint(*_args: object, **_options: object) -> None:

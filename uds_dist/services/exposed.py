@@ -83,10 +83,27 @@ class Function(NamedTuple):
     max_arity: int
 
 
+class Caller(NamedTuple):
+    """Who calls a function: the node, the process, and the group leader of that."""
+
+    node: str
+    pid: Pid
+    group_leader: Pid
+
+
+# What answers calls of functions that the program has not exposed: (caller, module, function,
+# arguments) -> how the call ended, or None where the function is not known to it either.
+Answers = Callable[[Caller, str, str, list[object]], "Outcome | None"]
+
+
 class Exposed:
-    """The table of exposed functions: nothing else can be called from outside."""
+    """The table of exposed functions: nothing else can be called from outside.
+
+    ``console`` answers the calls of remote shells' clients; None as long as none is served.
+    """
 
     def __init__(self) -> None:
+        self.console: Answers | None = None
         self._functions: dict[tuple[str, str], Function] = {}
 
     def add(self, module: str, functions: Mapping[str, Callable[..., object]]) -> None:
@@ -108,9 +125,14 @@ class Exposed:
             found[module, name] = Function(function, *_arities(module, name, function))
         self._functions.update(found)
 
-    def run(self, module: object, function: object, arguments: object) -> Outcome | Future[object]:
+    def run(
+        self, module: object, function: object, arguments: object, caller: Caller | None = None
+    ) -> Outcome | Future[object]:
         """Call a function.
 
+        Args:
+            module, function, arguments: what a peer asks for; any terms.
+            caller: who asks, where that is known.
         Returns:
             How it ended; or the future that it returned.
         """
@@ -132,7 +154,10 @@ class Exposed:
         found = self._functions.get((module, function))
         arity = len(arguments)
         if found is None or not found.min_arity <= arity <= found.max_arity:
-            return undefined(module, function, arguments)
+            answer = None
+            if self.console is not None and caller is not None:
+                answer = self.console(caller, module, function, arguments)
+            return undefined(module, function, arguments) if answer is None else answer
         try:
             value = found.call(*arguments)
         except Exception as error:
@@ -254,7 +279,8 @@ class Jobs:
 
     def _run(self, node: str, pid: Pid, job: Job, group_leader: Pid) -> None:
         try:
-            outcome = self._exposed.run(job.module, job.function, job.arguments)
+            caller = Caller(node, job.parent, group_leader)
+            outcome = self._exposed.run(job.module, job.function, job.arguments, caller)
         except BaseException as error:
             # KeyboardInterrupt and SystemExit are for the program, but the caller must not wait.
             self._end(node, pid, job, raised(error, job.called))

@@ -99,6 +99,17 @@ def peer_uid(peer: socket.socket) -> int | None:
     return None
 
 
+def peer_pid(peer: socket.socket) -> int | None:
+    """The process id at the other end; None where the system does not tell it with the uid."""
+    if sys.platform != "linux":
+        return None
+    try:
+        data = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _LINUX.size)
+    except OSError:
+        return None
+    return int(_LINUX.unpack(data)[0])
+
+
 def may_accept(
     uid: int | None, address: SocketAddress, config: Config, *, bits_hold: bool = True
 ) -> bool:

@@ -579,6 +579,12 @@ class EventLoop:
         """Have `signal_ticks` call back with the present time; the callback only sends ticks."""
         self._urgent.add(callback)
 
+    def send_ticks(self) -> None:
+        """Send due ticks, from a signal handler of the main thread while a handler computes."""
+        now = self._clock()
+        for callback in tuple(self._urgent):
+            callback(now)
+
     def remove_urgent(self, callback: Callable[[float], object]) -> None:
         """Take a callback of `add_urgent` back."""
         self._urgent.discard(callback)
@@ -612,9 +618,7 @@ class EventLoop:
 
         def on_signal(_number: int, _frame: object) -> None:
             if self._state == IDLE and not self.forked:
-                now = self._clock()
-                for callback in tuple(self._urgent):
-                    callback(now)
+                self.send_ticks()
 
         before = signal.signal(number, on_signal)
         try:
