@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import gc
-import re
 import time
 from collections.abc import Callable
 from dataclasses import fields
-from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 
 from tests.scripted import ScriptedPeer
 from uds_dist import (
     Atom,
+    Busy,
     CancelledError,
     Config,
     ConfigError,
@@ -281,13 +281,37 @@ def test_closing_takes_a_second_at_most(
     assert 0.8 < time.monotonic() - start < 1.6
 
 
-def test_every_setting_is_read_by_something() -> None:
-    sources = [
-        path.read_text("utf-8")
-        for path in (Path(__file__).parent.parent / "uds_dist").rglob("*.py")
-        if path.name != "config.py"
-    ]
-    for setting in fields(Config):
-        pattern = re.compile(rf"\.{setting.name}\b")
-        readers = [text for text in sources if pattern.search(text)]
-        assert readers, f"nothing reads the setting {setting.name}"
+class Recorded(Config):
+    """Settings that note which of them are read."""
+
+    read: ClassVar[set[str]] = set()
+
+    def __getattribute__(self, name: str) -> Any:
+        Recorded.read.add(name)
+        return super().__getattribute__(name)
+
+
+def test_every_setting_is_read_by_a_node_that_is_used(loop: EventLoop, folder: str) -> None:
+    config = Recorded(
+        socket_dir=folder,
+        cookie="secret",
+        hidden=False,
+        write_high_water=2**20,
+        write_low_water=2**19,
+    )
+    Recorded.read.clear()
+    with Node("a@localhost", loop=loop, config=config) as one:
+        with Node("b@localhost", loop=loop, config=config) as two:
+            two.listen()
+            box = two.mailbox("box")
+            two.pg()
+            assert one.ping(two.name)
+            one.send(("box", two.name), bytes(200_000))
+            assert box.receive(timeout=5) == bytes(200_000)
+            with pytest.raises(Busy):
+                for _ in range(100):
+                    one.send(("box", two.name), bytes(200_000))
+    # What a process has once, for all its nodes, is read from the default.
+    process_wide = {"max_atoms"}
+    names = {setting.name for setting in fields(Config)}
+    assert names - Recorded.read <= process_wide

@@ -55,6 +55,8 @@ def peers(node: Node) -> None:
     assert_type(node.pg("scope"), PgScope)
     node.pg().join("group", node.pid)
     assert_type(node.pg().members("group"), list[Pid])
+    assert_type(node.pg().groups(), list[object])
+    node.on_service_down = lambda name, reason: print(name, reason)
 
 
 def calls(node: Node, dest: Destination) -> None:
