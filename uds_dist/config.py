@@ -62,7 +62,7 @@ class Config:
 
     # Limits
     max_frame_size: int = 256 * MIB  # one frame on the wire
-    max_message_size: int = 1024 * MIB  # one message, joined from its fragments
+    max_message_size: int = 256 * MIB  # one message, joined from its fragments
     max_fragment_sequences: int = 1024  # unfinished ones, per connection
     max_pending_handshakes: int = 256
     max_mailbox_length: int = 1_000_000  # messages that wait in one mailbox
@@ -71,9 +71,10 @@ class Config:
     max_pending_requests: int = 10_000  # not answered yet: of one peer, or to one server
     max_group_size: int = 16 * MIB  # what one peer's members of one pg scope take
     max_cluster_members: int = 256  # that a peer's `global` has this node connect to
-    max_term_depth: int = 512
-    max_decompressed_size: int = 256 * MIB
-    max_atoms: int = 65_536  # kept for reuse; more than that are still understood
+    max_message_terms: int = 4_000_000  # elements of one message's containers
+    max_term_depth: int = 512  # of terms that come and of terms that go
+    max_decompressed_size: int = 64 * MIB
+    max_atoms: int = 65_536  # kept for reuse by the process; more are still understood
     fragment_size: int = 64 * KIB
     write_high_water: int = 64 * MIB
     write_low_water: int = 16 * MIB

@@ -17,7 +17,7 @@ from uds_dist.errors import (
     RemoteTimeout,
     UdsDistError,
 )
-from uds_dist.etf.atoms import atom_of
+from uds_dist.etf.atoms import atom_of, limit_atoms
 from uds_dist.etf.terms import Atom, ImproperList, Pid, Reference
 from uds_dist.processes.dialect import UNUSED
 from uds_dist.processes.future import Future
@@ -137,6 +137,7 @@ class Node:
         dynamic = isinstance(name, str) and name.startswith("@")
         split_node_name("nobody" + name if dynamic else name)
         self.config = config
+        limit_atoms(config.max_atoms)
         self.loop = EventLoop() if loop is None else loop
         self._own_loop = loop is None
         self.on_down = on_down

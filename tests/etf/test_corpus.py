@@ -12,6 +12,7 @@ import pytest
 from uds_dist.errors import DecodeError
 from uds_dist.etf.decode import decode, decode_term
 from uds_dist.etf.encode import encode, encode_parts
+from uds_dist.etf.maps import make_map
 from uds_dist.etf.terms import (
     Atom,
     FrozenList,
@@ -24,7 +25,6 @@ from uds_dist.etf.terms import (
     Record,
     Reference,
     exact_key,
-    make_map,
 )
 from uds_dist.etf.text import format_term, parse_term
 

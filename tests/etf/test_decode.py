@@ -8,12 +8,13 @@ from struct import pack
 
 import pytest
 
+from uds_dist.config import Config
 from uds_dist.errors import DecodeError
-from uds_dist.etf import reader as module
-from uds_dist.etf.atoms import MAX_CACHED_ATOMS
+from uds_dist.etf import leaves as module
 from uds_dist.etf.decode import decode, decode_term
 from uds_dist.etf.encode import encode
-from uds_dist.etf.reader import DEEPEST, atom_term
+from uds_dist.etf.leaves import atom_term
+from uds_dist.etf.reader import DEEPEST
 from uds_dist.etf.terms import Atom, ImproperList, LocalTerm, Map, Pid, Reference
 
 LIMITS = (512, 1 << 20)
@@ -115,9 +116,9 @@ def test_an_atom_is_told_from_its_likes(text: str) -> None:
 
 
 def test_the_memory_of_atoms_is_bounded() -> None:
-    for n in range(MAX_CACHED_ATOMS + 10):
+    for n in range(Config().max_atoms + 10):
         atom_term(b"bounded%d" % n)
-    assert len(module.TERMS) <= MAX_CACHED_ATOMS
+    assert len(module.TERMS) <= Config().max_atoms
     assert atom_term(b"true") is True
     assert atom_term(b"nil") is None
     assert decode(b"\x83w\2ok") == "ok"
@@ -227,11 +228,11 @@ def test_no_depth_exhausts_python(head: bytes, last: bytes) -> None:
     with pytest.raises(DecodeError, match="deeper than 20000"):
         decode(nested(head, 1_000_000, last), max_depth=1_000_000)
     as_key = nested(b"t\0\0\0\1" + head * (DEEPEST - 1), 1, last[:1] + last[2:] + b"a\1")
-    try:
-        assert isinstance(decode(as_key, max_depth=1_000_000), dict)
-    except DecodeError as error:
-        # Python hashes them by calls of Python.
-        assert head[:1] in (b"C", b"p", b"u") and "too deep to compare" in str(error)
+    made = decode(as_key, max_depth=1_000_000)
+    # A dict where the key is frozen, so that its hash is known; else it is not hashed at all.
+    assert type(made) is (dict if head[:1] in (b"l", b"t") else Map)
+    data = encode(made, max_depth=DEEPEST)
+    assert encode(decode(data, max_depth=DEEPEST), max_depth=DEEPEST) == data
 
 
 def test_keys_nested_in_keys_are_read_to_the_limit() -> None:
@@ -244,10 +245,10 @@ def test_keys_nested_in_keys_are_read_to_the_limit() -> None:
 
 def test_keys_that_are_deep_and_equal_are_refused() -> None:
     key = b"h\1" * 500 + b"a\1"
-    with pytest.raises(DecodeError, match="twice|too deep"):
+    with pytest.raises(DecodeError, match="twice"):
         decode(b"\x83t\0\0\0\2" + key + b"j" + key + b"j")
     lists = b"l\0\0\0\1" * 500 + b"j" * 501
-    with pytest.raises(DecodeError, match="twice|too deep"):
+    with pytest.raises(DecodeError, match="twice"):
         decode(b"\x83t\0\0\0\2" + lists + b"j" + lists + b"j")
 
 

@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from uds_dist.config import Config
 from uds_dist.errors import EncodeError
 from uds_dist.etf import writer as module
-from uds_dist.etf.atoms import MAX_CACHED_ATOMS
 from uds_dist.etf.decode import decode, decode_term
 from uds_dist.etf.encode import encode, encode_parts
 from uds_dist.etf.terms import (
@@ -279,9 +279,9 @@ def test_a_failure_leaves_the_encoder_as_it_was() -> None:
 
 
 def test_the_memory_of_atoms_is_bounded() -> None:
-    for n in range(MAX_CACHED_ATOMS + 10):
+    for n in range(Config().max_atoms + 10):
         encode(Atom(f"bounded{n}"))
-    assert len(module.CODES) <= MAX_CACHED_ATOMS
+    assert len(module.CODES) <= Config().max_atoms
     assert encode((True, Atom("ok"))) == b"\x83h\2w\4truew\2ok"
 
 

@@ -10,6 +10,7 @@ import pytest
 from uds_dist.errors import DecodeError
 from uds_dist.etf.decode import decode, decode_term
 from uds_dist.etf.encode import encode, encode_parts
+from uds_dist.etf.maps import make_map
 from uds_dist.etf.terms import (
     Atom,
     BitString,
@@ -23,7 +24,6 @@ from uds_dist.etf.terms import (
     Reference,
     exact_key,
     freeze,
-    make_map,
 )
 from uds_dist.etf.text import format_term, parse_term
 

@@ -8,8 +8,13 @@ from typing import Any
 
 import pytest
 
+from uds_dist.config import Config
 from uds_dist.errors import EncodeError
-from uds_dist.etf import atoms
+from uds_dist.etf import atoms, leaves, writer
+from uds_dist.etf.atoms import limit_atoms
+from uds_dist.etf.decode import decode
+from uds_dist.etf.encode import encode
+from uds_dist.etf.maps import make_map
 from uds_dist.etf.terms import (
     Atom,
     BitString,
@@ -25,7 +30,6 @@ from uds_dist.etf.terms import (
     Reference,
     exact_key,
     freeze,
-    make_map,
 )
 
 PID = Pid("a@b", 1, 2, 3)
@@ -131,12 +135,16 @@ def test_an_atom_has_at_most_255_characters() -> None:
         Atom("a\ud800")
 
 
-def test_the_memory_of_atoms_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(atoms, "MAX_CACHED_ATOMS", 10)
-    monkeypatch.setattr(atoms, "_atoms", {})
-    made = [Atom(f"atom{n}") for n in range(100)]
-    assert len(atoms._atoms) <= 10
-    assert made == [f"atom{n}" for n in range(100)]
+def test_the_memory_of_atoms_is_bounded() -> None:
+    limit_atoms(10)
+    try:
+        made = [Atom(f"atom{n}") for n in range(100)]
+        assert len(atoms._atoms) <= 10
+        assert decode(encode(made)) == [f"atom{n}" for n in range(100)]
+        assert len(leaves.TERMS) <= 10
+        assert len(writer.CODES) <= 10
+    finally:
+        limit_atoms(Config().max_atoms)
 
 
 def test_a_pid_tells_its_parts() -> None:

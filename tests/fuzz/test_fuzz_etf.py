@@ -18,7 +18,8 @@ import pytest
 from uds_dist.errors import DecodeError, EncodeError, ParseError
 from uds_dist.etf.decode import COMPILED, decode, decode_term
 from uds_dist.etf.encode import encode, encode_parts
-from uds_dist.etf.reader import atom_term, read_term
+from uds_dist.etf.leaves import atom_term
+from uds_dist.etf.reader import budget_for, read_term
 from uds_dist.etf.terms import exact_key
 from uds_dist.etf.text import format_term, parse_term
 from uds_dist.etf.writer import write_term
@@ -125,11 +126,11 @@ def test_the_compiled_ways_agree_with_the_loops(seed: int) -> None:
     for _ in range(CASES):
         data = mutate(rng, rng.choice(TERMS)) if rng.random() < 0.7 else rng.choice(TERMS)
         depth = rng.choice([1, 2, 5, 100])
-        results = [outcome(way, data, header, depth) for way in (decode_term, read_term)]
+        results = [outcome(way, data, header, depth) for way in (decode_term, the_loop)]
         assert results[0] == results[1]
         if isinstance(results[0], str):
             continue
-        term = decode_term(data, 1, header, depth, MAX_SIZE)[0]
+        term = decode_term(data, 1, header, depth, MAX_SIZE, 100)[0]
         ways: list[dict[str, int] | None] = [None, {}]
         for atoms in ways:
             pieces: list[bytes] = []
@@ -144,15 +145,28 @@ def test_the_compiled_ways_agree_with_the_loops(seed: int) -> None:
                 assert atoms == other
 
 
+def the_loop(
+    data: bytes,
+    pos: int,
+    atoms: tuple[object, ...],
+    depth_limit: int,
+    size_limit: int,
+    max_terms: int,
+) -> tuple[object, int]:
+    """The interpreted way of the decoder, in either build."""
+    budget = budget_for(len(data) - pos, max_terms)
+    return read_term(data, pos, atoms, depth_limit, size_limit, max_terms, budget)
+
+
 def outcome(
-    way: Callable[[bytes, int, tuple[object, ...], int, int], tuple[object, int]],
+    way: Callable[[bytes, int, tuple[object, ...], int, int, int], tuple[object, int]],
     data: bytes,
     header: tuple[object, ...],
     depth: int,
 ) -> object:
     """What a decoder makes of the bytes: the term's meaning and its end, or all of the error."""
     try:
-        term, end = way(data, 1, header, depth, MAX_SIZE)
+        term, end = way(data, 1, header, depth, MAX_SIZE, 100)
     except DecodeError as error:
         return f"{error} {error.offset} {error.tag}"
     return exact_key(term), end

@@ -14,7 +14,7 @@ RECEIVED = 256 * 1024  # what one recv brings
 
 
 def sequence() -> FragmentSequence:
-    return FragmentSequence((5,), (), 1)
+    return FragmentSequence((5,), (), 1, 4)
 
 
 @contextmanager

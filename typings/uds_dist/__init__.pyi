@@ -281,10 +281,14 @@ class Map:
 COMPILED: bool
 
 # Write one term in the External Term Format, as `term_to_binary` does.
-def encode(term: object, *, compressed: int = 0) -> bytes: ...
+def encode(term: object, *, compressed: int = 0, max_depth: int = ...) -> bytes: ...
 # Read one term in the External Term Format, as `term_to_binary` writes it.
 def decode(
-    data: bytes | bytearray | memoryview, *, max_depth: int = ..., max_size: int = ...
+    data: bytes | bytearray | memoryview,
+    *,
+    max_depth: int = ...,
+    max_size: int = ...,
+    max_terms: int = ...,
 ) -> object: ...
 # The text of a term, as Erlang prints it on one line, a map's keys in order.
 def format_term(term: object) -> str: ...
@@ -627,7 +631,8 @@ class MultiReply(NamedTuple):
 
 # What `handle_call` returns when the reply is to come from `GenServer.reply` later.
 @dataclass(frozen=True)
-class NoReply: ...
+class NoReply:
+    def __new__(cls) -> NoReply: ...
 
 # What a handler returns to end its server; with a reply, if one is given.
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ class Config:
     atom_cache: bool = True
     fragments: bool = True
     max_frame_size: int = 268435456  # bytes: one frame on the wire
-    max_message_size: int = 1073741824  # bytes: one message, joined from its fragments
+    max_message_size: int = 268435456  # bytes: one message, joined from its fragments
     max_fragment_sequences: int = 1024  # unfinished ones, per connection
     max_pending_handshakes: int = 256
     max_mailbox_length: int = 1000000
@@ -35,9 +35,10 @@ class Config:
     max_pending_requests: int = 10000  # not answered yet: of one peer, or to one server
     max_group_size: int = 16777216  # bytes: what one peer's members of one pg scope take
     max_cluster_members: int = 256  # that a peer's `global` has this node connect to
-    max_term_depth: int = 512
-    max_decompressed_size: int = 268435456  # bytes
-    max_atoms: int = 65536  # kept for reuse; more than that are still understood
+    max_message_terms: int = 4000000  # elements of one message's containers
+    max_term_depth: int = 512  # of terms that come and of terms that go
+    max_decompressed_size: int = 67108864  # bytes
+    max_atoms: int = 65536  # kept for reuse by the process; more are still understood
     fragment_size: int = 65536  # bytes
     write_high_water: int = 67108864  # bytes
     write_low_water: int = 16777216  # bytes

@@ -27,6 +27,7 @@ from typing import Any
 from uds_dist.errors import ParseError, TermError
 from uds_dist.etf.decode import decode
 from uds_dist.etf.encode import encode
+from uds_dist.etf.maps import make_map
 from uds_dist.etf.terms import (
     Atom,
     BitString,
@@ -34,7 +35,6 @@ from uds_dist.etf.terms import (
     ImproperList,
     Map,
     Pid,
-    make_map,
 )
 from uds_dist.etf.text import format_term
 

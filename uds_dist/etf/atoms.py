@@ -9,9 +9,31 @@ from uds_dist.config import Config
 from uds_dist.errors import EncodeError
 
 MAX_ATOM_CHARACTERS = 255
-MAX_CACHED_ATOMS = Config().max_atoms
 
-_atoms: dict[str, Atom] = {}
+
+class _KnownAtoms(dict[str, "Atom"]):
+    """The atoms that came before, by their text."""
+
+    limit = Config().max_atoms
+
+
+_atoms = _KnownAtoms()
+
+
+def limit_atoms(count: int) -> None:
+    """Say how many atoms this process keeps for reuse; a node does so when it is made.
+
+    The caches are the process's, as an atom may be of any of its nodes.
+
+    Args:
+        count: how many; each cache of atoms forgets all of them when it has more.
+    """
+    _atoms.limit = count
+
+
+def has_room_for_atoms(count: int) -> bool:
+    """Whether a cache that holds so many atoms may take one more."""
+    return count < _atoms.limit
 
 
 class Atom(str):
@@ -43,11 +65,14 @@ class Atom(str):
         if not atom.isprintable() and any("\ud800" <= char <= "\udfff" for char in atom):
             raise EncodeError(f"half a surrogate pair is no character of an atom: {ascii(text)}")
         if cls is Atom:
-            if len(_atoms) >= MAX_CACHED_ATOMS:
+            if len(_atoms) >= _atoms.limit:
                 # Afresh, so that a flood of one-off atoms does not fill the cache for good.
                 _atoms.clear()
             _atoms[str(atom)] = atom
         return atom
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (str.__str__(self),)
 
     def __repr__(self) -> str:
         return f"Atom({str.__repr__(self)})"

@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING, Any, Final
 from uds_dist.config import Config
 from uds_dist.errors import DecodeError
 from uds_dist.etf.identifiers import pid_of, reference_of
-from uds_dist.etf.reader import DEEPEST, TERMS, map_of, read_term
+from uds_dist.etf.maps import FEW_KEYS, decoded_map
+from uds_dist.etf.leaves import TERMS
+from uds_dist.etf.reader import DEAREST_BYTE, DEEPEST, Budget, read_term
 from uds_dist.etf.terms import Atom, ImproperList
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ COMPILED: Final = not __file__.endswith((".py", ".pyc"))
 VERSION: Final = 131
 DEFAULT_MAX_DEPTH: Final = Config().max_term_depth
 DEFAULT_MAX_SIZE: Final = Config().max_decompressed_size
+DEFAULT_MAX_TERMS: Final = Config().max_message_terms
 # How deep `_read` calls itself: a level takes less than 500 bytes of the C stack.
 NATIVE_DEPTH: Final = 64
 
@@ -54,6 +57,7 @@ def decode(
     *,
     max_depth: int = DEFAULT_MAX_DEPTH,
     max_size: int = DEFAULT_MAX_SIZE,
+    max_terms: int = DEFAULT_MAX_TERMS,
 ) -> object:
     """Read one term in the External Term Format, as ``term_to_binary`` writes it.
 
@@ -62,26 +66,33 @@ def decode(
         max_depth: how deep terms may be nested, at most 20,000; the elements of a list are one
             level.
         max_size: how many bytes a compressed term may have when it is decompressed.
+        max_terms: how many elements its containers may have, all in all.
     Returns:
         The term.
     Raises:
-        DecodeError: the bytes are no term, or one beyond a limit.
+        DecodeError: the bytes are not a term, or one beyond a limit.
 
     Source: External Term Format, introduction and "Compressed term".
     """
     if type(data) is not bytes:
-        data = bytes(data)
+        data = bytes(memoryview(data))
     if not data or data[0] != VERSION:
         found = f"byte {data[0]}" if data else "nothing"
         raise DecodeError(f"a term starts with the version byte {VERSION}, here is {found}")
-    term, end = decode_term(data, 1, (), max_depth, max_size)
+    limit = max_depth if max_depth < DEEPEST else DEEPEST
+    term, end = decode_term(data, 1, (), limit, max_size, max_terms)
     if end != len(data):
         raise DecodeError(f"{len(data) - end} bytes behind the term", end)
     return term
 
 
 def decode_term(
-    data: bytes, pos: int, atoms: tuple[object, ...], depth_limit: int, size_limit: int
+    data: bytes,
+    pos: int,
+    atoms: tuple[object, ...],
+    depth_limit: int,
+    size_limit: int,
+    max_terms: int = DEFAULT_MAX_TERMS,
 ) -> tuple[object, int]:
     """Read one term, without a version byte before it.
 
@@ -91,23 +102,26 @@ def decode_term(
         atoms: what ATOM_CACHE_REF stands for, by index: values of ``atom_term``.
         depth_limit: how deep terms may be nested, at most 20,000.
         size_limit: how many bytes a compressed term may have when it is decompressed.
+        max_terms: how many elements its containers may have, all in all.
     Returns:
         The term, and where the byte behind it is.
     Raises:
-        DecodeError: the bytes are no term, or one beyond a limit.
+        DecodeError: the bytes are not a term, or one beyond a limit.
 
     Source: External Term Format.
     """
+    budget = Budget(max_terms) if (len(data) - pos) * DEAREST_BYTE > max_terms else None
     if COMPILED:
         try:
-            limit = depth_limit if depth_limit < DEEPEST else DEEPEST
             found: list[object] = []
-            end = _read(found, 1, data, pos, atoms, 0, limit, size_limit)
+            end = _read(found, 1, data, pos, atoms, 0, depth_limit, size_limit, max_terms, budget)
             if end <= len(data):
                 return found[0], end
-        except (DecodeError, IndexError, ValueError, RecursionError):
+        except (DecodeError, IndexError, ValueError):
             pass
-    return read_term(data, pos, atoms, depth_limit, size_limit)
+        if budget is not None:
+            budget = Budget(max_terms)
+    return read_term(data, pos, atoms, depth_limit, size_limit, max_terms, budget)
 
 
 def _read(
@@ -119,10 +133,14 @@ def _read(
     depth: i64,
     depth_limit: i64,
     size_limit: i64,
+    max_terms: i64,
+    budget: Budget | None,
 ) -> i64:
     """Append so many terms from `p` on, and return where the last ends: it may lack bytes."""
     if n > len(data) - p:
         raise DecodeError("more elements are claimed than there are bytes")
+    if budget is not None:
+        _spend(budget, n)
     may_open = depth < NATIVE_DEPTH and depth < depth_limit
     count: i64
     start: i64
@@ -131,7 +149,7 @@ def _read(
         n -= 1
         tag: i64 = data[p]
         if tag == 119:  # SMALL_ATOM_UTF8_EXT
-            items.append(_read_atom(data, p))
+            items.append(_read_atom(data, p, budget))
             p += 2 + data[p + 1]
         elif tag == 82:  # ATOM_CACHE_REF
             items.append(atoms[data[p + 1]])
@@ -151,6 +169,8 @@ def _read(
             p += 1
         elif tag == 107:  # STRING_EXT
             end = p + 3 + (data[p + 1] << 8 | data[p + 2])
+            if budget is not None:
+                _spend(budget, end - p)
             items.append(list(data[p + 3 : end]))
             p = end
         elif tag == 70:  # NEW_FLOAT_EXT
@@ -165,14 +185,18 @@ def _read(
             items.append(-big if data[p + 2] else big)
             p = end
         elif tag == 88:  # NEW_PID_EXT
-            node, start = _read_node(data, p + 1, atoms)
+            node, start = _read_node(data, p + 1, atoms, budget)
+            if budget is not None:
+                _spend(budget, 1)
             p = start + 12
             items.append(pid_of(node, data[start:p]))
         elif tag == 90:  # NEWER_REFERENCE_EXT
             count = 4 + 4 * (data[p + 1] << 8 | data[p + 2])
             if count < 8 or count > 24:
                 raise DecodeError("a reference with too many words, or none")
-            node, start = _read_node(data, p + 3, atoms)
+            node, start = _read_node(data, p + 3, atoms, budget)
+            if budget is not None:
+                _spend(budget, 1)
             p = start + count
             items.append(reference_of(node, data[start:p]))
         elif may_open and (tag == 104 or tag == 108 or tag == 116):
@@ -184,40 +208,87 @@ def _read(
                 count = _word(data, p + 1) * (2 if tag == 116 else 1)
                 start = p + 5
             parts: list[object] = []
-            p = _read(parts, count, data, start, atoms, depth + 1, depth_limit, size_limit)
+            p = _read(
+                parts,
+                count,
+                data,
+                start,
+                atoms,
+                depth + 1,
+                depth_limit,
+                size_limit,
+                max_terms,
+                budget,
+            )
             if tag == 104:
                 items.append(tuple(parts))
             elif tag == 116:
-                items.append(_make_map(parts, p))
+                items.append(_make_map(parts, p, budget))
             elif data[p] == 106:
                 items.append(parts)
                 p += 1
             else:
-                p = _read(parts, 1, data, p, atoms, depth + 1, depth_limit, size_limit)
+                p = _read(
+                    parts,
+                    1,
+                    data,
+                    p,
+                    atoms,
+                    depth + 1,
+                    depth_limit,
+                    size_limit,
+                    max_terms,
+                    budget,
+                )
                 tail = parts.pop()
                 items.append(_join_list(parts, tail))
         elif depth and (tag == 80 or tag == 121):
             raise DecodeError("a term that can only stand by itself, within another one")
         else:
             limit = int(depth_limit - depth)
-            other, place = read_term(data, int(p), atoms, limit, int(size_limit))
+            other, place = read_term(
+                data, int(p), atoms, limit, int(size_limit), int(max_terms), budget
+            )
             items.append(other)
             p = place
     return p
 
 
-def _make_map(parts: list[object], end: i64) -> object:
+def _spend(budget: Budget, n: i64) -> None:
+    left: i64 = budget.left
+    left -= n
+    budget.left = left
+    if left < 0:
+        raise DecodeError("a message of too many elements")
+
+
+def _make_map(parts: list[object], end: i64, budget: Budget | None) -> object:
     """The map of keys and values in turn."""
     made: dict[object, object] = {}
     i: i64 = 0
     n: i64 = len(parts)
-    try:
+    if n <= 2 * FEW_KEYS:
         while i < n:
-            made[parts[i]] = parts[i + 1]
+            key = parts[i]
+            kind = type(key)
+            if (
+                kind is not _ATOM
+                and kind is not bytes
+                and kind is not int
+                and kind is not bool
+                and key is not None
+            ):
+                break
+            made[key] = parts[i + 1]
             i += 2
-    except TypeError:  # a key that is not hashable
-        return map_of(parts, int(end))
-    return made if len(made) * 2 == n else map_of(parts, int(end))
+        if i == n and len(made) * 2 == n:
+            if budget is not None:
+                _spend(budget, 1)
+            return made
+    other, cost = decoded_map(parts, int(end))
+    if budget is not None:
+        _spend(budget, cost)
+    return other
 
 
 def _join_list(items: list[object], tail: Any) -> object:
@@ -237,7 +308,9 @@ def _join_list(items: list[object], tail: Any) -> object:
     return improper
 
 
-def _read_node(data: bytes, p: i64, atoms: tuple[object, ...]) -> tuple[Atom, i64]:
+def _read_node(
+    data: bytes, p: i64, atoms: tuple[object, ...], budget: Budget | None
+) -> tuple[Atom, i64]:
     """The node's name in an identifier, and the end of it."""
     tag: i64 = data[p]
     end: i64
@@ -245,7 +318,7 @@ def _read_node(data: bytes, p: i64, atoms: tuple[object, ...]) -> tuple[Atom, i6
         node = atoms[data[p + 1]]
         end = p + 2
     elif tag == 119:
-        node = _read_atom(data, p)
+        node = _read_atom(data, p, budget)
         end = p + 2 + data[p + 1]
     else:
         raise DecodeError("a node's name of an older tag")
@@ -254,11 +327,11 @@ def _read_node(data: bytes, p: i64, atoms: tuple[object, ...]) -> tuple[Atom, i6
     return node, end
 
 
-def _read_atom(data: bytes, p: i64) -> object:
+def _read_atom(data: bytes, p: i64, budget: Budget | None) -> object:
     """The term of the SMALL_ATOM_UTF8_EXT at `p`."""
     n: i64 = data[p + 1]
     if n > _RECENT_SIZE or p + 17 > len(data):
-        return _TERMS[data[p + 2 : p + 2 + n]]
+        return _look_up(data[p + 2 : p + 2 + n], budget)
     # Up to 15 bytes and their number are two integers, which tell one atom from every other. To
     # make bytes of them, to hash and to compare those would take five times as long.
     head: i64 = read_i64_be(data, p + 1)
@@ -270,10 +343,14 @@ def _read_atom(data: bytes, p: i64) -> object:
     place: i64 = head ^ head >> 31 ^ tail ^ tail >> 31
     place = (place ^ place >> 16 ^ place >> 9) & (_RECENT - 1)
     if head != _recent_heads[place] or tail != _recent_tails[place]:
-        _recent_terms[place] = _TERMS[data[p + 2 : p + 2 + n]]
+        _recent_terms[place] = _look_up(data[p + 2 : p + 2 + n], budget)
         _recent_heads[place] = head
         _recent_tails[place] = tail
     return _recent_terms[place]
+
+
+def _look_up(text: bytes, budget: Budget | None) -> object:
+    return _TERMS[text] if budget is None else budget.terms[text]
 
 
 def _word(data: bytes, p: i64) -> i64:

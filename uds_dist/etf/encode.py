@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from uds_dist.config import Config
 from uds_dist.errors import EncodeError
+from uds_dist.etf.reader import DEEPEST
+from uds_dist.etf.shown import shown
 from uds_dist.etf.terms import Atom, FrozenList, ImproperList, LocalTerm, Pid, Reference
 from uds_dist.etf.writer import (
     CODES,
@@ -54,13 +56,17 @@ _recent_atoms: Final[list[str]] = [""] * _RECENT
 _recent_codes: Final[list[bytes]] = [b""] * _RECENT
 
 
-def encode(term: object, *, compressed: int = 0) -> bytes:
+def encode(
+    term: object, *, compressed: int = 0, max_depth: int = DEFAULT_MAX_DEPTH
+) -> bytes:
     """Write one term in the External Term Format, as ``term_to_binary`` does.
 
     Args:
         term: any value that stands for an Erlang term.
         compressed: zlib's level, 1 to 9; 0 does not compress. What would not become smaller is
             left as it is.
+        max_depth: how deep terms may be nested, at most 20,000; the elements of a list are one
+            level.
     Returns:
         The version byte 131 and the term.
     Raises:
@@ -68,28 +74,32 @@ def encode(term: object, *, compressed: int = 0) -> bytes:
 
     Source: External Term Format.
     """
+    limit = max_depth if max_depth < DEEPEST else DEEPEST
     if _COMPILED:
         try:
             written = BytesWriter()
             written.append(131)
             parts: list[bytes] = []
-            _write(term, written, parts, None, 0, DEFAULT_MAX_DEPTH)
+            _write(term, written, parts, None, 0, limit)
             data = b"".join([*parts, written.getvalue()]) if parts else written.getvalue()
-            return _compress(data, compressed) if compressed else data
         except EncodeError:
             pass
+        else:
+            return _compress(data, compressed) if compressed else data
     out = [b"\x83"]
     try:
-        write_term(term, None, out, DEFAULT_MAX_DEPTH)
+        write_term(term, None, out, limit)
     except EncodeError as error:
         if isinstance(term, LocalTerm):  # fit to stand by itself only
             return b"\x83\x79" + term.data
-        raise located(error, term, DEFAULT_MAX_DEPTH) from None
+        raise located(error, term, limit) from None
     data = b"".join(out)
     return _compress(data, compressed) if compressed else data
 
 
 def _compress(data: bytes, level: int) -> bytes:
+    if not 0 < level <= 9:
+        raise EncodeError(f"compressed is {shown(level)}: use zlib's levels, 0 to 9")
     packed = zlib.compress(data[1:], level)
     if len(packed) + 5 < len(data) - 1:
         return _COMPRESSED(131, 80, len(data) - 1) + packed

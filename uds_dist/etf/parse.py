@@ -14,10 +14,11 @@ from typing import Any
 
 from uds_dist.config import Config
 from uds_dist.errors import EncodeError, ParseError
+from uds_dist.etf.maps import make_map
 from uds_dist.etf.scan import Token, scan
 from uds_dist.etf.segments import MAX_BITS, Bits, add_segment, segment_kind
 from uds_dist.etf.shown import printable
-from uds_dist.etf.terms import Atom, Export, ImproperList, Map, exact_key, make_map
+from uds_dist.etf.terms import Atom, Export, ImproperList, Map, exact_key
 
 MAX_DEPTH = Config().max_term_depth
 

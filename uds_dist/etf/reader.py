@@ -19,22 +19,18 @@ from struct import Struct
 from struct import error as StructError
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from uds_dist.errors import DecodeError, EncodeError
-from uds_dist.etf.atoms import MAX_ATOM_CHARACTERS, MAX_CACHED_ATOMS
-from uds_dist.etf.identifiers import pid_of, port_of, reference_of
-from uds_dist.etf.terms import (
-    Atom,
-    BitString,
-    Export,
-    Fun,
-    ImproperList,
-    LocalTerm,
-    Pid,
-    Port,
-    Record,
-    Reference,
-    make_map,
+from uds_dist.errors import DecodeError
+from uds_dist.etf.identifiers import pid_of, reference_of
+from uds_dist.etf.leaves import (
+    TERMS,
+    atom_at,
+    check_reference,
+    cut_short,
+    name_of,
+    rare_leaf,
 )
+from uds_dist.etf.maps import FEW_KEYS, MAX_KEY_DEPTH, decoded_map
+from uds_dist.etf.terms import Atom, Fun, ImproperList, LocalTerm, Pid, Record
 
 if TYPE_CHECKING:
     from mypy_extensions import i64
@@ -44,9 +40,19 @@ if TYPE_CHECKING:
 _ATOM: Final = Atom
 _FROM_BYTES: Final = int.from_bytes
 
-# No setting goes beyond this: Python hashes nested tuples, as keys of a map, on the C stack. It
-# takes 100,000 levels on 8 MiB of it; threads may have less.
+# No setting goes beyond this: an end for a term that holds itself.
 DEEPEST: Final = 20_000
+
+# A message is large, and what it costs is counted, where it might have a budget's worth of elements:
+# no byte costs more than this many of them.
+DEAREST_BYTE: Final = 16
+# What some terms cost, beyond the element that each of them is: time, mostly.
+_COST_OF_IDENTIFIER: Final = 1
+_COST_OF_MAP: Final = 1
+_COST_OF_RARE_LEAF: Final = 8
+_COST_OF_RECORD_OR_FUN: Final = 12
+# Of a large message's budget in elements this part may be different atoms.
+_SHARE_OF_ATOMS: Final = 16
 
 _INT: Final = Struct(">i").unpack_from
 _WORD: Final = Struct(">I").unpack_from
@@ -61,53 +67,62 @@ _DOUBLE_TAGS: Final = b"F" * _RUN
 
 # Kinds of open containers: the tag of their own, or one of these.
 _WHOLE: Final = 0  # not a container: the term that is asked for
-_IMPROPER: Final = 1  # the tail of an improper list
+_IMPROPER: Final = 1  # the tail of an improper list; for an error, its tag is the list's
+
+_FEW: Final = 2 * FEW_KEYS  # elements of a map that needs no care
 
 _new: Final = object.__new__
 
 
-class _Terms(dict[bytes, object]):
-    """The terms of atoms that came before, by their UTF-8 text."""
+class _FewTerms(dict[bytes, object]):
+    """The terms of the atoms of one large message, which may be of a bounded number."""
+
+    def __init__(self, bound: int) -> None:
+        super().__init__()
+        self.bound = bound
 
     def __missing__(self, text: bytes) -> object:
-        try:
-            name = text.decode("utf-8")
-        except UnicodeDecodeError:
-            raise DecodeError(f"an atom is no UTF-8: {text[:40]!r}") from None
-        if len(name) > MAX_ATOM_CHARACTERS:
+        if len(self) >= self.bound:
             raise DecodeError(
-                f"an atom of {len(name)} characters: at most {MAX_ATOM_CHARACTERS} are allowed"
+                f"more than {self.bound} different atoms: raise max_message_terms if you trust the "
+                "sender"
             )
-        if len(self) >= MAX_CACHED_ATOMS:
-            self.clear()
-        term: object = _VALUES[name] if name in _VALUES else Atom(name)
+        term = TERMS[text]
         self[text] = term
         return term
 
 
-_VALUES: dict[str, object] = {"true": True, "false": False, "nil": None}
-TERMS: Final = _Terms()
+class Budget:
+    """How many elements the rest of a large message may have."""
+
+    __slots__ = ("left", "terms")
+
+    def __init__(self, elements: int) -> None:
+        self.left = elements
+        self.terms = _FewTerms(elements // _SHARE_OF_ATOMS)
 
 
-def atom_term(text: bytes) -> object:
-    """The term of an atom: an Atom, or True, False or None of `true`, `false` and `nil`.
-
-    Args:
-        text: the atom's text in UTF-8.
-    Returns:
-        The term; usually the same object for the same text.
-    Raises:
-        DecodeError: the text is no UTF-8, or longer than 255 characters.
-
-    Source: External Term Format, ATOM_UTF8_EXT.
-    """
-    return TERMS[text]
+def budget_for(size: int, max_terms: int) -> Budget | None:
+    """The budget of a message of so many bytes; None where it cannot have too many elements."""
+    return Budget(max_terms) if size * DEAREST_BYTE > max_terms else None
 
 
 def read_term(
-    data: bytes, pos: int, atoms: tuple[object, ...], depth_limit: int, size_limit: int
+    data: bytes,
+    pos: int,
+    atoms: tuple[object, ...],
+    depth_limit: int,
+    size_limit: int,
+    max_terms: int,
+    budget: Budget | None,
+    strict: bool = False,
 ) -> tuple[object, int]:
-    """Read one term of any tag; all is as of ``decode_term`` in ``decode``."""
+    """Read one term of any tag; all is as of ``decode_term`` in ``decode``.
+
+    The elements that containers claim are counted. In a small message there cannot be more of them
+    than bytes; a large one has a budget. When a small one is at fault it is read again, strictly:
+    then the claim of each container is looked at, to say what is wrong first.
+    """
     size: i64 = len(data)
     p: i64 = pos
     tag: i64 = 0
@@ -118,10 +133,22 @@ def read_term(
     left: i64 = 1
     kind: i64 = _WHOLE
     stack: list[tuple[list[object], int, int]] = []
-    terms = TERMS
+    terms: dict[bytes, object] = TERMS
+    room: i64 = size - p
+    if budget is not None:
+        terms = budget.terms
+        room = budget.left
+    # Up to here keys of maps are sure to be flat enough for Python to hash.
+    limit: i64 = depth_limit if depth_limit < MAX_KEY_DEPTH else MAX_KEY_DEPTH
+    deeper: i64 = depth_limit
+    if strict:
+        limit = -1
+        deeper = -1
+    careful = False
+    made: object
+    cost: int
     node: object
     big: Any
-    depth_limit = min(depth_limit, DEEPEST)
     try:
         while True:
             while left > 0:
@@ -157,8 +184,14 @@ def read_term(
                             end = p + 5 + data[p + 4]
                             node = terms[data[p + 5 : end]]
                         else:
-                            node, end = _atom(data, p + 3, atoms)
-                        name = node if type(node) is _ATOM else _name(node, p, 90)
+                            node, end = atom_at(data, p + 3, atoms)
+                            if budget is not None:
+                                room -= _COST_OF_RARE_LEAF
+                        if budget is not None:
+                            room -= _COST_OF_IDENTIFIER
+                            if room < 0:
+                                _check(data, p, p, 90, 0, room, 0, depth_limit, budget)
+                        name = node if type(node) is _ATOM else name_of(node, p, 90)
                         p = end + n
                         items.append(reference_of(name, data[end:p]))
                     elif tag == 88:  # NEW_PID_EXT
@@ -169,8 +202,14 @@ def read_term(
                             end = p + 3 + data[p + 2]
                             node = terms[data[p + 3 : end]]
                         else:
-                            node, end = _atom(data, p + 1, atoms)
-                        name = node if type(node) is _ATOM else _name(node, p, 88)
+                            node, end = atom_at(data, p + 1, atoms)
+                            if budget is not None:
+                                room -= _COST_OF_RARE_LEAF
+                        if budget is not None:
+                            room -= _COST_OF_IDENTIFIER
+                            if room < 0:
+                                _check(data, p, p, 88, 0, room, 0, depth_limit, budget)
+                        name = node if type(node) is _ATOM else name_of(node, p, 88)
                         p = end + 12
                         items.append(pid_of(name, data[end:p]))
                     elif tag == 70:  # NEW_FLOAT_EXT
@@ -191,20 +230,27 @@ def read_term(
                         items.append(number)
                         p += 9
                     elif tag == 80 and kind == _WHOLE:
-                        return _compressed(data, p, atoms, depth_limit, size_limit)
+                        return _compressed(data, p, atoms, depth_limit, size_limit, max_terms)
                     elif tag == 67:  # RECORD_EXT
-                        if len(stack) >= depth_limit:
-                            _refuse(p, 67, 0, 0, depth_limit)
-                        stack.append((items, left, kind))
-                        items = [p]  # its head is looked at when its terms are read
-                        left = 2 * _WORD(data, p + 1)[0] + 2
-                        kind = 67
+                        n = 2 * _WORD(data, p + 1)[0] + 2
                         p += 6
-                        if left > size - p:
-                            _refuse(p - 6, 67, left, size - p, depth_limit)
+                        room -= n
+                        room -= _COST_OF_RECORD_OR_FUN if budget is not None else 0
+                        if room < 0 or len(stack) >= limit:
+                            _check(data, p - 6, p, 67, n, room, len(stack), depth_limit, budget)
+                            limit = deeper
+                            careful = True
+                        stack.append((items, left, kind))
+                        items = [p - 6]  # its head is looked at when its terms are read
+                        left = n
+                        kind = 67
                     else:
-                        value, p = _rare(data, p, tag, atoms)
+                        value, p = rare_leaf(data, p, tag, atoms)
                         items.append(value)
+                        if budget is not None:
+                            room -= _COST_OF_RARE_LEAF
+                            if room < 0:
+                                _check(data, p, p, tag, 0, room, 0, depth_limit, budget)
                 elif tag == 119:  # SMALL_ATOM_UTF8_EXT
                     end = p + 2 + data[p + 1]
                     items.append(terms[data[p + 2 : end]])
@@ -212,8 +258,11 @@ def read_term(
                 elif tag == 104:  # SMALL_TUPLE_EXT
                     n = data[p + 1]
                     p += 2
-                    if n > size - p or len(stack) >= depth_limit:
-                        _refuse(p - 2, 104, n, size - p, depth_limit)
+                    room -= n
+                    if room < 0 or len(stack) >= limit:
+                        _check(data, p - 2, p, 104, n, room, len(stack), depth_limit, budget)
+                        limit = deeper
+                        careful = True
                     stack.append((items, left, kind))
                     items = []
                     left = n
@@ -228,8 +277,11 @@ def read_term(
                     if tag == 116:
                         n *= 2
                     p += 5
-                    if n > size - p or len(stack) >= depth_limit:
-                        _refuse(p - 5, tag, n, size - p, depth_limit)
+                    room -= n
+                    if room < 0 or len(stack) >= limit:
+                        _check(data, p - 5, p, tag, n, room, len(stack), depth_limit, budget)
+                        limit = deeper
+                        careful = True
                     stack.append((items, left, kind))
                     items = []
                     left = n
@@ -239,6 +291,10 @@ def read_term(
                     p += 1
                 elif tag == 107:  # STRING_EXT
                     end = p + 3 + (data[p + 1] << 8 | data[p + 2])
+                    if budget is not None:
+                        room -= end - p
+                        if room < 0:
+                            _check(data, p, p, 107, 0, room, 0, depth_limit, budget)
                     items.append(list(data[p + 3 : end]))
                     p = end
                 elif tag == 110:  # SMALL_BIG_EXT
@@ -250,23 +306,30 @@ def read_term(
                         items.append(big)
                     p = end
                 elif tag == 112 or tag == 117:  # NEW_FUN_EXT, FUN_EXT
-                    if len(stack) >= depth_limit:
-                        _refuse(p, tag, 0, 0, depth_limit)
+                    end = p + 30 if tag == 112 else p + 5
+                    n = _WORD(data, end - 4)[0] + 4
+                    room -= n
+                    room -= _COST_OF_RECORD_OR_FUN if budget is not None else 0
+                    if room < 0 or len(stack) >= limit:
+                        _check(data, p, end, tag, n, room, len(stack), depth_limit, budget)
+                        limit = deeper
+                        careful = True
                     stack.append((items, left, kind))
                     items = [p]  # its head is looked at when its terms are read
+                    left = n
                     kind = tag
-                    end = p + 30 if tag == 112 else p + 5
-                    left = _WORD(data, end - 4)[0] + 4
-                    if left > size - end:
-                        _refuse(p, tag, left, size - end, depth_limit)
                     p = end
                 elif tag == 121 and kind == _WHOLE:
                     return LocalTerm(data[p + 1 :]), size
                 else:
-                    value, p = _rare(data, p, tag, atoms)
+                    value, p = rare_leaf(data, p, tag, atoms)
                     items.append(value)
+                    if budget is not None:
+                        room -= _COST_OF_RARE_LEAF
+                        if room < 0:
+                            _check(data, p, p, tag, 0, room, 0, depth_limit, budget)
             if kind == 104 or kind == 105:
-                made: object = tuple(items)
+                made = tuple(items)
             elif kind == 108:
                 # Tails are read here, not as terms: a chain of them is one list, not a depth.
                 tag = data[p]
@@ -276,12 +339,17 @@ def read_term(
                 elif tag == 108:
                     n = _WORD(data, p + 1)[0]
                     p += 5
-                    if n > size - p:
-                        _refuse(p - 5, tag, n, size - p, depth_limit)
+                    room -= n
+                    if room < 0:
+                        _check(data, p - 5, p, tag, n, room, 0, depth_limit, budget)
                     left = n
                     continue
                 elif tag == 107:
                     end = p + 3 + (data[p + 1] << 8 | data[p + 2])
+                    if budget is not None:
+                        room -= end - p
+                        if room < 0:
+                            _check(data, p, p, 107, 0, room, 0, depth_limit, budget)
                     items.extend(data[p + 3 : end])
                     p = end
                     made = items
@@ -290,7 +358,22 @@ def read_term(
                     left = 1
                     continue
             elif kind == 116:
-                made = map_of(items, p)
+                made = None
+                if not careful and len(items) <= _FEW:
+                    try:
+                        made = dict(zip(items[::2], items[1::2]))
+                    except TypeError:  # a key that is not hashable
+                        pass
+                    else:
+                        if len(made) * 2 != len(items):
+                            made = None
+                cost = _COST_OF_MAP
+                if made is None:
+                    made, cost = decoded_map(items, p)
+                if budget is not None:
+                    room -= cost
+                    if room < 0:
+                        _check(data, p, p, 116, 0, room, 0, depth_limit, budget)
             elif kind == _WHOLE:
                 break
             elif kind == _IMPROPER:
@@ -308,88 +391,66 @@ def read_term(
             items, left, kind = stack.pop()
             items.append(made)
     except (IndexError, StructError):
-        _check_reference(data, p, atoms)
-        raise _cut_short(data, kind if p == size else tag) from None
+        if budget is None and not strict:
+            return read_term(data, pos, atoms, depth_limit, size_limit, max_terms, None, True)
+        check_reference(data, p, atoms)
+        raise cut_short(data, tag if p != size else 108 if kind == _IMPROPER else kind) from None
     except DecodeError as error:
+        if budget is None and not strict:
+            return read_term(data, pos, atoms, depth_limit, size_limit, max_terms, None, True)
         # Of an atom that is cut short the rest may be no UTF-8: say what came first.
-        if p < size and tag == 119 and p + 2 + data[p + 1] > size:
-            raise _cut_short(data, tag) from None
+        if tag == 119 and p + 1 < size and p + 2 + data[p + 1] > size:
+            raise cut_short(data, tag) from None
         raise DecodeError(str(error), error.offset or p, error.tag or tag) from None
     if p > size:
-        raise _cut_short(data, tag)
+        raise cut_short(data, tag)
+    if budget is not None:
+        budget.left = room
     return items[0], p
 
 
-def _cut_short(data: bytes, tag: int) -> DecodeError:
-    tag = 108 if tag == _IMPROPER else tag
-    return DecodeError("the input ends within a term", len(data), tag if tag else None)
+def _check(
+    data: bytes,
+    p: int,
+    start: int,
+    tag: int,
+    n: int,
+    room: int,
+    depth: int,
+    depth_limit: int,
+    budget: Budget | None,
+) -> None:
+    """Say why a term cannot be, unless it is only deep: it claims too much, or lies too deep.
 
-
-def _check_reference(data: bytes, p: int, atoms: tuple[object, ...]) -> None:
-    """Refuse an ATOM_CACHE_REF that the header has no atom for, at `p` or in what starts there."""
-    at = p + {82: 0, 88: 1, 90: 3}.get(data[p], len(data)) if p < len(data) else len(data)
-    if at + 1 < len(data) and data[at] == 82 and data[at + 1] >= len(atoms):
-        raise DecodeError(f"no atom {data[at + 1]} in the header", at, 82)
-
-
-def _refuse(p: int, tag: int, n: int, room: int, depth_limit: int) -> NoReturn:
-    """Say why a container cannot be: it claims more than there is, or lies too deep."""
-    if n > room:
-        raise DecodeError(f"{n} elements are claimed, {max(room, 0)} bytes are left", p, tag)
-    raise DecodeError(
-        f"terms are nested deeper than {depth_limit}: raise max_term_depth if you trust the sender",
-        p,
-        tag,
-    )
-
-
-def _atom_text(data: bytes, p: int) -> tuple[bytes, int] | None:
-    """The UTF-8 text of an atom at `p` and the end of it; None where there is no atom."""
-    tag = data[p]
-    if tag == 115 or tag == 119:  # SMALL_ATOM_EXT, SMALL_ATOM_UTF8_EXT
-        start = p + 2
-        end = start + data[p + 1]
-    elif tag == 100 or tag == 118:  # ATOM_EXT, ATOM_UTF8_EXT
-        start = p + 3
-        end = start + (data[p + 1] << 8 | data[p + 2])
-    else:
-        return None
-    if end > len(data):
-        raise _cut_short(data, tag)
-    text = data[start:end]
-    if tag == 100 or tag == 115:
-        text = text.decode("latin-1").encode("utf-8")
-    return text, end
-
-
-def _atom(data: bytes, p: int, atoms: tuple[object, ...]) -> tuple[Atom, int]:
-    """The atom at `p` where no other term may be, and the end of it."""
-    if data[p] == 82:
-        _check_reference(data, p, atoms)
-        return _name(atoms[data[p + 1]], p, 82), p + 2
-    found = _atom_text(data, p)
-    if found is None:
-        raise DecodeError(f"an atom is due, here is tag {data[p]}", p, data[p])
-    return _name(TERMS[found[0]], p, data[p]), found[1]
-
-
-def _name(term: object, p: int, tag: int) -> Atom:
-    """The Atom of an atom's term, where it is a name and not a value."""
-    if isinstance(term, Atom):
-        return term
-    if term is None or isinstance(term, bool):
-        return Atom("nil" if term is None else "true" if term else "false")
-    raise DecodeError(f"an atom is due, here is a value of {type(term)}", p, tag)
-
-
-def map_of(parts: list[object], p: int) -> object:
-    """The map of keys and values in turn; `p` is where it ends."""
-    try:
-        return make_map(parts[::2], parts[1::2])
-    except EncodeError:
-        raise DecodeError("a key comes twice in a map", p, 116) from None
-    except RecursionError:
-        raise DecodeError("keys of a map are nested too deep to compare", p, 116) from None
+    Args:
+        data: all of the input.
+        p: where the term is.
+        start: where its elements start.
+        tag: its tag.
+        n: how many elements it claims.
+        room: how many elements more there may be in the message, this one's subtracted.
+        depth: how many containers are open around it.
+        depth_limit: how many may be.
+        budget: of the message, if it is large.
+    """
+    if n > len(data) - start:
+        left = max(len(data) - start, 0)
+        raise DecodeError(f"{n} elements are claimed, {left} bytes are left", p, tag)
+    if room < 0 and budget is not None:
+        raise DecodeError(
+            "a message of too many elements: raise max_message_terms if you trust the sender",
+            p,
+            tag,
+        )
+    if room < 0:
+        raise cut_short(data, tag)  # all in all, more elements are claimed than there are bytes
+    if depth >= depth_limit:
+        raise DecodeError(
+            f"terms are nested deeper than {depth_limit}: raise max_term_depth if you trust the "
+            "sender",
+            p,
+            tag,
+        )
 
 
 def _record(data: bytes, items: list[object]) -> Record:
@@ -399,7 +460,7 @@ def _record(data: bytes, items: list[object]) -> Record:
     if data[p + 5] > 1:
         raise DecodeError(f"a record is exported or not, 1 or 0, not {data[p + 5]}", p, 67)
     n = (len(items) - 3) // 2
-    names = [_name(term, p, 67) for term in items[1 : 3 + n]]
+    names = [name_of(term, p, 67) for term in items[1 : 3 + n]]
     fields = tuple(zip(names[2:], items[3 + n :]))
     return Record(names[0], names[1], fields, data[p + 5] == 1)
 
@@ -421,16 +482,21 @@ def _fun(data: bytes, items: list[object]) -> Fun:
     if not isinstance(pid, Pid) or type(old_index) is not int or type(old_uniq) is not int:
         raise DecodeError("a fun's index, uniq or pid is of another type", p, data[p])
     return Fun(
-        _name(module, p, data[p]), arity, index, uniq, old_index, old_uniq, pid, tuple(items[5:])
+        name_of(module, p, data[p]), arity, index, uniq, old_index, old_uniq, pid, tuple(items[5:])
     )
 
 
 def _compressed(
-    data: bytes, p: int, atoms: tuple[object, ...], depth_limit: int, size_limit: int
+    data: bytes,
+    p: int,
+    atoms: tuple[object, ...],
+    depth_limit: int,
+    size_limit: int,
+    max_terms: int,
 ) -> tuple[object, int]:
     """A compressed term at `p`, and the end of it."""
     if p + 5 > len(data):
-        raise _cut_short(data, 80)
+        raise cut_short(data, 80)
     claimed: int = _WORD(data, p + 1)[0]
     if claimed > size_limit:
         raise DecodeError(
@@ -450,84 +516,10 @@ def _compressed(
     if plain[:1] == b"\x50":
         raise DecodeError("a compressed term within a compressed term", p, 80)
     try:
-        term, end = read_term(plain, 0, atoms, depth_limit, size_limit)
+        budget = budget_for(len(plain), max_terms)
+        term, end = read_term(plain, 0, atoms, depth_limit, size_limit, max_terms, budget)
     except DecodeError as error:
         raise DecodeError(f"within a compressed term: {error}", p, 80) from None
     if end != len(plain):
         raise DecodeError(f"{len(plain) - end} bytes behind the compressed term", p, 80)
     return term, len(data) - len(inflate.unused_data)
-
-
-def _rare(data: bytes, p: int, tag: int, atoms: tuple[object, ...]) -> tuple[object, int]:
-    """A leaf of one of the tags that are seldom seen, and the end of it.
-
-    Raises IndexError or struct.error where the input ends within it, as read_term expects.
-    """
-    if tag == 120 or tag == 89:  # V4_PORT_EXT, NEW_PORT_EXT
-        node, end = _atom(data, p + 1, atoms)
-        width = 8 if tag == 120 else 4
-        words = bytes(8 - width) + data[end : end + width + 4]
-        return port_of(node, words), end + width + 4
-    if tag == 113:  # EXPORT_EXT
-        module, end = _atom(data, p + 1, atoms)
-        function, end = _atom(data, end, atoms)
-        if data[end] != 97:
-            raise DecodeError(f"an arity is due, here is tag {data[end]}", end, 113)
-        return Export(module, function, data[end + 1]), end + 2
-    if tag == 77:  # BIT_BINARY_EXT
-        end = p + 6 + _WORD(data, p + 1)[0]
-        bits = data[p + 5]
-        content = data[p + 6 : end]
-        if not 1 <= bits <= 8 or end == p + 6:
-            raise DecodeError(f"a bit string of {end - p - 6} bytes uses {bits} bits", p, 77)
-        if bits == 8 or end > len(data):
-            return content, end
-        return BitString(content, bits), end
-    if tag == 111:  # LARGE_BIG_EXT
-        end = p + 6 + _WORD(data, p + 1)[0]
-        number = int.from_bytes(data[p + 6 : end], "little")
-        return -number if data[p + 5] else number, end
-    if tag == 99:  # FLOAT_EXT
-        return _old_float(data, p), p + 32
-    if tag == 103:  # PID_EXT
-        node, end = _atom(data, p + 1, atoms)
-        pid = Pid(node, _WORD(data, end)[0], _WORD(data, end + 4)[0], data[end + 8])
-        return pid, end + 9
-    if tag == 102:  # PORT_EXT
-        node, end = _atom(data, p + 1, atoms)
-        return Port(node, _WORD(data, end)[0], data[end + 4]), end + 5
-    if tag == 101:  # REFERENCE_EXT
-        node, end = _atom(data, p + 1, atoms)
-        return Reference(node, data[end + 4], (_WORD(data, end)[0],)), end + 5
-    if tag == 114:  # NEW_REFERENCE_EXT
-        count = data[p + 1] << 8 | data[p + 2]
-        if not 1 <= count <= 5:
-            raise DecodeError(f"a reference of {count} words: it has 1 to 5", p, 114)
-        node, end = _atom(data, p + 3, atoms)
-        ids = tuple([int(_WORD(data, end + 1 + 4 * i)[0]) for i in range(count)])
-        return Reference(node, data[end], ids), end + 1 + 4 * count
-    found = _atom_text(data, p)
-    if found is not None:
-        return TERMS[found[0]], found[1]
-    if tag == 80:
-        raise DecodeError("a compressed term within another term", p, 80)
-    if tag == 121:
-        raise DecodeError("a term of the local format within another term has no known end", p, 121)
-    raise DecodeError(f"tag {tag} is not known", p, tag)
-
-
-def _old_float(data: bytes, p: int) -> float:
-    text = data[p + 1 : p + 32]
-    if len(text) < 31:
-        raise IndexError
-    # Python's float() takes more than C's sscanf("%lf") writes: underscores, spaces, "inf".
-    digits = text.rstrip(b"\0")
-    if digits.translate(None, b"+-.0123456789e"):
-        raise DecodeError(f"a float is no number: {digits!r}", p, 99)
-    try:
-        number = float(digits)
-    except ValueError:
-        raise DecodeError(f"a float is no number: {digits!r}", p, 99) from None
-    if not isfinite(number):
-        raise DecodeError("a float that is not finite", p, 99)
-    return number

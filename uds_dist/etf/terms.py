@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
+from operator import index
 from typing import Any
 
 from uds_dist.errors import EncodeError
@@ -35,7 +36,6 @@ __all__ = [
     "Reference",
     "exact_key",
     "freeze",
-    "make_map",
 ]
 
 # The text before the parts of a term, the parts, and the text after them: see `shown`.
@@ -169,6 +169,9 @@ class ImproperList:
     def __hash__(self) -> int:
         return hash((ImproperList, self._items, self._tail))
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return ImproperList, (self._items, self._tail)
+
     def __repr__(self) -> str:
         return shown(self, REPR_LENGTH)
 
@@ -231,7 +234,7 @@ class LocalTerm:
 
 
 # Types of leaves that are hashable as they are; of subclasses nothing is known.
-_PLAIN = frozenset({int, float, bytes, str, bool, type(None), Atom, Pid, Port, Reference})
+PLAIN = frozenset({int, float, bytes, str, bool, type(None), Atom, Pid, Port, Reference})
 
 
 class FrozenList:
@@ -240,17 +243,23 @@ class FrozenList:
     It equals the list of the same items and encodes as a list.
     """
 
-    __slots__ = ("_items", "_hash")
+    __slots__ = ("_items", "_hash", "_token")
     __match_args__ = ("items",)
     _items: tuple[object, ...]
     _hash: int
+    _token: bytes | None  # its exact_key; None where its items are plain
 
     def __init__(self, items: Iterable[object]) -> None:
         self._items = tuple(items)
-        if not _PLAIN.issuperset(map(type, self._items)):  # a string, nearly always, is plain
+        self._token = None
+        if PLAIN.issuperset(map(type, self._items)):  # a string, nearly always, is plain
+            self._hash = hash((FrozenList, self._items))
+        else:
+            # By its exact key: to hash or to compare nested ones level by level would take Python
+            # frames and the C stack.
             self._items = tuple([freeze(item) for item in self._items])
-        # Once, here: hashing deeply nested ones level by level would take Python frames.
-        self._hash = hash((FrozenList, self._items))
+            self._token = exact_key(self)
+            self._hash = hash(self._token)
 
     @property
     def items(self) -> tuple[object, ...]:
@@ -268,13 +277,20 @@ class FrozenList:
 
     def __eq__(self, other: object) -> bool:
         if type(other) is FrozenList:
-            return self._hash == other._hash and self._items == other._items
+            if self._hash != other._hash or self._token != other._token:
+                return False
+            return self._token is not None or self._items == other._items
         if isinstance(other, list):
-            return self._items == tuple(other)
+            if len(other) != len(self._items):
+                return False
+            return self._items == tuple(other) if self._token is None else _is_same(self, other)
         return NotImplemented
 
     def __hash__(self) -> int:
         return self._hash
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return FrozenList, (self._items,)  # a hash is of one process
 
     def __repr__(self) -> str:
         return shown(self, REPR_LENGTH)
@@ -349,10 +365,13 @@ class Map:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, (Map, dict)):
             return NotImplemented
-        return len(self) == len(other) and exact_key(self) == exact_key(other)
+        return len(self) == len(other) and _is_same(self, other)
 
     def __hash__(self) -> int:
         return hash(self._token or exact_key(self))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Map, (self._pairs,)
 
     def __repr__(self) -> str:
         return shown(self, REPR_LENGTH)
@@ -430,31 +449,11 @@ def freeze(term: object) -> object:
     Returns:
         The term with its lists as FrozenList and its maps as Map, at any depth.
     """
-    if type(term) in _PLAIN:
+    if type(term) in PLAIN:
         return term
-    if type(term) is list and _PLAIN.issuperset(map(type, term)):
+    if type(term) is list and PLAIN.issuperset(map(type, term)):
         return FrozenList(term)
     return _fold(term, _frozen_leaf, _frozen_branch)
-
-
-def make_map(keys: list[object], values: list[object]) -> dict[Any, object] | Map:
-    """A dict where Python can tell the keys apart, else a Map.
-
-    Args:
-        keys: the keys; those that are not hashable are frozen here.
-        values: as many values.
-    Returns:
-        The map.
-    Raises:
-        EncodeError: a key comes twice.
-        RecursionError: keys are nested too deep to compare.
-    """
-    try:
-        made = dict(zip(keys, values))
-    except TypeError:
-        keys = [freeze(key) for key in keys]
-        made = dict(zip(keys, values))
-    return made if len(made) == len(keys) else Map(zip(keys, values))
 
 
 def _frozen_leaf(term: object) -> object:
@@ -481,6 +480,10 @@ def _frozen_branch(source: object, parts: list[Any]) -> object:
     return tuple(parts)
 
 
+def _is_same(one: object, other: object) -> bool:
+    return exact_key(one) == exact_key(other)
+
+
 def exact_key(term: object) -> bytes:
     """A stand-in for a term that is equal only where Erlang's ``=:=`` says so.
 
@@ -501,7 +504,7 @@ def _digest(kind: str, data: bytes) -> bytes:
 
 def _exact_leaf(term: object) -> object:
     if isinstance(term, _BRANCHES):
-        token = term._token if isinstance(term, Map) else None
+        token = term._token if isinstance(term, (Map, FrozenList)) else None
         return _WALK if token is None else token
     if isinstance(term, bool) or term is None:
         return _digest("atom", b"nil" if term is None else str(term).lower().encode())
@@ -514,11 +517,18 @@ def _exact_leaf(term: object) -> object:
         return _digest(kind, term.encode("utf-8", "surrogatepass"))
     if isinstance(term, (bytes, bytearray, memoryview)):
         return _digest("binary", bytes(term))
+    if isinstance(term, (Pid, Port, Reference)):
+        return _digest(type(term).__name__, term.node.encode("utf-8", "replace") + term._words)
     if isinstance(term, BitString):
         return _digest("bits", bytes((term.bits,)) + term.data)
+    if isinstance(term, Export):
+        text = f"{term.module}\0{term.function}\0{term.arity}"
+        return _digest("export", text.encode("utf-8", "surrogatepass"))
     if isinstance(term, LocalTerm):
         return _digest("local", term.data)
-    return _digest(type(term).__name__, repr(term).encode("utf-8", "surrogatepass"))
+    if hasattr(type(term), "__index__"):
+        return _digest("int", b"%x" % index(term))  # type: ignore[arg-type]
+    return _digest("object", b"%x" % id(term))  # not a term: like nothing but itself
 
 
 def _exact_branch(source: object, parts: list[Any]) -> object:

@@ -16,12 +16,14 @@ import zlib
 from collections.abc import Iterator
 from itertools import chain
 from math import isfinite
+from operator import index
 from struct import Struct
 from struct import error as StructError
 from typing import TYPE_CHECKING, Any, Final
 
 from uds_dist.errors import EncodeError
-from uds_dist.etf.atoms import MAX_CACHED_ATOMS
+from uds_dist.etf.atoms import has_room_for_atoms
+from uds_dist.etf.shown import shown
 from uds_dist.etf.terms import (
     Atom,
     BitString,
@@ -90,7 +92,7 @@ class _AtomCodes(dict[str, bytes]):
         text = _utf8(atom)
         # SMALL_ATOM_UTF8_EXT, ATOM_UTF8_EXT
         head = bytes((119, len(text))) if len(text) < 256 else _HEAD_16(118, len(text))
-        if len(self) >= MAX_CACHED_ATOMS:
+        if not has_room_for_atoms(len(self)):
             self.clear()
         code = head + text
         self[atom] = code
@@ -104,6 +106,8 @@ _DISTINCT: Final = frozenset({Atom, int, float, Pid, Reference, Port})
 _DISTINCT_WITH_BYTES: Final = _DISTINCT | {bytes}
 _DISTINCT_WITH_STR: Final = _DISTINCT | {str}
 _SEQUENCES: Final = frozenset({tuple, FrozenList})
+
+_NO_MORE: Final = object()
 
 _CONTAINERS = (tuple, list, dict, FrozenList, ImproperList, Map, Record, Fun)
 
@@ -135,6 +139,7 @@ def write_term(
     elements: Iterator[Any] = iter((term,))
     inner: Iterator[Any] | None
     stack: list[Iterator[Any]] = []
+    closed: list[tuple[int, int, int]] | None = None
     codes = CODES
     while True:
         for item in elements:
@@ -181,10 +186,12 @@ def write_term(
                     out.append(b"j")
                     continue
                 kind = type(items[0])
-                if (kind is int or kind is float) and _numbers(items, out):
+                if kind is int and n <= 0xFFFF and _string(items, out):
                     continue
                 if len(stack) >= depth_limit:
                     raise _too_deep(depth_limit)
+                if (kind is int or kind is float) and _numbers(items, out):
+                    continue
                 out.append(_LISTS[n] if n < 256 else _HEAD(108, n))
                 stack.append(elements)
                 elements = _CHAIN(items, _CLOSE_LIST)
@@ -229,8 +236,9 @@ def write_term(
                 name = "nil" if item is None else "true" if item else "false"
                 out.append(codes[name] if atoms is None else _reference(name, atoms))
             elif kind is _FunEnd:
-                _close_fun(item, out)
-                large = large or len(out[-1]) >= LARGE_BINARY
+                if closed is None:
+                    closed = []
+                _close_fun(item, out, closed)
             else:
                 inner = _open_rare(item, atoms, out, len(stack), depth_limit)
                 if inner is not None:
@@ -284,6 +292,20 @@ def big_integer(number: int) -> bytes:
     return _BIGS[n] + number.to_bytes(n, "little")
 
 
+def _string(items: list[Any], out: list[bytes]) -> bool:
+    """Write a list of bytes as STRING_EXT; False if it is not one."""
+    n: i64 = len(items)
+    if list(map(type, items)).count(int) != n:
+        return False
+    try:
+        text = bytes(items)
+    except ValueError:
+        return False
+    out.append(_HEAD_16(107, n))
+    out.append(text)
+    return True
+
+
 def _numbers(items: list[Any], out: list[bytes]) -> bool:
     """Write a list if it is of int only or of float only; False if it is not."""
     n: i64 = len(items)
@@ -294,15 +316,6 @@ def _numbers(items: list[Any], out: list[bytes]) -> bool:
         # A sum that is finite has only finite parts; the long way finds which is not.
         if not isfinite(sum(items)) and not all(map(isfinite, items)):
             return False
-    elif n <= 0xFFFF:
-        try:
-            text = bytes(items)
-        except ValueError:
-            pass
-        else:
-            out.append(_HEAD_16(107, n))
-            out.append(text)
-            return True
     out.append(_LISTS[n] if n < 256 else _HEAD(108, n))
     start: i64 = 0
     while start < n:
@@ -375,102 +388,123 @@ def check_keys(items: dict[Any, Any]) -> None:
 def _open_rare(
     item: Any, atoms: dict[str, int] | None, out: list[bytes], depth: int, depth_limit: int
 ) -> Iterator[Any] | None:
-    """Write a leaf of one of the rarer types, or the head of a container and give its elements."""
-    if type(item) is _FROZEN_LIST:
-        item = list(item._items)  # often, as a string that is a key
-    elif not isinstance(item, _CONTAINERS):
+    """Write a leaf of one of the rarer types, or the head of a container and give its elements.
+
+    What a subclass of a container gives is taken once: it may be another thing each time.
+    """
+    if not isinstance(item, _CONTAINERS):
         _write_rare(item, atoms, out)
         return None
-    n: i64 = 0
     if isinstance(item, (list, FrozenList)):
-        if type(item) is not list:
-            item = list(item)
-        n = len(item)
-        if n == 0:
+        items = list(item)  # often, as a string that is a key
+        if not items:
             out.append(b"j")
             return None
-        if type(item[0]) in (int, float) and _numbers(item, out):
+        if type(items[0]) is int and len(items) <= 0xFFFF and _string(items, out):
             return None
+        if depth >= depth_limit:
+            raise _too_deep(depth_limit)
+        out.append(_HEAD(108, len(items)))
+        return chain(items, _CLOSE_LIST)
     if depth >= depth_limit:
         raise _too_deep(depth_limit)
-    if n:
-        out.append(_HEAD(108, n))
-        return chain(item, _CLOSE_LIST)
     if isinstance(item, tuple):
-        n = len(item)
-        out.append(_SMALL_TUPLES[n] if n < 256 else _HEAD(105, n))
-        return iter(item)
+        values = tuple(item)
+        out.append(_SMALL_TUPLES[len(values)] if len(values) < 256 else _HEAD(105, len(values)))
+        return iter(values)
     if isinstance(item, (dict, Map)):
+        pairs = list(item.items())
         if isinstance(item, dict):
-            check_keys(item)
-        out.append(_HEAD(116, len(item)))
-        return chain.from_iterable(item.items())
+            check_keys(dict(pairs))
+        out.append(_HEAD(116, len(pairs)))
+        return chain.from_iterable(pairs)
     if isinstance(item, ImproperList):
         out.append(_HEAD(108, len(item.items)))
         return chain(item.items, (item.tail,))
     if isinstance(item, Record):
-        out.append(_RECORD(67, len(item.fields), item.exported))
+        out.append(_RECORD(67, len(item.fields), bool(item.exported)))
         names = [name for name, _value in item.fields]
         return chain((item.module, item.name), names, [value for _name, value in item.fields])
     return _open_fun(item, out)
 
 
 def _open_fun(fun: Fun, out: list[bytes]) -> Iterator[Any]:
+    numbers = (fun.index, fun.old_index, fun.old_uniq)
+    if not isinstance(fun.pid, Pid) or not all([type(number) is int for number in numbers]):
+        raise EncodeError("a Fun's pid is a Pid, its index, old_index and old_uniq are integers")
     if fun.arity is None:
         out.append(_HEAD(117, len(fun.free)))
         return chain((fun.pid, fun.module, fun.old_index, fun.old_uniq), fun.free)
-    out.append(b"")  # its head, which tells its size
-    end = _FunEnd(len(out) - 1, fun)
+    end = _FunEnd(len(out), fun)
+    out.append(b"")  # its head, when its size is known
     return chain((fun.module, fun.old_index, fun.old_uniq, fun.pid), fun.free, (end,))
 
 
-def _close_fun(end: _FunEnd, out: list[bytes]) -> None:
+def _close_fun(end: _FunEnd, out: list[bytes], closed: list[tuple[int, int, int]]) -> None:
+    """Write a fun's head, which tells its size, now that all behind the head is there.
+
+    `closed` has the funs written so far that are within no other: where the pieces of each start
+    and end, and their size. So a piece is measured once, however deep funs lie within funs.
+    """
     fun = end.fun
-    body = b"".join(out[end.at + 1 :])
-    if len(fun.uniq) != 16:
-        raise EncodeError(f"a Fun's uniq has 16 bytes, not {len(fun.uniq)}")
+    if not isinstance(fun.uniq, bytes) or len(fun.uniq) != 16:
+        raise EncodeError("a Fun's uniq has 16 bytes")
+    size = 0
+    upto = len(out)
+    while closed and closed[-1][0] > end.at:
+        start, stop, inner = closed.pop()
+        size += inner + sum(map(len, out[stop:upto]))
+        upto = start
+    size += 29 + sum(map(len, out[end.at + 1 : upto]))
     try:
-        head = _FUN(112, len(body) + 29, fun.arity, fun.uniq, fun.index, len(fun.free))
+        out[end.at] = _FUN(112, size, fun.arity, fun.uniq, fun.index, len(fun.free))
     except StructError:
         raise EncodeError("a Fun's arity has 8 bits, its index has 32") from None
-    # In one piece, so that funs within funs do not cost the square of their number.
-    out[end.at :] = [head + body]
+    closed.append((end.at, len(out), size + 1))
 
 
 def _write_rare(item: Any, atoms: dict[str, int] | None, out: list[bytes]) -> None:
     """Write a leaf of one of the rarer types."""
-    if isinstance(item, (bytearray, memoryview)):
-        plain: object = bytes(item)
-    elif isinstance(item, Atom):
-        plain = Atom(str.__str__(item))
-    elif isinstance(item, str):
-        plain = str.__str__(item)
-    elif isinstance(item, int):
-        plain = int(item)
-    elif isinstance(item, float):
-        plain = float(item)
-    elif isinstance(item, bytes):
-        plain = bytes(item)
-    elif isinstance(item, Port):
+    if isinstance(item, Port):
         out.append(b"x")
-        plain = item.node
+        write_term(item.node, atoms, out, 0)
+        out.append(item._words)
     elif isinstance(item, Export):
         out.append(b"q")
         write_term(item.module, atoms, out, 0)
         write_term(item.function, atoms, out, 0)
-        plain = item.arity
+        out.append(_SMALL_INTS[index(item.arity)])
     elif isinstance(item, BitString):
         out.append(_RECORD(77, len(item.data), item.bits))
         out.append(item.data)
-        return
     elif isinstance(item, LocalTerm):
         raise EncodeError("a LocalTerm can only be encoded by itself, not within another term")
     else:
-        name = type(item).__name__
-        raise EncodeError(f"{name} has no Erlang term: {_ADVICE.get(name, _ADVICE_FOR_OTHERS)}")
-    write_term(plain, atoms, out, 0)
-    if isinstance(item, Port):
-        out.append(item._words)
+        write_term(_plain(item), atoms, out, 0)
+
+
+def _plain(item: Any) -> object:
+    """The int, float, str, bytes or Atom of a value of another type that stands for one.
+
+    Made by the plain type's own methods, whatever a subclass has in their place.
+    """
+    if isinstance(item, Atom):
+        return Atom(str.__str__(item))
+    if isinstance(item, str):
+        return str.__str__(item)
+    if isinstance(item, int):
+        return int.__index__(item)
+    if isinstance(item, float):
+        return float.__float__(item)
+    try:
+        if isinstance(item, (bytes, bytearray, memoryview)):
+            return bytes(memoryview(item))
+        if hasattr(type(item), "__index__"):
+            return index(item)
+    except Exception as error:  # a view that was released; and __index__ may raise anything
+        raise EncodeError(f"{type(item).__name__} cannot be read: {shown(error)}") from None
+    name = type(item).__name__
+    raise EncodeError(f"{name} has no Erlang term: {_ADVICE.get(name, _ADVICE_FOR_OTHERS)}")
 
 
 _ADVICE_FOR_OTHERS = "send a tuple, list, dict, str, bytes, int, float or Atom made from it"
@@ -493,20 +527,31 @@ _ADVICE = {
 
 def located(error: EncodeError, term: object, depth_limit: int) -> EncodeError:
     """The error with the place of the value at fault, found by writing the term again in parts."""
-    todo: list[tuple[object, str, int]] = [(term, "", 0)]
-    while todo:
-        item, path, depth = todo.pop()
-        parts = _children(item)
-        if depth >= depth_limit:
+    # Of each open container: the parts still to try, with the step of the path to each.
+    stack: list[Iterator[tuple[str, object]]] = [iter([("", term)])]
+    path: list[str] = [""]
+    while stack:
+        step, item = next(stack[-1], ("", _NO_MORE))
+        if item is _NO_MORE:
+            stack.pop()
+            path.pop()
+            continue
+        path[-1] = step
+        if len(stack) > depth_limit + 1:
             break  # too deep: no path of such a length helps
+        parts: list[tuple[str, object]] = []
         try:
+            parts = _children(item)
             if isinstance(item, dict):
                 check_keys(item)
             if not parts:
                 write_term(item, None, [], 1)
         except EncodeError as found:
-            return EncodeError(f"{found} (at term{path[:200]})" if path else str(found))
-        todo.extend([(part, path + step, depth + 1) for step, part in reversed(parts)])
+            place = "".join(path)[:200]
+            return EncodeError(f"{found} (at term{place})" if place else str(found))
+        if parts:
+            stack.append(iter(parts))
+            path.append("")
     return error
 
 

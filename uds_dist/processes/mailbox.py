@@ -32,6 +32,9 @@ class Empty:
 
     __slots__ = ()
 
+    def __reduce__(self) -> str:
+        return "EMPTY"  # a copy is the one object
+
     def __repr__(self) -> str:
         return "EMPTY"
 

@@ -30,6 +30,7 @@ import secrets
 import socket
 from collections.abc import Callable
 from functools import partial
+from sys import maxsize
 
 from uds_dist.config import Config
 from uds_dist.errors import (
@@ -236,7 +237,8 @@ class Peers:
             connection.send(control, payload)
             return
         if payload is not NO_PAYLOAD:
-            encode(payload)  # what the peer is not sent must be a term all the same
+            # What the peer is not sent must be a term all the same.
+            encode(payload, max_depth=self.config.max_term_depth)
         translated = translation(control, payload)
         if translated is not None:
             connection.send(*translated)
@@ -250,13 +252,14 @@ class Peers:
         connecting = known is not None and known.connecting
         if self._closed or not (connecting or control[0] in OPENS_CONNECTION):
             return
+        depth = self.config.max_term_depth
         data = b""
         if payload is not NO_PAYLOAD:
             # Encoded now, so that a term that has no encoding fails here, at its sender, and
             # what is changed afterwards is not changed in the message.
-            data = encode(payload)
-            payload = decode(data, max_depth=self.config.max_term_depth, max_size=len(data))
-        encode(control)
+            data = encode(payload, max_depth=depth)
+            payload = decode(data, max_depth=depth, max_size=len(data), max_terms=maxsize)
+        encode(control, max_depth=depth)
         try:
             peer = self._attempt(node)
         except (NodeNameError, AddressError) as error:

@@ -20,6 +20,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from itertools import count
 from secrets import randbits
+from sys import maxsize
 
 from uds_dist.config import Config
 from uds_dist.errors import ClosedError, ConfigError, EncodeError, UdsDistError
@@ -251,8 +252,9 @@ class Processes:
     def _copy(self, term: object) -> tuple[object, int]:
         if type(term) in UNCHANGEABLE:
             return term, len(term) if isinstance(term, bytes) else 0
-        data = encode(term)
-        copy = decode(data, max_depth=self._config.max_term_depth, max_size=len(data))
+        depth = self._config.max_term_depth
+        data = encode(term, max_depth=depth)
+        copy = decode(data, max_depth=depth, max_size=len(data), max_terms=maxsize)
         return copy, len(data)
 
     # -- messages in -----------------------------------------------------------------------

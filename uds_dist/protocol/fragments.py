@@ -34,12 +34,16 @@ class FragmentSequence:
         control: the control message, which came whole with the first fragment.
         atoms: those of the first fragment's header.
         due: the fragment id that must come next.
+        control_size: the bytes that the control message came in.
     """
 
-    __slots__ = ("control", "atoms", "due", "size", "_pieces")
+    __slots__ = ("control", "control_size", "atoms", "due", "size", "_pieces")
 
-    def __init__(self, control: tuple[object, ...], atoms: tuple[object, ...], due: int) -> None:
+    def __init__(
+        self, control: tuple[object, ...], atoms: tuple[object, ...], due: int, control_size: int
+    ) -> None:
         self.control = control
+        self.control_size = control_size
         self.atoms = atoms
         self.due = due
         self.size = 0  # of the payload, in bytes
@@ -72,5 +76,7 @@ class FragmentSequence:
         return b"".join((memoryview(first)[_BINARY_HEAD.size :], *self._pieces[1:]))
 
     def joined(self) -> bytes:
-        """All bytes of the payload."""
-        return b"".join(self._pieces)
+        """All bytes of the payload; the pieces are given up."""
+        pieces = self._pieces
+        self._pieces = []
+        return b"".join(pieces)

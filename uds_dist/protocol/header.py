@@ -37,7 +37,8 @@ from uds_dist.config import Config
 from uds_dist.errors import DecodeError, EncodeError, LocalProtocolError, RemoteProtocolError
 from uds_dist.etf.decode import decode_term
 from uds_dist.etf.encode import encode_parts
-from uds_dist.etf.reader import atom_term
+from uds_dist.etf.leaves import atom_term
+from uds_dist.etf.reader import DEEPEST
 from uds_dist.protocol.control import NO_PAYLOAD
 from uds_dist.protocol.flags import Flag
 from uds_dist.protocol.fragments import FragmentSequence
@@ -83,6 +84,13 @@ _IDS: Final = Struct(">QQ")
 _FRAGMENT: Final = Struct(">IBBQQ")
 _NO_ATOMS: tuple[object, ...] = ()
 
+# Of the control message's term. A name, pids and a trace token take less than 2 KiB.
+MAX_CONTROL_SIZE: Final = 64 * 1024
+_MAX_CONTROL_TERMS: Final = 1_000_000
+_COMPRESSED: Final = 80
+# A term takes up to so many times its bytes in memory.
+_MEMORY_OF_TERM: Final = 80
+
 Buffer = Union[bytes, memoryview]
 
 
@@ -103,9 +111,10 @@ class FrameDecoder:
 
     Args:
         effective_flags: what both nodes are capable of, `Handshake.effective_flags`.
-        config: ``max_message_size``, ``max_decompressed_size`` (bytes), ``max_term_depth`` and
-            ``max_fragment_sequences`` are read. ``max_message_size`` bounds each message, and
-            the bytes of all unfinished ones together.
+        config: ``max_message_size``, ``max_decompressed_size`` (bytes), ``max_message_terms``,
+            ``max_term_depth`` and ``max_fragment_sequences`` are read. ``max_message_size`` bounds
+            each message, the payloads of all unfinished ones together, and what the control
+            messages of all unfinished ones take in memory together.
 
     ``message_size`` is what the last message took on the wire, in bytes. While ``postponing`` is
     true, `decode` gives a `Postponed` in place of a payload.
@@ -118,12 +127,14 @@ class FrameDecoder:
         "postponing",
         "_depth",
         "_decompressed",
+        "_terms",
         "_sanctioned",
         "_caching",
         "_cache",
         "_known_tables",
         "_sequences",
         "_pending",
+        "_held",
     )
 
     def __init__(self, effective_flags: int, config: Config) -> None:
@@ -131,8 +142,9 @@ class FrameDecoder:
         self.max_fragment_sequences = config.max_fragment_sequences
         self.message_size = 0
         self.postponing = False
-        self._depth = config.max_term_depth
+        self._depth = min(config.max_term_depth, DEEPEST)
         self._decompressed = config.max_decompressed_size
+        self._terms = config.max_message_terms
         self._caching = bool(effective_flags & Flag.DIST_HDR_ATOM_CACHE)
         self._sanctioned = _SANCTIONED[self._caching, bool(effective_flags & Flag.FRAGMENTS)]
         # Both directions' caches are dicts, not tables of 2048: idle connections are many.
@@ -140,6 +152,7 @@ class FrameDecoder:
         self._known_tables: dict[bytes, tuple[object, ...]] = {}
         self._sequences: dict[int, FragmentSequence] = {}
         self._pending = 0
+        self._held = 0  # bytes of memory, of the control messages
 
     @property
     def unfinished_sequences(self) -> int:
@@ -209,7 +222,12 @@ class FrameDecoder:
         data = postponed.data
         try:
             payload, pos = decode_term(
-                data, postponed.pos, postponed.atoms, self._depth, self._decompressed
+                data,
+                postponed.pos,
+                postponed.atoms,
+                self._depth,
+                self._decompressed,
+                self._terms,
             )
         except DecodeError as error:
             refusal = RemoteProtocolError(f"the peer sent a frame with a bad term: {error}")
@@ -225,14 +243,20 @@ class FrameDecoder:
     def _message(
         self, frame: bytes, pos: int, atoms: tuple[object, ...]
     ) -> tuple[tuple[object, ...], object]:
-        control, pos = decode_term(frame, pos, atoms, self._depth, self._decompressed)
+        control, end = decode_term(
+            frame, pos, atoms, self._depth, MAX_CONTROL_SIZE, _MAX_CONTROL_TERMS
+        )
         if not isinstance(control, tuple):
             raise _no_tuple(control)
-        if pos == len(frame):
+        if end > MAX_CONTROL_SIZE and end - pos > MAX_CONTROL_SIZE:
+            raise _control_too_large(end - pos)
+        if end == len(frame):
             return control, NO_PAYLOAD
         if self.postponing:
-            return control, Postponed(frame, pos, atoms)
-        payload, pos = decode_term(frame, pos, atoms, self._depth, self._decompressed)
+            return control, Postponed(frame, end, atoms)
+        payload, pos = decode_term(
+            frame, end, atoms, self._depth, self._decompressed, self._terms
+        )
         if pos != len(frame):
             raise _trailing(len(frame) - pos)
         return control, payload
@@ -240,16 +264,22 @@ class FrameDecoder:
     def _passed_through(self, frame: bytes) -> tuple[tuple[object, ...], object]:
         if len(frame) < 2 or frame[1] != VERSION:
             raise _no_version("control message")
-        control, pos = decode_term(frame, 2, _NO_ATOMS, self._depth, self._decompressed)
+        control, pos = decode_term(
+            frame, 2, _NO_ATOMS, self._depth, MAX_CONTROL_SIZE, _MAX_CONTROL_TERMS
+        )
         if not isinstance(control, tuple):
             raise _no_tuple(control)
+        if pos > MAX_CONTROL_SIZE:
+            raise _control_too_large(pos)
         if pos == len(frame):
             return control, NO_PAYLOAD
         if frame[pos] != VERSION:
             raise _no_version("payload")
         if self.postponing:
             return control, Postponed(frame, pos + 1, _NO_ATOMS)
-        payload, pos = decode_term(frame, pos + 1, _NO_ATOMS, self._depth, self._decompressed)
+        payload, pos = decode_term(
+            frame, pos + 1, _NO_ATOMS, self._depth, self._decompressed, self._terms
+        )
         if pos != len(frame):
             raise _trailing(len(frame) - pos)
         return control, payload
@@ -347,12 +377,23 @@ class FrameDecoder:
                 f"the peer has {len(self._sequences)} unfinished fragment sequences: raise"
                 " Config.max_fragment_sequences if that many are wanted"
             )
-        control, pos = decode_term(frame, pos, atoms, self._depth, self._decompressed)
+        control, end = decode_term(
+            frame, pos, atoms, self._depth, MAX_CONTROL_SIZE, _MAX_CONTROL_TERMS
+        )
         if not isinstance(control, tuple):
             raise _no_tuple(control)
-        sequence = FragmentSequence(control, atoms, fragment_id - 1)
+        size = end - pos
+        if size > MAX_CONTROL_SIZE:
+            raise _control_too_large(size)
+        if frame[pos] == _COMPRESSED:
+            size = MAX_CONTROL_SIZE  # the most that it was before
+        sequence = FragmentSequence(control, atoms, fragment_id - 1, size)
+        held = self._held + size * _MEMORY_OF_TERM
+        if held > self.max_message_size and self._sequences:
+            raise self._too_large(held)
+        self._held = held
         self._sequences[sequence_id] = sequence
-        self._add(sequence, frame, pos)
+        self._add(sequence, frame, end)
         return None
 
     def _is_later_fragment(self, frame: memoryview) -> bool:
@@ -385,6 +426,7 @@ class FrameDecoder:
         del self._sequences[sequence_id]
         self._pending -= sequence.size
         self.message_size = sequence.size
+        self._held -= sequence.control_size * _MEMORY_OF_TERM
         if sequence.size == 0:
             return sequence.control, NO_PAYLOAD
         if self.postponing:
@@ -393,7 +435,9 @@ class FrameDecoder:
         if binary is not None:
             return sequence.control, binary
         whole = sequence.joined()
-        payload, pos = decode_term(whole, 0, sequence.atoms, self._depth, self._decompressed)
+        payload, pos = decode_term(
+            whole, 0, sequence.atoms, self._depth, self._decompressed, self._terms
+        )
         if pos != len(whole):
             raise _trailing(len(whole) - pos)
         return sequence.control, payload
@@ -426,6 +470,12 @@ def _no_tuple(control: object) -> RemoteProtocolError:
     )
 
 
+def _control_too_large(size: int) -> RemoteProtocolError:
+    return RemoteProtocolError(
+        f"the peer sent a control message of {size} bytes; at most {MAX_CONTROL_SIZE} are allowed"
+    )
+
+
 def _no_version(what: str) -> RemoteProtocolError:
     return RemoteProtocolError(f"the {what} of a frame does not start with the version {VERSION}")
 
@@ -446,11 +496,12 @@ class FrameEncoder:
 
     Args:
         effective_flags: what both nodes are capable of, `Handshake.effective_flags`.
-        config: ``fragment_size`` (bytes) is read.
+        config: ``fragment_size`` (bytes) and ``max_term_depth`` are read.
     """
 
     __slots__ = (
         "fragment_size",
+        "_depth",
         "_caching",
         "_fragmenting",
         "_passing_through",
@@ -463,6 +514,7 @@ class FrameEncoder:
 
     def __init__(self, effective_flags: int, config: Config) -> None:
         self.fragment_size = config.fragment_size
+        self._depth = min(config.max_term_depth, DEEPEST)
         self._caching = bool(effective_flags & Flag.DIST_HDR_ATOM_CACHE)
         self._fragmenting = bool(effective_flags & Flag.FRAGMENTS)
         self._passing_through = not self._caching and not self._fragmenting
@@ -488,8 +540,9 @@ class FrameEncoder:
         Source: Distribution Protocol, section "Protocol between Connected Nodes".
         """
         atoms: dict[str, int] | None = {} if self._caching else None
-        head = encode_parts(control, atoms)
-        tail = [] if payload is NO_PAYLOAD else encode_parts(payload, atoms)
+        depth = self._depth
+        head = encode_parts(control, atoms, depth)
+        tail = [] if payload is NO_PAYLOAD else encode_parts(payload, atoms, depth)
         if len(head) != 1 or len(tail) > 1:
             return self._large(atoms, head, tail)
         first = head[0]

@@ -39,6 +39,17 @@ class Running(Protocol):
 class NoReply:
     """What `handle_call` returns when the reply is to come from `GenServer.reply` later."""
 
+    _only: ClassVar[NoReply | None] = None
+
+    def __new__(cls) -> NoReply:
+        """The one object of this class; copies are it, too."""
+        if NoReply._only is None:
+            NoReply._only = super().__new__(cls)
+        return NoReply._only
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return NoReply, ()
+
 
 NO_REPLY: Final = NoReply()
 
