@@ -51,8 +51,9 @@ _COST_OF_IDENTIFIER: Final = 1
 _COST_OF_MAP: Final = 1
 _COST_OF_RARE_LEAF: Final = 8
 _COST_OF_RECORD_OR_FUN: Final = 12
-# Of a large message's budget in elements this part may be different atoms.
+# Of a large message's budget in elements this part may be different atoms, or this many.
 _SHARE_OF_ATOMS: Final = 16
+_LEAST_ATOMS: Final = 4096
 
 _INT: Final = Struct(">i").unpack_from
 _WORD: Final = Struct(">I").unpack_from
@@ -99,7 +100,7 @@ class Budget:
 
     def __init__(self, elements: int) -> None:
         self.left = elements
-        self.terms = _FewTerms(elements // _SHARE_OF_ATOMS)
+        self.terms = _FewTerms(max(elements // _SHARE_OF_ATOMS, _LEAST_ATOMS))
 
 
 def budget_for(size: int, max_terms: int) -> Budget | None:
