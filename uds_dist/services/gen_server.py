@@ -6,7 +6,7 @@ Its handlers return what is to happen: a reply, a `Future` of one, `NoReply()`, 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import ClassVar, Final, Protocol
 
 from uds_dist.errors import LocalProtocolError
 from uds_dist.etf.terms import Atom, Pid
