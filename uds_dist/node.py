@@ -14,6 +14,7 @@ from uds_dist.errors import (
     NodeNameError,
     NoConnection,
     NoProcess,
+    RemoteProtocolError,
     RemoteTimeout,
     UdsDistError,
 )
@@ -298,7 +299,8 @@ class Node:
         Args:
             name: the node's full name.
         Returns:
-            A future; its errors are NoConnection and its kinds, NodeNameError and AddressError.
+            A future; its errors are NoConnection and its kinds, RemoteProtocolError, NodeNameError and
+            AddressError.
         """
         return self._peers.connect(name)
 
@@ -312,6 +314,7 @@ class Node:
             True for pong, False for pang.
         Raises:
             NodeNameError: that cannot be a node's name.
+            AddressError: no socket can have its address.
             LoopReentryError: called in a handler.
         """
         if name == self.name:
@@ -324,7 +327,7 @@ class Node:
             answer = self._call((NET_KERNEL, name), (IS_AUTH, self.name)).result(left)
         except NodeNameError:
             raise
-        except (NoConnection, NoProcess, RemoteTimeout):
+        except (NoConnection, NoProcess, RemoteProtocolError, RemoteTimeout):
             return False
         return answer == YES
 

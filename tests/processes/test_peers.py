@@ -170,6 +170,52 @@ def test_wrong_cookies_are_told_apart_from_silence(
         hasty.connect(mute.name).result(timeout=5)
 
 
+def test_both_sides_of_a_handshake_are_told_of_programs_that_poll_slowly(
+    make_node: MakeNode, make_peer: MakePeer, folder: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """They look like a wrong cookie: the text has both causes."""
+    node = make_node("a@localhost", handshake_timeout=0.1)
+    slow = make_peer("slow@localhost")
+    slow.listen(folder)
+    future = node.connect(slow.name)
+    slow.accept()
+    handshake = slow.handshake(Role.ACCEPTOR)
+    slow.send_handshake(handshake.receive(slow.frame()))
+    slow.frame()  # the proof, to which nothing is said in time
+    error = future.exception(timeout=5)
+    assert isinstance(error, CookieMismatchError)
+    assert "cookies differ" in str(error) and "runs its loop too seldom" in str(error)
+    patient = make_node("b@localhost")
+    hasty = make_peer("hasty@localhost")
+    hasty.dial(folder, patient.name)
+    hasty.send_handshake(hasty.handshake(Role.INITIATOR).begin())
+    hasty.frame()
+    hasty.close()
+    hasty.until(lambda: "broke off" in caplog.text)
+    assert "cookies differ" in caplog.text.partition("broke off")[2]
+    assert "runs its loop too seldom" in caplog.text.partition("broke off")[2]
+    future = node.connect(slow.name)
+    slow.accept()
+    late = future.exception(timeout=5)
+    assert isinstance(late, HandshakeTimeoutError) and "loop too seldom" in str(late)
+
+
+def test_ping_of_a_peer_that_speaks_something_else(
+    a: Node, make_peer: MakePeer, folder: str
+) -> None:
+    peer = make_peer()
+    peer.listen(folder)
+    assert peer.listener is not None
+
+    def answer(_events: int) -> None:
+        peer.accept()
+        peer.write(b"HTTP/1.1 400 Bad Request")
+
+    a.loop.register(peer.listener, 1, answer)
+    assert a.ping(peer.name) is False
+    a.loop.unregister(peer.listener)
+
+
 def test_only_the_allowed_may_come(make_node: MakeNode, a: Node) -> None:
     a.allow(["b@*"])
     b, c = make_node("b@localhost"), make_node("c@localhost")

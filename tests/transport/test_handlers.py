@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from threading import Thread
+from types import SimpleNamespace
 
 import pytest
 
@@ -268,3 +271,70 @@ def test_two_that_keep_each_other_busy_leave_room(
         assert b.ping("hub@test")
         assert loop.statistics().rounds - rounds <= 8
     assert bounces[0] > 20
+
+
+# --- calls from elsewhere -------------------------------------------------------------------------
+
+
+def told_by(call: Callable[[], object]) -> str:
+    with pytest.raises(LoopReentryError) as caught:
+        call()
+    return str(caught.value)
+
+
+def test_a_call_from_another_thread_is_told_what_it_is(loop: EventLoop) -> None:
+    texts: list[str] = []
+
+    def in_thread(call: Callable[[], object]) -> None:
+        thread = Thread(target=lambda: texts.append(told_by(call)))
+        thread.start()
+        thread.join()
+
+    def handler() -> None:
+        texts.append(told_by(loop.run_once))
+        in_thread(loop.run_once)
+        in_thread(lambda: loop.sleep(1))
+
+    loop.call_soon(handler)
+    loop.run_once()
+    own, *others = texts
+    assert "a handler must not wait" in own
+    for text in others:
+        assert "another thread" in text and "handler must not wait" not in text
+
+
+def test_a_call_from_another_thread_while_the_loop_waits(loop: EventLoop) -> None:
+    texts: list[str] = []
+
+    def meddle() -> None:
+        while "running" not in repr(loop):
+            pass
+        try:
+            texts.append(told_by(loop.run_once))
+        finally:
+            loop.wakeup()
+
+    thread = Thread(target=meddle)
+    thread.start()
+    loop.run_once(5)
+    thread.join()
+    assert "another thread" in texts[0]
+
+
+def test_a_call_from_another_greenlet_is_told_what_it_is(
+    loop: EventLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    current = [object()]
+    greenlet = SimpleNamespace(getcurrent=lambda: current[0])
+    monkeypatch.setitem(sys.modules, "greenlet", greenlet)
+    texts: list[str] = []
+
+    def handler() -> None:
+        texts.append(told_by(loop.run_once))
+        current.insert(0, object())  # as if it had been switched to another
+        texts.append(told_by(loop.run_once))
+
+    loop.call_soon(handler)
+    loop.run_once()
+    assert "a handler must not wait" in texts[0]
+    assert "another greenlet" in texts[1] and "handler must not wait" not in texts[1]

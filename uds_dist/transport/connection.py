@@ -543,6 +543,8 @@ class Connection:
         if self.peer_uid not in (None, os.geteuid()) and not self.bytes_in:
             assert self.address is not None and self.peer_uid is not None
             return reasons.refused_there(self.name, self.address, reason, self.peer_uid)
+        if not self.initiator and self.name is not None:
+            return reasons.caller_left(self.name, reason)
         return reasons.broke_off(self.name, reason)
 
     def _awaits_proof(self) -> bool:

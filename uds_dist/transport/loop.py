@@ -32,11 +32,13 @@ import os
 import selectors
 import signal
 import socket
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from threading import get_ident
 from typing import Final, NamedTuple, Protocol, cast
 
 from uds_dist.errors import (
@@ -63,6 +65,9 @@ IDLE: Final = 0
 RUNNING: Final = 1
 CLOSED: Final = 2
 STATES = ("idle", "running", "closed")
+
+# A program may have greenlets; they are not imported for it.
+_modules: Final = sys.modules
 
 # How many forks lie between the first process that made a loop and this one; -1 before that. A
 # loop that was made before a fork finds another number after it, in the child only.
@@ -153,6 +158,9 @@ class EventLoop:
         # What each round looks at, together: one attribute is found sooner than five.
         self._parts = (self._selector.select, clock, self._timers.heap, self._soon, self._round_end)
         self._state = IDLE
+        # Where the present round runs, or the last one did that waited or had work.
+        self._thread = 0
+        self._greenlet = 0
         self._stopping = False
         # Who looks on the only processor keeps those from answering that it waits for.
         self._busy_wait = _processors() > 1 if busy_wait is None else busy_wait
@@ -222,6 +230,8 @@ class EventLoop:
         if due is None:
             due = LONGEST_WAIT
         wait = due if timeout is None or due < timeout else timeout
+        self._thread = get_ident()
+        self._greenlet = _greenlet() if "greenlet" in _modules else 0
         select, clock = self._parts[:2]
         if not wait or not self._busy_wait:
             return select(wait)
@@ -243,6 +253,8 @@ class EventLoop:
         A timer from number `first_new` on was started by a handler of this round: it is for the
         next one, even on a clock that has not moved since.
         """
+        self._thread = get_ident()
+        self._greenlet = _greenlet() if "greenlet" in _modules else 0
         events = 0
         rest = iter(ready)
         timers = self._timers
@@ -328,10 +340,24 @@ class EventLoop:
         if self._state == CLOSED:
             raise ClosedError("the loop is closed")
         if self._state == RUNNING:
-            raise LoopReentryError(
-                "the loop is running already: a handler must not wait;"
-                " let it return a Future or use add_done_callback"
+            raise LoopReentryError(self._why_not_here())
+
+    def _why_not_here(self) -> str:
+        """What is wrong with a call into the running loop."""
+        if get_ident() != self._thread:
+            return (
+                "the loop is running in another thread: a loop and its nodes are used by one thread"
+                " alone; from others call loop.call_soon_threadsafe()"
             )
+        if _greenlet() != self._greenlet:
+            return (
+                "the loop is running in another greenlet, which waits in it or in one of its"
+                " handlers: run the loop in one greenlet, and wake others from callbacks"
+            )
+        return (
+            "the loop is running already: a handler must not wait;"
+            " let it return a Future or use add_done_callback"
+        )
 
     # -- many rounds -----------------------------------------------------------------------
 
@@ -678,6 +704,12 @@ def _processors() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def _greenlet() -> int:
+    """What tells the greenlet that this runs in; 0 in a program without greenlets."""
+    current = getattr(_modules.get("greenlet"), "getcurrent", None)
+    return 0 if current is None else id(current())
 
 
 def _count_forks() -> None:

@@ -72,12 +72,17 @@ def no_proof(name: str | None, what: str) -> CookieMismatchError:
     """The peer did something else than answer this node's proof of its cookie.
 
     A node that finds its challenge answered wrongly says nothing: it closes, or, with the deployed
-    carrier, leaves the socket open and mute.
+    carrier, leaves the socket open and mute. A program that runs its loop too seldom does the same.
     """
     return CookieMismatchError(
-        f"{name} {what} when this node proved its cookie: the cookies differ"
-        " (compare the cookie here with the one that node was started with)"
+        f"{name} {what} when this node proved its cookie: either the cookies differ (compare the"
+        " cookie here with the one that node was started with), or one of the two is a program that"
+        f" runs its loop too seldom ({_OFTEN_ENOUGH})"
     )
+
+
+# A handshake takes a slow program three rounds, and OTP's patience is seven seconds.
+_OFTEN_ENOUGH = "run_once() at least once a second keeps connections"
 
 
 def broke_off(name: str | None, reason: str) -> HandshakeError:
@@ -85,11 +90,20 @@ def broke_off(name: str | None, reason: str) -> HandshakeError:
     return HandshakeError(f"the handshake with {name or 'a peer'} broke off: {reason}")
 
 
+def caller_left(name: str, reason: str) -> HandshakeError:
+    """A node that has dialled this one gave up before it had proved its cookie."""
+    return HandshakeError(
+        f"the handshake with {name} broke off: {reason}: either this program runs its loop too"
+        f" seldom for that node's patience ({_OFTEN_ENOUGH}), or the cookies differ"
+    )
+
+
 def too_late(name: str | None, seconds: float, where: str) -> HandshakeTimeoutError:
     """The handshake's time is over."""
     return HandshakeTimeoutError(
-        f"{name or 'a peer'} did not finish the handshake within {seconds:g} s:"
-        f" it stopped at {where}"
+        f"{name or 'a peer'} did not finish the handshake within {seconds:g} s: it stopped at"
+        f" {where}; a program that runs its loop too seldom, on either side, looks like that"
+        f" ({_OFTEN_ENOUGH}), and so may a node whose cookie differs"
     )
 
 
