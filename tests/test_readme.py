@@ -19,7 +19,7 @@ import pytest
 
 from tests.readme_blocks import README, ROOT, blocks, commands, environment, run_command_line
 from uds_dist import Atom, Config, Node
-from uds_dist.cli import main as cli
+from uds_dist.cli import exit_codes
 from uds_dist.config import ENVIRONMENT
 
 KINDS = {"sh", "sh install", "sh release", "text release", "elixir release", "python"}
@@ -188,10 +188,10 @@ def test_the_settings_table() -> None:
 
 def test_the_exit_codes_are_those_of_the_help() -> None:
     rows = [(number, meaning.replace("`", "")) for number, meaning in table("Code")]
-    assert rows == re.findall(r"^  (\d+) +(.+)$", cli.EPILOG, re.MULTILINE)
-    constants = (cli.OK, cli.RAISED, cli.USAGE, cli.UNREACHABLE, cli.COOKIE, cli.TIMEOUT)
-    numbers = (*constants, cli.INTERRUPTED, cli.OUTPUT_CLOSED)
-    assert [int(number) for number, _meaning in rows] == list(numbers)
+    assert rows == re.findall(r"^  (\d+) +(.+)$", exit_codes.EPILOG, re.MULTILINE)
+    names = "OK RAISED USAGE UNREACHABLE COOKIE TIMEOUT INTERRUPTED OUTPUT_LOST"
+    numbers = [getattr(exit_codes, name) for name in names.split()]
+    assert [int(number) for number, _meaning in rows] == numbers
 
 
 def test_the_symptoms_are_messages_of_the_program() -> None:

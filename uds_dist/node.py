@@ -766,9 +766,9 @@ class Node:
         if can_run and self._peers.unwritten():
             self.loop.run_until(self._peers.flushed(), CLOSE_TIMEOUT)
         self._peers.close()
-        if can_run and self._peers.parting():
+        if can_run:
             left = max(end - self.loop.time(), 0.0)
-            self.loop.run_until(lambda: not self._peers.parting(), left)
+            self.loop.run_until(self._peers.parted(), left)
         if self._own_loop and not self.loop.running:
             if not forked and not self.loop.closed:
                 self.loop.run_once(0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -19,6 +20,7 @@ import pytest
 
 from tests.transport.support import on_signal
 from uds_dist.cli import main as cli
+from uds_dist.cli.exit_codes import exit_code
 from uds_dist.config import ENVIRONMENT
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,6 +42,11 @@ def throw(term):
 def leave(reason):
     raise Exit(reason)
 
+def inspect(term, options):
+    if term == "boom":
+        raise Throw(term)
+    return "#User<grün>"
+
 config = Config.from_env(cookie=sys.argv[2])
 with EventLoop() as loop, Node(sys.argv[1], loop=loop, config=config) as node:
     node.expose("py", {
@@ -52,6 +59,8 @@ with EventLoop() as loop, Node(sys.argv[1], loop=loop, config=config) as node:
         "die": lambda: os._exit(0),
     })
     node.expose("Elixir.Demo.Math", {"add": lambda a, b: a + b})
+    if sys.argv[3:]:
+        node.expose("Elixir.Kernel", {"inspect": inspect})
     node.listen()
     print("ready", flush=True)
     loop.run_forever()
@@ -78,9 +87,11 @@ def environment(folder: str, **more: str) -> dict[str, str]:
 
 
 @contextmanager
-def running_node(folder: str, name: str, cookie: str = COOKIE) -> Iterator[subprocess.Popen[str]]:
+def running_node(
+    folder: str, name: str, cookie: str = COOKIE, has_elixir: bool = False
+) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
-        [sys.executable, "-c", NODE, name, cookie],
+        [sys.executable, "-c", NODE, name, cookie, *["elixir"] * has_elixir],
         env=environment(folder),
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -380,10 +391,22 @@ def test_a_node_that_dies_during_the_call(run_alone: Cli, folder: str) -> None:
         (["py", "f", "{a"], "argument 1, '{a'"),
         (["py", "f", "1", "A"], "argument 2, 'A'"),
         (["py", "f", "--json", "ok"], "a string needs its double quotes"),
-        (["py", "f", "--json", "NaN"], "NaN is no number"),
+        (["py", "f", "--json", "NaN"], "NaN is not a number"),
         (["py", "f", "--json", '{"$x": 1}'], "'$x'"),
-        (["py", "f", "--json", "[" * 100_000], "nested too deep"),
-        (["py", "f", "--json", "1e999"], "inf"),
+        (["py", "f", "--json", "[" * 600 + "]" * 600], "nested deeper than 512"),
+        (["py", "f", "--json", "1e999"], "too large for a float"),
+        (["py", "f", "--json", ""], "expected a value"),
+        (["py", "f", "--json", '"\\ud800"'], "half a surrogate pair"),
+        (["py", "f", "--json", '{"\\ud800": 1}'], "half a surrogate pair"),
+        (["py", "f", "--json", '{"a": 1, "a": 2}'], "comes twice"),
+        (["py", "f", "--json", '{"$atom": 1}'], "$atom stands before a string"),
+        (["py", "f", "--json", '{"$tuple": ' * 600 + "1" + "}" * 600], "$tuple stands before an array"),
+        (["py", "f", ""], "expected a term"),
+        (["py", "f", "<0.1.0>"], "cannot be read"),
+        (["py", "f", "\udcff"], r"argument 1, '\udcff': b'\xff' is not UTF-8 text"),
+        (["py", "f", "--json", '1', '"\udcff"'], "argument 2"),
+        (["py", "f", "{" * 600 + "}" * 600], "nested deeper than 512"),
+        (["py", "f", "{" * 512 + "}" * 512], "nested"),
         (["py", "f" * 256], "255"),
     ],
 )
@@ -405,15 +428,25 @@ def test_words_that_are_no_call(run: Cli, words: list[str], told: str) -> None:
         (["ping", "a", "b"], "unknown: b"),
         (["ping", "a", "--tiemout", "1"], "unknown: --tiemout"),
         (["ping", "a", "--time", "1"], "unknown: --time"),
-        (["ping", "a", "--timeout", "0"], "no number of seconds above 0"),
-        (["ping", "a", "--timeout", "-1"], "no number of seconds above 0"),
-        (["ping", "a", "--timeout", "soon"], "no number of seconds above 0"),
+        (["ping", "a", "--timeout", "0"], "not a number of seconds above 0"),
+        (["ping", "a", "--timeout", "-1"], "not a number of seconds above 0"),
+        (["ping", "a", "--timeout", "soon"], "not a number of seconds above 0"),
         (["ping", "a", "--layout", "flat"], "erl_uds_dist"),
         (["ping", "a/b"], "'a/b@localhost' is not a valid node name"),
         (["ping", "a@b", "--name", "me"], "'me' is not a valid node name"),
         (["ping", "a", "--cookie", "c" * 256], "256 characters"),
         (["ping", "a" * 200], "socket path"),
-        (["rpc", "a"], "FUNCTION"),
+        (["ping", "a", "--timeout", "inf"], "not a number of seconds above 0"),
+        (["ping", "a", "--timeout", "nan"], "not a number of seconds above 0"),
+        (["ping", "a", "--cookie", ""], "0 characters"),
+        (["ping", "a", "--cookie", "-abc"], "write --cookie=-abc"),
+        (["ping", "a", "--name", "--timeout", "1"], "write --name=--timeout"),
+        (["ping", "a", "--cookie"], "--cookie"),
+        (["ping", "\udcff"], r"NODE: b'\xff' is not UTF-8 text"),
+        (["ping", "a", "--cookie", "\udcff"], r"--cookie: b'\xff' is not UTF-8 text"),
+        (["rpc", "a", "m", "\udcff"], "FUNCTION"),
+        (["rpc", "a", "m"], "required: FUNCTION (see"),
+        (["rpc", "a"], "required: MODULE, FUNCTION (see"),
         (["rpc", "a", "m", "f", "--jsn"], "unknown: --jsn"),
         (["rpc", "a", "m", "f", "--json", "--elixir"], "not allowed with"),
         (["demo", "x"], "unknown: x"),
@@ -451,7 +484,7 @@ def test_every_error_has_an_exit_code() -> None:
 
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
     kinds = [kind for kind in kinds if issubclass(kind, errors.UdsDistError)]
-    codes = {kind.__name__: cli.exit_code(kind("text")) for kind in kinds}
+    codes = {kind.__name__: exit_code(kind("text")) for kind in kinds}
     assert len(codes) > 30 and set(codes.values()) == {1, 2, 3, 4, 5}
     assert codes["NoProcess"] == 1
     assert codes["NodeNameError"] == codes["ParseError"] == 2
@@ -481,6 +514,78 @@ def test_the_reader_of_the_output_goes_away(node: object, shared_folder: str) ->
         os.close(write_end)
         assert process.communicate()[1] == ""
         assert process.returncode == 141
+
+
+COMMANDS = [
+    ["rpc", "py", "py", "echo", "1"],
+    ["rpc", "py", "py", "echo", "1", "--json"],
+    ["ping", "py"],
+    ["ping", "nobody"],
+    ["names"],
+    ["names", "--json"],
+    ["demo"],
+    ["--help"],
+    ["rpc", "--help"],
+]
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+@pytest.mark.parametrize("where", [">&-", ">/dev/full"])
+def test_output_that_cannot_be_written(
+    node: object, shared_folder: str, words: list[str], where: str
+) -> None:
+    if where == ">/dev/full" and not os.path.exists("/dev/full"):
+        pytest.skip("this system has no /dev/full")
+    done = in_shell(shared_folder, words, where)
+    assert (done.returncode, done.stdout) == (141, "")
+    assert re.fullmatch("uds-dist: standard output [^\n]*\n", done.stderr)
+
+
+@pytest.mark.parametrize("where", ["2>&-", "2>/dev/full", ">&- 2>&-"])
+@pytest.mark.parametrize("words", [["pong"], ["ping", "nobody"], ["rpc", "py", "py", "nosuch"]])
+def test_errors_that_cannot_be_written(
+    node: object, shared_folder: str, words: list[str], where: str
+) -> None:
+    expected = {"pong": 2, "ping": 3, "rpc": 1}[words[0]]
+    if where == ">&- 2>&-" and words[0] == "ping":
+        expected = 141  # "pang" was to be written
+    done = in_shell(shared_folder, words, where)
+    assert (done.returncode, done.stderr) == (expected, "")
+
+
+def in_shell(folder: str, words: list[str], where: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["sh", "-c", f'exec "$@" {where}', "sh", sys.executable, "-m", "uds_dist", *words],
+        env=environment(folder), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def test_a_cookie_that_looks_like_a_number_stays_as_it_is(run_alone: Cli, folder: str) -> None:
+    with running_node(folder, "app@localhost", cookie="-5abc"):
+        assert run_alone("ping", "app", "--cookie", "-5abc").code == 0
+        assert run_alone("ping", "app", "--cookie=-5abc").code == 0
+
+
+@pytest.mark.parametrize("opening", ["{", "[", "#{k=>"])
+def test_an_answer_that_is_nested_deep(run: Cli, opening: str) -> None:
+    term = opening * 500 + "1" + "".join("]" if opening == "[" else "}" for _ in range(500))
+    answer = run("rpc", "py", "py", "echo", term).out
+    assert answer.replace(" ", "") == f"{term}\n"
+    written = run("rpc", "py", "py", "echo", term, "--json").out
+    assert run("rpc", "py", "py", "echo", "--json", written).out == written
+    assert run("rpc", "py", "py", "echo", "--elixir", term).out.count("1") == 1
+
+
+def test_elixir_notation_is_asked_of_a_node_that_has_elixir(run_alone: Cli, folder: str) -> None:
+    user = "#{'__struct__' => 'Elixir.User', password => secret}"
+    with running_node(folder, "app@localhost", has_elixir=True):
+        assert run_alone("rpc", "app", "--elixir", "py", "echo", user).out == "#User<grün>\n"
+        raised = run_alone("rpc", "app", "--elixir", "py", "throw", user)
+        assert raised.code == 1 and "raised throw:#User<grün>" in raised.err
+        plain = run_alone("rpc", "app", "py", "throw", user)
+        assert "secret" in plain.err
+        failed = run_alone("rpc", "app", "--elixir", "py", "echo", "boom")
+        assert (failed.code, failed.out) == (1, "")
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "utf-8"])

@@ -322,3 +322,67 @@ def test_a_peer_that_reads_nothing_is_given_up_when_no_more_can_be_held(
     flood(peer, node)
     peer.until(lambda: errors)
     assert isinstance(errors[0], NoConnection) and "write_high_water" in str(errors[0])
+
+
+@pytest.mark.parametrize("kind", ["rpc", "call", "task"])
+def test_answers_that_futures_bring_later_wait_for_room(
+    node: Node, make_peer: MakePeer, folder: str, kind: str
+) -> None:
+    ready: list[Future[object]] = []
+
+    def later(*_arguments: object) -> Future[object]:
+        ready.append(Future(node.loop))
+        return ready[-1]
+
+    class Server(GenServer):
+        def handle_call(self, request: object, from_: object) -> object:
+            return later()
+
+    node.expose("m", {"later": later})
+    server = node.serve(None, Server())
+    tasks = node.serve_tasks("tasks")
+    peer = make_peer()
+    peer.connect(folder, node)
+    for number in range(100):
+        if kind == "rpc":
+            ref = peer.reference()
+            mfa = (Atom("erpc"), Atom("execute_call"), 4)
+            control = (SPAWN_REQUEST, ref, peer.pid(), peer.pid(2), mfa, [Atom("monitor")])
+            peer.send(control, [ref, Atom("m"), Atom("later"), []])
+        elif kind == "call":
+            peer.tell(server, (Atom("$gen_call"), (peer.pid(), number), Atom("x")))
+        else:
+            how = [(Atom(peer.name), Atom("x"), peer.pid()), Atom("nomonitor")]
+            request = (Atom("start_task"), how, Atom("temporary"), None)
+            peer.tell(tasks, (Atom("$gen_call"), (peer.pid(), number), request))
+            while not isinstance(started := peer.receive()[1], tuple):
+                pass  # the supervisor watches its caller
+            called: tuple[object, ...] = (Atom("m"), Atom("later"), [])
+            peer.tell(started[1][1], (peer.pid(), number, peer.pid(), [], called))
+    peer.until(lambda: len(ready) == 100)
+    rounds(node.loop)
+    for future in ready:
+        future.set_result(b"x" * ANSWER)
+    most = 0
+    for _ in range(50):
+        node.loop.run_once(0)
+        most = max(most, node.statistics().unwritten)
+    assert MARK < most <= MARK + ANSWER + KIB
+    sizes = 0
+    while sizes < 100:
+        payload = peer.receive()[1]
+        sizes += isinstance(payload, tuple) and any(
+            isinstance(part, bytes) and len(part) == ANSWER for part in payload
+        )
+
+
+def test_what_waits_for_a_dial_is_kept_as_bytes(node: Node, make_peer: MakePeer, folder: str) -> None:
+    third = make_peer("third@localhost")
+    third.listen(folder)
+    message = [1, "two", {"three": [3.5, None]}]
+    node.send(third.pid(), message)
+    message.append("later")
+    (waiting,) = node._peers.nodes[third.name].waiting
+    assert isinstance(waiting[1], bytes)
+    third.welcome()
+    assert third.receive()[1] == [1, b"two", {b"three": [3.5, None]}]

@@ -28,7 +28,8 @@ from uds_dist.protocol.handshake import (
     Role,
     State,
 )
-from uds_dist.protocol.handshake_messages import Peer, Status, gen_challenge, gen_digest
+from uds_dist.protocol.challenges import gen_challenge, gen_digest
+from uds_dist.protocol.handshake_messages import Peer, Status
 
 FLAGS = default_flags(Config())
 A = "py@localhost"

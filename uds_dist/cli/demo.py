@@ -181,8 +181,9 @@ def _socket_folder() -> Iterator[str]:
 @contextmanager
 def _second_process(folder: str, cookie: str) -> Iterator[None]:
     """Fork the second process; at the end it is gone, by itself or by force."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:  # closed before Python started
+            stream.flush()
     ready, ready_end = os.pipe()
     life_line_end, life_line = os.pipe()
     child = os.fork()

@@ -7,10 +7,12 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
 from uds_dist import Node, NoConnection
+from uds_dist.cli.calls import connected
+from uds_dist.cli.exit_codes import OK, RAISED
 from uds_dist.shell.device import Input, Output, on_signals, raw_mode, terminal_size
 from uds_dist.shell.history import History, history_path
 from uds_dist.shell.io_server import Console
@@ -25,11 +27,7 @@ from uds_dist.shell.remote import (
 )
 from uds_dist.shell.terminal import TerminalConsole
 
-OK = 0
-RAISED = 1
 STDIN, STDOUT = 0, 1
-
-Connected = AbstractContextManager[tuple[Node, str, Callable[[], float]]]
 
 EPILOG = """\
 The shell is IEx where the node has it, else the Erlang shell. Keys are those of Emacs: C-a, C-e,
@@ -59,18 +57,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     start.add_argument(
         "--no-dot-iex", dest="dot_iex", action="store_const", const="", help="evaluate no .iex.exs"
     )
-    parser.add_argument("node", metavar="NODE", help="name@host, or name for name@localhost")
 
-
-def run_remote(options: argparse.Namespace, connected: Connected) -> int:
+def run_remote(options: argparse.Namespace) -> int:
     """`remote`: serve a shell of another node until it is left."""
     dot_iex = options.dot_iex
     choice = Choice(options.kind, os.path.abspath(dot_iex) if dot_iex else dot_iex)
-    with connected as (node, name, left):
-        kind = find_kind(node, name, choice, left())
+    with connected(options) as other:
+        node, name = other.node, other.name
+        kind = find_kind(node, name, choice, other.left())
         if os.isatty(STDIN) and os.isatty(STDOUT):
-            return _at_terminal(node, name, kind, choice, left())
-        return _between_pipes(node, name, kind, choice, left())
+            return _at_terminal(node, name, kind, choice, other.left())
+        return _between_pipes(node, name, kind, choice, other.left())
 
 
 def _at_terminal(node: Node, name: str, kind: Kind, choice: Choice, timeout: float) -> int:

@@ -10,7 +10,7 @@ Source: stdlib, io(3); Erlang Reference Manual, "Term Comparisons".
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, repeat
 from math import copysign
 from typing import Any
@@ -36,7 +36,12 @@ from uds_dist.etf.terms import (
 
 __all__ = ["format_term", "parse_term"]
 
-MAX_FORMAT_DEPTH = 20_000  # no limit on memory, only an end for a term that holds itself
+MAX_FORMAT_DEPTH = 80_000  # no limit on memory, only an end for a term that holds itself
+
+_Order = tuple[object, ...]
+Orders = dict[int, _Order]  # the orders of containers, by identity
+# What a container's text starts with, its parts with the text before each, what it ends with.
+Opened = tuple[str, Iterator[tuple[str, object]], str]
 
 # Patterns, compiled (and kept, by the re module) at their first use: at import they cost 8 ms.
 _PLAIN_ATOM = "[a-zß-öø-ÿ][0-9A-Za-z_@ß-öø-ÿÀ-ÖØ-Þ]*"
@@ -59,18 +64,35 @@ def format_term(term: object) -> str:
 
     Source: stdlib, io(3), control sequences ``~p``, ``~t`` and ``~k``.
     """
+    orders: Orders = {}
+    return assemble(term, lambda part: _open(part, orders), _leaf)
+
+
+def assemble(
+    term: object, open_: Callable[[object], Opened | None], leaf: Callable[[object], str]
+) -> str:
+    """The text of a nested value, made with a stack: values nest deeper than Python's frames.
+
+    Args:
+        term: the value.
+        open_: gives what a container's text starts with, its parts, each with the text before
+            it, and what it ends with; None for a leaf.
+        leaf: gives the text of a leaf.
+    Returns:
+        The text.
+    Raises:
+        EncodeError: the value holds itself.
+    """
     out: list[str] = []
-    orders: dict[int, _Order] = {}
-    # A stack instead of recursion: a term may be nested deeper than Python's frames.
     # Of the innermost open container: its parts, each with the text before it, and its end.
     parts: Iterator[tuple[str, object]] = iter((("", term),))
     end = ""
     stack: list[tuple[Iterator[tuple[str, object]], str]] = []
     while True:
         for before, part in parts:
-            opened = _open(part, orders)
+            opened = open_(part)
             if opened is None:
-                out.append(before + _leaf(part))
+                out.append(before + leaf(part))
                 continue
             if len(stack) >= MAX_FORMAT_DEPTH:
                 raise EncodeError(
@@ -87,9 +109,7 @@ def format_term(term: object) -> str:
             parts, end = stack.pop()
 
 
-def _open(
-    term: object, orders: dict[int, _Order]
-) -> tuple[str, Iterator[tuple[str, object]], str] | None:
+def _open(term: object, orders: Orders) -> Opened | None:
     """What a container starts with, its parts, what it ends with; None of other terms."""
     if isinstance(term, tuple):
         return "{", _with_commas(term), "}"
@@ -112,18 +132,26 @@ def _with_commas(parts: Iterable[object]) -> Iterator[tuple[str, object]]:
     return zip(chain(("",), repeat(",")), parts)
 
 
-def _pairs(
-    term: dict[Any, Any] | Map, orders: dict[int, _Order]
-) -> Iterator[tuple[str, object]]:
+def _pairs(term: dict[Any, Any] | Map, orders: Orders) -> Iterator[tuple[str, object]]:
+    for i, (key, value) in enumerate(ordered_pairs(term, orders)):
+        yield "," if i else "", key
+        yield " => ", value
+
+
+def ordered_pairs(term: dict[Any, Any] | Map, orders: Orders) -> list[tuple[object, object]]:
+    """The keys and values of a map in the order of the keys.
+
+    Args:
+        term: the map.
+        orders: what is known from other maps of the same term; more is added.
+    """
     pairs = list(term.items())
     if len(pairs) > 1:
         try:
             pairs.sort(key=lambda pair: _order(pair[0], orders))
         except RecursionError:
             pass  # keys too deep to compare stay in the order of the wire
-    for i, (key, value) in enumerate(pairs):
-        yield "," if i else "", key
-        yield " => ", value
+    return pairs
 
 
 def _leaf(term: object) -> str:
@@ -203,13 +231,23 @@ def _binary(data: bytes) -> str:
 
 def _float(number: float) -> str:
     """A float's shortest digits, with the point where Erlang has it."""
+    sign, plain, scientific = float_texts(number)
+    # From 2**53 on not every integer is a float: there the digits would say more than is known.
+    return sign + (plain if abs(number) < 2**53 and len(plain) <= len(scientific) else scientific)
+
+
+def float_texts(number: float) -> tuple[str, str, str]:
+    """A float's sign, and its shortest digits without an exponent and with one.
+
+    Raises:
+        EncodeError: it is infinite or no number.
+    """
     if number - number != 0.0:
         raise EncodeError(f"{number} is no Erlang float: send an atom instead")
     sign = "-" if copysign(1.0, number) < 0 else ""
     if number == 0.0:
-        return sign + "0.0"
-    number = abs(float(number))
-    mantissa, _e, exponent = repr(number).partition("e")
+        return sign, "0.0", "0.0"
+    mantissa, _e, exponent = repr(abs(float(number))).partition("e")
     whole, _dot, fraction = mantissa.partition(".")
     digits = whole + fraction
     place = len(whole) + int(exponent or "0")
@@ -217,23 +255,19 @@ def _float(number: float) -> str:
     digits = digits.strip("0")
     n = len(digits)
     scientific = f"{digits[0]}.{digits[1:] or '0'}e{place - 1}"
-    # From 2**53 on not every integer is a float: there the digits would say more than is known.
-    if number >= 2**53:
-        return sign + scientific
     if 0 < place < n:
-        return f"{sign}{digits[:place]}.{digits[place:]}"
+        return sign, f"{digits[:place]}.{digits[place:]}", scientific
     plain = "0." + "0" * -place + digits if place <= 0 else digits + "0" * (place - n) + ".0"
-    return sign + (plain if len(plain) <= len(scientific) else scientific)
+    return sign, plain, scientific
 
 
 # --- the order of terms ---------------------------------------------------------------------------
 
-_Order = tuple[object, ...]
 _EMPTY_LIST = (10,)
 _CONTAINERS = (tuple, list, FrozenList, ImproperList, dict, Map, Record, Fun)
 
 
-def _order(term: object, known: dict[int, _Order]) -> _Order:
+def _order(term: object, known: Orders) -> _Order:
     """A key that sorts terms as Erlang orders a map's keys: any integer before any float.
 
     Args:
@@ -276,7 +310,7 @@ def _parts(term: object) -> Sequence[object]:
     return term.free
 
 
-def _container_order(term: object, known: dict[int, _Order]) -> _Order:
+def _container_order(term: object, known: Orders) -> _Order:
     """The key of a container, those of all its parts being known."""
     orders = [
         known[id(part)] if isinstance(part, _CONTAINERS) else _leaf_order(part)

@@ -1,23 +1,29 @@
 """The connections of a node to other nodes: made on demand, accepted, watched, given up.
 
-A peer is known from the first signal for it. Signals for a peer that is not connected start an
-attempt and wait for it, in their order. An attempt ends in one of three ways: it is up; the peer's
-own attempt goes first, and then this one waits for that and tries again when it does not come; or
-it failed, and everything that waited hears of it. There is no fourth, so nothing waits for ever.
+A peer is known from the first signal for it, or when it has proved the cookie. Signals for a peer
+that is not connected start an attempt and wait for it, in their order. An attempt ends in one of
+two ways: there is a connection; or there is none by the deadline, or the attempt failed before, and
+everything that waited hears why. A timer keeps the deadline, so nothing waits for ever.
 
 What is going on with a peer is in the fields of its `RemoteNode`:
 
-    connection   up; if `accepting` is there too, the peer was told "alive" and replaces it
-    attempt      this node dials; there is never an incoming handshake besides
-    accepting    an incoming handshake that was answered with ok: nobody dials against it, because
-                 two attempts that each end the other would leave no connection at all
+    connection   up
+    attempt      this node dials
     closing      closed by this node, with bytes still to be written: the next attempt waits for
                  them, so that they do not arrive on a connection that the peer has given up
     deadline     set as long as somebody waits for a connection: the end of this node's patience
 
+Who dials this node *claims* a name until it has proved the cookie, and anybody can claim any name.
+A claim changes nothing in these fields: it cannot end an attempt of this node, nor keep it waiting
+for long.
+
 Two nodes that dial each other at once: the attempt of the node with the greater name goes on. The
-other side answers its name with ok_simultaneous and ends its own attempt; that one would be
-answered with nok.
+other side answers its name with ok_simultaneous; its own attempt is answered with nok, and where it
+is not, whoever claims that name is not that node. Where a claim was there first, this node waits
+for it before it dials, for `CLAIM_PATIENCE`: two attempts that each end the other would leave no
+connection at all. That cannot happen later either, because a node that proves itself on its own
+attempt first ends every claim of the same name: it never accepts one that might be given up at the
+other end for the attempt that it has just proved itself on.
 
 Source: Distribution Protocol, section "The Handshake in Detail".
 """
@@ -37,6 +43,8 @@ from uds_dist.errors import (
     AddressError,
     Busy,
     ClosedError,
+    CookieMismatchError,
+    HandshakeError,
     HandshakeTimeoutError,
     LocalProtocolError,
     NoConnection,
@@ -47,6 +55,7 @@ from uds_dist.errors import (
 from uds_dist.etf.decode import decode
 from uds_dist.etf.encode import encode
 from uds_dist.etf.terms import Atom
+from uds_dist.processes.claims import Claims
 from uds_dist.processes.dialect import dialect
 from uds_dist.processes.future import Future
 from uds_dist.processes.mailbox import Mailbox
@@ -62,7 +71,7 @@ from uds_dist.protocol.handshake import Handshake, Role
 from uds_dist.protocol.handshake_messages import Peer, Status
 from uds_dist.protocol.node_names import split_node_name
 from uds_dist.transport.address import SocketAddress, socket_address
-from uds_dist.transport.backpressure import Pressure, Source
+from uds_dist.transport.backpressure import Pressure, Source, Waiters
 from uds_dist.transport.connection import UP, Connection, Phase
 from uds_dist.transport.credentials import peer_pid, peer_uid
 from uds_dist.transport.listener import Listener
@@ -77,8 +86,13 @@ NOTSUP = Atom("notsup")
 
 # Seconds to wait for the peer's own attempt before this node tries again.
 AFTER_NOK = 0.1
+# Seconds to wait for a peer that has claimed its name to prove it: it takes milliseconds.
+CLAIM_PATIENCE = 0.5
 # Seconds between two looks at a full mailbox whose peer is not read from.
 FULL_CHECK = 0.02
+
+# What an attempt fails with that the other side has broken off.
+BROKEN_OFF = (HandshakeError, CookieMismatchError)
 
 Notice = Callable[[str, str, "UdsDistError | None"], object]
 # What acts on a message: (node, control message, payload or NO_PAYLOAD).
@@ -129,11 +143,12 @@ class Peers:
         self._node_down = node_down
         self._silent = silent
         self._named = named
-        self._incoming: set[Connection] = set()  # still in their handshake
+        self._claims = Claims(loop.time)
         self._undelivered = BoundedLog(logger, loop.time)
         self._closed = False
         self.pressure = Pressure()
         self.pressure.on_hold = self._holds
+        self.pressure.full_queue = self._full_queue
         self._high_water = config.write_high_water
 
     def hand_to(self, received: Received) -> None:
@@ -182,6 +197,11 @@ class Peers:
         holds = connection is not None and connection.held is not None
         low = config.write_low_water
         peer.busy = holds or waiting > (low if peer.busy else config.write_high_water)
+        if holds:
+            raise Busy(
+                f"{peer.name} is still to be answered, and {waiting} bytes wait to be written to"
+                " some node: run the loop, or call Node.flush(), and try again"
+            )
         if peer.busy:
             raise Busy(
                 f"{waiting} bytes wait to be written to {peer.name}: run the loop until there are"
@@ -194,6 +214,16 @@ class Peers:
         peer = None if name is None else self.nodes.get(name)
         if peer is not None:
             peer.busy = True
+
+    def _full_queue(self, node: str) -> Waiters | None:
+        """The waiters of a node's queue, if that is above its high-water mark."""
+        peer = self.nodes.get(node)
+        if peer is None:
+            return None
+        connection = peer.connection
+        if connection is None:
+            return peer.waiters if peer.size > self._high_water else None
+        return connection.waiters if connection.write_queue.size > self._high_water else None
 
     def route(self, node: str, control: tuple[object, ...], payload: object) -> None:
         """Send a signal, now or when the connection is up; it is never refused.
@@ -253,12 +283,9 @@ class Peers:
         if self._closed or not (connecting or control[0] in OPENS_CONNECTION):
             return
         depth = self.config.max_term_depth
-        data = b""
-        if payload is not NO_PAYLOAD:
-            # Encoded now, so that a term that has no encoding fails here, at its sender, and
-            # what is changed afterwards is not changed in the message.
-            data = encode(payload, max_depth=depth)
-            payload = decode(data, max_depth=depth, max_size=len(data), max_terms=maxsize)
+        # Encoded now, so that a term that has no encoding fails here, at its sender, and what is
+        # changed afterwards is not changed in the message; and kept so, which takes least memory.
+        data = None if payload is NO_PAYLOAD else encode(payload, max_depth=depth)
         encode(control, max_depth=depth)
         try:
             peer = self._attempt(node)
@@ -266,8 +293,8 @@ class Peers:
             # Down like any other, in the next round.
             self._loop.call_soon(partial(self._unreachable, node, NoConnection(str(error))))
             return
-        peer.waiting.append((control, payload))
-        peer.size += len(data) + 64
+        peer.waiting.append((control, data))
+        peer.size += 64 if data is None else len(data) + 64
         if peer.size > self._high_water:
             self.pressure.waiters = peer.waiters
 
@@ -302,11 +329,10 @@ class Peers:
                 raise NodeNameError(f"{name} is this node itself")
             peer = RemoteNode(name)
         if not peer.connecting:
-            address = socket_address(name, self.config)
+            socket_address(name, self.config)  # an address that cannot be fails here, at once
             self.nodes[name] = peer
-            peer.deadline = self._loop.time() + self.config.handshake_timeout
-            if peer.accepting is None and peer.closing is None:
-                self._dial(peer, address)
+            self._start_waiting(peer)
+            self._dial_if_free(peer)
         return peer
 
     def dial_over(self, name: str, sock: socket.socket) -> Future[None]:
@@ -322,7 +348,7 @@ class Peers:
         split_node_name(name)
         future: Future[None] = Future(self._loop, f"the connection to {name}")
         peer = self.nodes[name] = RemoteNode(name)
-        peer.deadline = self._loop.time() + self.config.handshake_timeout
+        self._start_waiting(peer)
         peer.futures.append(future)
         self._dial(peer, SocketAddress(f"a socket given for {name}", False), sock)
         return future
@@ -338,6 +364,8 @@ class Peers:
             cookie_for=self.cookie_for,
             expected=peer.name,
             still_connected=self._is_connected,
+            before_proof=self._claims.end,
+            outstanding=self._loop.challenges,
         )
         peer.attempt = Connection(
             self._loop, self.config, self, handshake, peer.name, self.pressure
@@ -348,20 +376,57 @@ class Peers:
         peer = self.nodes.get(name)
         return peer is not None and self._living(peer) is not None
 
-    def _dial_again(self, peer: RemoteNode) -> None:
-        """Dial if somebody still waits and nothing else is under way."""
+    def _dial_if_free(self, peer: RemoteNode) -> None:
+        """Dial if somebody still waits and nothing that is waited for is under way."""
         if (
-            peer.connecting
-            and not (peer.attempt or peer.accepting or peer.closing)
-            and self.nodes.get(peer.name) is peer
+            not peer.connecting
+            or peer.attempt is not None
+            or peer.closing is not None
+            or self.nodes.get(peer.name) is not peer
         ):
+            return
+        left = peer.patience - self._loop.time()
+        if peer.name in self._claims and left > 0:
+            self._loop.call_later(left, self._dial_if_free, peer)
+        else:
             self._dial(peer, socket_address(peer.name, self.config))
 
-    def _wait_ended(self, peer: RemoteNode) -> None:
-        """What the attempt had to wait for is over: now it is its turn."""
+    def _start_waiting(self, peer: RemoteNode) -> None:
+        """From now on somebody waits for a connection; until a time that nothing puts off."""
+        now, seconds = self._loop.time(), self.config.handshake_timeout
+        self._stop_waiting(peer)
+        peer.deadline = now + seconds
+        peer.timer = self._loop.call_later(seconds, self._too_late, peer)
+        peer.patience = now + self._claim_patience()
+        peer.yielded = False
+
+    def _claim_patience(self) -> float:
+        return min(CLAIM_PATIENCE, self.config.handshake_timeout / 4)
+
+    def _stop_waiting(self, peer: RemoteNode) -> None:
+        peer.deadline = None
+        if peer.timer is not None:
+            peer.timer.cancel()
+            peer.timer = None
+
+    def _too_late(self, peer: RemoteNode) -> None:
+        peer.timer = None
+        if peer.attempt is not None:
+            peer.attempt.too_late()
+        elif peer.connecting and peer.closing is None:  # that has an end of its own
+            self._attempt_over(peer, self._refused_for_long(peer))
+
+    def _refused_for_long(self, peer: RemoteNode) -> HandshakeTimeoutError:
+        return HandshakeTimeoutError(
+            f"{peer.name} refused this node's attempt for its own, which did not come within"
+            f" {self.config.handshake_timeout:g} s"
+        )
+
+    def _closing_ended(self, peer: RemoteNode) -> None:
+        """What this node had still to write is written: now it is the turn of the attempt."""
         if peer.connecting:
-            peer.deadline = self._loop.time() + self.config.handshake_timeout
-            self._dial_again(peer)
+            self._start_waiting(peer)
+            self._dial_if_free(peer)
         self._forget_if_idle(peer)
 
     def _forget_if_idle(self, peer: RemoteNode) -> None:
@@ -385,12 +450,12 @@ class Peers:
     def _accepted(self, accepted: socket.socket) -> None:
         assert self.listener is not None
         self.accept_over(accepted, self.listener.address)
-        if len(self._incoming) >= self.config.max_pending_handshakes:
+        if len(self._claims) >= self.config.max_pending_handshakes:
             self.listener.hold_back()
 
     def _handshake_over(self, connection: Connection) -> None:
-        self._incoming.discard(connection)
-        if self.listener is not None and len(self._incoming) < self.config.max_pending_handshakes:
+        self._claims.over(connection)
+        if self.listener is not None and len(self._claims) < self.config.max_pending_handshakes:
             self.listener.go_on()
 
     def accept_over(self, accepted: socket.socket, address: SocketAddress) -> None:
@@ -403,11 +468,12 @@ class Peers:
             cookie_for=self.cookie_for,
             choose_status=lambda peer: self._choose_status(connection, peer),
             assign_name=self._assign_name,
+            outstanding=self._loop.challenges,
         )
         connection = Connection(
             self._loop, self.config, self, handshake, pressure=self.pressure
         )
-        self._incoming.add(connection)
+        self._claims.add(connection)
         connection.accept(accepted, address)
 
     def _choose_status(self, connection: Connection, peer: Peer) -> Status:
@@ -415,21 +481,16 @@ class Peers:
         if peer.name == self.name or not self._is_allowed(peer.name):
             return Status.NOT_ALLOWED
         known = self.nodes.get(peer.name)
-        if known is None:
-            known = self.nodes[peer.name] = RemoteNode(peer.name)
-        if self._living(known) is not None:
+        if known is not None and self._living(known) is not None:
             status = Status.ALIVE
-        elif known.attempt is None:
+        elif known is None or known.attempt is None:
             status = Status.OK
         elif peer.name > self.name:
-            status = Status.OK_SIMULTANEOUS
-            attempt, known.attempt = known.attempt, None
-            attempt.fail(SimultaneousConnectError(f"the attempt of {peer.name} goes first"))
+            status = Status.OK_SIMULTANEOUS  # to this node's own attempt that peer answers nok
         else:
             return Status.NOK
         # A handshake of the same peer that is still pending is a leftover: it dials once at a time.
-        self.nodes[peer.name] = known
-        known.accepting = connection
+        self._claims.claim(connection, peer.name)
         return status
 
     def _assign_name(self, host: str) -> tuple[str, int]:
@@ -459,8 +520,6 @@ class Peers:
             peer = self.nodes[name] = RemoteNode(name)
         old, attempt = self._living(peer), peer.attempt
         peer.attempt = None
-        if peer.accepting is connection:
-            peer.accepting = None
         if attempt is not None and attempt is not connection:
             attempt.fail(SimultaneousConnectError(f"the attempt of {name} went first"))
         if old is not None:
@@ -470,20 +529,26 @@ class Peers:
         self.nodes[name] = peer
         peer.connection = connection
         peer.dialect = dialect(handshake.effective_flags)
-        peer.deadline = None
+        self._stop_waiting(peer)
         waiting, peer.waiting, peer.size = peer.waiting, [], 0
         futures, peer.futures = peer.futures, []
         for future in futures:
             if not future.done():
                 future.set_result(None)
-        for control, payload in waiting:
-            self._write(peer, connection, control, payload)
+        for control, data in waiting:
+            self._write(peer, connection, control, self._payload(data))
         # The round's end writes, and calls them when the queue is low, which it may be already.
         waiters, peer.waiters = peer.waiters, []
         connection.waiters += waiters
         if not waiting:
             connection.call_waiters()
         self._tell(NODEUP, name, None)
+
+    def _payload(self, data: bytes | None) -> object:
+        if data is None:
+            return NO_PAYLOAD
+        depth = self.config.max_term_depth
+        return decode(data, max_depth=depth, max_size=len(data), max_terms=maxsize)
 
     def _take_name(self, handshake: Handshake) -> None:
         self.dynamic = False
@@ -515,15 +580,13 @@ class Peers:
             self._attempt_failed(peer, error)
         elif peer is not None and peer.closing is connection:
             peer.closing = None
-            self._wait_ended(peer)
+            self._closing_ended(peer)
         elif connection.decoder is None and not connection.initiator:
             if not self._closed:
-                # Who leaves without a word only wanted to know whether somebody listens.
-                level = logging.WARNING if connection.bytes_in else logging.DEBUG
-                logger.log(level, "%s: an incoming connection failed: %s", self.name, error)
-            if peer is not None and peer.accepting is connection:
-                peer.accepting = None
-                self._wait_ended(peer)
+                up = peer is not None and peer.connection is not None
+                self._claims.failed(self.name, connection, error, up=up)
+            if peer is not None:
+                self._dial_if_free(peer)
 
     def _lost(self, peer: RemoteNode, connection: Connection) -> None:
         """A connection that was up has ended: everything that was tied to it fires."""
@@ -538,21 +601,33 @@ class Peers:
 
     def _attempt_failed(self, peer: RemoteNode, error: UdsDistError) -> None:
         assert peer.deadline is not None
+        now = self._loop.time()
         if isinstance(error, SimultaneousConnectError):
-            if self._loop.time() + AFTER_NOK < peer.deadline:
-                self._loop.call_later(AFTER_NOK, partial(self._dial_again, peer))
+            if now + AFTER_NOK < peer.deadline:
+                self._loop.call_later(AFTER_NOK, self._dial_if_free, peer)
                 return
-            error = HandshakeTimeoutError(
-                f"{peer.name} refused this node's attempt for its own, which did not come within"
-                f" {self.config.handshake_timeout:g} s"
-            )
+            error = self._refused_for_long(peer)
+        elif (
+            type(error) in BROKEN_OFF
+            and peer.name in self._claims
+            and now < peer.deadline
+            and not peer.yielded
+        ):
+            # The claim may be that node's, which has ended this attempt for its own.
+            peer.yielded = True
+            peer.patience = now + self._claim_patience()
+            self._dial_if_free(peer)
+            return
+        self._attempt_over(peer, error)
+
+    def _attempt_over(self, peer: RemoteNode, error: UdsDistError) -> None:
         self._give_up(peer, error)
         self._node_down(peer.name, error)
         self._tell_loss(peer.name, error)
 
     def _give_up(self, peer: RemoteNode, error: UdsDistError) -> None:
         """No connection, and none under way: whoever waits for one hears why."""
-        peer.deadline = None
+        self._stop_waiting(peer)
         futures, peer.futures = peer.futures, []
         lost, peer.waiting, peer.size = len(peer.waiting), [], 0
         waiters, peer.waiters = peer.waiters, []
@@ -648,9 +723,21 @@ class Peers:
             for peer in self.nodes.values()
         )
 
-    def parting(self) -> bool:
-        """True while a connection that this node has closed waits for the peer to close it too."""
-        return any(peer.closing is not None for peer in self.nodes.values())
+    def parted(self) -> Callable[[], bool]:
+        """What tells whether all connections that this node has closed are closed by the peers too.
+
+        Made for one wait, like `flushed`.
+        """
+        parting: list[RemoteNode] = []
+
+        def are_parted() -> bool:
+            while parting and parting[-1].closing is None:
+                parting.pop()
+            if not parting:
+                parting.extend(peer for peer in self.nodes.values() if peer.closing is not None)
+            return not parting
+
+        return are_parted
 
     def disconnect(self, name: str) -> bool:
         """Close the connection to a node; False when there is none."""
@@ -687,7 +774,7 @@ class Peers:
         if self.listener is not None:
             self.listener.close()
         error = ClosedError(f"the node {self.name} is closed")
-        for connection in tuple(self._incoming):
+        for connection in tuple(self._claims.incoming):
             connection.fail(error)
         for peer in tuple(self.nodes.values()):
             attempt, peer.attempt = peer.attempt, None

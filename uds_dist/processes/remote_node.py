@@ -8,6 +8,7 @@ from uds_dist.processes.dialect import Dialect
 from uds_dist.processes.future import Future
 from uds_dist.transport.backpressure import Waiters
 from uds_dist.transport.connection import Connection
+from uds_dist.transport.timers import Timer
 
 
 class PeerStatistics(NamedTuple):
@@ -27,7 +28,6 @@ class RemoteNode:
     """What this node knows of another one: its connection or the attempt, and what waits."""
 
     __slots__ = (
-        "accepting",
         "attempt",
         "busy",
         "closing",
@@ -36,21 +36,27 @@ class RemoteNode:
         "dialect",
         "futures",
         "name",
+        "patience",
         "size",
+        "timer",
         "waiters",
         "waiting",
+        "yielded",
     )
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.connection: Connection | None = None
         self.attempt: Connection | None = None
-        self.accepting: Connection | None = None
         self.closing: Connection | None = None
         self.deadline: float | None = None
+        self.timer: Timer | None = None  # for the deadline
+        self.patience = 0.0  # until when another's handshake under this name is waited for
+        self.yielded = False  # this attempt has waited for one after it had failed
         self.dialect: Dialect = {}
         self.futures: list[Future[None]] = []
-        self.waiting: list[tuple[tuple[object, ...], object]] = []
+        # Signals for the time when there is a connection, their payloads encoded.
+        self.waiting: list[tuple[tuple[object, ...], bytes | None]] = []
         self.size = 0  # of what waits, in bytes
         self.waiters: Waiters = []  # for the time when nothing waits any more
         self.busy = False  # from the high-water mark of what is to be written down to the low one
@@ -63,6 +69,4 @@ class RemoteNode:
     @property
     def idle(self) -> bool:
         """True when there is nothing to know about this node."""
-        return not (
-            self.connection or self.attempt or self.accepting or self.closing or self.connecting
-        )
+        return not (self.connection or self.attempt or self.closing or self.connecting)

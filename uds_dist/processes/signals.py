@@ -23,7 +23,7 @@ from typing import Any
 from uds_dist.errors import RemoteProtocolError
 from uds_dist.etf.shown import printable
 from uds_dist.etf.terms import Pid, Reference
-from uds_dist.processes.mailbox import FromNode, Mailbox
+from uds_dist.processes.mailbox import SMALL_MESSAGE, FromNode, Mailbox
 from uds_dist.processes.table import NOPROC, NOTSUP, Processes
 from uds_dist.protocol import control as ctl
 from uds_dist.protocol.control import NO_PAYLOAD, AltactFlag, ControlMessage
@@ -45,6 +45,7 @@ class Incoming:
     def __init__(self, loop: EventLoop, processes: Processes) -> None:
         self._loop = loop
         self._processes = processes
+        self._pressure = processes.pressure
         self._handlers: dict[type, Callable[[str, Any, object], None]] = {
             ctl.Send: self._on_send,
             ctl.SendTt: self._on_send,
@@ -127,7 +128,16 @@ class Incoming:
         if process.learns_node:
             message = FromNode(node, message)
         if process.deliver_now(message):
-            processes.waits(process, message)
+            decoder = self._pressure.decoder
+            # For a small message in a mailbox of small ones that is not full, this is all.
+            if (
+                decoder is None
+                or decoder.message_size > SMALL_MESSAGE
+                or len(process.queue) >= processes.max_small_messages
+                or process.weight
+                or process.prior is not None
+            ):
+                processes.waits(process, message)
 
     def _on_send(
         self,

@@ -158,6 +158,10 @@ class Processes:
         self.refresh: Callable[[str], object] = _nothing
         self.max_mailbox_length = config.max_mailbox_length
         self.max_mailbox_size = config.max_mailbox_size
+        # How many small messages a mailbox may hold, by both limits.
+        self.max_small_messages = min(
+            config.max_mailbox_length, config.max_mailbox_size // SMALL_MESSAGE
+        )
         self.pressure = Pressure() if pressure is None else pressure
         self.pressure.is_answer = self.is_answer
         self.max_links_and_monitors = config.max_links_and_monitors

@@ -50,6 +50,13 @@ from uds_dist.errors import (
     RemoteProtocolError,
     SimultaneousConnectError,
 )
+from uds_dist.protocol.challenges import (
+    Outstanding,
+    check_challenge,
+    gen_challenge,
+    gen_digest,
+    put_challenge,
+)
 from uds_dist.protocol.flags import Flag, effective_flags, flag_names, missing_mandatory
 from uds_dist.protocol.handshake_messages import (
     NAMED,
@@ -58,8 +65,6 @@ from uds_dist.protocol.handshake_messages import (
     challenge_ack_message,
     challenge_message,
     challenge_reply_message,
-    gen_challenge,
-    gen_digest,
     name_message,
     named_message,
     read_challenge,
@@ -198,6 +203,10 @@ class Handshake:
             drops what it took for the old connection.
         assign_name: gives a name and a creation for a peer that has asked for one by its host
             name (acceptor); None, or an answer of None, refuses such peers.
+        before_proof: called by the initiator with the peer's name before it answers the peer's
+            challenge.
+        outstanding: the challenges that are not answered yet, shared by handshakes that are to
+            notice each other's: see `challenges`.
         challenge: gives this node's challenge, 32 bits.
 
     Attributes:
@@ -220,6 +229,8 @@ class Handshake:
         "_choose_status",
         "_still_connected",
         "_assign_name",
+        "_before_proof",
+        "_outstanding",
         "_gen_challenge",
         "_own_challenge",
         "_peer_challenge",
@@ -240,6 +251,8 @@ class Handshake:
         choose_status: Callable[[Peer], Status] = _accept,
         still_connected: Callable[[str], bool] = _never,
         assign_name: Callable[[str], tuple[str, int] | None] | None = None,
+        before_proof: Callable[[str], object] = _never,
+        outstanding: Outstanding | None = None,
         challenge: Callable[[], int] = gen_challenge,
     ) -> None:
         self.role = role
@@ -254,8 +267,10 @@ class Handshake:
         self._choose_status = choose_status
         self._still_connected = still_connected
         self._assign_name = assign_name
+        self._before_proof = before_proof
+        self._outstanding = {} if outstanding is None else outstanding
         self._gen_challenge = challenge
-        self._own_challenge = 0
+        self._own_challenge: int | None = None
         self._peer_challenge = 0
         self._frame = b""
         self._status = Status.OK
@@ -312,7 +327,14 @@ class Handshake:
             return self._run(self._event(frame))
         except Exception:
             self.state = State.FAILED
+            self.end()
             raise
+
+    def end(self) -> None:
+        """Expect no answer any more: the handshake is done, has failed, or is broken off."""
+        if self._own_challenge is not None:
+            self._outstanding.pop(self._own_challenge, None)
+            self._own_challenge = None
 
     def _event(self, frame: bytes) -> Status | Event:
         """Tell what a message is; its contents are the step's affair."""
@@ -414,7 +436,7 @@ class Handshake:
 
     def recv_challenge(self) -> None:
         """Step 4: the peer's flags, creation and name, and its challenge."""
-        self.peer, self._peer_challenge = read_challenge(self._frame)
+        self.peer, challenge = read_challenge(self._frame)
         name = self.peer.name
         if self.expected is not None and name != self.expected:
             raise NodeNameMismatchError(
@@ -424,6 +446,7 @@ class Handshake:
         missing = missing_mandatory(self.peer.flags)
         if missing:
             raise NotAllowedError(_too_old(name, missing))
+        self._take_challenge(challenge)
 
     def recv_old_challenge(self) -> None:
         """Step 4, of handshake version 5: refused."""
@@ -435,9 +458,9 @@ class Handshake:
     def send_challenge_reply(self) -> None:
         """Step 5: the answer to the peer's challenge, and this node's own."""
         assert self.peer is not None
-        self._own_challenge = self._gen_challenge()
+        self._before_proof(self.peer.name)
         digest = gen_digest(self._peer_challenge, self._cookie_for(self.peer.name))
-        self._output.append(challenge_reply_message(self._own_challenge, digest))
+        self._output.append(challenge_reply_message(self._put_challenge(), digest))
 
     def recv_challenge_ack(self) -> None:
         """Steps 6 and 7: check the peer's answer to this node's challenge."""
@@ -523,16 +546,16 @@ class Handshake:
     def send_challenge(self) -> None:
         """Step 4: this node's flags, creation and name, and its challenge."""
         assert self.peer is not None
-        self._own_challenge = self._gen_challenge()
         # A BEAM that was given its name looks for its own request among the flags of both.
         flags = self.flags | self.peer.flags & Flag.NAME_ME
         self._output.append(
-            challenge_message(flags, self._own_challenge, self.creation, self.name)
+            challenge_message(flags, self._put_challenge(), self.creation, self.name)
         )
 
     def recv_challenge_reply(self) -> None:
         """Step 5: check the peer's answer to this node's challenge; take the peer's own."""
-        self._peer_challenge, digest = read_challenge_reply(self._frame)
+        challenge, digest = read_challenge_reply(self._frame)
+        self._take_challenge(challenge)
         self._check_digest(digest)
 
     def recv_complement(self) -> None:
@@ -554,10 +577,25 @@ class Handshake:
             return self.peer.name
         return "the peer" if self.expected is None else self.expected
 
-    def _check_digest(self, digest: bytes) -> None:
+    def _put_challenge(self) -> int:
         assert self.peer is not None
+        challenge = put_challenge(
+            self._outstanding, self.name, self.peer.name, self._gen_challenge
+        )
+        self._own_challenge = challenge
+        return challenge
+
+    def _take_challenge(self, challenge: int) -> None:
+        assert self.peer is not None
+        check_challenge(self._outstanding, challenge, self.name, self.peer.name)
+        self._peer_challenge = challenge
+
+    def _check_digest(self, digest: bytes) -> None:
+        assert self.peer is not None and self._own_challenge is not None
         cookie = self._cookie_for(self.peer.name)
-        if not compare_digest(digest, gen_digest(self._own_challenge, cookie)):
+        expected = gen_digest(self._own_challenge, cookie)
+        self.end()
+        if not compare_digest(digest, expected):
             raise CookieMismatchError(
                 f"{self.peer.name} and {self.name} do not have the same cookie: give both the"
                 " same (argument cookie, UDS_DIST_COOKIE, or ~/.erlang.cookie)"

@@ -1,4 +1,4 @@
-"""The messages of the handshake: their bytes, built and read, and the proof of the cookie.
+"""The messages of the handshake: their bytes, built and read.
 
 All are without the length prefix. What is read has been told apart by its tag before.
 
@@ -8,12 +8,10 @@ Source: Distribution Protocol, section "The Handshake in Detail".
 from __future__ import annotations
 
 from enum import Enum
-from hashlib import md5
-from secrets import randbits
 from struct import Struct
 from typing import NamedTuple
 
-from uds_dist.errors import LocalProtocolError, NodeNameError, RemoteProtocolError
+from uds_dist.errors import NodeNameError, RemoteProtocolError
 from uds_dist.protocol.flags import Flag
 from uds_dist.protocol.node_names import NAME_LIMIT, is_host_part, split_node_name
 
@@ -158,36 +156,6 @@ def read_challenge_ack(frame: bytes) -> bytes:
     _check_size("challenge ack", frame, _CHALLENGE_ACK, exact=True)
     digest: bytes = _CHALLENGE_ACK.unpack(frame)[1]
     return digest
-
-
-def gen_digest(challenge: int, cookie: str) -> bytes:
-    """The proof that a node knows the cookie.
-
-    Args:
-        challenge: 32 bits, the other node's.
-        cookie: characters of Latin-1.
-    Returns:
-        16 bytes: MD5 of the cookie's text followed by the challenge's decimal text.
-    Raises:
-        LocalProtocolError: the cookie has a character that no Erlang cookie can have.
-
-    Source: Distribution Protocol, section "Definitions".
-    """
-    try:
-        secret = cookie.encode("latin-1")
-    except UnicodeEncodeError:
-        raise LocalProtocolError(
-            "the cookie has a character beyond Latin-1: use letters, digits and punctuation"
-        ) from None
-    return md5(secret + b"%d" % challenge, usedforsecurity=False).digest()
-
-
-def gen_challenge() -> int:
-    """A random challenge of 32 bits.
-
-    Source: Distribution Protocol, section "Definitions".
-    """
-    return randbits(32)
 
 
 # --- what is in several of them ---

@@ -295,7 +295,11 @@ class Jobs:
         outcome.add_done_callback(callback)
 
     def _done(self, node: str, pid: Pid, job: Job, future: Future[object]) -> None:
-        if self._take(pid) is not None:
+        if pid not in self._futures:
+            return
+        again = partial(self._done, node, pid, job, future)
+        if not self._processes.pressure.wait_for_room(node, again):
+            self._take(pid)
             self._end(node, pid, job, outcome_of(future, job.called))
 
     def _given_up(self, pid: Pid, job: Job, ref: Reference) -> None:

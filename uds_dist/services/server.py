@@ -402,8 +402,13 @@ class Runner:
             entry[0].remove_done_callback(entry[1])
 
     def _done(self, from_: From | None, watch: object, future: Future[object]) -> None:
-        if self._pending.pop(watch, None) is None:
+        if watch not in self._pending:
             return  # the caller has gone, or the server is another one by now
+        if from_ is not None:
+            again = partial(self._done, from_, watch, future)
+            if self.processes.pressure.wait_for_room(from_.pid.node, again):
+                return
+        del self._pending[watch]
         if isinstance(watch, Reference) and watch in self.process.monitors:
             self.processes.demonitor(self.process, watch)
         if not self.process.alive:

@@ -8,6 +8,7 @@ that comes along; a task that fails exits with the reason, as a task of Elixir d
 from __future__ import annotations
 
 import logging
+from functools import partial
 
 from uds_dist.errors import TermError
 from uds_dist.etf.shown import shown
@@ -164,7 +165,11 @@ class Task:
         self._future = outcome
 
         def done(future: Future[object]) -> None:
-            if self._future is future and self.process.alive:
+            if self._future is not future or not self.process.alive:
+                return
+            node = self.owner.node if reply_to is None else reply_to.node
+            again = partial(done, future)
+            if not self._processes.pressure.wait_for_room(node, again):
                 self._finish(ref, reply_to, outcome_of(future))
 
         self._done = done

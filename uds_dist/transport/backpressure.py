@@ -5,7 +5,8 @@ this node queue without bound. Every queue of bytes for one peer therefore has a
 (``Config.write_high_water``). When a message that is being handed on makes the library queue above
 the mark, whichever peer the queue is for, the connection that the message came by stops serving:
 it *holds* what comes next until that queue is down to the low-water mark. So a queue has at most
-the high-water mark and, for each connection that was being served, one answer.
+the high-water mark and, for each connection that was being served, one answer. An answer that a
+future brings later waits for room in the queue in the same way.
 
 Not to read at all would be simpler, and two nodes that do it to each other would wait for ever:
 each has a full queue that the other does not read. So a connection that holds goes on reading:
@@ -61,6 +62,10 @@ def _nothing(_source: Source) -> None:
     pass
 
 
+def _has_room(_node: str) -> Waiters | None:
+    return None
+
+
 class Pressure:
     """Shared by the connections of a node: what its processes and its sockets ask of each other.
 
@@ -69,9 +74,10 @@ class Pressure:
     its low-water mark. ``source`` is the connection whose messages are being acted on, and
     ``decoder`` its decoder, None outside of that. ``is_answer`` tells whether a control message is
     an answer to a call of this node; ``on_hold`` is told of a connection that begins to hold.
+    ``full_queue`` gives the waiters of a node's queue if that is above its high-water mark.
     """
 
-    __slots__ = ("decoder", "is_answer", "on_hold", "source", "waiters")
+    __slots__ = ("decoder", "full_queue", "is_answer", "on_hold", "source", "waiters")
 
     def __init__(self) -> None:
         self.waiters: Waiters | None = None
@@ -79,6 +85,7 @@ class Pressure:
         self.decoder: FrameDecoder | None = None
         self.is_answer: Callable[[tuple[object, ...]], bool] = _no_answer
         self.on_hold: Callable[[Source], object] = _nothing
+        self.full_queue: Callable[[str], Waiters | None] = _has_room
 
     def wait(self, callback: Callable[[], object]) -> bool:
         """Have `callback` called when the queue that was found too full has drained.
@@ -87,6 +94,18 @@ class Pressure:
             False if none was found too full since the last call.
         """
         waiters, self.waiters = self.waiters, None
+        if waiters is None:
+            return False
+        waiters.append(callback)
+        return True
+
+    def wait_for_room(self, node: str, callback: Callable[[], object]) -> bool:
+        """Have `callback` called when a node's queue has drained, for an answer that came late.
+
+        Returns:
+            False if there is room for the answer now.
+        """
+        waiters = self.full_queue(node)
         if waiters is None:
             return False
         waiters.append(callback)

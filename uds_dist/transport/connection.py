@@ -222,7 +222,7 @@ class Connection:
         self._parting = False  # an end is still to be agreed on with the peer
         self._passed_over = 0
         self._retry_delay = BACKLOG_RETRY[0]
-        self._timer: Timer | None = loop.call_later(config.handshake_timeout, self._too_late)
+        self._timer: Timer | None = loop.call_later(config.handshake_timeout, self.too_late)
         self.tick_deadline = self._timer.when
 
     def __repr__(self) -> str:
@@ -717,11 +717,13 @@ class Connection:
 
     # -- time ------------------------------------------------------------------------------
 
-    def _too_late(self) -> None:
+    def too_late(self) -> None:
+        """End a handshake whose time is over."""
         if self._awaits_proof():
             self.fail(reasons.no_proof(self.name, "fell silent"))
             return
-        assert self.handshake is not None
+        if self.handshake is None:
+            return
         where = "connecting" if self.phase is CONNECTING else self.handshake.state.value
         self.fail(reasons.too_late(self.name, self.config.handshake_timeout, where))
 
@@ -864,6 +866,8 @@ class Connection:
             self._hang_up_timer.cancel()
             self._hang_up_timer = None
         self.tick_deadline = None
+        if self.handshake is not None:
+            self.handshake.end()
         self.loop.remove_urgent(self._urgent_tick)
         if self.sock is not None:
             if not self.loop.forked:

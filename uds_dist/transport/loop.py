@@ -172,6 +172,9 @@ class EventLoop:
         self.program_error: BaseException | None = None
         self._urgent: set[Callable[[float], object]] = set()
         self._held: set[object] = set()
+        # The challenges of the handshakes on this loop that are not answered yet: by which node to
+        # which. One that comes back from elsewhere is a stranger's who wants the answer to it.
+        self.challenges: dict[int, tuple[str, str]] = {}
         self._waker, self._wakeup_socket = socket.socketpair()
         self._waker.setblocking(False)
         self._wakeup_socket.setblocking(False)

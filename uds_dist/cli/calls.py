@@ -1,0 +1,241 @@
+"""The subcommands that ask a node, or look for nodes: names, ping, rpc."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from uds_dist import (
+    Atom,
+    Config,
+    ConfigError,
+    Map,
+    Node,
+    NodeNameMismatchError,
+    ParseError,
+    RemoteError,
+    RemoteTimeout,
+    TermError,
+    UdsDistError,
+    format_term,
+    parse_term,
+)
+from uds_dist.cli.exit_codes import OK, RAISED, USAGE, CookieMissingError, exit_code
+from uds_dist.cli.json_text import read_json, write_json
+from uds_dist.cli.notation import format_elixir, from_json, to_json
+from uds_dist.cli.output import complain, speaks_utf8, write_error, write_line, write_out
+from uds_dist.etf.shown import printable
+from uds_dist.processes.identity import find_cookie
+from uds_dist.transport.address import listening_names, socket_address
+
+KERNEL = "Elixir.Kernel"
+# All of a value: it may be a program that reads it.
+INSPECT_OPTIONS = [
+    (Atom("limit"), Atom("infinity")),
+    (Atom("printable_limit"), Atom("infinity")),
+]
+
+
+# --- what the subcommands share -------------------------------------------------------------------
+
+
+def _config(options: argparse.Namespace) -> Config:
+    given = {"socket_dir": options.socket_dir, "layout": options.layout}
+    return Config.from_env(**{name: value for name, value in given.items() if value is not None})
+
+
+def _full_name(node: str) -> str:
+    return node if "@" in node else f"{node}@localhost"
+
+
+class Connected:
+    """A node of this process that is connected to the one that a command names."""
+
+    def __init__(self, node: Node, name: str, deadline: float) -> None:
+        self.node = node
+        self.name = name
+        self._deadline = deadline
+
+    def left(self) -> float:
+        """Seconds until the command has taken as long as it may."""
+        return max(self._deadline - self.node.loop.time(), 0.0)
+
+    def call(self, module: str, function: str, arguments: list[object]) -> object:
+        """Call a function at the other node and wait for its value."""
+        return self.node.rpc(self.name, module, function, arguments).result(self.left())
+
+
+@contextmanager
+def connected(
+    options: argparse.Namespace, output: Callable[[str], object] = write_out
+) -> Iterator[Connected]:
+    """Connect to the node that `options` name; what it has this one print goes to `output`."""
+    config = _config(options)
+    name = _full_name(options.node)
+    cookie = config.cookie or _find_cookie() if options.cookie is None else options.cookie
+    # "@host" has the other node give the name, and BEAM nodes give theirs out again and again. A
+    # name made up here would stay in the node's table of atoms for good.
+    given = "@localhost" if options.name is None else options.name
+    with Node(given, cookie=cookie, config=config, output=output) as node:
+        deadline = node.loop.time() + options.timeout
+        try:
+            node.connect(name).result(options.timeout)
+        except NodeNameMismatchError as error:
+            if "@" in options.node:
+                raise
+            raise NodeNameMismatchError(
+                f"{error} (without a host part, {options.node} means {name})"
+            ) from None
+        yield Connected(node, name, deadline)
+
+
+def _find_cookie() -> str:
+    try:
+        return find_cookie()
+    except ConfigError as error:
+        raise CookieMissingError(str(error)) from None
+
+
+# --- the subcommands ------------------------------------------------------------------------------
+
+
+def run_names(options: argparse.Namespace) -> int:
+    """`names`: what listens in the socket folder, or under the abstract prefix."""
+    config = _config(options)
+    try:
+        found = [
+            {"name": name, "state": state, "socket": socket_address(name, config).text}
+            for name, state in listening_names(config)
+        ]
+    except OSError as error:
+        raise ConfigError(
+            f"{error.filename or config.socket_dir}: {error.strerror}: give --socket-dir or set"
+            " UDS_DIST_SOCKET_DIR"
+        ) from None
+    if options.json:
+        write_line(write_json(found, ascii_only=True))
+        return OK
+    if not found:
+        complain(f"no node listens in {config.socket_dir}")
+    width = max((len(entry["name"]) for entry in found), default=0)
+    for entry in found:
+        write_line(f"{entry['name']:<{width}}  {entry['state']:<6}  {entry['socket']}")
+    return OK
+
+
+def run_ping(options: argparse.Namespace) -> int:
+    """`ping`: pong, or pang and why."""
+    try:
+        with connected(options) as there:
+            answered = there.node.ping(there.name, there.left())
+    except UdsDistError as error:
+        if exit_code(error) != USAGE:
+            write_line("pang")
+        raise
+    write_line("pong" if answered else "pang")
+    if answered:
+        return OK
+    complain(
+        f"{there.name} accepted the connection and did not answer within {options.timeout:g} s"
+    )
+    return RAISED
+
+
+def run_rpc(options: argparse.Namespace) -> int:
+    """`rpc`: call a function, print its value."""
+    arguments = [_argument(options, *numbered) for numbered in enumerate(options.arguments, start=1)]
+    module, function = module_name(options.module), _plain(options.function)
+    with connected(options, write_error if options.json else write_out) as there:
+        what = f"{module}:{function}/{len(arguments)} at {there.name}"
+        try:
+            value = there.call(module, function, arguments)
+            inspected = _inspected(there, value) if options.elixir else ""
+        except RemoteError as error:
+            raised = _raised(error, there if options.elixir else None)
+            raise RemoteError(f"{what} raised {raised}", error.class_) from None
+        except RemoteTimeout:
+            raise RemoteTimeout(
+                f"{what} did not answer within {options.timeout:g} s: give --timeout more seconds"
+            ) from None
+    if options.json:
+        write_line(write_json(to_json(value), ascii_only=not speaks_utf8()))
+    elif options.elixir:
+        write_line(inspected, lambda char: f"\\u{{{ord(char):X}}}")
+    else:
+        write_line(format_term(value), lambda char: f"\\x{{{ord(char):X}}}")
+    return OK
+
+
+# --- arguments and answers ------------------------------------------------------------------------
+
+
+def module_name(word: str) -> str:
+    """The module that a word of the command line stands for: Elixir's carry a prefix."""
+    name = _plain(word)
+    if name != word.strip() and "'" in word:
+        return name
+    return f"Elixir.{name}" if name[:1].isupper() and not name.startswith("Elixir.") else name
+
+
+def _plain(word: str) -> str:
+    word = word.strip().removeprefix(":")
+    return word[1:-1] if len(word) > 2 and word[0] == word[-1] == "'" else word
+
+
+def _argument(options: argparse.Namespace, number: int, text: str) -> object:
+    """The term that a word of the command line stands for."""
+    where = f"argument {number}, '{printable(text.strip(), 60)}'"
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ParseError(f"{where}: {os.fsencode(text)[:60]!r} is not UTF-8 text") from None
+    try:
+        return from_json(read_json(text)) if options.json else parse_term(text)
+    except TermError as error:
+        raise ParseError(f"{where}: {error}") from None
+
+
+def _inspected(there: Connected, term: object) -> str:
+    """What `inspect` writes at the other node; the plain notation where it has no Elixir.
+
+    The node knows its structs: how each is written, and which fields their authors keep from
+    being shown.
+    """
+    try:
+        text = there.call(KERNEL, "inspect", [term, INSPECT_OPTIONS])
+    except RemoteError as error:
+        match error.stack:
+            case [(module, Atom("inspect"), *_), *_] if (error.reason, module) == ("undef", KERNEL):
+                return format_elixir(term)
+        raise
+    if not isinstance(text, bytes):
+        raise RemoteError(f"{KERNEL}.inspect gave no text")
+    return text.decode(errors="replace")
+
+
+def _raised(error: RemoteError, inspecting: Connected | None) -> str:
+    """What a call raised, as short as it can be said."""
+    reason = error.reason
+    is_exception = isinstance(reason, (dict, Map)) and reason.get("__exception__") is True
+    if is_exception and isinstance(reason, (dict, Map)):
+        message = reason.get("message")
+        if isinstance(message, bytes):
+            kind = format_elixir(reason.get("__struct__"))
+            return f"{kind}: {message.decode(errors='replace')}"
+    if error.class_ not in ("error", "exit", "throw"):
+        return str(error)
+    if inspecting is None or isinstance(reason, Atom):
+        shown = format_elixir(reason) if is_exception else format_term(reason)
+    else:
+        try:
+            shown = _inspected(inspecting, reason)
+        except UdsDistError:
+            shown = "a reason that the node cannot inspect"
+    text = shown if is_exception else f"{error.class_}:{shown}"
+    match error.stack:
+        case [(module, function, list() | int() as arity, *_), *_] if reason == "undef":
+            arity = len(arity) if isinstance(arity, list) else arity
+            return f"{text}: there is no function {module}:{function}/{arity} in that node"
+    return text

@@ -1,0 +1,68 @@
+"""One exit code for each cause, and the help that lists them."""
+
+from __future__ import annotations
+
+from uds_dist import (
+    AddressError,
+    ConfigError,
+    CookieMismatchError,
+    HandshakeTimeoutError,
+    RemoteError,
+    RemoteTimeout,
+    TermError,
+    UdsDistError,
+)
+from uds_dist.cli.demo import DemoError
+from uds_dist.cli.output import OutputError
+
+OK = 0
+RAISED = 1
+USAGE = 2
+UNREACHABLE = 3
+COOKIE = 4
+TIMEOUT = 5
+INTERRUPTED = 130
+OUTPUT_LOST = 141
+
+
+class CookieMissingError(ConfigError):
+    """There is no cookie to be found."""
+
+
+# The first class that fits decides.
+EXIT_CODES: tuple[tuple[type[Exception], int], ...] = (
+    (OutputError, OUTPUT_LOST),
+    (RemoteError, RAISED),
+    (DemoError, RAISED),
+    (CookieMissingError, COOKIE),
+    (CookieMismatchError, COOKIE),
+    (HandshakeTimeoutError, TIMEOUT),
+    (RemoteTimeout, TIMEOUT),
+    (ConfigError, USAGE),
+    (AddressError, USAGE),
+    (TermError, USAGE),
+    (UdsDistError, UNREACHABLE),
+)
+
+EPILOG = """\
+exit codes:
+  0    done; ping: pong
+  1    the call raised in the other node; ping: connected, but no pong; demo: it failed
+  2    a mistake in the command, an argument or a setting
+  3    no connection: nothing listens there, or the node refused this one
+  4    no cookie, or not the same cookie as the node's
+  5    no answer in time
+  130  interrupted
+  141  the output could not be written: its reader went away, or it is closed or full
+
+environment:
+  UDS_DIST_SOCKET_DIR         the folder of the sockets, or @NAME for Linux abstract sockets
+  UDS_DIST_COOKIE             the cookie; then RELEASE_COOKIE, then the file ~/.erlang.cookie
+  UDS_DIST_LAYOUT             uds_dist or erl_uds_dist
+  UDS_DIST_HANDSHAKE_TIMEOUT  seconds for one handshake
+"""
+
+
+def exit_code(error: UdsDistError) -> int:
+    """The exit code that tells of an error."""
+    return next(code for kind, code in EXIT_CODES if isinstance(error, kind))

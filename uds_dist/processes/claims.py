@@ -1,0 +1,78 @@
+"""Incoming handshakes until they have proved the cookie, and the names that they claim.
+
+Whoever dials this node says a name first and proves the cookie later, so anybody can claim any
+name. A claim is kept here, apart from what is known of nodes: it may keep an attempt of this node
+waiting for a moment, because it is mostly the node itself, and has no other effect.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from uds_dist.errors import SimultaneousConnectError, UdsDistError
+from uds_dist.transport.connection import Connection
+from uds_dist.transport.log_rate import BoundedLog
+
+logger = logging.getLogger(__name__)
+
+
+class Claims:
+    """The incoming connections of one node that are still in their handshake.
+
+    Args:
+        clock: a monotonic clock in seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.incoming: set[Connection] = set()
+        self._last: dict[str, Connection] = {}  # the last for each name: a node dials once at a time
+        self._log = BoundedLog(logger, clock)
+
+    def __len__(self) -> int:
+        return len(self.incoming)
+
+    def __contains__(self, name: str) -> bool:
+        """Whether a handshake under this name was answered and is not over."""
+        return name in self._last
+
+    def add(self, connection: Connection) -> None:
+        """A connection has come in."""
+        self.incoming.add(connection)
+
+    def claim(self, connection: Connection, name: str) -> None:
+        """It has said a name, and its handshake goes on."""
+        connection.name = name
+        self._last[name] = connection
+
+    def over(self, connection: Connection) -> None:
+        """A handshake is over; that of a connection which this node has dialled is none of these."""
+        self.incoming.discard(connection)
+        name = connection.name
+        if name is not None and self._last.get(name) is connection:
+            del self._last[name]
+
+    def end(self, name: str) -> None:
+        """End what claims a name: this node's own attempt goes on."""
+        for connection in tuple(self.incoming):
+            if connection.name == name:
+                connection.fail(
+                    SimultaneousConnectError(f"this node's own attempt to connect to {name} goes on")
+                )
+
+    def failed(self, this: str, connection: Connection, error: UdsDistError, *, up: bool) -> None:
+        """Log that a handshake has failed.
+
+        Args:
+            this: the name of this node.
+            connection: the connection that has ended.
+            error: why.
+            up: there is a connection to the node that it claimed to be.
+        """
+        text = "%s: an incoming connection failed: %s"
+        # One of two attempts fails where two nodes dial each other at once, and a caller that
+        # leaves without a word only wanted to know whether somebody listens.
+        if up or isinstance(error, SimultaneousConnectError) or not connection.bytes_in:
+            logger.debug(text, this, error)
+        else:
+            self._log.warning(text, this, error)

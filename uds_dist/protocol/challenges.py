@@ -1,0 +1,90 @@
+"""The proof of the cookie: a challenge, the digest that answers it, and challenges passed on.
+
+Each node puts the other a number, and whoever has the cookie can answer it. A node answers before
+it knows whom it talks to, and that is how a stranger without the cookie could come in: it dials a
+node, is put a challenge, waits for a node of the same cookie to dial it in turn, puts it the same
+challenge and passes the answer on. The protocol has nothing against that. But where both nodes are
+in one program, the number is known there, and so it is noticed: `Outstanding` holds the challenges
+that are not answered yet, with the node that has put each and the node that it was put to. Between
+these two it is answered; from anybody else it is refused.
+
+Source: Distribution Protocol, section "Definitions".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from hashlib import md5
+from secrets import randbits
+
+from uds_dist.errors import LocalProtocolError, NotAllowedError
+
+# Challenge -> (the node that has put it, the node that it was put to).
+Outstanding = dict[int, tuple[str, str]]
+
+
+def gen_digest(challenge: int, cookie: str) -> bytes:
+    """The proof that a node knows the cookie.
+
+    Args:
+        challenge: 32 bits, the other node's.
+        cookie: characters of Latin-1.
+    Returns:
+        16 bytes: MD5 of the cookie's text followed by the challenge's decimal text.
+    Raises:
+        LocalProtocolError: the cookie has a character that no Erlang cookie can have.
+
+    Source: Distribution Protocol, section "Definitions".
+    """
+    try:
+        secret = cookie.encode("latin-1")
+    except UnicodeEncodeError:
+        raise LocalProtocolError(
+            "the cookie has a character beyond Latin-1: use letters, digits and punctuation"
+        ) from None
+    return md5(secret + b"%d" % challenge, usedforsecurity=False).digest()
+
+
+def gen_challenge() -> int:
+    """A random challenge of 32 bits.
+
+    Source: Distribution Protocol, section "Definitions".
+    """
+    return randbits(32)
+
+
+def put_challenge(
+    outstanding: Outstanding, this: str, other: str, gen: Callable[[], int] = gen_challenge
+) -> int:
+    """A challenge that nobody else has put at the moment; it is entered as outstanding.
+
+    Args:
+        outstanding: of all nodes of the program that may dial each other.
+        this: the node that puts it.
+        other: the node that it is put to.
+        gen: gives 32 random bits.
+    """
+    challenge = gen()
+    while challenge in outstanding:
+        challenge = gen()
+    outstanding[challenge] = (this, other)
+    return challenge
+
+
+def check_challenge(outstanding: Outstanding, challenge: int, this: str, other: str) -> None:
+    """Refuse a challenge that was passed on.
+
+    Args:
+        outstanding: of all nodes of the program that may dial each other.
+        challenge: the number that has come.
+        this: the node that it has come to.
+        other: the node that it is said to come from.
+    Raises:
+        NotAllowedError: another node has put it, or it was put to another node.
+    """
+    made = outstanding.get(challenge)
+    if made is not None and made != (other, this):
+        raise NotAllowedError(
+            f"{other} passed on the challenge of {made[0]}, whose answer would let it in there:"
+            " it does not have the cookie"
+        )
