@@ -87,6 +87,17 @@ class Pressure:
         self.on_hold: Callable[[Source], object] = _nothing
         self.full_queue: Callable[[str], Waiters | None] = _has_room
 
+    def begin(self, source: Source, decoder: FrameDecoder) -> None:
+        """Note whose messages are acted on from now on; `end` takes it back."""
+        self.source = source
+        self.decoder = decoder
+        self.waiters = None
+
+    def end(self) -> None:
+        """Note that no message is acted on any more."""
+        self.source = None
+        self.decoder = None
+
     def wait(self, callback: Callable[[], object]) -> bool:
         """Have `callback` called when the queue that was found too full has drained.
 

@@ -426,7 +426,7 @@ class Connection:
                 return
             assert self.decoder is not None
             decode = self.decoder.decode
-            pressure.source, pressure.decoder, pressure.waiters = self, self.decoder, None
+            pressure.begin(self, self.decoder)
             while backlog and left and self.phase is UP and self.held is None:
                 left -= 1
                 message = decode(backlog.popleft())
@@ -447,7 +447,7 @@ class Connection:
             torn = torn and not is_own_fault(error)
             self._end_if_own_fault(error)
         finally:
-            pressure.source = pressure.decoder = None
+            pressure.end()
             if torn:
                 self._interrupted("reading")
             # Also when a handler raised: the messages behind its own are not lost.
@@ -500,11 +500,11 @@ class Connection:
     def _serve_held(self) -> None:
         """Hand on a round's share of what is held, until a queue is too full again."""
         held, pressure = self.held, self.pressure
-        if held is None or self.phase is not UP:
+        if held is None or self.phase is not UP or self.decoder is None:
             return
         left = self.config.messages_per_round
         waits = False
-        pressure.source, pressure.decoder, pressure.waiters = self, self.decoder, None
+        pressure.begin(self, self.decoder)
         try:
             while held.messages and left and self.phase is UP and not waits:
                 left -= 1
@@ -514,7 +514,7 @@ class Connection:
         except Exception as error:
             self._end_if_own_fault(error)
         finally:
-            pressure.source = pressure.decoder = None
+            pressure.end()
             if held.messages and not waits:
                 self.loop.call_soon(self._serve_held)
             elif not held.messages and not waits:
