@@ -33,6 +33,7 @@ from uds_dist.etf.terms import (
     Port,
     Record,
     Reference,
+    exact_key,
 )
 
 PID = Pid("a@b", 1, 2, 3)
@@ -421,3 +422,65 @@ def test_every_identifier_takes_its_node_from_the_header() -> None:
     assert list(atoms) == ["a@b", "m"]
     assert b"w\3a@b" not in data
     assert decode_term(data, 0, tuple(map(Atom, atoms)), *LIMITS)[0] == term
+
+
+class Indexed:
+    """A number of another library: no int, but it can stand for one."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __index__(self) -> int:
+        return self.number
+
+    def __float__(self) -> float:
+        raise AssertionError("it is not a float")
+
+
+@pytest.mark.parametrize("number", [0, -1, 255, 256, 1 << 31, -(1 << 70)])
+def test_a_number_with_an_index_is_an_integer(number: int) -> None:
+    assert encode(Indexed(number)) == encode(number)
+    assert decode(encode({"a": [1, Indexed(number)]})) == {b"a": [1, number]}
+    assert exact_key(Indexed(number)) == exact_key(number)
+
+
+class Refusing:
+    def __index__(self) -> int:
+        raise RuntimeError("not now")
+
+
+class OnlyFloat:
+    def __float__(self) -> float:
+        return 1.5
+
+
+def released() -> memoryview:
+    view = memoryview(b"abc")
+    view.release()
+    return view
+
+
+class Growing(list[int]):
+    """A list that gives more than it says."""
+
+    def __iter__(self) -> Any:
+        return iter([1, 2, 3, "x"])
+
+
+@pytest.mark.parametrize("term", [Refusing(), OnlyFloat(), released(), "\ud800", "a\udc80b"])
+def test_what_cannot_be_read_is_an_encode_error(term: object) -> None:
+    for wrapped in (term, [1, term], {"k": (term,)}, ImproperList([1], term)):
+        with pytest.raises(EncodeError):
+            encode(wrapped)
+        with pytest.raises(EncodeError):
+            encode_parts(wrapped, {})
+
+
+def test_what_a_subclass_of_a_container_gives_is_taken_once() -> None:
+    assert decode(encode(Growing([7]))) == [1, 2, 3, b"x"]
+
+
+@pytest.mark.parametrize("level", [-1, 10, 99])
+def test_a_level_of_compression_out_of_range_is_refused(level: int) -> None:
+    with pytest.raises(EncodeError, match="use zlib's levels"):
+        encode([1] * 1000, compressed=level)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import copy
+import os
 import pickle
+import subprocess
+import sys
 from typing import Any
 
 import pytest
 
+from uds_dist import EMPTY, NoReply
 from uds_dist.config import Config
 from uds_dist.errors import EncodeError
 from uds_dist.etf import atoms, leaves, writer
@@ -375,3 +379,50 @@ def test_deep_terms_are_frozen_without_recursion() -> None:
         term = [{1: term}]
     assert hash(freeze((term,))) == hash(freeze((term,)))
     assert exact_key(freeze(term)) == exact_key(term)
+
+
+# --- copies in another process --------------------------------------------------------------------
+
+ANOTHER_PROCESS = """
+import pickle, sys
+protocol = int(sys.argv[1])
+terms, table = pickle.loads(bytes.fromhex(sys.stdin.read()))
+for place, term in enumerate(terms):
+    if any(term is key for key in table):
+        assert table[term] == place, term
+again = {term: place for place, term in enumerate(terms) if term in table}
+assert again == table
+from uds_dist import EMPTY, NoReply
+assert terms[-2] is EMPTY and terms[-1] is NoReply()
+print(pickle.dumps((terms, again), protocol).hex())
+"""
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_values_pass_through_another_process(protocol: int) -> None:
+    frozen = freeze({(1, "a"): [[2], {3: [4]}], FrozenList(["x"]): b"y"})
+    hashable = [*ALL, frozen, FrozenList([1, "a"]), FrozenList([[1], {2: 3}])]
+    terms = [*[term for term in hashable if is_hashable(term)], EMPTY, NoReply()]
+    table = {term: place for place, term in enumerate(terms)}
+    result = subprocess.run(
+        [sys.executable, "-c", ANOTHER_PROCESS, str(protocol)],
+        input=pickle.dumps((terms, table), protocol).hex(),
+        env={**os.environ, "PYTHONHASHSEED": "1"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert result.returncode == 0, result.stderr
+    again, same = pickle.loads(bytes.fromhex(result.stdout))
+    assert again == terms
+    assert same == table
+    assert again[-2] is EMPTY
+    assert again[-1] is NoReply()
+
+
+def is_hashable(term: object) -> bool:
+    try:
+        hash(term)
+    except TypeError:
+        return False
+    return True

@@ -777,3 +777,49 @@ def test_three_megabytes(flags: int) -> None:
         assert [message for message in map(decoder.decode, frames) if message] == [
             (CONTROL, payload)
         ]
+
+
+# --- control messages -----------------------------------------------------------------------------
+
+
+def test_a_control_message_has_a_limit_of_its_own() -> None:
+    decoder = FrameDecoder(FRAGMENTS, Config())
+    fits = (22, P, bytes(60_000))
+    (frame,) = frames_of(FrameEncoder(FRAGMENTS, Config()).encode(fits, 1))
+    assert decoder.decode(frame) == (fits, 1)
+    (frame,) = frames_of(FrameEncoder(FRAGMENTS, Config()).encode((22, P, bytes(70_000)), 1))
+    with pytest.raises(RemoteProtocolError, match="control message of 7.* at most 65536"):
+        decoder.decode(frame)
+
+
+def test_unfinished_messages_count_with_their_control_messages() -> None:
+    config = Config(max_message_size=1 << 24, fragment_size=100)
+    decoder = FrameDecoder(FRAGMENTS, config)
+    encoder = FrameEncoder(FRAGMENTS, config)
+    control = (22, P, [[] for _ in range(60_000)])
+    held = 0
+    with pytest.raises(RemoteProtocolError, match="Config.max_message_size"):
+        for _ in range(100):
+            decoder.decode(frames_of(encoder.encode(control, bytes(1000)))[0])
+            held += 1
+    assert 1 <= held <= 4
+
+
+def test_one_depth_limit_holds_for_what_is_sent_and_received() -> None:
+    deep: object = b"x"
+    for _ in range(1500):
+        deep = (deep,)
+    config = Config(max_term_depth=2000)
+    (frame,) = frames_of(FrameEncoder(FRAGMENTS, config).encode((5,), deep))
+    control, payload = FrameDecoder(FRAGMENTS, config).decode(frame) or ((), None)
+    assert FrameEncoder(FRAGMENTS, config).encode(control, payload)
+    with pytest.raises(EncodeError, match="deeper than 512"):
+        FrameEncoder(FRAGMENTS, Config()).encode(control, payload)
+
+
+def test_the_elements_of_a_message_are_limited_by_the_settings() -> None:
+    config = Config(max_message_terms=1000)
+    (frame,) = frames_of(FrameEncoder(FRAGMENTS, config).encode((5,), [300] * 1100))
+    with pytest.raises(RemoteProtocolError, match="max_message_terms"):
+        FrameDecoder(FRAGMENTS, config).decode(frame)
+    assert FrameDecoder(FRAGMENTS, Config()).decode(frame) == ((5,), [300] * 1100)

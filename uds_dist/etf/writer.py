@@ -186,12 +186,11 @@ def write_term(
                     out.append(b"j")
                     continue
                 kind = type(items[0])
-                if kind is int and n <= 0xFFFF and _string(items, out):
+                may_open = len(stack) < depth_limit
+                if (kind is int or kind is float) and _numbers(items, out, may_open):
                     continue
-                if len(stack) >= depth_limit:
+                if not may_open:
                     raise _too_deep(depth_limit)
-                if (kind is int or kind is float) and _numbers(items, out):
-                    continue
                 out.append(_LISTS[n] if n < 256 else _HEAD(108, n))
                 stack.append(elements)
                 elements = _CHAIN(items, _CLOSE_LIST)
@@ -292,22 +291,11 @@ def big_integer(number: int) -> bytes:
     return _BIGS[n] + number.to_bytes(n, "little")
 
 
-def _string(items: list[Any], out: list[bytes]) -> bool:
-    """Write a list of bytes as STRING_EXT; False if it is not one."""
-    n: i64 = len(items)
-    if list(map(type, items)).count(int) != n:
-        return False
-    try:
-        text = bytes(items)
-    except ValueError:
-        return False
-    out.append(_HEAD_16(107, n))
-    out.append(text)
-    return True
+def _numbers(items: list[Any], out: list[bytes], may_open: bool) -> bool:
+    """Write a list if it is of int only or of float only; False if it is not.
 
-
-def _numbers(items: list[Any], out: list[bytes]) -> bool:
-    """Write a list if it is of int only or of float only; False if it is not."""
+    `may_open` is whether one level more may be opened; a list of bytes, as STRING_EXT, needs none.
+    """
     n: i64 = len(items)
     kind = type(items[0])
     if list(map(type, items)).count(kind) != n:
@@ -316,6 +304,17 @@ def _numbers(items: list[Any], out: list[bytes]) -> bool:
         # A sum that is finite has only finite parts; the long way finds which is not.
         if not isfinite(sum(items)) and not all(map(isfinite, items)):
             return False
+    elif n <= 0xFFFF:
+        try:
+            text = bytes(items)
+        except ValueError:
+            pass
+        else:
+            out.append(_HEAD_16(107, n))
+            out.append(text)
+            return True
+    if not may_open:
+        return False
     out.append(_LISTS[n] if n < 256 else _HEAD(108, n))
     start: i64 = 0
     while start < n:
@@ -400,9 +399,10 @@ def _open_rare(
         if not items:
             out.append(b"j")
             return None
-        if type(items[0]) is int and len(items) <= 0xFFFF and _string(items, out):
+        may_open = depth < depth_limit
+        if type(items[0]) in (int, float) and _numbers(items, out, may_open):
             return None
-        if depth >= depth_limit:
+        if not may_open:
             raise _too_deep(depth_limit)
         out.append(_HEAD(108, len(items)))
         return chain(items, _CLOSE_LIST)
