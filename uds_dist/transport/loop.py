@@ -159,7 +159,7 @@ class EventLoop:
         self._parts = (self._selector.select, clock, self._timers.heap, self._soon, self._round_end)
         self._state = IDLE
         # Where the present round runs, or the last one did that waited or had work.
-        self._thread = 0
+        self._thread_id = 0
         self._greenlet = 0
         self._stopping = False
         # Who looks on the only processor keeps those from answering that it waits for.
@@ -233,7 +233,7 @@ class EventLoop:
         if due is None:
             due = LONGEST_WAIT
         wait = due if timeout is None or due < timeout else timeout
-        self._thread = get_ident()
+        self._thread_id = get_ident()
         self._greenlet = _greenlet() if "greenlet" in _modules else 0
         select, clock = self._parts[:2]
         if not wait or not self._busy_wait:
@@ -256,7 +256,7 @@ class EventLoop:
         A timer from number `first_new` on was started by a handler of this round: it is for the
         next one, even on a clock that has not moved since.
         """
-        self._thread = get_ident()
+        self._thread_id = get_ident()
         self._greenlet = _greenlet() if "greenlet" in _modules else 0
         events = 0
         rest = iter(ready)
@@ -347,7 +347,7 @@ class EventLoop:
 
     def _why_not_here(self) -> str:
         """What is wrong with a call into the running loop."""
-        if get_ident() != self._thread:
+        if get_ident() != self._thread_id:
             return (
                 "the loop is running in another thread: a loop and its nodes are used by one thread"
                 " alone; from others call loop.call_soon_threadsafe()"
