@@ -127,8 +127,11 @@ def test_what_a_function_raises_arrives_in_its_class(b: Node, service: Service) 
 
 
 def test_a_function_in_c_raises_too(b: Node, service: Service) -> None:
+    with pytest.raises(ValueError) as here:  # the text differs between versions of Python
+        math.sqrt(-1)
     error = fail(b, "sqrt", -1, module="math")
-    assert error.reason == (Atom("python_error"), Atom("ValueError"), b"math domain error")
+    text = str(here.value).encode()
+    assert error.reason == (Atom("python_error"), Atom("ValueError"), text)
     assert error.stack == [(Atom("math"), Atom("sqrt"), 1, [])]
 
 
