@@ -6,6 +6,7 @@
 #   make test PYTEST_ARGS="-x -k handshake"       words for pytest
 #   make bench BENCH_ARGS="rtt --quick"           words for the benchmarks
 #   make test TOOLS_PYTHON=python3                a Python that has pytest (and mypy) already
+#   make test PYTHON_FLAGS="-bb -X dev"           switches of the Python that runs the tests
 #   make test BUILD=/tmp/uds_dist                 another folder in place of build/
 
 .DEFAULT_GOAL := help
@@ -15,6 +16,7 @@
 	bench-compiled fuzz fuzz-compiled sdist clean python
 
 PYTHON ?= python3
+PYTHON_FLAGS ?=
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 FUZZ_ARGS ?=
@@ -68,10 +70,10 @@ demo: | python  ## two Python nodes talk over a Unix socket; needs nothing but P
 	@"$(PYTHON)" -m uds_dist demo
 
 test: $(HAS_PYTEST) | python  ## the whole suite; the tests against a real BEAM only where there is one
-	@"$(RUN)" -m pytest $(PYTEST_ARGS)
+	@"$(RUN)" $(PYTHON_FLAGS) -m pytest $(PYTEST_ARGS)
 
 interop: $(HAS_PYTEST) | python  ## only the tests against a real BEAM
-	@"$(RUN)" -m pytest tests/interop $(PYTEST_ARGS)
+	@"$(RUN)" $(PYTHON_FLAGS) -m pytest tests/interop $(PYTEST_ARGS)
 
 interop-install:  ## OTP 27 and 29 for those tests, into ~/.cache/uds_dist (Debian, root, network)
 	@tests/interop/install_otp.sh

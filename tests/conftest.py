@@ -12,15 +12,24 @@ from typing import Any
 
 import pytest
 
+ROOT = Path(__file__).resolve().parent.parent
+
+# `python -O` drops asserts, except those of modules that pytest rewrites. By itself it rewrites
+# test_*.py alone; what these import asserts, too.
+pytest.register_assert_rewrite(
+    *(
+        ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for path in (ROOT / "tests").rglob("*.py")
+    )
+)
+
 from tests.scripted import COOKIE, ScriptedPeer
 from uds_dist import Config, EventLoop, Node
-
-PACKAGING = Path(__file__).resolve().parent.parent / ".packaging"
 
 
 def compiled_modules() -> list[str]:
     """The modules of the compiled build: the list that the build reads."""
-    lines = (PACKAGING / "compiled.txt").read_text("utf-8").splitlines()
+    lines = (ROOT / ".packaging" / "compiled.txt").read_text("utf-8").splitlines()
     return [line for line in lines if not line.startswith("#")]
 
 

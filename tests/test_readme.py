@@ -5,24 +5,42 @@ The blocks about a release are run in tests/interop/test_release.py, with a rele
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from configparser import ConfigParser
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
-from tests.readme_blocks import README, ROOT, blocks, commands, environment, run_command_line
+from tests.readme_blocks import (
+    README,
+    ROOT,
+    SOCKET_DIR,
+    blocks,
+    commands,
+    environment,
+    run_command_line,
+)
 from uds_dist import Atom, Config, Node
 from uds_dist.cli import exit_codes
 from uds_dist.config import ENVIRONMENT
 
-KINDS = {"sh", "sh install", "sh release", "text release", "elixir release", "python"}
+KINDS = {
+    "sh",
+    "sh install",
+    "sh release",
+    "text release",
+    "elixir release",
+    "ini release",
+    "python",
+}
 
 # Stands for the release: what the README calls, it has.
 RELEASE = """
@@ -132,6 +150,53 @@ def test_the_install_commands_are_run_by_the_checks() -> None:
     script = (ROOT / ".ci" / "run").read_text("utf-8")
     assert "pip wheel" in script and 'uds-dist" --help' in script
     assert "UDS_DIST_MYPYC=1" in (ROOT / "Makefile").read_text("utf-8")
+
+
+def test_systemd_makes_the_folder_that_the_release_looks_for() -> None:
+    (unit,) = [block.text for block in blocks("ini release")]
+    settings = ConfigParser()
+    settings.read_string(unit)
+    assert f"/run/{settings['Service']['RuntimeDirectory']}" == SOCKET_DIR
+    (script,) = [block.text for block in blocks("sh release")]
+    assert f"UDS_DIST_SOCKET_DIR={SOCKET_DIR} " in script
+
+
+def erl_flags(script: str, environ: dict[str, str]) -> str:
+    """What env.sh gives to every command of the release."""
+    done = subprocess.run(
+        ["sh", "-ec", script + 'printf %s "$ERL_AFLAGS"'],
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout
+
+
+@pytest.mark.skipif(Path(SOCKET_DIR).exists(), reason=f"there is a {SOCKET_DIR}")
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, "home/myapp"),
+        ({"XDG_RUNTIME_DIR": "runtime"}, "runtime/myapp"),
+        ({"XDG_RUNTIME_DIR": "runtime", "UDS_DIST_SOCKET_DIR": "own folder"}, "own folder"),
+    ],
+)
+def test_the_folder_that_a_release_chooses(
+    folder: str, given: dict[str, str], expected: str
+) -> None:
+    (script,) = [block.text for block in blocks("sh release")]
+    environ = {"PATH": os.environ["PATH"], "HOME": f"{folder}/home"}
+    environ |= {name: f"{folder}/{value}" for name, value in given.items()}
+    assert erl_flags(script, environ) == f"-uds_dist socket_dir '\"{folder}/{expected}\"' "
+    assert Path(folder, expected).is_dir()
+
+
+def test_a_release_makes_no_folder_for_abstract_sockets(tmp_path: Path) -> None:
+    (script,) = [block.text for block in blocks("sh release")]
+    environ = {"PATH": os.environ["PATH"], "UDS_DIST_SOCKET_DIR": "@myapp"}
+    assert erl_flags(f"cd {tmp_path}\n{script}", environ) == "-uds_dist socket_dir '\"@myapp\"' "
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_command_line(release: None, folder: str, tmp_path: Path) -> None:

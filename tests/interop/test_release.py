@@ -1,7 +1,8 @@
 """The README's release: built by mix of the README's own files, run, and talked to.
 
 The carrier of these tests stands for the dependency. The release's own commands are run too: they
-show that the node's side of the README is right, whatever Python does.
+show that the node's side of the README is right, whatever Python does. As root, the tests run the
+release as a user with no rights of its own: the README's files must not need any.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ from pathlib import Path
 import pytest
 
 from tests.interop.beam import HERE, Otp
-from tests.readme_blocks import SOCKET_DIR, blocks, run_command_line
+from tests.readme_blocks import blocks, run_command_line
 from uds_dist import Config, ConnectFailedError, EventLoop, Node
 
 FILES = ("rel/vm.args.eex", "rel/remote.vm.args.eex", "rel/env.sh.eex", "config/runtime.exs")
 COMMAND = "_build/prod/rel/myapp/bin/myapp"
 BUILD_SECONDS = 120.0
 START_SECONDS = 60.0
+SERVICE_UID = 1500  # of the release, when root runs the tests
 
 MIX = """
 defmodule MyApp.MixProject do
@@ -55,8 +57,20 @@ def readme_file(name: str) -> str:
 
 def in_release(otp: Otp, folder: str, words: str) -> list[str]:
     """The argument vector that runs a shell command line in the project's folder."""
-    settings = f"HOME={folder} MIX_ENV=prod RELEASE_COOKIE=secret"
-    return otp.command(["sh", "-c", f"export {settings}; {words}"], folder)
+    runtime = Path(folder).parent / "runtime"
+    # mix keeps locks in the folder for temporary files, which other users' may bar it from.
+    settings = f"HOME={folder} TMPDIR={folder} XDG_RUNTIME_DIR={runtime} MIX_ENV=prod"
+    settings += " RELEASE_COOKIE=secret"
+    argv = ["sh", "-c", f"unset UDS_DIST_SOCKET_DIR; export {settings}; {words}"]
+    if otp.root is not None:
+        argv = ["setpriv", f"--reuid={SERVICE_UID}", f"--regid={SERVICE_UID}", "--clear-groups", *argv]
+    return otp.command(argv, folder)
+
+
+def give_away(folder: Path) -> None:
+    """Make the user that the release runs as the owner of a folder and of all in it."""
+    for path in (folder, *folder.rglob("*")):
+        os.chown(path, SERVICE_UID, SERVICE_UID)
 
 
 def run(otp: Otp, folder: str, words: str, seconds: float = START_SECONDS) -> str:
@@ -79,15 +93,19 @@ def release(otp: Otp, socket_dir: str) -> Iterator[str]:
     if not otp.has_elixir:
         pytest.skip(f"OTP {otp.label} has no Elixir")
     project = Path(socket_dir, "project")
-    sockets = f"{socket_dir}/run"
+    runtime = Path(socket_dir, "runtime")
+    runtime.mkdir(0o700)
+    sockets = str(runtime / "myapp")
     for name in FILES:
         path = project / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(readme_file(name).replace(SOCKET_DIR, sockets))
+        path.write_text(readme_file(name))
     (project / "mix.exs").write_text(MIX)
     (project / "uds_dist" / "src").mkdir(parents=True)
     (project / "uds_dist" / "mix.exs").write_text(CARRIER_MIX)
     shutil.copy(HERE / "carrier" / "uds_dist.erl", project / "uds_dist" / "src")
+    if otp.root is not None:
+        give_away(Path(socket_dir))
     run(otp, str(project), "mix release", BUILD_SECONDS)
     log = project / "log"
     with log.open("w") as output:
@@ -127,6 +145,6 @@ def test_the_release_of_the_readme(otp: Otp, release: str, tmp_path: Path) -> No
     # From Python, as the README shows it.
     run_command_line(release, tmp_path)
     # The release's own remote commands meet it by remote.vm.args and env.sh.
-    project = str(Path(release).parent / "project")
+    project = str(Path(release).parent.parent / "project")
     assert ":myapp@localhost" in run(otp, project, f"{COMMAND} rpc 'IO.inspect(node())'")
     assert os.listdir(release) == ["myapp.sock"]
