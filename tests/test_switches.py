@@ -1,0 +1,93 @@
+"""Switches of the interpreter, and a program without standard streams.
+
+The whole suite runs under the switches, too: see .ci/run. What is here does not need that.
+"""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.readme_blocks import ROOT, blocks, environment
+from tests.scripted import ScriptedPeer
+from uds_dist import Atom, Config, EventLoop, HandshakeError, Node
+
+PACKAGE = ROOT / "uds_dist"
+
+
+# --- -O: no check may be an assert ----------------------------------------------------------------
+
+
+def test_asserts_of_the_tests_hold_under_every_switch() -> None:
+    with pytest.raises(AssertionError):
+        assert not PACKAGE
+    with EventLoop() as loop, pytest.raises(AssertionError):
+        ScriptedPeer(loop).write(b"an assert of a module that tests import")
+
+
+def narrows(test: ast.expr) -> bool:
+    """Whether a condition only tells a type checker what is known: None or not, isinstance."""
+    if isinstance(test, ast.BoolOp):
+        return all(narrows(value) for value in test.values)
+    if isinstance(test, ast.Compare):
+        return ast.unparse(test).endswith((" is not None", " is None"))
+    return isinstance(test, ast.Call) and ast.unparse(test.func) == "isinstance"
+
+
+def wide_asserts(source: str) -> list[str]:
+    return [
+        ast.unparse(node)
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Assert) and not narrows(node.test)
+    ]
+
+
+def test_asserts_of_the_package_only_narrow_types() -> None:
+    for path in PACKAGE.rglob("*.py"):
+        assert wide_asserts(path.read_text("utf-8")) == [], path
+
+
+@pytest.mark.parametrize("check", ["size > 0", "a is not None or a", "not x", "ok(x)"])
+def test_an_assert_that_checks_is_found(check: str) -> None:
+    assert wide_asserts(f"assert {check}") == [f"assert {check}"]
+
+
+# --- no standard streams --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def legacy(folder: str) -> Iterator[subprocess.Popen[bytes]]:
+    """The README's program with a loop of its own, started with all standard streams closed."""
+    program = next(block.text for block in blocks("python") if "run_once" in block.text)
+    path = Path(folder, "program.py")
+    path.write_text(program)
+    environ = environment(UDS_DIST_SOCKET_DIR=folder, UDS_DIST_COOKIE="secret")
+    words = ["sh", "-c", 'exec "$0" "$1" <&- >&- 2>&-', sys.executable, str(path)]
+    with subprocess.Popen(words, env=environ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_a_program_without_standard_streams(folder: str, legacy: subprocess.Popen[bytes]) -> None:
+    config = Config(socket_dir=folder)
+    name = "legacy@localhost"
+    with Node("test@localhost", cookie="secret", config=config) as node:
+        assert node.loop.run_until(
+            lambda: node.ping(name, timeout=5) or legacy.poll() is not None, timeout=30
+        )
+        # What it logs of this has nowhere to go.
+        with Node("other@localhost", loop=node.loop, cookie="wrong", config=config) as stranger:
+            with pytest.raises(HandshakeError):
+                stranger.connect(name).result(10)
+        first = node.rpc(name, "legacy", "jobs_done").result(10)
+        assert isinstance(first, int) and legacy.poll() is None
+        node.send(("commands", name), Atom("stop"))
+        assert node.loop.run_until(lambda: legacy.poll() is not None, timeout=30)
+    assert legacy.returncode == 0
