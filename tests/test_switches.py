@@ -57,6 +57,32 @@ def test_an_assert_that_checks_is_found(check: str) -> None:
     assert wide_asserts(f"assert {check}") == [f"assert {check}"]
 
 
+# --- -bb: a peer's atom beside a binary of the same text -------------------------------------------
+
+MAPS = """
+from uds_dist import Atom, decode, encode
+
+for term in ({Atom("a"): 1}, {Atom("b"): 1, (Atom("c"), 1): 2}):
+    pairs = [*term.items(), (b"a", 3), ((b"c", 1), 4)]
+    data = bytes((131, 116, 0, 0, 0, len(pairs)))
+    data += b"".join(encode(part)[1:] for pair in pairs for part in pair)
+    found = decode(data)
+    assert encode(found) == data
+    print(type(found).__name__, *sorted(map(str, found.values())))
+"""
+
+
+def test_a_map_with_keys_that_python_may_not_compare() -> None:
+    done = subprocess.run(
+        [sys.executable, "-bb", "-W", "error", "-c", MAPS],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.stderr, done.stdout) == ("", "Map 1 3 4\nMap 1 2 3 4\n")
+
+
 # --- no standard streams --------------------------------------------------------------------------
 
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import copy
 import os
 import pickle
+<<<<<<< HEAD
 import subprocess
+=======
+>>>>>>> 37933d9 (With -bb a map whose keys Python may not compare decodes to a Map; the tests run under -bb)
 import sys
 from typing import Any
 
@@ -83,7 +86,10 @@ def test_no_attribute_can_be_set_or_added(term: Any) -> None:
 def test_no_term_equals_one_of_another_type(term: Any) -> None:
     assert term != object()
     assert [other for other in ALL if other == term] == [term]
-    assert term not in (1, b"", (), [1], {1: 2}, None)
+    others = (1, b"", (), [1], {1: 2}, None)
+    # With -bb Python refuses to compare an atom, which is text, with bytes.
+    bars = isinstance(term, Atom) and sys.flags.bytes_warning
+    assert term not in (other for other in others if not (bars and other == b""))
 
 
 @pytest.mark.parametrize("term", [term for term in ALL if term not in (FUN, RECORD)], ids=of_type)

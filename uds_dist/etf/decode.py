@@ -268,19 +268,22 @@ def _make_map(parts: list[object], end: i64, budget: Budget | None) -> object:
     i: i64 = 0
     n: i64 = len(parts)
     if n <= 2 * FEW_KEYS:
-        while i < n:
-            key = parts[i]
-            kind = type(key)
-            if (
-                kind is not _ATOM
-                and kind is not bytes
-                and kind is not int
-                and kind is not bool
-                and key is not None
-            ):
-                break
-            made[key] = parts[i + 1]
-            i += 2
+        try:
+            while i < n:
+                key = parts[i]
+                kind = type(key)
+                if (
+                    kind is not _ATOM
+                    and kind is not bytes
+                    and kind is not int
+                    and kind is not bool
+                    and key is not None
+                ):
+                    break
+                made[key] = parts[i + 1]
+                i += 2
+        except BytesWarning:  # see maps.py
+            made = {}
         if i == n and len(made) * 2 == n:
             if budget is not None:
                 _spend(budget, 1)

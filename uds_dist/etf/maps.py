@@ -107,7 +107,10 @@ def _build(keys: list[object], values: list[object]) -> tuple[dict[Any, object] 
             cost += steps // _STEPS_FOR_COST
             exact = steps > _FAIR_STEPS * len(keys)
     if not exact:
-        made = dict(zip(keys, values))
+        try:
+            made = dict(zip(keys, values))
+        except BytesWarning:  # with -bb Python compares no text with bytes
+            made = {}
         if len(made) == len(keys):
             return made, cost + _COST_OF_MAP
     return Map(zip(keys, values)), cost + _COST_OF_EXACT_KEY * len(keys)

@@ -363,7 +363,7 @@ def read_term(
                 if not careful and len(items) <= _FEW:
                     try:
                         made = dict(zip(items[::2], items[1::2]))
-                    except TypeError:  # a key that is not hashable
+                    except (TypeError, BytesWarning):  # not hashable, or see maps.py
                         pass
                     else:
                         if len(made) * 2 != len(items):
