@@ -5,10 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import pickle
-<<<<<<< HEAD
 import subprocess
-=======
->>>>>>> 37933d9 (With -bb a map whose keys Python may not compare decodes to a Map; the tests run under -bb)
 import sys
 from typing import Any
 
