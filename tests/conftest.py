@@ -70,6 +70,7 @@ MakePeer = Callable[..., ScriptedPeer]
 def folder() -> Iterator[str]:
     """A new folder for sockets, with a short name."""
     made = tempfile.mkdtemp(prefix="uds")
+    os.chmod(made, 0o755)  # the mode that every carrier accepts
     yield made
     shutil.rmtree(made, ignore_errors=True)
 

@@ -65,6 +65,7 @@ with Node("myapp@localhost", config=Config.from_env()) as node:
 @pytest.fixture
 def folder() -> Iterator[str]:
     folder = tempfile.mkdtemp(prefix="uds_dist-")
+    os.chmod(folder, 0o755)  # the mode that every carrier accepts
     yield folder
     shutil.rmtree(folder)
 

@@ -14,13 +14,15 @@ from uds_dist.errors import ConfigError
 KIB = 1024
 MIB = 1024 * KIB
 
-LAYOUTS = ("uds_dist", "erl_uds_dist")
+LAYOUTS = ("uds_dist", "uds_dist2", "erl_uds_dist")
 
 # The value of `allowed_uids` that admits every user.
 ANY: Final = "any"
 
-# The environment's name of each setting that an operator may want to give there.
+# The environment's name of each setting that an operator may want to give there. Of two for one
+# setting, the later one decides.
 ENVIRONMENT = {
+    "UDS_DIST_DIR": "socket_dir",
     "UDS_DIST_SOCKET_DIR": "socket_dir",
     "UDS_DIST_LAYOUT": "layout",
     "UDS_DIST_BACKLOG": "backlog",
@@ -41,8 +43,11 @@ class Config:
     """
 
     # Where nodes meet
-    socket_dir: str | os.PathLike[str] = "."  # a folder, or "@name" for Linux abstract sockets
-    layout: str = "uds_dist"  # "uds_dist": DIR/NAME.sock; "erl_uds_dist": DIR/NAME
+    # A folder, or "@name" for Linux abstract sockets; None: the default places of `layout`.
+    socket_dir: str | os.PathLike[str] | None = None
+    # "uds_dist": DIR/NAME.sock, by default in "."; "uds_dist2": the same, by default
+    # /tmp/uds-dist-NAME.sock; "erl_uds_dist": DIR/NAME.
+    layout: str = "uds_dist"
     backlog: int = 5
     socket_mode: int | None = None  # None: 0600, or 0666 with allowed_uids
     # User ids and names beside this process's own and root, or ANY; kept as a set of numbers.
@@ -83,12 +88,9 @@ class Config:
     messages_per_round: int = 1000  # decoded and handed on, per connection and round
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "socket_dir", _path("socket_dir", self.socket_dir))
+        if self.socket_dir is not None:
+            object.__setattr__(self, "socket_dir", _path("socket_dir", self.socket_dir))
         object.__setattr__(self, "allowed_uids", _uids(self.allowed_uids))
-        if not self.socket_dir:
-            raise ConfigError('socket_dir is empty: give a folder, or "@name" for abstract sockets')
-        if "\0" in os.fspath(self.socket_dir):
-            raise ConfigError("socket_dir holds a NUL character")
         if self.layout not in LAYOUTS:
             raise ConfigError(f"layout is {self.layout!r}: use one of {', '.join(LAYOUTS)}")
         mode = self.socket_mode
@@ -154,6 +156,10 @@ def _path(setting: str, value: object) -> str:
         path = None
     if not isinstance(path, str):
         raise ConfigError(f"{setting} is {value!r}: use a str or an os.PathLike of one")
+    if not path:
+        raise ConfigError(f'{setting} is empty: give a folder, or "@name" for abstract sockets')
+    if "\0" in path:
+        raise ConfigError(f"{setting} holds a NUL character")
     return path
 
 

@@ -286,6 +286,9 @@ class Node:
     def listen(self) -> None:
         """Open the listening socket; without this call nobody can dial this node.
 
+        A node that listens looks after its socket file: one that was removed is made anew within
+        a quarter of the tick time, and by another call of this.
+
         Raises:
             DuplicateNameError: a live node has this name.
             ListenError: the socket cannot be had.

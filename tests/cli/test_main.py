@@ -109,6 +109,7 @@ def running_node(
 @pytest.fixture(scope="module")
 def shared_folder() -> Iterator[str]:
     folder = tempfile.mkdtemp(prefix="uds_dist-")  # tmp_path may be too long for a socket
+    os.chmod(folder, 0o755)  # the mode that every carrier accepts
     yield folder
     shutil.rmtree(folder)
 
@@ -116,6 +117,7 @@ def shared_folder() -> Iterator[str]:
 @pytest.fixture
 def folder() -> Iterator[str]:
     folder = tempfile.mkdtemp(prefix="uds_dist-")
+    os.chmod(folder, 0o755)  # the mode that every carrier accepts
     yield folder
     shutil.rmtree(folder)
 

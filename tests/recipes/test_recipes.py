@@ -31,6 +31,7 @@ class Server(GenServer):
 @pytest.fixture
 def peer(tmp_path: Path) -> Iterator[Node]:
     """The node that the recipes talk to."""
+    tmp_path.chmod(0o755)  # the mode that every carrier accepts
     with EventLoop() as loop:
         config = Config(socket_dir=str(tmp_path), tick_time=0.4)
         with Node(PEER, loop=loop, cookie="secret", config=config) as node:
@@ -54,7 +55,7 @@ class Recipe:
         environment = {
             **os.environ,
             "PYTHONPATH": os.pathsep.join(sys.path),
-            "UDS_DIST_SOCKET_DIR": peer.config.socket_dir,
+            "UDS_DIST_SOCKET_DIR": str(peer.config.socket_dir),
             "UDS_DIST_COOKIE": "secret",
             "UDS_DIST_TICK_TIME": "0.4",
         }

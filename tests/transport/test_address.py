@@ -7,6 +7,7 @@ import socket
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -20,9 +21,9 @@ from uds_dist.transport.address import (
     PATH_LIMIT,
     STALE,
     SocketAddress,
-    listening_names,
+    listening_nodes,
     probe,
-    socket_address,
+    places,
 )
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="abstract sockets are Linux's")
@@ -32,23 +33,29 @@ on_linux = pytest.mark.skipif(sys.platform != "linux", reason="abstract sockets 
     ("settings", "path"),
     [
         ({"socket_dir": "/run/app"}, "/run/app/a.sock"),
-        ({"socket_dir": "."}, "./a.sock"),
+        ({"socket_dir": "/run/app", "layout": "uds_dist2"}, "/run/app/a.sock"),
+        ({"socket_dir": Path("/run/app")}, "/run/app/a.sock"),
+        ({"socket_dir": "run"}, f"{os.getcwd()}/run/a.sock"),
+        ({"socket_dir": "."}, f"{os.getcwd()}/a.sock"),
+        ({}, f"{os.getcwd()}/a.sock"),
+        ({"layout": "erl_uds_dist"}, f"{os.getcwd()}/a"),
+        ({"layout": "uds_dist2"}, "/tmp/uds-dist-a.sock"),
         ({"socket_dir": "/run/app", "layout": "erl_uds_dist"}, "/run/app/a"),
     ],
 )
 def test_the_path_is_made_of_the_folder_and_the_part_before_the_at(
-    settings: dict[str, str], path: str
+    settings: dict[str, Any], path: str
 ) -> None:
-    config = Config().replace(**settings)
+    config = Config(**settings)
     for name in ("a@localhost", "a@elsewhere", "a"):
-        address = socket_address(name, config)
+        address = places(config).own.address(name)
         assert (address.value, address.abstract, str(address)) == (path, False, path)
 
 
 def test_a_name_cannot_leave_the_folder(tmp_path: Path) -> None:
     for name in ("../x@h", "x/../../y@h", "/etc/x@h", "/etc/x", "a b"):
         with pytest.raises(NodeNameError):
-            socket_address(name, Config(socket_dir=str(tmp_path)))
+            places(Config(socket_dir=str(tmp_path))).own.address(name)
 
 
 @on_linux
@@ -58,7 +65,7 @@ def test_a_name_cannot_leave_the_folder(tmp_path: Path) -> None:
 )
 def test_abstract_names(folder: str, value: str, text: str) -> None:
     for layout in ("uds_dist", "erl_uds_dist"):
-        address = socket_address("a@localhost", Config(socket_dir=folder, layout=layout))
+        address = places(Config(socket_dir=folder, layout=layout)).own.address("a@localhost")
         assert (address.value, address.abstract, str(address)) == (value, True, text)
 
 
@@ -76,12 +83,12 @@ def no_system_calls(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_path_too_long_is_refused_before_any_system_call(no_system_calls: None) -> None:
     fits = "/" + "d" * (PATH_LIMIT - len("//a.sock"))
-    assert len(socket_address("a@h", Config(socket_dir=fits)).value) == PATH_LIMIT
+    assert len(places(Config(socket_dir=fits)).own.address("a@h").value) == PATH_LIMIT
     with pytest.raises(AddressError, match=f"{PATH_LIMIT + 1} bytes .* shorter socket_dir"):
-        socket_address("a@h", Config(socket_dir=fits + "d"))
+        places(Config(socket_dir=fits + "d")).own.address("a@h")
     # Bytes count, not characters.
     with pytest.raises(AddressError):
-        socket_address("a@h", Config(socket_dir=fits[:-1] + "ä"))
+        places(Config(socket_dir=fits[:-1] + "ä")).own.address("a@h")
 
 
 @on_linux
@@ -89,18 +96,18 @@ def test_an_abstract_name_too_long_is_refused_before_any_system_call(
     no_system_calls: None,
 ) -> None:
     fits = "@" + "d" * (ABSTRACT_LIMIT - len("\0/a"))
-    assert len(socket_address("a@h", Config(socket_dir=fits)).value) == ABSTRACT_LIMIT
+    assert len(places(Config(socket_dir=fits)).own.address("a@h").value) == ABSTRACT_LIMIT
     with pytest.raises(AddressError, match=f"{ABSTRACT_LIMIT + 1} bytes"):
-        socket_address("a@h", Config(socket_dir=fits + "d"))
+        places(Config(socket_dir=fits + "d")).own.address("a@h")
 
 
 def test_the_longest_addresses_can_be_bound(tmp_path: Path) -> None:
     folder = str(tmp_path) + "/" + "d" * (PATH_LIMIT - len(str(tmp_path)) - len("//a.sock"))
     os.mkdir(folder)
-    addresses = [socket_address("a@h", Config(socket_dir=folder))]
+    addresses = [places(Config(socket_dir=folder)).own.address("a@h")]
     if sys.platform == "linux":
         abstract = "@" + "d" * (ABSTRACT_LIMIT - len("\0/a"))
-        addresses.append(socket_address("a@h", Config(socket_dir=abstract)))
+        addresses.append(places(Config(socket_dir=abstract)).own.address("a@h"))
     for address in addresses:
         with socket.socket(socket.AF_UNIX) as listener:
             listener.bind(address.value)
@@ -112,10 +119,57 @@ def test_abstract_sockets_off_linux(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "sys", SimpleNamespace(platform="darwin"))
     config = Config(socket_dir="@app")
     with pytest.raises(AddressError, match="Linux only: give a folder"):
-        socket_address("a@localhost", config)
+        places(config).own.address("a@localhost")
     with pytest.raises(AddressError, match="Linux only"):
-        listening_names(config)
-    assert not socket_address("a@localhost", Config(socket_dir="app")).abstract
+        names(config)
+    assert not places(Config(socket_dir="app")).own.address("a@localhost").abstract
+
+
+HERE = f"{os.getcwd()}/a.sock"
+SHARED = "/tmp/uds-dist-a.sock"
+
+
+@pytest.mark.parametrize(
+    ("settings", "paths"),
+    [
+        ({}, [HERE, SHARED]),
+        ({"layout": "uds_dist2"}, [HERE, SHARED]),
+        ({"layout": "erl_uds_dist"}, [HERE.removesuffix(".sock")]),
+        ({"socket_dir": "."}, [HERE]),
+        ({"socket_dir": ".", "layout": "uds_dist2"}, [HERE]),
+        ({"socket_dir": "@app"}, ["@app/a"]),
+    ],
+)
+def test_where_a_node_is_looked_for(settings: dict[str, str], paths: list[str]) -> None:
+    where = places(Config().replace(**settings))
+    for name in ("a@localhost", "a"):
+        assert [address.text for address in where.addresses(name)] == paths
+    with pytest.raises(NodeNameError):
+        where.addresses("../a")
+
+
+def test_a_folder_is_what_it_was_when_the_node_was_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = [places(Config(socket_dir=folder)) for folder in ("run", None)]
+    monkeypatch.chdir("/")
+    assert [where.own.address("a").value for where in found] == [
+        f"{tmp_path}/run/a.sock",
+        f"{tmp_path}/a.sock",
+    ]
+
+
+def test_a_working_folder_that_is_too_deep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    deep = tmp_path / ("d" * 60) / ("e" * 60)
+    deep.mkdir(parents=True)
+    monkeypatch.chdir(deep)
+    assert places(Config()).own.address("a").value == "./a.sock"
+    assert places(Config(socket_dir="x" * 20)).own.address("a").value == "x" * 20 + "/a.sock"
+    only_there = places(Config(layout="uds_dist2")).addresses("n" * 86)
+    assert [address.value for address in only_there] == [f"./{'n' * 86}.sock", SHARED.replace("a.s", "n" * 86 + ".s")]
+    with pytest.raises(AddressError):
+        places(Config()).addresses("n" * PATH_LIMIT)
 
 
 # --- what is there --------------------------------------------------------------------------------
@@ -180,7 +234,7 @@ def test_probe_of_a_socket_of_another_kind(tmp_path: Path) -> None:
 
 @on_linux
 def test_probe_of_abstract_names() -> None:
-    address = socket_address("a@h", Config(socket_dir=f"@probe-{os.getpid()}"))
+    address = places(Config(socket_dir=f"@probe-{os.getpid()}")).own.address("a@h")
     assert probe(address) == NO_SOCKET
     with listener_at(address.value):
         assert probe(address) == ALIVE
@@ -188,6 +242,10 @@ def test_probe_of_abstract_names() -> None:
 
 
 # --- names ----------------------------------------------------------------------------------------
+
+
+def names(config: Config) -> list[tuple[str, str]]:
+    return [(name, state) for name, state, _address in listening_nodes(places(config))]
 
 
 def test_names_in_a_folder(tmp_path: Path) -> None:
@@ -199,9 +257,9 @@ def test_names_in_a_folder(tmp_path: Path) -> None:
     os.unlink(tmp_path / "c.sock")
     config = Config(socket_dir=str(tmp_path))
     with listener_at(str(tmp_path / "a.sock")):
-        assert listening_names(config) == [("a", ALIVE), ("b", STALE)]
+        assert names(config) == [("a", ALIVE), ("b", STALE)]
         bare = config.replace(layout="erl_uds_dist")
-        assert listening_names(bare) == [("d", STALE)]  # and a.sock is not a node's name
+        assert names(bare) == [("d", STALE)]  # and a.sock is not a node's name
 
 
 def test_names_of_sockets_that_cannot_be_knocked_at(
@@ -216,24 +274,44 @@ def test_names_of_sockets_that_cannot_be_knocked_at(
             return real(address)
 
         monkeypatch.setattr(module, "probe", denied)
-        assert listening_names(Config(socket_dir=str(tmp_path))) == [("a", DENIED), ("b", ALIVE)]
+        assert names(Config(socket_dir=str(tmp_path))) == [("a", DENIED), ("b", ALIVE)]
 
 
 def test_names_in_a_folder_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        listening_names(Config(socket_dir=str(tmp_path / "no")))
+        names(Config(socket_dir=str(tmp_path / "no")))
+
+
+def test_names_where_no_folder_was_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here, shared = tmp_path / "here", tmp_path / "tmp"
+    here.mkdir()
+    shared.mkdir()
+    monkeypatch.setattr(module, "SHARED", module.SHARED._replace(folder=str(shared)))
+    paths = [here / "a.sock", shared / "uds-dist-a.sock", shared / "uds-dist-b.sock"]
+    sockets = [listener_at(str(path)) for path in paths]
+    for folder, known in ((here, paths), (shared, paths[1:])):
+        monkeypatch.chdir(folder)  # the second: what is in the last place has no other name here
+        found = listening_nodes(places(Config()))
+        assert [(name, address.value) for name, _, address in found] == [
+            (path.stem.removeprefix("uds-dist-"), str(path)) for path in known
+        ]
+    monkeypatch.chdir(here)
+    shared.rename(tmp_path / "gone")
+    assert names(Config()) == [("a", ALIVE)]
+    for sock in sockets:
+        sock.close()
 
 
 @on_linux
 def test_names_of_abstract_sockets() -> None:
     folder = f"@names-{os.getpid()}"
     config = Config(socket_dir=folder)
-    assert listening_names(config) == []
+    assert names(config) == []
     with (
-        listener_at(socket_address("b@h", config).value),
-        listener_at(socket_address("a@h", config).value),
+        listener_at(places(config).own.address("b@h").value),
+        listener_at(places(config).own.address("a@h").value),
         listener_at(f"\0{folder[1:]}x/other"),
         listener_at(f"\0{folder[1:]}/a/b"),
     ):
-        assert listening_names(config) == [("a", ALIVE), ("b", ALIVE)]
-        assert ("a", ALIVE) not in listening_names(Config(socket_dir="@"))
+        assert names(config) == [("a", ALIVE), ("b", ALIVE)]
+        assert ("a", ALIVE) not in names(Config(socket_dir="@"))

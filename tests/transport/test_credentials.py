@@ -17,7 +17,7 @@ from tests.transport.support import in_child, settle
 from uds_dist import ANY, Config, ConfigError, EventLoop, Node, NotAllowedError
 from uds_dist.config import overflow_uid
 from uds_dist.transport import credentials as module
-from uds_dist.transport.address import SocketAddress, socket_address
+from uds_dist.transport.address import SocketAddress, places
 from uds_dist.transport.credentials import (
     QUESTIONS,
     may_accept,
@@ -278,7 +278,7 @@ def squatted(folder: str, loop: EventLoop, **settings: object) -> tuple[BaseExce
     """Have a stranger listen under the name of b; how a fares that dials it, what b was sent."""
     config = Config(socket_dir=folder).replace(**settings)
     with (
-        listener_of(STRANGER, socket_address("b@h", config)) as stranger,
+        listener_of(STRANGER, places(config).own.address("b@h")) as stranger,
         Node("a@h", loop=loop, cookie=COOKIE, config=config) as node,
     ):
         error = node.connect("b@h").exception(timeout=5)
@@ -344,7 +344,7 @@ def test_who_comes_in(
     answers: tuple[str, ...],
 ) -> None:
     config = Config(socket_dir=f"@in-{os.getpid()}" if abstract else public).replace(**settings)
-    address = socket_address("a@h", config)
+    address = places(config).own.address("a@h")
     accepted: list[socket.socket] = []
     listener = Listener(loop, address, config, accepted.append)
     try:
@@ -364,7 +364,7 @@ def test_refusals_are_logged_at_a_bounded_rate(
     loop: EventLoop, caplog: pytest.LogCaptureFixture
 ) -> None:
     config = Config(socket_dir=f"@rate-{os.getpid()}")
-    address = socket_address("a@h", config)
+    address = places(config).own.address("a@h")
     listener = Listener(loop, address, config, lambda sock: None)
     for _ in range(50):
         assert answer_of(OTHER, address, loop) == "out"
@@ -426,7 +426,7 @@ def test_a_refusal_by_the_other_side_is_told_as_what_it_is(public: str, loop: Ev
     os.chown(public, OWNER, OWNER)
     config = Config(socket_dir=public)
     with (
-        listener_of(OWNER, socket_address("b@h", config)) as release,
+        listener_of(OWNER, places(config).own.address("b@h")) as release,
         Node("a@h", loop=loop, cookie=COOKIE, config=config) as node,
     ):
         loop.register(release, 1, lambda _events: release.accept()[0].close())

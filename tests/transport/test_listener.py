@@ -28,8 +28,9 @@ from tests.transport.support import (
     settle,
 )
 from uds_dist import Config, DuplicateNameError, EventLoop, ListenError, Node
+from uds_dist.transport import folder as folder_module
 from uds_dist.transport import listener as module
-from uds_dist.transport.address import socket_address
+from uds_dist.transport.address import places
 from uds_dist.transport.listener import ACCEPTS_PER_ROUND, Listener
 
 umask = os.umask
@@ -43,7 +44,7 @@ def listening(
     """A listener, and what it has accepted."""
     config = Config(socket_dir=str(folder)).replace(**settings)
     accepted: list[socket.socket] = []
-    listener = Listener(loop, socket_address(name, config), config, accepted.append)
+    listener = Listener(loop, places(config).own.address(name), config, accepted.append)
     try:
         yield listener, accepted
     finally:
@@ -219,7 +220,7 @@ def test_a_relative_folder_survives_chdir(
 def test_a_folder_that_cannot_be_used(loop: EventLoop, tmp_path: Path) -> None:
     before = open_descriptors()
     (tmp_path / "file").write_text("")
-    for folder in (tmp_path / "no", tmp_path / "file"):
+    for folder in (tmp_path / "no" / "no", tmp_path / "file"):
         with pytest.raises(ListenError, match="socket_dir"):
             with listening(loop, folder):
                 pass
@@ -285,7 +286,7 @@ def test_the_take_over_waits_for_whoever_holds_the_folder(
 def test_a_lock_that_is_never_given_back(
     loop: EventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "LOCK_PATIENCE", 0.05)
+    monkeypatch.setattr(folder_module, "LOCK_PATIENCE", 0.05)
     before = open_descriptors()
     holder = os.open(tmp_path, os.O_RDONLY)
     fcntl.flock(holder, fcntl.LOCK_EX)
@@ -294,6 +295,17 @@ def test_a_lock_that_is_never_given_back(
             pass
     os.close(holder)
     assert open_descriptors() == before and os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("mask", [0, 0o022, 0o777])
+def test_a_missing_folder_is_made(loop: EventLoop, tmp_path: Path, mask: int) -> None:
+    before = os.umask(mask)
+    try:
+        with listening(loop, tmp_path / "made"):
+            assert (tmp_path / "made").stat().st_mode & 0o7777 == 0o755
+    finally:
+        os.umask(before)
+    assert os.listdir(tmp_path / "made") == []
 
 
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EBADF])
@@ -430,7 +442,7 @@ def test_a_child_that_holds_the_socket_does_not_keep_dialers_waiting(
     loop: EventLoop, tmp_path: Path, kind: str
 ) -> None:
     folder = str(tmp_path) if kind == "file" else f"@held-{os.getpid()}"
-    address = socket_address("a@test", Config(socket_dir=folder))
+    address = places(Config(socket_dir=folder)).own.address("a@test")
     hold_r, hold_w = os.pipe()
     with listening(loop, folder) as (listener, _):
         child = os.fork()
@@ -490,7 +502,7 @@ def test_a_handler_that_closes_the_listener_ends_its_round(
         accepted.append(sock)
         listener.close()
 
-    listener = Listener(loop, socket_address("a@test", config), config, stop)
+    listener = Listener(loop, places(config).own.address("a@test"), config, stop)
     callers = [dial(tmp_path / "a.sock") for _ in range(3)]
     settle(loop)
     assert len(accepted) == 1
@@ -501,7 +513,7 @@ def test_a_handler_that_closes_the_listener_ends_its_round(
 def test_a_caller_that_has_gone_already_does_no_harm(loop: EventLoop, make_node: MakeNode) -> None:
     a, b = make_node("a"), make_node("b")
     for _ in range(3):
-        dial(Path(a.config.socket_dir) / "a.sock").close()
+        dial(Path(a.config.socket_dir or "") / "a.sock").close()
     assert b.ping("a@test")
     settle(loop)
     assert loop.statistics().descriptors == 4  # two listeners, two ends

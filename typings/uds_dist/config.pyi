@@ -8,13 +8,16 @@ from typing import Any, Final
 KIB: int
 MIB: int
 ANY: Final = "any"
-LAYOUTS: tuple[str, str]
+LAYOUTS: tuple[str, str, str]
 ENVIRONMENT: dict[str, str]
 
 @dataclass(frozen=True)
 class Config:
-    socket_dir: str | PathLike[str] = "."  # a folder, or "@name" for Linux abstract sockets
-    layout: str = "uds_dist"  # "uds_dist": DIR/NAME.sock; "erl_uds_dist": DIR/NAME
+    # A folder, or "@name" for Linux abstract sockets; None: the default places of `layout`.
+    socket_dir: str | PathLike[str] | None = None
+    # "uds_dist": DIR/NAME.sock, by default in "."; "uds_dist2": the same, by default
+    # /tmp/uds-dist-NAME.sock; "erl_uds_dist": DIR/NAME.
+    layout: str = "uds_dist"
     backlog: int = 5
     socket_mode: int | None = None  # None: 0600, or 0666 with allowed_uids
     # User ids and names beside this process's own and root, or ANY; kept as a set of numbers.

@@ -28,7 +28,7 @@ from uds_dist.cli.notation import format_elixir, from_json, to_json
 from uds_dist.cli.output import complain, speaks_utf8, write_error, write_line, write_out
 from uds_dist.etf.shown import printable
 from uds_dist.processes.identity import find_cookie
-from uds_dist.transport.address import listening_names, socket_address
+from uds_dist.transport.address import listening_nodes, places
 
 KERNEL = "Elixir.Kernel"
 # All of a value: it may be a program that reads it.
@@ -103,22 +103,22 @@ def _find_cookie() -> str:
 
 def run_names(options: argparse.Namespace) -> int:
     """`names`: what listens in the socket folder, or under the abstract prefix."""
-    config = _config(options)
+    where = places(_config(options))
     try:
         found = [
-            {"name": name, "state": state, "socket": socket_address(name, config).text}
-            for name, state in listening_names(config)
+            {"name": name, "state": state, "socket": address.text}
+            for name, state, address in listening_nodes(where)
         ]
     except OSError as error:
         raise ConfigError(
-            f"{error.filename or config.socket_dir}: {error.strerror}: give --socket-dir or set"
+            f"{error.filename or where.own.given}: {error.strerror}: give --socket-dir or set"
             " UDS_DIST_SOCKET_DIR"
         ) from None
     if options.json:
         write_line(write_json(found, ascii_only=True))
         return OK
     if not found:
-        complain(f"no node listens in {config.socket_dir}")
+        complain(f"no node listens in {' or '.join(map(str, where.others))}")
     width = max((len(entry["name"]) for entry in found), default=0)
     for entry in found:
         write_line(f"{entry['name']:<{width}}  {entry['state']:<6}  {entry['socket']}")

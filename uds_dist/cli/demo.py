@@ -30,6 +30,7 @@ from uds_dist import (
 )
 from uds_dist.config import MIB
 from uds_dist.transport.address import PATH_LIMIT
+from uds_dist.transport.folder import FOLDER_MODE
 from uds_dist.transport.loop import READ
 
 HERE = "demo@localhost"
@@ -173,6 +174,7 @@ def _socket_folder() -> Iterator[str]:
         os.rmdir(folder)  # TMPDIR lies too deep for the path of a socket
         folder = tempfile.mkdtemp(prefix="uds_dist-", dir="/tmp")
     try:
+        os.chmod(folder, FOLDER_MODE)  # the mode that every carrier accepts
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -56,9 +56,10 @@ exit codes:
   141  the output could not be written: its reader went away, or it is closed or full
 
 environment:
-  UDS_DIST_SOCKET_DIR         the folder of the sockets, or @NAME for Linux abstract sockets
+  UDS_DIST_SOCKET_DIR         the folder of the sockets, or @NAME for Linux abstract sockets; then
+                              UDS_DIST_DIR; without both, . and /tmp/uds-dist-NAME.sock
   UDS_DIST_COOKIE             the cookie; then RELEASE_COOKIE, then the file ~/.erlang.cookie
-  UDS_DIST_LAYOUT             uds_dist or erl_uds_dist
+  UDS_DIST_LAYOUT             uds_dist, uds_dist2 or erl_uds_dist
   UDS_DIST_HANDSHAKE_TIMEOUT  seconds for one handshake
 """
 

@@ -70,10 +70,11 @@ from uds_dist.protocol.flags import Flag, default_flags
 from uds_dist.protocol.handshake import Handshake, Role
 from uds_dist.protocol.handshake_messages import Peer, Status
 from uds_dist.protocol.node_names import split_node_name
-from uds_dist.transport.address import SocketAddress, socket_address
+from uds_dist.transport.address import SocketAddress, places
 from uds_dist.transport.backpressure import Pressure, Source, Waiters
 from uds_dist.transport.connection import UP, Connection, Phase
 from uds_dist.transport.credentials import peer_pid, peer_uid
+from uds_dist.transport.folder import warn_of_folder
 from uds_dist.transport.listener import Listener
 from uds_dist.transport.log_rate import BoundedLog
 from uds_dist.transport.loop import EventLoop
@@ -130,6 +131,7 @@ class Peers:
         self.name = name
         self.creation = creation
         self.config = config
+        self.places = places(config)
         self.cookie = cookie
         self.cookies: dict[str, str] = {}
         self.allowed: list[str] | None = None
@@ -329,7 +331,7 @@ class Peers:
                 raise NodeNameError(f"{name} is this node itself")
             peer = RemoteNode(name)
         if not peer.connecting:
-            socket_address(name, self.config)  # an address that cannot be fails here, at once
+            self.places.addresses(name)  # an address that cannot be fails here, at once
             self.nodes[name] = peer
             self._start_waiting(peer)
             self._dial_if_free(peer)
@@ -350,11 +352,14 @@ class Peers:
         peer = self.nodes[name] = RemoteNode(name)
         self._start_waiting(peer)
         peer.futures.append(future)
-        self._dial(peer, SocketAddress(f"a socket given for {name}", False), sock)
+        self._dial(peer, (SocketAddress(f"a socket given for {name}", False),), sock)
         return future
 
     def _dial(
-        self, peer: RemoteNode, address: SocketAddress, sock: socket.socket | None = None
+        self,
+        peer: RemoteNode,
+        addresses: tuple[SocketAddress, ...],
+        sock: socket.socket | None = None,
     ) -> None:
         handshake = Handshake(
             Role.INITIATOR,
@@ -370,7 +375,7 @@ class Peers:
         peer.attempt = Connection(
             self._loop, self.config, self, handshake, peer.name, self.pressure
         )
-        peer.attempt.connect(address, sock)
+        peer.attempt.connect(addresses[0], sock, addresses[1:])
 
     def _is_connected(self, name: str) -> bool:
         peer = self.nodes.get(name)
@@ -389,7 +394,7 @@ class Peers:
         if peer.name in self._claims and left > 0:
             self._loop.call_later(left, self._dial_if_free, peer)
         else:
-            self._dial(peer, socket_address(peer.name, self.config))
+            self._dial(peer, self.places.addresses(peer.name))
 
     def _start_waiting(self, peer: RemoteNode) -> None:
         """From now on somebody waits for a connection; until a time that nothing puts off."""
@@ -435,17 +440,22 @@ class Peers:
 
     # -- accepting -------------------------------------------------------------------------
 
-    def listen(self) -> SocketAddress:
-        """Open the listening socket."""
+    def listen(self, sock: socket.socket | None = None) -> SocketAddress:
+        """Open the listening socket, or take one; of a node that listens, look after its file."""
         if self._closed:
             raise ClosedError(f"the node {self.name} is closed")
-        if self.listener is not None:
-            raise LocalProtocolError(f"{self.name} listens already at {self.listener.address}")
         if self.dynamic:
             raise LocalProtocolError("a node that asks its peer for a name cannot listen")
-        address = socket_address(self.name, self.config)
-        self.listener = Listener(self._loop, address, self.config, self._accepted)
-        return address
+        if self.listener is not None:
+            if sock is not None:
+                raise LocalProtocolError(f"{self.name} listens already at {self.listener.address}")
+            self.listener.check()
+            return self.listener.address
+        if sock is None and self.places.folder is not None:
+            warn_of_folder(self.places.folder)
+        address = self.places.own.address(self.name)
+        self.listener = Listener(self._loop, address, self.config, self._accepted, sock)
+        return self.listener.address
 
     def _accepted(self, accepted: socket.socket) -> None:
         assert self.listener is not None

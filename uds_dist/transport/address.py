@@ -1,5 +1,9 @@
 """Where a node's socket is: a file in `socket_dir`, or a Linux abstract socket.
 
+Where no folder is named, versions of the Erlang carrier differ: 1.0 listens in the working folder,
+2.0 on ``/tmp/uds-dist-NAME.sock``. A node listens at the place of its layout, and is looked for at
+both.
+
 Only the part of a node name before the ``@`` counts; the host part is a convention. So
 ``a@localhost`` and ``a@elsewhere`` are the same socket, and the handshake tells whether the node
 behind it is the one that was meant.
@@ -43,33 +47,121 @@ class SocketAddress(NamedTuple):
         return self.text
 
 
-def socket_address(name: str, config: Config) -> SocketAddress:
-    """The socket of the node called `name`.
+class Place(NamedTuple):
+    """A pattern of sockets: the files ``FOLDER/PREFIXnodeSUFFIX``, or abstract sockets.
+
+    ``given`` is the folder as it was named; ``folder`` is absolute, or the name of abstract ones.
+    """
+
+    folder: str
+    given: str
+    prefix: str = ""
+    suffix: str = ""
+    abstract: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.folder}/{self.prefix}NAME{self.suffix}" if self.prefix else self.given
+
+    def address(self, name: str) -> SocketAddress:
+        """The socket of the node called `name`.
+
+        Args:
+            name: a full node name, or only its part before the ``@``.
+        Returns:
+            The address. No system call is made for it.
+        Raises:
+            NodeNameError: the name cannot be a node's.
+            AddressError: the path is too long for a socket, or abstract sockets do not exist here.
+        """
+        node = split_node_name(name)[0] if "@" in name else name
+        if not is_node_part(node):
+            split_node_name(f"{node}@localhost")  # raises: it says what is wrong
+        if self.abstract:
+            return _abstract_address(self.folder, node)
+        file = f"{self.prefix}{node}{self.suffix}"
+        path = os.path.join(self.folder, file)
+        size = _size(path)
+        if size > PATH_LIMIT:
+            # The relative path may still do: deep folders are no reason to fail.
+            relative = os.path.join(self.given, file)
+            if _size(relative) > PATH_LIMIT:
+                raise AddressError(
+                    f"the socket path has {size} bytes and at most {PATH_LIMIT} fit: {path}"
+                    " (use a shorter socket_dir)"
+                )
+            path = relative
+        return SocketAddress(path, False)
+
+    def nodes(self) -> list[str]:
+        """The parts of node names before the ``@`` for which there is a socket."""
+        if self.abstract:
+            names = _abstract_names(self.folder)
+        else:
+            start, end = len(self.prefix), -len(self.suffix) or None
+            names = [
+                entry[start:end]
+                for entry in os.listdir(self.folder)
+                if entry.startswith(self.prefix)
+                and entry.endswith(self.suffix)
+                and _is_socket(os.path.join(self.folder, entry))
+            ]
+        return sorted(name for name in set(names) if is_node_part(name))
+
+
+# Where nodes of the carrier's version 2 meet when no folder is named.
+SHARED = Place("/tmp", "/tmp", "uds-dist-", ".sock")
+
+
+class Places(NamedTuple):
+    """Where a node listens, and where it looks for others, in this order.
+
+    ``folder`` is the one that was named, if nodes with the carrier `uds_dist` can share it.
+    """
+
+    own: Place
+    others: tuple[Place, ...]
+    folder: str | None
+
+    def addresses(self, name: str) -> tuple[SocketAddress, ...]:
+        """Where to look for the node called `name`; raises what `Place.address` raises."""
+        found = []
+        for place in self.others:
+            try:
+                found.append(place.address(name))
+            except AddressError:
+                # With another place to look, a working folder that is too deep does not matter.
+                if place is self.others[-1]:
+                    raise
+        return tuple(found)
+
+
+def places(config: Config) -> Places:
+    """Where nodes meet.
+
+    A relative folder, and the working folder where none is named, is taken to be what it is now:
+    a later `chdir` changes nothing.
 
     Args:
-        name: a full node name, or only its part before the ``@``.
         config: `socket_dir` and `layout` are used.
-    Returns:
-        The address. No system call is made for it.
-    Raises:
-        NodeNameError: the name cannot be a node's.
-        AddressError: the path is too long for a socket, or abstract sockets do not exist here.
     """
-    node = split_node_name(name)[0] if "@" in name else name
-    if not is_node_part(node):
-        split_node_name(f"{node}@localhost")  # raises: it says what is wrong
-    folder = os.fspath(config.socket_dir)
-    if folder.startswith("@"):
-        return _abstract_address(folder[1:], node)
-    suffix = "" if config.layout == "erl_uds_dist" else ".sock"
-    path = os.path.join(folder, node + suffix)
-    size = _size(path)
-    if size > PATH_LIMIT:
-        raise AddressError(
-            f"the socket path has {size} bytes and at most {PATH_LIMIT} fit: {path}"
-            " (use a shorter socket_dir)"
-        )
-    return SocketAddress(path, False)
+    given = "." if config.socket_dir is None else os.fspath(config.socket_dir)
+    if given.startswith("@"):
+        own = Place(given[1:], given, abstract=True)
+        return Places(own, (own,), None)
+    if config.layout == "erl_uds_dist":
+        own = Place(_absolute(given), given)
+        return Places(own, (own,), None)
+    own = Place(_absolute(given), given, suffix=".sock")
+    if config.socket_dir is not None:
+        return Places(own, (own,), own.folder)
+    return Places(SHARED if config.layout == "uds_dist2" else own, (own, SHARED), None)
+
+
+def _absolute(folder: str) -> str:
+    try:
+        return os.path.abspath(folder)
+    except OSError:
+        return folder  # the working folder was removed
 
 
 def _size(path: str) -> int:
@@ -132,39 +224,46 @@ def probe(address: SocketAddress) -> str:
     raise OSError(error, os.strerror(error), str(address))
 
 
-def listening_names(config: Config) -> list[tuple[str, str]]:
-    """What is in `socket_dir`: the part of each node's name before the ``@`` and its state.
+class Found(NamedTuple):
+    """A socket that was found: the part of its node's name before the ``@``, and its state.
 
-    Args:
-        config: `socket_dir` and `layout` are used.
+    ``state`` is ALIVE, STALE, or DENIED (this user may not knock).
+    """
+
+    name: str
+    state: str
+    address: SocketAddress
+
+
+def listening_nodes(where: Places) -> list[Found]:
+    """What is where nodes meet: live sockets, and files of dead nodes.
+
     Returns:
-        Pairs of a name and ALIVE, STALE or DENIED (this user may not knock), by name. Of
-        abstract sockets only live ones exist.
+        By name; of abstract sockets only live ones exist.
     Raises:
         OSError: the folder cannot be read.
         AddressError: abstract sockets do not exist on this system.
     """
-    folder = os.fspath(config.socket_dir)
-    if folder.startswith("@"):
-        names = _abstract_names(folder[1:])
-    else:
-        suffix = "" if config.layout == "erl_uds_dist" else ".sock"
-        names = [
-            entry[: len(entry) - len(suffix)]
-            for entry in sorted(os.listdir(folder))
-            if entry.endswith(suffix) and _is_socket(os.path.join(folder, entry))
-        ]
-    found = []
-    for name in sorted(name for name in set(names) if is_node_part(name)):
+    found: dict[SocketAddress, Found] = {}
+    # In /tmp, the files of the last place are also files of the first, with other names.
+    for place in reversed(where.others):
         try:
-            state = probe(socket_address(name, config))
-        except PermissionError:
-            state = DENIED
-        except AddressError:
-            continue  # not a node's: a path too long to be dialled, or no stream socket
-        if state != NO_SOCKET:
-            found.append((name, state))
-    return found
+            nodes = place.nodes()
+        except OSError:
+            if len(where.others) == 1:
+                raise
+            continue  # nodes can be in the other place all the same
+        for name in nodes:
+            try:
+                address = place.address(name)
+                state = probe(address)
+            except PermissionError:
+                state = DENIED
+            except AddressError:
+                continue  # not a node's: a path too long to be dialled, or no stream socket
+            if state != NO_SOCKET:
+                found.setdefault(address, Found(name, state, address))
+    return sorted(reversed(found.values()), key=lambda one: one.name)
 
 
 def _is_socket(path: str) -> bool:

@@ -133,6 +133,7 @@ class Connection:
     """
 
     __slots__ = (
+        "_addresses",
         "accumulator",
         "address",
         "backlog",
@@ -191,6 +192,7 @@ class Connection:
         self.name = name
         self.initiator = name is not None
         self.address: SocketAddress | None = None
+        self._addresses: tuple[SocketAddress, ...] = ()  # where the peer may listen
         self.sock: socket.socket | None = None
         self.peer_uid: int | None = None  # of the process that listens, where it is known
         self.phase = CONNECTING
@@ -245,14 +247,21 @@ class Connection:
 
     # -- the way up ------------------------------------------------------------------------
 
-    def connect(self, address: SocketAddress, sock: socket.socket | None = None) -> None:
+    def connect(
+        self,
+        address: SocketAddress,
+        sock: socket.socket | None = None,
+        more: tuple[SocketAddress, ...] = (),
+    ) -> None:
         """Begin to connect; the outcome comes as `connection_up` or `connection_down`.
 
         Args:
             address: where the peer listens.
             sock: a non-blocking socket that is connected to it already, if there is one.
+            more: where to look in turn when nobody listens there.
         """
         self.address = address
+        self._addresses = (address, *more)
         if sock is not None:
             self.sock = sock
             self._begin_handshake()  # to whom it leads is known to whoever has made it
@@ -269,7 +278,7 @@ class Connection:
         assert self.sock is not None and self.address is not None
         if self.phase is not CONNECTING:
             return
-        error = self.sock.connect_ex(self.address.value)
+        error = self._knock(self.sock)
         if error == 0:
             self._connected()
         elif error == errno.EAGAIN:
@@ -280,7 +289,27 @@ class Connection:
         elif error == errno.EINPROGRESS:
             self._watch(WRITE)
         else:
-            self.fail(reasons.connect_failed(self.name, self.address, error))
+            self.fail(reasons.connect_failed(self.name, self._addresses, error))
+
+    def _knock(self, sock: socket.socket) -> int:
+        """Connect to the first address with a listener; the number of errno, or 0.
+
+        Afterwards `_addresses` are those that the number is about.
+        """
+        dead: SocketAddress | None = None
+        for address in self._addresses:
+            error = sock.connect_ex(address.value)
+            if error == errno.ECONNREFUSED and dead is None:
+                dead = address
+            elif error not in (errno.ENOENT, errno.ECONNREFUSED):
+                self.address = address
+                self._addresses = (address,)
+                return error
+        if dead is None:
+            return errno.ENOENT
+        self.address = dead
+        self._addresses = (dead,)
+        return errno.ECONNREFUSED
 
     def _connected(self) -> None:
         assert self.sock is not None and self.address is not None
@@ -368,7 +397,7 @@ class Connection:
         assert self.sock is not None and self.address is not None
         error = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if error:
-            self.fail(reasons.connect_failed(self.name, self.address, error))
+            self.fail(reasons.connect_failed(self.name, self._addresses, error))
         else:
             self._connected()
 

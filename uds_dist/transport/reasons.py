@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Sequence
 
 from uds_dist.errors import (
     ConnectFailedError,
@@ -21,8 +22,10 @@ def no_socket(name: str | None, reason: str | None) -> ConnectFailedError:
     return ConnectFailedError(f"no socket for {name}: {reason}")
 
 
-def connect_failed(name: str | None, address: SocketAddress, error: int) -> ConnectFailedError:
-    """The system refused to connect, with this number of errno."""
+def connect_failed(
+    name: str | None, addresses: Sequence[SocketAddress], error: int
+) -> ConnectFailedError:
+    """The system refused to connect to each address, with this number of errno."""
     if error == errno.ENOENT:
         reason = "there is no such socket; is the node started, and is socket_dir the same?"
     elif error == errno.ECONNREFUSED:
@@ -31,7 +34,8 @@ def connect_failed(name: str | None, address: SocketAddress, error: int) -> Conn
         reason = "this user may not connect to it"
     else:
         reason = os.strerror(error)
-    return ConnectFailedError(f"cannot connect to {name} at {address}: {reason}")
+    where = " or ".join(address.text for address in addresses)
+    return ConnectFailedError(f"cannot connect to {name} at {where}: {reason}")
 
 
 def caller_refused(uid: int | None) -> str:

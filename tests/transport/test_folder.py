@@ -1,0 +1,56 @@
+"""The folder of a socket file: what nodes with uds_dist 2.0 would refuse is warned of."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from uds_dist import ListenError
+from uds_dist.transport.folder import make_folder, warn_of_folder
+
+
+def warning_of(folder: Path, caplog: pytest.LogCaptureFixture) -> str:
+    caplog.clear()
+    with caplog.at_level(logging.WARNING):
+        warn_of_folder(str(folder))
+    return caplog.text
+
+
+@pytest.mark.parametrize("mode", [0o700, 0o750, 0o777, 0o1755, 0o2755])
+def test_the_command_mends_the_mode(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, mode: int
+) -> None:
+    folder = tmp_path / "a folder"
+    folder.mkdir()
+    folder.chmod(mode)
+    text = warning_of(folder, caplog)
+    assert f"its mode is {mode:04o}" in text
+    subprocess.run(shlex.split(text.partition("run '")[2].rpartition("'")[0]), check=True)
+    assert folder.stat().st_mode & 0o7777 == 0o755
+    assert warning_of(folder, caplog) == ""
+
+
+def test_a_link(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "real").mkdir(0o755)
+    (tmp_path / "link").symlink_to("real")
+    text = warning_of(tmp_path / "link", caplog)
+    assert f"a symbolic link: run 'export UDS_DIST_DIR={tmp_path}/real'" in text
+    assert warning_of(tmp_path / "real", caplog) == ""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to give a folder away")
+def test_an_owner(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    os.chown(tmp_path, 4321, -1)
+    tmp_path.chmod(0o755)
+    text = warning_of(tmp_path, caplog)
+    assert f"belongs to uid 4321 and they may run as uid 0: run 'chown 0 {tmp_path}'" in text
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    with pytest.raises(ListenError, match="socket_dir .*/no/run' cannot be used: No such file"):
+        make_folder(str(tmp_path / "no" / "run"))

@@ -1,0 +1,275 @@
+"""A listening socket: how it comes to be at its address, and how it goes.
+
+Three things can stand in the way at the path of a new socket. A live node: then this one is a
+duplicate and says so. A file that its dead owner left: then it is taken over. Anything that is no
+socket: then it is never touched. Two nodes that both find the same dead file could each unlink the
+other's new one, so the look and the take-over happen under an advisory lock on the folder; it
+needs no file of its own and the kernel drops it with the process. Whoever can read the folder can
+hold that lock, so the wait for it is bounded. Where there is none to be had, on a file system
+without locks or in a folder that this user may write to and not read, a warning says so.
+
+The file is never open wider than `socket_mode`, not for a moment: Linux takes the mode of a new
+socket file from the socket itself, so it is set there before bind. Elsewhere the umask does it. On
+a file system that keeps no modes the kernel's word on the user id decides in their place.
+
+Whatever fails, no file stays that nobody listens at, and the error is a ListenError.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import socket
+import stat
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from uds_dist.config import Config
+from uds_dist.errors import AddressError, DuplicateNameError, ListenError
+from uds_dist.transport.address import ALIVE, STALE, SocketAddress, probe
+from uds_dist.transport.credentials import peer_pid, peer_uid
+from uds_dist.transport.folder import folder_lock, make_folder
+
+logger = logging.getLogger(__name__)
+
+# Permission bits of a new socket file, and of one that `allowed_uids` guards.
+OWN_MODE = 0o600
+GUARDED_MODE = 0o666
+
+
+class Binding:
+    """A listening socket at its address; with its file, if one was made here.
+
+    ``bits_hold`` is False where the file stayed open wider than asked for; ``given`` tells a socket
+    that another program has made and may still hold.
+    """
+
+    def __init__(self, sock: socket.socket, address: SocketAddress, given: bool = False) -> None:
+        self.sock = sock
+        self.address = address
+        self.given = given
+        self.bits_hold = True
+        # The folder may be given relative to a current directory that changes later.
+        self._path = address.value if address.abstract else os.path.abspath(address.value)
+        self._made = False  # there is a socket file that was made here
+        self._file: tuple[int, int] | None = None
+
+    @property
+    def in_place(self) -> bool:
+        """False when the file that was made here has been removed or replaced."""
+        return not self._made or _file_id(self._path) == self._file
+
+    def made(self) -> None:
+        """The file is there, and is this socket's."""
+        self._made = True
+        self._file = _file_id(self._path)
+
+    def remove(self) -> None:
+        """Remove the socket file, if it is still the one made here."""
+        if self._made and self.in_place:
+            try:
+                os.unlink(self._path)
+            except OSError as error:
+                logger.warning("%s: the socket file stays: %s", self.address, error.strerror)
+
+    def close(self) -> None:
+        """Remove the file and end the socket; one that was given is only closed."""
+        self.remove()
+        if not self.given:
+            try:
+                # A forked child may hold the socket too: whoever dials it shall not wait for ever.
+                self.sock.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass  # some systems shut down connected sockets only
+        self.sock.close()
+
+
+def bind(address: SocketAddress, config: Config) -> Binding:
+    """Listen at an address.
+
+    Args:
+        address: where to listen; the last part of a folder's path is made if it is missing.
+        config: `backlog`, `socket_mode` and `allowed_uids` are used.
+    Raises:
+        DuplicateNameError: a live node listens there.
+        ListenError: the address cannot be listened at.
+    """
+    try:
+        binding = Binding(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM), address)
+    except OSError as error:
+        raise listen_error(address, error) from None
+    try:
+        _listen(binding, config)
+    except ListenError:
+        binding.close()
+        raise
+    except OSError as error:
+        binding.close()
+        raise listen_error(address, error) from None
+    except BaseException:
+        binding.close()
+        raise
+    return binding
+
+
+def _listen(binding: Binding, config: Config) -> None:
+    sock, address = binding.sock, binding.address
+    sock.setblocking(False)
+    if address.abstract:
+        _bind_abstract(sock, address)
+        sock.listen(config.backlog)
+        return
+    folder = os.path.dirname(address.value) or "."
+    make_folder(folder)
+    with folder_lock(folder):
+        _take_over(address)
+        _bind_file(sock, address, _mode(config))
+        binding.made()
+        binding.bits_hold = _set_mode(address, _mode(config))
+        # Within the lock: another node that looks must not find a bound socket that does not
+        # listen yet and call it stale.
+        sock.listen(config.backlog)
+
+
+def adopt(sock: socket.socket) -> Binding:
+    """Take a socket that listens already.
+
+    Raises:
+        ListenError: it is not a Unix stream socket, or does not listen.
+    """
+    if sock.family != socket.AF_UNIX or sock.type != socket.SOCK_STREAM:
+        raise ListenError(errno.EINVAL, f"{sock!r} is not a Unix stream socket")
+    try:
+        name = sock.getsockname()
+        listens = _listens(sock)
+        sock.setblocking(False)
+    except OSError as error:
+        raise ListenError(error.errno, f"{sock!r} cannot be used: {error.strerror}") from None
+    if not listens:
+        raise ListenError(errno.EINVAL, f"{sock!r} does not listen: call its listen() first")
+    abstract = isinstance(name, bytes)
+    return Binding(sock, SocketAddress(os.fsdecode(name), abstract), given=True)
+
+
+def _listens(sock: socket.socket) -> bool:
+    try:
+        return bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+    except OSError as error:
+        if error.errno == errno.ENOPROTOOPT:
+            return True  # a system that does not tell: accept will
+        raise
+
+
+def _bind_abstract(listener: socket.socket, address: SocketAddress) -> None:
+    try:
+        listener.bind(address.value)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE and probe(address) == ALIVE:
+            raise _duplicate(address) from None
+        raise listen_error(address, error) from None
+
+
+def _take_over(address: SocketAddress) -> None:
+    try:
+        state = probe(address)
+        if state == STALE:
+            os.unlink(address.value)
+            logger.info("%s: the file of a dead node is taken over", address)
+    except AddressError as error:
+        raise ListenError(errno.EADDRINUSE, str(error)) from None
+    except OSError as error:
+        raise listen_error(address, error) from None
+    if state == ALIVE:
+        raise _duplicate(address)
+
+
+def _mode(config: Config) -> int:
+    """The permission bits of the socket file."""
+    if config.socket_mode is not None:
+        return config.socket_mode
+    return GUARDED_MODE if config.allowed_uids else OWN_MODE
+
+
+def _bind_file(listener: socket.socket, address: SocketAddress, mode: int) -> None:
+    try:
+        with _narrow_mode(listener, mode):
+            listener.bind(address.value)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise _duplicate(address) from None
+        raise
+
+
+def _set_mode(address: SocketAddress, mode: int) -> bool:
+    """Give a new socket file its mode; False if it stays open wider than that."""
+    # A wider mode than the umask lets through is asked for on purpose.
+    found = stat.S_IMODE(os.lstat(address.value).st_mode)
+    if found == mode:
+        return True
+    reason = "its file system keeps another mode"
+    try:
+        os.chmod(address.value, mode)
+    except OSError as error:
+        reason = error.strerror or str(error)
+    found = stat.S_IMODE(os.lstat(address.value).st_mode)
+    if found == mode:
+        return True
+    wider = bool(found & ~mode)
+    logger.warning(
+        "%s: the socket file has the mode %03o, not %03o: %s%s",
+        address,
+        found,
+        mode,
+        reason,
+        "; only this process's user, root and allowed_uids are admitted" if wider else "",
+    )
+    return not wider
+
+
+@contextmanager
+def _narrow_mode(listener: socket.socket, mode: int) -> Iterator[None]:
+    if sys.platform == "linux":
+        try:
+            os.fchmod(listener.fileno(), mode)
+        except OSError:
+            pass  # what the file is given is looked at after bind
+        else:
+            yield
+            return
+    umask = os.umask(0o777 & ~mode)
+    try:
+        yield
+    finally:
+        os.umask(umask)
+
+def _file_id(path: str) -> tuple[int, int] | None:
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _duplicate(address: SocketAddress) -> DuplicateNameError:
+    return DuplicateNameError(
+        errno.EADDRINUSE,
+        f"a live node listens at {address} already{_holder(address)}: use another name or stop it",
+    )
+
+
+def _holder(address: SocketAddress) -> str:
+    """Whose a live socket is, in brackets, where the system tells it."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as knock:
+        knock.setblocking(False)
+        if knock.connect_ex(address.value):
+            return ""
+        pid, uid = peer_pid(knock), peer_uid(knock)
+    known = [f"process {pid}"] * (pid is not None) + [f"uid {uid}"] * (uid is not None)
+    return f" ({', '.join(known)})" if known else ""
+
+
+def listen_error(address: SocketAddress, error: OSError) -> ListenError:
+    """The system does not let this process listen."""
+    return ListenError(error.errno, f"cannot listen at {address}: {error.strerror}")

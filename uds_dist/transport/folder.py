@@ -1,0 +1,131 @@
+"""The folder of a socket file: made if it is missing, looked at, and locked.
+
+Nodes with version 2.0 of the Erlang carrier listen only in a folder that is their user's own, no
+symbolic link, and of mode 0755 exactly. A node of this library is less strict, and warns.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import logging
+import os
+import shlex
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from uds_dist.errors import ListenError
+
+logger = logging.getLogger(__name__)
+
+# The mode of a folder made here, and the only one that nodes with uds_dist 2.0 accept.
+FOLDER_MODE = 0o755
+# Seconds to wait for the lock on the folder; a node holds it for a millisecond.
+LOCK_PATIENCE = 2.0
+LOCK_RETRY = 0.005
+# What a system says whose file system has no locks, and what it says of a lock that is held.
+NO_LOCKS = frozenset(
+    {errno.ENOLCK, errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EBADF}
+)
+HELD = frozenset({errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES})
+
+
+def make_folder(folder: str) -> None:
+    """Make a folder with mode 0755 if it is missing; those above it must be there.
+
+    Raises:
+        ListenError: it cannot be made.
+    """
+    if os.path.lexists(folder):
+        return
+    try:
+        os.mkdir(folder, FOLDER_MODE)
+    except FileExistsError:
+        return  # another node was first
+    except OSError as error:
+        raise _unusable(folder, error) from None
+    try:
+        os.chmod(folder, FOLDER_MODE)  # the umask may have taken something from it
+    except OSError:
+        pass  # a file system without modes
+    logger.info("socket_dir %r was made", folder)
+
+
+def warn_of_folder(folder: str) -> None:
+    """Warn of a folder in which nodes with uds_dist 2.0 would refuse to listen."""
+    try:
+        status = os.lstat(folder)
+    except OSError:
+        return  # whatever needs it will say so
+    quoted, mode = shlex.quote(folder), stat.S_IMODE(status.st_mode)
+    if stat.S_ISLNK(status.st_mode):
+        real = shlex.quote(os.path.realpath(folder))
+        flaw, cure = "it is a symbolic link", f"export UDS_DIST_DIR={real}"
+    elif status.st_uid != os.geteuid():
+        flaw = f"it belongs to uid {status.st_uid} and they may run as uid {os.geteuid()}"
+        cure = f"chown {os.geteuid()} {quoted}"
+    elif mode != FOLDER_MODE:
+        # GNU chmod takes the set-group-ID bit from a folder at five digits only.
+        digits = 5 if mode & 0o7000 else 4
+        flaw, cure = f"its mode is {mode:04o}", f"chmod {FOLDER_MODE:0{digits}o} {quoted}"
+    else:
+        return
+    logger.warning(
+        "nodes with uds_dist 2.0 refuse the socket_dir %r, because %s: run '%s'", folder, flaw, cure
+    )
+
+
+@contextmanager
+def folder_lock(folder: str) -> Iterator[None]:
+    """Hold the lock on a folder, where there can be one.
+
+    Raises:
+        ListenError: the folder cannot be used, or another process holds the lock for too long.
+    """
+    descriptor = _open_folder(folder)
+    try:
+        if descriptor is not None:
+            _lock(folder, descriptor)
+        yield
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def _open_folder(folder: str) -> int | None:
+    """Open a folder for its lock; None for one that may be written to and not read."""
+    try:
+        return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except PermissionError as error:
+        logger.warning("socket_dir %r cannot be locked: %s", folder, error.strerror)
+        return None
+    except OSError as error:
+        raise _unusable(folder, error) from None
+
+
+def _unusable(folder: str, error: OSError) -> ListenError:
+    return ListenError(error.errno, f"socket_dir {folder!r} cannot be used: {error.strerror}")
+
+
+def _lock(folder: str, descriptor: int) -> None:
+    """Wait for the lock on a folder, for a while."""
+    deadline = time.monotonic() + LOCK_PATIENCE
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except OSError as error:
+            if error.errno in NO_LOCKS:
+                logger.warning("socket_dir %r cannot be locked: %s", folder, error.strerror)
+                return
+            if error.errno not in HELD:
+                raise
+            if time.monotonic() >= deadline:
+                raise ListenError(
+                    errno.EWOULDBLOCK,
+                    f"socket_dir {folder!r} is locked by another process for longer than"
+                    f" {LOCK_PATIENCE:g} s: find it with 'lsof +d {folder}' or use another folder",
+                ) from None
+        time.sleep(LOCK_RETRY)
