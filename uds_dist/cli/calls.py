@@ -207,8 +207,9 @@ def _inspected(there: Connected, term: object) -> str:
         text = there.call(KERNEL, "inspect", [term, INSPECT_OPTIONS])
     except RemoteError as error:
         match error.stack:
-            case [(module, Atom("inspect"), *_), *_] if (error.reason, module) == ("undef", KERNEL):
-                return format_elixir(term)
+            case [(Atom() as module, Atom("inspect"), *_), *_] if module == KERNEL:
+                if isinstance(error.reason, Atom) and error.reason == "undef":
+                    return format_elixir(term)
         raise
     if not isinstance(text, bytes):
         raise RemoteError(f"{KERNEL}.inspect gave no text")
@@ -234,8 +235,8 @@ def _raised(error: RemoteError, inspecting: Connected | None) -> str:
         except UdsDistError:
             shown = "a reason that the node cannot inspect"
     text = shown if is_exception else f"{error.class_}:{shown}"
-    match error.stack:
-        case [(module, function, list() | int() as arity, *_), *_] if reason == "undef":
+    match reason, error.stack:
+        case Atom("undef"), [(module, function, list() | int() as arity, *_), *_]:
             arity = len(arity) if isinstance(arity, list) else arity
             return f"{text}: there is no function {module}:{function}/{arity} in that node"
     return text

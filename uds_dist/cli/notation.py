@@ -322,9 +322,9 @@ def _open_elixir(term: object, orders: Orders) -> Opened | None:
         return "[", iter([*_with_commas(term.items), (" | ", term.tail)]), "]"
     if isinstance(term, (dict, Map)):
         pairs = ordered_pairs(term, orders)
-        struct = [value for key, value in pairs if key == "__struct__" and isinstance(value, Atom)]
+        struct = [value for key, value in pairs if _is_struct(key) and isinstance(value, Atom)]
         if struct:
-            pairs = [pair for pair in pairs if pair[0] != "__struct__"]
+            pairs = [pair for pair in pairs if not _is_struct(pair[0])]
         start = f"%{_elixir_atom(struct[0]) if struct else ''}{{"
         if all([_is_name(key) for key, _value in pairs]):
             return start, _keywords(pairs), "}"
@@ -346,6 +346,10 @@ def _arrows(pairs: Iterable[tuple[object, object]]) -> Iterator[tuple[str, objec
     for i, (key, value) in enumerate(pairs):
         yield ", " if i else "", key
         yield " => ", value
+
+
+def _is_struct(key: object) -> bool:
+    return isinstance(key, Atom) and key == "__struct__"
 
 
 def _is_keyword(item: object) -> bool:
