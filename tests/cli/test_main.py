@@ -518,6 +518,16 @@ def test_the_reader_of_the_output_goes_away(node: object, shared_folder: str) ->
         assert process.returncode == 141
 
 
+def test_words_in_utf8_are_understood_in_a_locale_without_it(
+    node: object, shared_folder: str
+) -> None:
+    words = ["rpc", "py", "py", "echo", "--json", '"ż"']
+    with in_process(
+        shared_folder, *words, LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0"
+    ) as process:
+        assert process.communicate() == ('"\\u017c"\n', "")
+
+
 COMMANDS = [
     ["rpc", "py", "py", "echo", "1"],
     ["rpc", "py", "py", "echo", "1", "--json"],

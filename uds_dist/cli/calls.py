@@ -184,13 +184,30 @@ def _plain(word: str) -> str:
     return word[1:-1] if len(word) > 2 and word[0] == word[-1] == "'" else word
 
 
+def utf8_word(word: str) -> str:
+    """A word of the command line, whose bytes are UTF-8 whatever the locale is.
+
+    Raises:
+        ValueError: they are not.
+    """
+    try:
+        word.encode()
+        return word
+    except UnicodeEncodeError:  # Python did not understand some bytes, and kept them
+        data = os.fsencode(word)
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        raise ValueError(f"{data[:60]!r} is not UTF-8 text") from None
+
+
 def _argument(options: argparse.Namespace, number: int, text: str) -> object:
     """The term that a word of the command line stands for."""
     where = f"argument {number}, '{printable(text.strip(), 60)}'"
     try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise ParseError(f"{where}: {os.fsencode(text)[:60]!r} is not UTF-8 text") from None
+        text = utf8_word(text)
+    except ValueError as error:
+        raise ParseError(f"{where}: {error}") from None
     try:
         return from_json(read_json(text)) if options.json else parse_term(text)
     except TermError as error:

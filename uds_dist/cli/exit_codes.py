@@ -26,7 +26,7 @@ OUTPUT_LOST = 141
 
 
 class CookieMissingError(ConfigError):
-    """There is no cookie to be found."""
+    """No cookie was given or found."""
 
 
 # The first class that fits decides.

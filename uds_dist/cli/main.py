@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from uds_dist import UdsDistError
-from uds_dist.cli.calls import run_names, run_ping, run_rpc
+from uds_dist.cli.calls import run_names, run_ping, run_rpc, utf8_word
 from uds_dist.cli.demo import run_demo
 from uds_dist.cli.exit_codes import EPILOG, INTERRUPTED, OK, UNREACHABLE, USAGE, exit_code
 from uds_dist.cli.output import OutputError, complain, prepare_streams, write_line, write_out
@@ -169,12 +168,10 @@ def _unmarked(word: str) -> str:
 
 
 def _word(word: str) -> str:
-    word = _unmarked(word)
     try:
-        word.encode()
-    except UnicodeEncodeError:
-        raise argparse.ArgumentTypeError(f"{os.fsencode(word)!r} is not UTF-8 text") from None
-    return word
+        return utf8_word(_unmarked(word))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _seconds(word: str) -> float:

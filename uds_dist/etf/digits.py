@@ -48,7 +48,7 @@ def _exact() -> Context:
 
 
 def _powers(bits: int) -> list[Decimal]:
-    """2 to the power of UNIT, and the squares of it that are needed to halve so many bits."""
+    """2**UNIT, its square, the square of that and so on, as far as a number of `bits` needs them."""
     powers = [Decimal(2) ** UNIT]
     while UNIT << len(powers) < bits:
         powers.append(powers[-1] * powers[-1])

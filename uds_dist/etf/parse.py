@@ -37,7 +37,7 @@ class _Open:
     def __init__(self, token: Token, sign: str) -> None:
         self.kind = token.kind
         self.at = token.at
-        self.items: list[object] = []  # of a map: keys and values by turns
+        self.items: list[object] = []  # of a map: each key, then its value
         # What must follow the last value, innermost last. Of a list whose tail is written as a
         # list there are several, and its elements are all in `items`: [a|[b|[c]]].
         self.closers = [_CLOSE[token.kind]]
@@ -58,7 +58,8 @@ def parse_term(text: str) -> object:
         The term, as ``decode`` would give it: a string is a list of integers. Of a key that a map
         has twice the last value counts.
     Raises:
-        ParseError: the text is not such a term, or one nested too deep; ``offset`` is where.
+        ParseError: the text is not such a term, is nested too deep, or has binaries of more than
+            64 MiB; ``offset`` is where.
 
     Source: Erlang Reference Manual, "Data Types".
     """

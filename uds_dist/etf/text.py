@@ -240,10 +240,10 @@ def float_texts(number: float) -> tuple[str, str, str]:
     """A float's sign, and its shortest digits without an exponent and with one.
 
     Raises:
-        EncodeError: it is infinite or no number.
+        EncodeError: it is infinite or not a number.
     """
     if number - number != 0.0:
-        raise EncodeError(f"{number} is no Erlang float: send an atom instead")
+        raise EncodeError(f"{number} is not an Erlang float: send an atom instead")
     sign = "-" if copysign(1.0, number) < 0 else ""
     if number == 0.0:
         return sign, "0.0", "0.0"
