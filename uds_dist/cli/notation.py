@@ -251,14 +251,6 @@ def _read_etf(value: object, _parts: list[object]) -> object:
     return decode(b64decode(_text(value), validate=True))
 
 
-def _read_map(_value: object, parts: list[object]) -> object:
-    keys, values = parts[::2], parts[1::2]
-    try:
-        return make_map(keys, values)
-    except RecursionError:  # keys are nested too deep for Python to compare
-        return Map(zip(keys, values))
-
-
 def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError(value)
@@ -269,7 +261,7 @@ _READ: dict[str, Callable[[object, list[object]], object]] = {
     "$atom": _read_atom,
     "$tuple": lambda _value, parts: tuple(parts),
     "$binary": _read_binary,
-    "$map": _read_map,
+    "$map": lambda _value, parts: make_map(parts[::2], parts[1::2]),
     "$improper": lambda _value, parts: ImproperList(parts[:-1], parts[-1] if parts else []),
     "$etf": _read_etf,
 }

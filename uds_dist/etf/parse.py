@@ -305,13 +305,9 @@ def _container(opened: _Open) -> object:
 def _map(keys: list[object], values: list[object]) -> dict[Any, object] | Map:
     try:
         return make_map(keys, values)
-    except (EncodeError, RecursionError):
-        pass  # a key comes twice, or keys are nested too deep for Python to compare
-    last = {exact_key(key): (key, value) for key, value in zip(keys, values)}
-    try:
+    except EncodeError:  # a key comes twice
+        last = {exact_key(key): (key, value) for key, value in zip(keys, values)}
         return make_map(*map(list, zip(*last.values())))
-    except RecursionError:
-        return Map(last.values())
 
 
 def _expected(what: str, token: Token) -> ParseError:
