@@ -17,7 +17,7 @@ from uds_dist.etf.terms import Atom, BitString, Pid, Reference
 from uds_dist.protocol.control import NO_PAYLOAD, RegSend, SendSender
 from uds_dist.protocol.flags import Flag
 from uds_dist.protocol.framing import Frame, FrameReader
-from uds_dist.protocol.header import CACHE_SIZE, Buffer, FrameDecoder, FrameEncoder
+from uds_dist.protocol.header import CACHE_SIZE, Buffer, FrameDecoder, FrameEncoder, Postponed
 
 NONE = 0
 FRAGMENTS = Flag.FRAGMENTS
@@ -796,7 +796,7 @@ def test_unfinished_messages_count_with_their_control_messages() -> None:
     config = Config(max_message_size=1 << 24, fragment_size=100)
     decoder = FrameDecoder(FRAGMENTS, config)
     encoder = FrameEncoder(FRAGMENTS, config)
-    control = (22, P, [[] for _ in range(60_000)])
+    control: tuple[object, ...] = (22, P, [[] for _ in range(60_000)])
     held = 0
     with pytest.raises(RemoteProtocolError, match="Config.max_message_size"):
         for _ in range(100):
@@ -823,3 +823,22 @@ def test_the_elements_of_a_message_are_limited_by_the_settings() -> None:
     with pytest.raises(RemoteProtocolError, match="max_message_terms"):
         FrameDecoder(FRAGMENTS, config).decode(frame)
     assert FrameDecoder(FRAGMENTS, Config()).decode(frame) == ((5,), [300] * 1100)
+
+
+@pytest.mark.parametrize("flags", [0, FRAGMENTS], ids=["passed through", "with a header"])
+@pytest.mark.parametrize("postponing", [False, True])
+def test_a_compressed_message_counts_for_what_it_was(flags: int, postponing: bool) -> None:
+    decoder = FrameDecoder(flags, Config())
+    control = (22, P, Q)
+    payload = encode(bytes(100_000), compressed=9)
+    (frame,) = frames_of(FrameEncoder(flags, Config()).encode(control, 1))
+    frame = bytes(frame[:-2]) + payload[1:]
+    decoder.postponing = postponing
+    message = decoder.decode(frame)
+    assert message is not None
+    if postponing:
+        assert isinstance(message[1], Postponed)
+        assert decoder.payload(message[1]) == bytes(100_000)
+    else:
+        assert message[1] == bytes(100_000)
+    assert decoder.message_size == 100_005

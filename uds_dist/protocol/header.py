@@ -116,8 +116,9 @@ class FrameDecoder:
             each message, the payloads of all unfinished ones together, and what the control
             messages of all unfinished ones take in memory together.
 
-    ``message_size`` is what the last message took on the wire, in bytes. While ``postponing`` is
-    true, `decode` gives a `Postponed` in place of a payload.
+    ``message_size`` is what the last message took on the wire, or, of a compressed one, what it
+    was before, in bytes. While ``postponing`` is true, `decode` gives a `Postponed` in place of a
+    payload.
     """
 
     __slots__ = (
@@ -236,7 +237,14 @@ class FrameDecoder:
         if pos != len(data):
             raise _trailing(len(data) - pos)
         self.message_size = postponed.size
+        if data[postponed.pos] == _COMPRESSED:
+            self._count_inflated(data, postponed.pos)
         return payload
+
+    def _count_inflated(self, data: bytes, pos: int) -> None:
+        """Have the size of a message say what a compressed payload has become."""
+        (size,) = _U32.unpack_from(data, pos + 1)
+        self.message_size = max(self.message_size, size)
 
     # --- whole messages ---
 
@@ -259,6 +267,8 @@ class FrameDecoder:
         )
         if pos != len(frame):
             raise _trailing(len(frame) - pos)
+        if frame[end] == _COMPRESSED:
+            self._count_inflated(frame, end)
         return control, payload
 
     def _passed_through(self, frame: bytes) -> tuple[tuple[object, ...], object]:
@@ -277,11 +287,14 @@ class FrameDecoder:
             raise _no_version("payload")
         if self.postponing:
             return control, Postponed(frame, pos + 1, _NO_ATOMS)
+        begin = pos + 1
         payload, pos = decode_term(
-            frame, pos + 1, _NO_ATOMS, self._depth, self._decompressed, self._terms
+            frame, begin, _NO_ATOMS, self._depth, self._decompressed, self._terms
         )
         if pos != len(frame):
             raise _trailing(len(frame) - pos)
+        if frame[begin] == _COMPRESSED:
+            self._count_inflated(frame, begin)
         return control, payload
 
     # --- the atom cache ---
@@ -440,6 +453,8 @@ class FrameDecoder:
         )
         if pos != len(whole):
             raise _trailing(len(whole) - pos)
+        if whole[0] == _COMPRESSED:
+            self._count_inflated(whole, 0)
         return sequence.control, payload
 
     def _add(self, sequence: FragmentSequence, frame: Frame, pos: int) -> None:
