@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from uds_dist.shell.layout import Spot, advance, column_after, lay_out
+from uds_dist.shell.layout import Spot, advance, char_width, column_after, lay_out
 
 ERASE_BELOW = "\x1b[J"
 CLEAR = "\x1b[H\x1b[2J"
@@ -87,7 +87,10 @@ class Screen:
         if text == old.text:
             if spots[index] != old.cursor:
                 self._emit(self._move(old.cursor, spots[index]))
-        elif text.startswith(old.text) and old.at == len(old.text) and index == len(text):
+        elif (
+            text.startswith(old.text) and old.at == len(old.text) and index == len(text)
+            and char_width(text[old.at]) > 0  # a mark belongs to a character before it
+        ):  # fmt: skip
             shown, _ = lay_out(
                 text, advance(Spot(0, self._column), old.prompt, self.columns), self.columns
             )
@@ -155,7 +158,8 @@ class Screen:
             _, spots = lay_out(drawn.text, after_prompt, columns)
             row = min(drawn.cursor.row, spots[drawn.at].row)
             column = min(self._column, columns - 1)
-            self._emit(self._move(Spot(row, 0), Spot(0, column)) + ERASE_BELOW)
+            # Also where it may not have moved: where in its row the cursor stands is not known.
+            self._emit(self._move(Spot(row, self.columns), Spot(0, column)) + ERASE_BELOW)
             self._drawn = None
         self._column = min(self._column, columns - 1)
         self.columns, self.rows = columns, rows
