@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from tests.interop.beam import Beam, Otp, Start, socket_folder
-from tests.interop.pseudo_terminal import PseudoTerminal, remote
+from tests.shell.pseudo_terminal import PseudoTerminal, remote
 
 # Everything that a session could leave at the node. Sockets, which a carrier may keep, monitor their
 # owners as well, but are no processes.

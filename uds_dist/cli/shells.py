@@ -10,9 +10,10 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from uds_dist import Node, NoConnection
+from uds_dist import Node, NoConnection, UdsDistError
 from uds_dist.cli.calls import connected
 from uds_dist.cli.exit_codes import OK, RAISED
+from uds_dist.cli.output import OutputError
 from uds_dist.shell.device import Input, Output, on_signals, raw_mode, terminal_size
 from uds_dist.shell.history import History, history_path
 from uds_dist.shell.io_server import Console
@@ -65,9 +66,17 @@ def run_remote(options: argparse.Namespace) -> int:
     with connected(options) as other:
         node, name = other.node, other.name
         kind = find_kind(node, name, choice, other.left())
-        if os.isatty(STDIN) and os.isatty(STDOUT):
-            return _at_terminal(node, name, kind, choice, other.left())
-        return _between_pipes(node, name, kind, choice, other.left())
+        at_terminal = os.isatty(STDIN) and os.isatty(STDOUT)
+        serve = _at_terminal if at_terminal else _between_pipes
+        try:
+            return serve(node, name, kind, choice, other.left())
+        except UdsDistError:
+            raise
+        except OSError as error:
+            raise OutputError(
+                f"standard output cannot be written: {error.strerror}",
+                isinstance(error, BrokenPipeError),
+            ) from None
 
 
 def _at_terminal(node: Node, name: str, kind: Kind, choice: Choice, timeout: float) -> int:

@@ -300,6 +300,9 @@ class Console:
                 return returned(self._version().encode())
             case (module_, "complete", [Pid() as pid, text]) if module_ == CONSOLE_MODULE:
                 return returned(self._complete(caller, pid, text))
+            case (module_, "failures", [Pid() as pid]) if module_ == CONSOLE_MODULE:
+                shell = self._shell_of(caller, pid)
+                return returned(0 if shell is None else shell.evaluator.failures)
         return None
 
     def _version(self) -> str:
@@ -314,11 +317,16 @@ class Console:
         return shell
 
     def _complete(self, caller: Caller, pid: Pid, text: object) -> list[object]:
-        shell = self.shells.get(pid)
+        shell = self._shell_of(caller, pid)
         written = chardata_text(text)
-        if shell is None or written is None or shell.leader.node != caller.node:
+        if shell is None or written is None:
             return []
         return [match.encode() for match in shell.evaluator.complete(written)]
+
+    def _shell_of(self, caller: Caller, pid: Pid) -> Shell | None:
+        """A shell, if it is one of the node that asks."""
+        shell = self.shells.get(pid)
+        return None if shell is None or shell.leader.node != caller.node else shell
 
     # -- helpers at the prompt ---------------------------------------------------------------
 

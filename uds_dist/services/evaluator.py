@@ -138,6 +138,7 @@ class Evaluator:
         self.time_limit = time_limit
         self.future: Future[object] | None = None  # the value that is waited for
         self.width = 80
+        self.failures = 0  # inputs that raised, or could not be read as Python
         self._write = write
         self._while_busy = while_busy
         self._lines: list[str] = []
@@ -158,7 +159,7 @@ class Evaluator:
             code = self._compile(source, name, "single")
         except (SyntaxError, ValueError, OverflowError) as error:
             self._lines.clear()
-            self._write("".join(traceback.format_exception_only(type(error), error)))
+            self._fail("".join(traceback.format_exception_only(type(error), error)))
             return Progress.DONE
         if code is None:
             return Progress.MORE
@@ -215,13 +216,17 @@ class Evaluator:
         except SystemExit:
             return Progress.EXIT
         except TimeLimitError:
-            self._write(
+            self._fail(
                 f"TimeLimitError: the input was ended after {self.time_limit:g} seconds,"
                 " in which the program stood still\n"
             )
         except BaseException as error:
-            self._write(traceback_text(error))
+            self._fail(traceback_text(error))
         return Progress.DONE if self.future is None else Progress.WAITING
+
+    def _fail(self, text: str) -> None:
+        self.failures += 1
+        self._write(text)
 
     def show(self, value: object) -> None:
         """Write a value as a prompt does, and keep it as ``_``."""
@@ -238,9 +243,9 @@ class Evaluator:
             with self._guarded():
                 self.show(future.result())
         except TimeLimitError:
-            self._write("TimeLimitError: the value took too long to show\n")
+            self._fail("TimeLimitError: the value took too long to show\n")
         except BaseException as error:
-            self._write(traceback_text(error))
+            self._fail(traceback_text(error))
 
     def _help(self, *about: object) -> None:
         if not about:

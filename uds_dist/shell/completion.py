@@ -5,15 +5,21 @@ Source: the modules edlin_expand of OTP 27 and 29, and IEx.Autocomplete of Elixi
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable, Sequence
 
 from uds_dist.errors import UdsDistError
 from uds_dist.etf.terms import Atom, Pid
 from uds_dist.processes.future import Future
+from uds_dist.services.console import CONSOLE_MODULE
 from uds_dist.services.group_leader import chardata_text
 from uds_dist.shell.layout import in_columns
 from uds_dist.transport.loop import EventLoop
 
+
+# A name of Python, with dots, at the end of a text.
+NAME = re.compile(r"[\w.]*\Z")
 # Seconds after which a completion that has not come is none.
 TIMEOUT = 2.0
 # Longer lists are cut: nobody reads them.
@@ -31,7 +37,7 @@ class Completer:
     Args:
         loop: bounds the time.
         ask: runs a function there.
-        kind: ``iex`` or ``erl``; another kind of shell has no completion.
+        kind: ``iex``, ``erl`` or ``python``.
         shell: the shell's process, which knows the variables.
         columns: gives the width of the terminal.
     """
@@ -58,9 +64,24 @@ class Completer:
         elif self._kind == "erl":
             future = self._ask("edlin_expand", "expand", [backwards, []])
         else:
-            then("", "")
+            self._complete_python(before, then)
             return
         self._await(future, lambda found: self._completed(found, then))
+
+    def _complete_python(self, before: str, then: Then) -> None:
+        """Complete the dotted name at the end of a text."""
+        found = NAME.search(before)
+        name = "" if found is None else found.group()
+        future = self._ask(CONSOLE_MODULE, "complete", [self._shell, name])
+
+        def completed(found: object) -> None:
+            matches = [chardata_text(match) or "" for match in found] if isinstance(found, list) else []
+            common = os.path.commonprefix(matches)
+            insertion = common[len(name) :] if common.startswith(name) else ""
+            show = "" if insertion else in_columns(matches[:MAX_MATCHES], self._columns())
+            then(insertion, show)
+
+        self._await(future, completed)
 
     def _await(self, future: Future[object], then: Callable[[object], object]) -> None:
         def give_up() -> None:

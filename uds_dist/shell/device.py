@@ -41,6 +41,7 @@ class Output:
         self._size = 0
         self._waiting: deque[Callable[[], object]] = deque()
         self._watched = False
+        self._is_terminal = os.isatty(descriptor)
         own = _own_description(descriptor)
         self._owned = own is not None
         self._descriptor = descriptor if own is None else own
@@ -49,7 +50,7 @@ class Output:
         """Write text, or keep it until it can be written.
 
         Raises:
-            BrokenPipeError: nobody reads any more.
+            OSError: nobody reads any more, or the disk is full.
         """
         data = text.encode("utf-8", "replace")
         if data:
@@ -72,10 +73,10 @@ class Output:
                 written = os.write(self._descriptor, data[:CHUNK])
             except BlockingIOError:
                 break
-            except BrokenPipeError:
-                raise
-            except OSError:  # the terminal has hung up; its input says so, too
-                self._queue.clear()
+            except OSError:
+                if not self._is_terminal:
+                    raise
+                self._queue.clear()  # it has hung up; its input says so, too
                 self._size = 0
                 break
             self._size -= written

@@ -19,6 +19,7 @@ from uds_dist.etf.shown import shown
 from uds_dist.etf.terms import Atom, Pid, Reference
 from uds_dist.node import Node
 from uds_dist.processes.future import Future
+from uds_dist.services.console import CONSOLE_MODULE
 from uds_dist.services.rpc import start_rpc
 from uds_dist.shell.completion import Completer
 from uds_dist.shell.io_server import Console, IoServer
@@ -32,6 +33,8 @@ NOTHING = Atom("nothing")
 START_TIMEOUT = 10.0
 # Seconds that a shell gets to stop what it evaluates, and to end, when it is left.
 LEAVE_TIMEOUT = 2.0
+
+
 # What a node says of a module that it can load.
 LOADED = Atom("module")
 # The logger of what the other node's processes log; see services/kernel.py.
@@ -55,14 +58,29 @@ def find_kind(node: Node, name: str, choice: Choice, timeout: float) -> Kind:
     Raises:
         ConfigError: the node has not the shell that was asked for.
     """
-    if choice.kind in ("erl", "python"):
+    if choice.kind == "erl":
         return choice.kind
-    found = node.rpc(name, "code", "ensure_loaded", [Atom("iex")]).result(timeout)
-    if isinstance(found, tuple) and found[:1] == (LOADED,):
-        return "iex"
-    if choice.kind == "iex":
+    # A Python node that serves a console says that it has IEx, for the clients of a BEAM.
+    python = node.rpc(name, CONSOLE_MODULE, "version", [])
+    elixir = node.rpc(name, "code", "ensure_loaded", [Atom("iex")])
+    deadline = node.loop.time() + timeout
+    try:
+        elixir_found = elixir.result(timeout)
+        has_iex = isinstance(elixir_found, tuple) and elixir_found[:1] == (LOADED,)
+    except RemoteError:
+        has_iex = False
+    try:
+        python.result(max(deadline - node.loop.time(), 0.0))
+        has_python = True
+    except RemoteError:
+        has_python = False
+    if has_python and choice.kind in (None, "python"):
+        return "python"
+    if choice.kind == "python":
+        raise ConfigError(f"{name} serves no Python console: its program must call serve_console()")
+    if choice.kind == "iex" and (has_python or not has_iex):
         raise ConfigError(f"{name} has no IEx: use --erl, or add :iex to the release")
-    return "erl"
+    return "iex" if has_iex else "erl"
 
 
 class RemoteShell:
@@ -89,11 +107,16 @@ class RemoteShell:
         self._shell: Pid | None = None
         self._ended = False
         self._leaving = False
+        self._block_ended = False
         self._errors = _Errors() if count_errors else None
         self._process = node.mailbox(on_message=self._on_message, trap_exit=True)
         self._process.on_unwatched = self._on_unwatched
         self._server = IoServer(
-            console, self._call, self._reply, lambda sender: sender == self._shell
+            console,
+            self._call,
+            self._reply,
+            # The first line may be asked for before the shell's pid is known here.
+            lambda sender: kind == "python" and self._shell in (None, sender),
         )
         self._server.on_main = self._on_main
         self._server.on_output = self._on_output
@@ -120,7 +143,8 @@ class RemoteShell:
             nothing: tuple[object, ...] = (Atom("elixir_utils"), Atom("noop"), [])
             started = self._call(self.name, "iex", "start", [options, nothing])
         else:
-            started = self._call(self.name, "shell", "start", [])
+            module = CONSOLE_MODULE if self.kind == "python" else "shell"
+            started = self._call(self.name, module, "start", [])
         shell = started.result(timeout)
         if not isinstance(shell, Pid):
             raise RemoteError(f"{self.name} started no shell: it answered {shown(shell)}")
@@ -180,14 +204,27 @@ class RemoteShell:
 
     def end_of_input(self) -> None:
         """Take the end of input: the shell's own prompt is left, another read is told."""
-        if self._server.at_main_prompt:
-            if self._errors is not None and (self._server.unfinished or self._errors.unfinished):
-                self.failed = True
-            self._leaving = True
-            self._server.close_input()
-            self.node.loop.call_later(LEAVE_TIMEOUT, self._kill)
-        else:
+        if not self._server.at_main_prompt:
             self._server.end_of_input()
+        elif self._errors is None:
+            self.leave()
+        elif self.kind == "python" and self._errors.unfinished and not self._block_ended:
+            self._block_ended = True
+            self._server.line("\n")  # an empty line ends a block
+        elif self.kind == "python":
+            counted = self.node.rpc(self.name, CONSOLE_MODULE, "failures", [self._shell])
+            counted.add_done_callback(self._count_failures)
+        else:
+            if self._server.unfinished or self._errors.unfinished:
+                self.failed = True
+            self.leave()
+
+    def _count_failures(self, counted: Future[object]) -> None:
+        assert self._errors is not None
+        self.failed = (
+            self._errors.unfinished or counted.exception() is not None or counted.result() != 0
+        )
+        self.leave()
 
     def interrupt(self) -> None:
         """Interrupt the read, or else what is evaluated."""
@@ -283,6 +320,7 @@ class _Errors:
         """Note a main prompt; returns whether the expression before it raised."""
         first, self.prompted = not self.prompted, True
         if kind != "iex":
+            self.unfinished = kind == "python" and prompt.startswith("...")
             return False
         match arguments:
             case [(int() as counter, _)]:

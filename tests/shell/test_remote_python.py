@@ -1,0 +1,117 @@
+"""`uds-dist remote` into a Python program that serves a console: no BEAM is needed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.readme_blocks import environment
+from tests.shell.pseudo_terminal import PseudoTerminal, remote
+
+PROGRAM = """
+import os, sys
+from uds_dist import Node, Config
+with Node("py@localhost", config=Config.from_env()) as node:
+    node.serve_console({"answer": 42})
+    node.expose("test", {"processes": lambda: node.statistics().processes})
+    node.listen()
+    print("up", flush=True)
+    while True:
+        node.loop.run_once(1.0)
+"""
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A folder in which a Python program listens."""
+    folder = str(tmp_path_factory.mktemp("s"))
+    settings = environment(UDS_DIST_SOCKET_DIR=folder, UDS_DIST_COOKIE="secret")
+    with subprocess.Popen([sys.executable, "-c", PROGRAM], env=settings, stdout=subprocess.PIPE) as program:
+        assert program.stdout is not None and program.stdout.readline() == b"up\n"
+        yield folder
+        program.kill()
+
+
+def piped(folder: str, text: str, *words: str) -> tuple[int, str, str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "uds_dist", "remote", "py", *words],
+        input=text, capture_output=True, text=True, timeout=60, check=False,
+        env=environment(UDS_DIST_SOCKET_DIR=folder, UDS_DIST_COOKIE="secret"),
+    )  # fmt: skip
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.fixture
+def terminal(served: str, tmp_path: Path) -> Iterator[PseudoTerminal]:
+    with remote("py", socket_dir=served, home=str(tmp_path)) as made:
+        made.see_line(">>> ?")
+        yield made
+
+
+def test_the_prompt_of_a_python_program(terminal: PseudoTerminal, tmp_path: Path) -> None:
+    terminal.send("answer + 1\r")
+    terminal.see(r"^43$")
+    terminal.send("for n in range(3):\r")
+    terminal.see_line(r"\.\.\. ?")
+    terminal.send("\tprint(n * 11)\r\r")
+    terminal.see(r"^0\n11\n22$")
+    terminal.send("1 / 0\r")
+    terminal.see(r"^ZeroDivisionError: division by zero$")
+    terminal.send("answ\t\r")
+    terminal.see(r"answer\n42$")
+    terminal.send("half\x03")
+    terminal.see(r"^KeyboardInterrupt$")
+    terminal.send("\x04")
+    assert terminal.wait() == 0
+    (history,) = tmp_path.rglob("python_history")
+    assert history.read_text().splitlines()[0] == "answer + 1"
+
+
+def test_exit_ends_it(terminal: PseudoTerminal) -> None:
+    terminal.send("exit()\r")
+    assert terminal.wait() == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "out"),
+    [
+        ("answer\nprint('grün')\n", 0, "42\ngrün\n"),
+        ("for n in range(2):\n    print(n)", 0, "0\n1\n"),
+        ("1 / 0\nanswer\n", 1, None),
+        ("def (\n", 1, None),
+        ("(1,\n", 1, None),
+    ],
+)
+def test_between_pipes(served: str, text: str, code: int, out: str | None) -> None:
+    found, printed, complaint = piped(served, text)
+    assert (found, complaint) == (code, "")
+    assert out is None or printed == out
+
+
+def test_nothing_is_left_at_the_program(served: str) -> None:
+    assert piped(served, "node.loop.call_later(0, print)\n")[0] == 0
+    code, printed, _ = piped(served, "len([m for m in node.processes.by_pid.values()])\n")
+    assert piped(served, "len([m for m in node.processes.by_pid.values()])\n")[1] == printed
+
+
+def test_a_shell_that_the_node_does_not_have(served: str) -> None:
+    code, _, complaint = piped(served, "", "--iex")
+    assert code == 2 and "has no IEx" in complaint
+
+
+def test_output_that_nobody_reads(served: str) -> None:
+    environ = environment(UDS_DIST_SOCKET_DIR=served, UDS_DIST_COOKIE="secret")
+    argv = [sys.executable, "-m", "uds_dist", "remote", "py"]
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb") as out:
+        done = subprocess.run(
+            argv, input=b"print('x' * 1000)\n", stdout=out, stderr=subprocess.PIPE, env=environ,
+            timeout=60, check=False,
+        )  # fmt: skip
+    assert done.returncode == 141 and done.stderr == b""
