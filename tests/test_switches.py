@@ -72,15 +72,38 @@ for term in ({Atom("a"): 1}, {Atom("b"): 1, (Atom("c"), 1): 2}):
 """
 
 
-def test_a_map_with_keys_that_python_may_not_compare() -> None:
+def under_bb(program: str) -> tuple[str, str]:
+    """What a program writes to standard error and to standard output."""
     done = subprocess.run(
-        [sys.executable, "-bb", "-W", "error", "-c", MAPS],
+        [sys.executable, "-bb", "-W", "error", "-c", program],
         env=environment(),
         capture_output=True,
         text=True,
         check=False,
     )
-    assert (done.stderr, done.stdout) == ("", "Map 1 3 4\nMap 1 2 3 4\n")
+    return done.stderr, done.stdout
+
+
+def test_a_map_with_keys_that_python_may_not_compare() -> None:
+    assert under_bb(MAPS) == ("", "Map 1 3 4\nMap 1 2 3 4\n")
+
+
+UNREGISTER = """
+import socket
+from uds_dist import EventLoop
+
+with EventLoop() as loop, socket.socket(socket.AF_UNIX) as listener:
+    listener.bind("")  # Linux gives it an abstract name
+    try:
+        loop.unregister(listener)
+    except KeyError as error:
+        print(error)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="abstract sockets exist on Linux only")
+def test_an_abstract_socket_that_is_not_watched() -> None:
+    assert under_bb(UNREGISTER) == ("", "'the socket is not registered'\n")
 
 
 # --- no standard streams --------------------------------------------------------------------------

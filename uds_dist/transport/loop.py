@@ -538,7 +538,11 @@ class EventLoop:
         if self._state == CLOSED:
             return
         self.check_owner()
-        self._selector.unregister(fileobj).data.events = 0
+        try:
+            self._selector.unregister(fileobj).data.events = 0
+        except BytesWarning:
+            # With -bb: the KeyError's text would show an abstract socket's address, which is bytes.
+            raise KeyError("the socket is not registered") from None
 
     def check_owner(self) -> None:
         """Make sure that the descriptors may be used here.
