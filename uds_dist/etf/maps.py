@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 # How deep tuples may be nested in a dict's keys; hashing takes C stack for each level.
 MAX_KEY_DEPTH: Final = 16
 # A dict of up to so many keys is quick whatever they are.
-FEW_KEYS: Final = 32
+FEW_KEYS: Final = 16
 
 # What a key costs in the budget of a message, in elements of other kinds.
 _COST_OF_MAP: Final = 1
