@@ -44,7 +44,7 @@ HOUSE = {
     " parse.py reader.py scan.py segments.py shown.py terms.py text.py writer.py",
     "protocol": "__init__.py challenges.py control.py flags.py fragments.py framing.py handshake.py"
     " handshake_messages.py header.py node_names.py parse.py session.py",
-    "transport": "__init__.py address.py backpressure.py binding.py connection.py credentials.py"
+    "transport": "__init__.py activation.py address.py backpressure.py binding.py connection.py credentials.py"
     " fault.py folder.py listener.py log_rate.py loop.py reasons.py receiver.py sigpipe.py timers.py"
     " write_queue.py",
     "processes": "__init__.py claims.py dialect.py future.py identity.py links.py mailbox.py peers.py"

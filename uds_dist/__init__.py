@@ -72,6 +72,7 @@ if TYPE_CHECKING:
     from uds_dist.processes.remote_node import PeerStatistics
     from uds_dist.services.pg import PgScope
     from uds_dist.services.gen_server import GenServer, NoReply, Stop
+    from uds_dist.transport.activation import notify_ready
     from uds_dist.transport.loop import EventLoop, LoopStatistics
     from uds_dist.transport.timers import Timer
 
@@ -148,6 +149,7 @@ __all__ = [
     "decode",
     "encode",
     "format_term",
+    "notify_ready",
     "parse_term",
 ]
 
@@ -206,6 +208,7 @@ _MODULES = {
     "Record": "uds_dist.etf.terms",
     "Reference": "uds_dist.etf.terms",
     "format_term": "uds_dist.etf.text",
+    "notify_ready": "uds_dist.transport.activation",
     "parse_term": "uds_dist.etf.text",
     "ConsoleInput": "uds_dist.services.console",
     "EventHandler": "uds_dist.services.events",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple, TypeVar, overload
 
@@ -51,6 +52,7 @@ from uds_dist.services.pg import PgScope
 from uds_dist.services.rpc import Call, start_rpc, start_spawn
 from uds_dist.services.server import Runner
 from uds_dist.services.tasks import TaskSupervisor
+from uds_dist.transport.activation import inherited_socket
 from uds_dist.transport.loop import EventLoop
 
 F = TypeVar("F", bound=Callable[..., object])
@@ -283,18 +285,32 @@ class Node:
 
     # -- peers -----------------------------------------------------------------------------
 
-    def listen(self) -> None:
+    def listen(self, *, sock: socket.socket | None = None, inherit: bool = False) -> None:
         """Open the listening socket; without this call nobody can dial this node.
 
         A node that listens looks after its socket file: one that was removed is made anew within
         a quarter of the tick time, and by another call of this.
 
+        Args:
+            sock: a socket that listens already; the node closes it at its end and leaves its file.
+            inherit: take the socket that a service manager has opened (LISTEN_FDS).
         Raises:
             DuplicateNameError: a live node has this name.
-            ListenError: the socket cannot be had.
+            ListenError: the socket cannot be had, or the one given cannot be used.
             AddressError: no such address can exist on this system.
+            LocalProtocolError: the node listens already, and another socket was given.
         """
-        self._peers.listen()
+        if not inherit or self._peers.listener is not None:
+            self._peers.listen(sock)
+            return
+        if sock is not None:
+            raise ConfigError("listen takes one socket: give sock or inherit, not both")
+        inherited = inherited_socket(self._peers.places.own.address(self._peers.name))
+        try:
+            self._peers.listen(inherited)
+        except BaseException:
+            inherited.close()
+            raise
 
     def connect(self, name: str) -> Future[None]:
         """Connect to a node, if there is no connection yet.

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import contextmanager
 from dataclasses import dataclass
 from os import PathLike
+from socket import socket
 from typing import ClassVar, Generic, Literal, NamedTuple, Protocol, TypeAlias, TypeVar, overload
 
 from uds_dist.config import ANY as ANY, Config as Config
@@ -123,6 +124,7 @@ __all__ = [
     "decode",
     "encode",
     "format_term",
+    "notify_ready",
     "parse_term",
 ]
 
@@ -294,6 +296,11 @@ def decode(
 def format_term(term: object) -> str: ...
 # Read one term from Erlang's text.
 def parse_term(text: str) -> object: ...
+
+# --- Service managers -----------------------------------------------------------------------------
+
+# Tell the service manager that this program is ready; False where NOTIFY_SOCKET is not set.
+def notify_ready(environ: Mapping[str, str] | None = None) -> bool: ...
 
 # --- The event loop -------------------------------------------------------------------------------
 
@@ -523,8 +530,9 @@ class Node:
     def set_cookie(self, cookie: str | bytes, node: str | None = None) -> None: ...
     # Admit only these nodes from now on; others get the status `not_allowed`.
     def allow(self, names: Sequence[str]) -> None: ...
-    # Open the listening socket; without this call nobody can dial this node.
-    def listen(self) -> None: ...
+    # Open the listening socket; without this call nobody can dial this node. `sock` is one that
+    # listens already, `inherit` takes that of a service manager (LISTEN_FDS).
+    def listen(self, *, sock: socket | None = None, inherit: bool = False) -> None: ...
     # Connect to a node, if there is no connection yet.
     def connect(self, name: str) -> Future[None]: ...
     # Ask a node for a sign of life, connecting to it if need be, as `net_adm:ping` does.

@@ -1,0 +1,103 @@
+"""Socket activation: what a service manager such as systemd gives to a program, and is told by it.
+
+Source: sd_listen_fds(3) and sd_notify(3), which other service managers follow.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections.abc import Mapping
+
+from uds_dist.errors import ListenError
+from uds_dist.transport.address import SocketAddress
+
+FIRST_DESCRIPTOR = 3
+
+
+def inherited_socket(
+    address: SocketAddress, environ: Mapping[str, str] | None = None
+) -> socket.socket:
+    """The listening socket that this process was started with.
+
+    Args:
+        address: where this node would listen by itself; of several sockets, that one is taken.
+        environ: the environment to read, by default this process's.
+    Returns:
+        A duplicate. The inherited descriptor stays open, so that a peer that dials between two
+        calls waits, as it does when the service manager starts a program.
+    Raises:
+        ListenError: there is no such socket, or there are several and none of them at `address`.
+    """
+    environ = os.environ if environ is None else environ
+    if environ.get("LISTEN_PID") != str(os.getpid()):
+        raise ListenError(
+            errno.ENOENT,
+            "no socket was inherited: LISTEN_PID is not the id of this process; start it by a"
+            " .socket unit, and with exec where a script starts it",
+        )
+    count = environ.get("LISTEN_FDS", "")
+    last = FIRST_DESCRIPTOR + (int(count) if count.isascii() and count.isdigit() else 0)
+    found = [_unix_socket(descriptor) for descriptor in range(FIRST_DESCRIPTOR, last)]
+    sockets = [sock for sock in found if sock is not None]
+    chosen = [sock for sock in sockets if _name(sock) == address.value] or sockets
+    try:
+        if len(chosen) == 1:
+            return chosen[0]
+    finally:
+        for sock in sockets:
+            if chosen != [sock]:
+                sock.close()
+    if not sockets:
+        raise ListenError(
+            errno.ENOENT, f"none of the {len(found)} inherited descriptors is a Unix stream socket"
+        )
+    raise ListenError(
+        errno.EINVAL,
+        f"{len(sockets)} sockets were inherited and none is at {address}: set ListenStream to that"
+        " path, or give the right one as listen(sock=...)",
+    )
+
+
+def _unix_socket(descriptor: int) -> socket.socket | None:
+    """A duplicate of a descriptor that is a Unix stream socket."""
+    try:
+        os.set_inheritable(descriptor, False)
+        sock = socket.socket(fileno=os.dup(descriptor))
+    except OSError:
+        return None
+    if sock.family == socket.AF_UNIX and sock.type == socket.SOCK_STREAM:
+        return sock
+    sock.close()
+    return None
+
+
+def _name(sock: socket.socket) -> str:
+    return os.fsdecode(sock.getsockname())
+
+
+def notify_ready(environ: Mapping[str, str] | None = None) -> bool:
+    """Tell the service manager that this program is ready (``Type=notify``).
+
+    Args:
+        environ: the environment to read, by default this process's.
+    Returns:
+        True when it was told; False where NOTIFY_SOCKET is not set, so that a program may call
+        this wherever it runs.
+    Raises:
+        ListenError: the service manager's socket cannot be written to.
+    """
+    environ = os.environ if environ is None else environ
+    name = environ.get("NOTIFY_SOCKET")
+    if not name:
+        return False
+    path = "\0" + name[1:] if name.startswith("@") else name
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+            sock.sendto(b"READY=1", path)
+    except OSError as error:
+        raise ListenError(
+            error.errno, f"the service manager at {name} cannot be told: {error.strerror}"
+        ) from None
+    return True
