@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from configparser import ConfigParser
 from configparser import ConfigParser
 from contextlib import contextmanager
 from dataclasses import fields
@@ -31,6 +33,7 @@ from tests.readme_blocks import (
 from uds_dist import Atom, Config, Node
 from uds_dist.cli import exit_codes
 from uds_dist.config import ENVIRONMENT
+from uds_dist.transport.address import places
 
 KINDS = {
     "sh",
@@ -39,6 +42,8 @@ KINDS = {
     "text release",
     "elixir release",
     "ini release",
+    "ini activation",
+    "sh containers",
     "python",
 }
 
@@ -140,6 +145,26 @@ def test_every_goal_of_make_is_there() -> None:
         )
         assert done.returncode == 0, done.stderr
         assert dry or "SHA-256 equal" in done.stdout
+
+
+def test_the_units_give_the_socket_that_the_program_listens_on() -> None:
+    (block,) = blocks("ini activation")
+    units = ConfigParser()
+    units.optionxform = str  # type: ignore[assignment, method-assign]
+    units.read_string(block.text)
+    variable, folder = units["Service"]["Environment"].split("=")
+    where = places(Config.from_env({variable: folder}))
+    assert units["Socket"]["ListenStream"] == where.own.address("legacy").value
+    assert units["Socket"]["SocketUser"] == units["Service"]["User"]
+
+
+def test_the_containers_share_a_folder_and_a_user() -> None:
+    (block,) = blocks("sh containers")
+    for words in (shlex.split(command) for command, _ in commands(block.text)):
+        given = dict(zip(words, words[1:]))
+        assert (words[:2], given["--user"]) == (["docker", "run"], "1000:1000")
+        assert given["-v"] == f"{SOCKET_DIR}:{SOCKET_DIR}"
+        assert given["-e"] == f"UDS_DIST_SOCKET_DIR={SOCKET_DIR}"
 
 
 def test_the_install_commands_are_run_by_the_checks() -> None:

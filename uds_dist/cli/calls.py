@@ -25,7 +25,7 @@ from uds_dist import (
 from uds_dist.cli.exit_codes import OK, RAISED, USAGE, CookieMissingError, exit_code
 from uds_dist.cli.json_text import read_json, write_json
 from uds_dist.cli.notation import format_elixir, from_json, to_json
-from uds_dist.cli.output import complain, speaks_utf8, write_error, write_line, write_out
+from uds_dist.cli.output import OutputError, complain, speaks_utf8, write_error, write_line, write_out
 from uds_dist.etf.shown import printable
 from uds_dist.processes.identity import find_cookie
 from uds_dist.transport.address import listening_nodes, places
@@ -57,6 +57,10 @@ class Connected:
         self.node = node
         self.name = name
         self._deadline = deadline
+
+    def allow(self, seconds: float) -> None:
+        """Let what follows take so many seconds."""
+        self._deadline = self.node.loop.time() + seconds
 
     def left(self) -> float:
         """Seconds until the command has taken as long as it may."""
@@ -129,18 +133,43 @@ def run_ping(options: argparse.Namespace) -> int:
     """`ping`: pong, or pang and why."""
     try:
         with connected(options) as there:
-            answered = there.node.ping(there.name, there.left())
+            if options.every is None:
+                return _ping(there, options)
+            return _keep_pinging(there, options)
+    except OutputError:
+        raise
     except UdsDistError as error:
         if exit_code(error) != USAGE:
             write_line("pang")
         raise
-    write_line("pong" if answered else "pang")
-    if answered:
+
+
+def _ping(there: Connected, options: argparse.Namespace) -> int:
+    # Whatever is printed is printed before the nodes part, so that nobody waits for that.
+    if there.node.ping(there.name, there.left()):
+        write_line("pong")
         return OK
+    write_line("pang")
     complain(
         f"{there.name} accepted the connection and did not answer within {options.timeout:g} s"
     )
     return RAISED
+
+
+def _keep_pinging(there: Connected, options: argparse.Namespace) -> int:
+    """Ask again and again over one connection; the time for an answer begins anew each time."""
+    losses: list[UdsDistError] = []
+    there.node.on_down = lambda _name, error: losses.append(error)
+    loop = there.node.loop
+    while True:
+        there.allow(options.timeout)
+        begun = loop.time()
+        code = OK if losses else _ping(there, options)
+        if losses:
+            raise losses[0]
+        if code != OK:
+            return code
+        loop.run_until(lambda: bool(losses), max(begun + options.every - loop.time(), 0.0))
 
 
 def run_rpc(options: argparse.Namespace) -> int:
@@ -159,12 +188,12 @@ def run_rpc(options: argparse.Namespace) -> int:
             raise RemoteTimeout(
                 f"{what} did not answer within {options.timeout:g} s: give --timeout more seconds"
             ) from None
-    if options.json:
-        write_line(write_json(to_json(value), ascii_only=not speaks_utf8()))
-    elif options.elixir:
-        write_line(inspected, lambda char: f"\\u{{{ord(char):X}}}")
-    else:
-        write_line(format_term(value), lambda char: f"\\x{{{ord(char):X}}}")
+        if options.json:
+            write_line(write_json(to_json(value), ascii_only=not speaks_utf8()))
+        elif options.elixir:
+            write_line(inspected, lambda char: f"\\u{{{ord(char):X}}}")
+        else:
+            write_line(format_term(value), lambda char: f"\\x{{{ord(char):X}}}")
     return OK
 
 

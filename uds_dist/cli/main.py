@@ -35,7 +35,7 @@ _NEGATIVE = re.compile(r"-\.?\d")
 # Before a negative number: argparse takes it for an option else. No word can hold a NUL.
 _MARK = "\0"
 MOST_SECONDS = 1_000_000_000  # more than a system call takes everywhere
-_VALUE_OPTIONS = ("--socket-dir", "--layout", "--cookie", "--name", "--timeout")
+_VALUE_OPTIONS = ("--socket-dir", "--layout", "--cookie", "--name", "--timeout", "--every")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -109,6 +109,10 @@ def make_parser() -> argparse.ArgumentParser:
 
     ping = command("ping", run_ping, "ask a node for a sign of life")
     _add_connection(ping)
+    ping.add_argument(
+        "--every", type=_seconds, metavar="SECONDS",
+        help="stay connected and ask again so often, until there is no answer; --timeout is for one",
+    )  # fmt: skip
     ping.add_argument(
         "node", type=_word, metavar="NODE", help="name@host, or name for name@localhost"
     )

@@ -58,7 +58,7 @@ from uds_dist.transport.loop import READ, WRITE, EventLoop
 from uds_dist.transport.receiver import Receiver
 from uds_dist.transport.sigpipe import NO_SIGPIPE, suppress_sigpipe
 from uds_dist.transport.timers import Timer
-from uds_dist.transport.write_queue import WriteQueue
+from uds_dist.transport.write_queue import WriteQueue, unread_bytes
 
 logger = logging.getLogger(__name__)
 
@@ -69,8 +69,10 @@ ANSWER_AFTER: Final = 1.0
 SILENT_QUARTERS: Final = 3
 # Seconds that a closing connection may take for its last bytes.
 LINGER: Final = 2.0
-# Seconds that a peer may take to close its side after this one has.
+# Seconds that a peer may take to read the last bytes or to close its side, after this one has.
 PARTING: Final = 0.1
+# Seconds until the first look whether the peer has read everything; each pause is twice as long.
+PARTING_LOOK: Final = 0.001
 # Seconds between two looks whether a peer that is not read from is still there.
 HANG_UP_CHECK: Final = 0.25
 # Bytes that are still read after the peer has closed: more than the system's buffers hold.
@@ -860,8 +862,23 @@ class Connection:
         except OSError:
             self._finish()
             return
-        self._wait_at_most(PARTING)
+        if self._timer is not None:
+            self._timer.cancel()
         self._watch(READ)
+        self._end_when_read(self.loop.time() + PARTING, PARTING_LOOK)
+
+    def _end_when_read(self, deadline: float, pause: float) -> None:
+        """End when the peer has read everything: a deployed carrier never closes its side."""
+        assert self.sock is not None
+        unread = unread_bytes(self.sock)
+        left = deadline - self.loop.time()
+        if unread == 0 or left <= 0:
+            self._finish()
+            return
+        if unread is None or pause > left:
+            pause = left
+        self._timer = self.loop.call_later(pause, self._end_when_read, deadline, 2 * pause)
+        self.tick_deadline = self._timer.when
 
     def _drop_what_comes(self) -> None:
         """Read until the peer has closed its side, too."""

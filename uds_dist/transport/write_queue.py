@@ -10,8 +10,10 @@ leaves together, where a wide one would take each by itself, which costs both si
 
 from __future__ import annotations
 
+import fcntl
 import socket
 import sys
+import termios
 from collections import deque
 from collections.abc import Iterable
 from itertools import islice
@@ -121,3 +123,19 @@ class WriteQueue:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size)
             except OSError:
                 pass  # more than the system allows, or a broken socket: sending will tell
+
+
+def unread_bytes(sock: socket.socket) -> int | None:
+    """How much of what was sent the peer has not read, in bytes of the system's memory.
+
+    Returns:
+        0 when everything was read; None where the system does not tell (SIOCOUTQ of Linux does).
+    """
+    if sys.platform != "linux":
+        return None
+    try:
+        # For sockets this number is called SIOCOUTQ.
+        answer = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4))
+    except (OSError, ValueError):
+        return None
+    return int.from_bytes(answer, sys.byteorder)
