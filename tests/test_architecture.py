@@ -40,22 +40,23 @@ STOREYS = {
 # Every room of the house. A new file is entered here in the change that adds it.
 HOUSE = {
     "": "__init__.py __main__.py config.py errors.py node.py py.typed testing.py",
-    "etf": "__init__.py atoms.py decode.py digits.py encode.py identifiers.py leaves.py maps.py"
-    " parse.py reader.py scan.py segments.py shown.py terms.py text.py writer.py",
-    "protocol": "__init__.py challenges.py control.py flags.py fragments.py framing.py handshake.py"
-    " handshake_messages.py header.py node_names.py parse.py session.py",
-    "transport": "__init__.py activation.py address.py backpressure.py binding.py connection.py credentials.py"
-    " fault.py folder.py listener.py log_rate.py loop.py reasons.py receiver.py sigpipe.py timers.py"
-    " write_queue.py",
-    "processes": "__init__.py claims.py dialect.py future.py identity.py links.py mailbox.py peers.py"
-    " remote_node.py signals.py table.py",
+    "etf": "__init__.py atoms.py decode.py digits.py encode.py identifiers.py leaves.py"
+    " maps.py parse.py reader.py scan.py segments.py shown.py terms.py text.py"
+    " writer.py",
+    "protocol": "__init__.py challenges.py control.py flags.py fragments.py framing.py"
+    " handshake.py handshake_messages.py header.py node_names.py parse.py session.py",
+    "transport": "__init__.py activation.py address.py backpressure.py binding.py connection.py"
+    " credentials.py fault.py folder.py listener.py log_rate.py loop.py reasons.py"
+    " receiver.py sigpipe.py timers.py write_queue.py",
+    "processes": "__init__.py claims.py dialect.py future.py identity.py links.py mailbox.py"
+    " peers.py remote_node.py signals.py table.py",
     "services": "__init__.py cluster.py console.py evaluator.py events.py exposed.py gen.py"
     " gen_server.py group_leader.py kernel.py node_service.py outcome.py pg.py rpc.py"
     " server.py system.py tasks.py",
     "shell": "__init__.py completion.py device.py editor.py history.py io_server.py keys.py"
     " layout.py plain.py remote.py screen.py terminal.py",
-    "cli": "__init__.py calls.py demo.py exit_codes.py json_text.py main.py notation.py output.py"
-    " shells.py",
+    "cli": "__init__.py calls.py demo.py exit_codes.py json_text.py main.py notation.py"
+    " output.py shells.py",
 }
 TOP_LEVEL = {
     "pyproject.toml",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import pickle
 import pydoc
 import subprocess
@@ -77,6 +78,35 @@ def test_no_public_name_is_that_of_a_module() -> None:
     """Importing the module would put it in the name's place."""
     package = Path(uds_dist.__file__).parent
     assert not {path.stem for path in package.iterdir()} & set(uds_dist.__all__)
+
+
+def switches() -> list[tuple[str, inspect.Parameter]]:
+    """The arguments of public functions and classes that are True or False."""
+    found = []
+    for name in uds_dist.__all__:
+        value = getattr(uds_dist, name)
+        if not callable(value) or hasattr(value, "_fields"):  # NamedTuples come, none is made
+            continue
+        calls = [(name, value)]
+        if isinstance(value, type):
+            calls += [(f"{name}.{key}", part) for key, part in vars(value).items()]
+        for where, call in calls:
+            try:
+                parameters = inspect.signature(call).parameters.values()
+            except (TypeError, ValueError):  # not a function; or it has no signature
+                continue
+            found += [
+                (f"{where}({each.name}=)", each)
+                for each in parameters
+                if each.annotation in ("bool", bool) or isinstance(each.default, bool)
+            ]
+    return found
+
+
+def test_a_switch_is_given_by_its_name() -> None:
+    found = dict(switches())
+    assert {"Mailbox.send(priority=)", "Node.mailbox(trap_exit=)", "Record(exported=)"} <= set(found)
+    assert [where for where, each in found.items() if each.kind is not each.KEYWORD_ONLY] == []
 
 
 @pytest.mark.parametrize(

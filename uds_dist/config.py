@@ -34,7 +34,7 @@ ENVIRONMENT = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Config:
     """The settings of one node: times in seconds, sizes in bytes.
 

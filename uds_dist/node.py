@@ -415,6 +415,7 @@ class Node:
         self,
         name: str | None = None,
         on_message: Callable[[object], object] | None = None,
+        *,
         trap_exit: bool = False,
     ) -> Mailbox:
         """Start a process of this node.
@@ -430,7 +431,7 @@ class Node:
             ConfigError: the name is taken, or `on_message` is a coroutine function.
         """
         refuse_coroutines("on_message", on_message)
-        process = self.processes.new_mailbox(name, on_message, trap_exit)
+        process = self.processes.new_mailbox(name, on_message, trap_exit=trap_exit)
         process.of_program = True
         return process
 
@@ -611,6 +612,7 @@ class Node:
         self,
         name: str | None,
         server: GenServer | Callable[[], GenServer],
+        *,
         restart: Literal["temporary", "transient", "permanent"] = "temporary",
     ) -> Pid:
         """Run a generic server, to be called from any node.
@@ -649,7 +651,7 @@ class Node:
         Raises:
             ConfigError: the name is taken.
         """
-        return self.serve(name, lambda: TaskSupervisor(self._exposed), "permanent")
+        return self.serve(name, lambda: TaskSupervisor(self._exposed), restart="permanent")
 
     @overload
     def expose(self, module: str, functions: None = None) -> Callable[[F], F]: ...

@@ -23,8 +23,8 @@ def run(lab: Lab) -> list[Figure]:
     sizes = lab.sizes
     ways: list[tuple[str, Receive, int]] = [
         ("oldest, no match", lambda box: box.receive(timeout=TIMEOUT), sizes.receives),
-        ("oldest, by match", lambda box: box.receive(_any, TIMEOUT), sizes.receives),
-        ("newest, by match", lambda box: box.receive(_wanted, TIMEOUT), sizes.receives_scanning),
+        ("oldest, by match", lambda box: box.receive(TIMEOUT, match=_any), sizes.receives),
+        ("newest, by match", lambda box: box.receive(TIMEOUT, match=_wanted), sizes.receives_scanning),
     ]
     with Node("py@localhost", cookie="secret") as node:
         return [

@@ -79,7 +79,7 @@ def of_shape(term: object, path: Path) -> object:
             return Fun(Atom(module), arity, index, uniq, old, old_uniq, pid, tuple(free))
         case ("$record", str(module), str() | bool() | None as name, bool(exported), list(fields)):
             named = tuple([(as_name(field), value) for field, value in fields])
-            return Record(Atom(module), as_name(name), named, exported)
+            return Record(Atom(module), as_name(name), named, exported=exported)
         case ("$local", int(size)):
             return LocalTerm(path.read_bytes()[-size:])
         case other:

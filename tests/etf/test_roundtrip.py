@@ -99,7 +99,7 @@ def a_term(rng: random.Random, depth: int, readable: bool) -> Any:
             return Fun(Atom("m"), arity, 1, uniq, 2, old_uniq, pid, tuple(parts()))
         case _:
             fields = tuple([(Atom(f"f{i}"), part) for i, part in enumerate(parts())])
-            return Record(Atom("m"), Atom("r"), fields, rng.random() < 0.5)
+            return Record(Atom("m"), Atom("r"), fields, exported=rng.random() < 0.5)
 
 
 def terms(seed: int, readable: bool = False) -> list[Any]:

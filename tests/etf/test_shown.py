@@ -53,7 +53,7 @@ def improper(depth: int) -> object:
         (BitString(b"\xf0", 4), "BitString(b'\\xf0', 4)"),
         (LocalTerm(b"x"), "LocalTerm(b'x')"),
         (Record(Atom("m"), Atom("n"), ((Atom("f"), 1),)),
-         "Record(Atom('m'), Atom('n'), ((Atom('f'), 1),), True)"),
+         "Record(Atom('m'), Atom('n'), ((Atom('f'), 1),), exported=True)"),
     ],
 )  # fmt: skip
 def test_small_terms_are_shown_whole(term: object, text: str) -> None:

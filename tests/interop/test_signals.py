@@ -95,7 +95,7 @@ class Pair:
         """Everything that the BEAM's process has sent is there."""
         ref = self.node.processes.new_reference()
         self.eval("Box ! Ref, ok", Ref=ref)
-        assert self.box.receive(lambda message: message == ref, timeout=5) == ref
+        assert self.box.receive(match=lambda message: message == ref, timeout=5) == ref
 
     def close(self) -> None:
         # Who gets a message with a trace token has the token, the driver among them.

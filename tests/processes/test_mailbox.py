@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -70,7 +71,7 @@ def test_receive_takes_the_first_match_and_leaves_the_rest(a: Node) -> None:
         looked_at.append(message)
         return message == 4
 
-    assert box.receive(is_four) == 4
+    assert box.receive(match=is_four) == 4
     assert looked_at == [0, 1, 2, 3, 4]
     assert [box.poll() for _ in range(5)] == [0, 1, 2, 3, 5]
 
@@ -86,7 +87,7 @@ def test_a_match_does_not_look_twice_at_what_it_saw(a: Node, loop: EventLoop) ->
         looked_at.append(message)
         return message == 12
 
-    assert box.receive(is_last, timeout=5) == 12
+    assert box.receive(match=is_last, timeout=5) == 12
     assert looked_at == [0, 1, 2, 10, 11, 12]
 
 
@@ -102,7 +103,7 @@ def test_a_handler_that_takes_a_message_does_not_upset_a_waiting_receive(
         box.send(box.pid, Atom("wanted"))
 
     loop.call_soon(meddle)
-    assert box.receive(lambda message: message == "wanted", timeout=5) == "wanted"
+    assert box.receive(match=lambda message: message == "wanted", timeout=5) == "wanted"
     assert [box.poll() for _ in range(3)] == [1, 2, 3]
 
 
@@ -110,10 +111,39 @@ def test_receive_gives_up_after_its_time(a: Node) -> None:
     box = a.mailbox("patient")
     box.send(box.pid, 1)
     with pytest.raises(ReceiveTimeoutError, match="patient"):
-        box.receive(lambda message: False, timeout=0.01)
+        box.receive(match=lambda message: False, timeout=0.01)
     assert box.poll() == 1
     with pytest.raises(ReceiveTimeoutError):
         box.receive(timeout=0)
+
+
+def test_the_first_argument_of_receive_is_the_time_to_wait(a: Node) -> None:
+    box = a.mailbox("patient")
+    with pytest.raises(ReceiveTimeoutError, match=r"within 0\.01 s"):
+        box.receive(0.01)
+    box.send(box.pid, 1)
+    assert box.receive(5) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "text"),
+    [
+        ({"timeout": lambda message: True}, TypeError, "give seconds, or None"),
+        ({"timeout": "5"}, TypeError, "timeout is '5': give seconds"),
+        ({"timeout": -1}, ValueError, "timeout is -1: use 0"),
+        ({"timeout": float("nan")}, ValueError, "timeout is nan: use 0"),
+        ({"match": 5}, TypeError, "match is 5: give a function of a message"),
+    ],
+)
+def test_receive_refuses_wrong_arguments_at_once(
+    a: Node, arguments: dict[str, Any], error: type[Exception], text: str
+) -> None:
+    box = a.mailbox()
+    for _ in range(2):  # with no message there, and with one
+        with pytest.raises(error, match=text):
+            box.receive(**arguments)
+        box.send(box.pid, 1)
+    assert len(box) == 2
 
 
 def test_receive_in_a_handler_takes_what_is_there_and_waits_for_nothing(
@@ -239,7 +269,7 @@ def test_priority_goes_before_what_waits_and_behind_other_priority(a: Node) -> N
     box.send(prior, 7, priority=True)
     box.send(box.pid, 8)
     box.send(prior, 9, priority=True)
-    assert box.receive(lambda message: message == 9) == 9
+    assert box.receive(match=lambda message: message == 9) == 9
     box.send(prior, 10, priority=True)
     assert [box.poll() for _ in range(3)] == [7, 10, 8]
 
@@ -249,7 +279,7 @@ def test_priority_reaches_a_receive_that_has_looked_further(a: Node, loop: Event
     prior = box.alias(priority=True)
     box.send(box.pid, 1)
     loop.call_soon(lambda: box.send(prior, Atom("now"), priority=True))
-    assert box.receive(lambda message: message == "now", timeout=5) == "now"
+    assert box.receive(match=lambda message: message == "now", timeout=5) == "now"
     assert box.poll() == 1
 
 
@@ -503,8 +533,8 @@ def test_a_receive_finds_messages_with_priority_and_others_in_their_order(a: Nod
     for number in range(5):
         box.deliver(number)
         box.deliver(-number, priority=True)
-    assert box.receive(lambda message: message == 3) == 3
-    assert box.receive(lambda message: message == -2) == -2
+    assert box.receive(match=lambda message: message == 3) == 3
+    assert box.receive(match=lambda message: message == -2) == -2
     assert len(box) == 8
     assert [box.poll() for _ in range(8)] == [0, -1, -3, -4, 0, 1, 2, 4]
 

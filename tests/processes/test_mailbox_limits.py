@@ -120,7 +120,7 @@ def test_bytes_of_local_messages_count(node: Node, box: Mailbox) -> None:
     node.send(box.pid, b"x" * 5000)
     node.send(box.pid, [b"x" * 5000])
     assert 10_000 <= box.size < 10_100
-    box.receive(lambda message: isinstance(message, list))
+    box.receive(match=lambda message: isinstance(message, list))
     assert 5000 <= box.size < 5050
     box.poll()
     assert box.size == 0

@@ -942,7 +942,7 @@ def test_close_ends_everything_and_says_so(a: Node, b: Node, loop: EventLoop) ->
     box.send(("server", b.name), Atom("last"))
     a.close()
     a.close()
-    assert server.receive(lambda m: m == "last", timeout=5) == "last"
+    assert server.receive(match=lambda m: m == "last", timeout=5) == "last"
     shutdown = Atom("shutdown")
     found = [watcher.receive(timeout=5), watcher.receive(timeout=5)]
     name = (Atom("box"), Atom("a@localhost"))

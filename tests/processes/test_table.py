@@ -604,7 +604,7 @@ def test_fragments_of_several_senders_interleave(a: Node, peer: ScriptedPeer) ->
                 peer.write(frames.pop(0))
         peer.tell(boxes[0].pid, 0)  # and a small message between them
     for number, box in enumerate(boxes):
-        assert box.receive(lambda m: m != 0, timeout=5) == (number, bytes(300_000))
+        assert box.receive(match=lambda m: m != 0, timeout=5) == (number, bytes(300_000))
     peer.close()
 
 

@@ -92,7 +92,8 @@ def processes(node: Node, pid: Pid) -> None:
         assert_type(box.pid, Pid)
         assert_type(box.name, Atom | None)
         assert_type(box.alive, bool)
-        assert_type(box.receive(lambda m: isinstance(m, tuple), timeout=1), object)
+        assert_type(box.receive(5), object)
+        assert_type(box.receive(1, match=lambda m: isinstance(m, tuple)), object)
         if (message := box.poll()) is not EMPTY:
             handle(message)
         box.link(pid)
@@ -108,7 +109,7 @@ def processes(node: Node, pid: Pid) -> None:
         box.close(Atom("shutdown"))
 
 
-def mistakes(node: Node, box: Mailbox, future: Future[int]) -> None:
+def mistakes(node: Node, box: Mailbox, pid: Pid, future: Future[int]) -> None:
     Node("py@localhost", None)  # type: ignore[call-arg]
     Node("py@localhost", sockets="/run")  # type: ignore[call-arg]
     node.name = Atom("other@localhost")  # type: ignore[misc]
@@ -116,5 +117,10 @@ def mistakes(node: Node, box: Mailbox, future: Future[int]) -> None:
     node.call(1, "get")  # type: ignore[arg-type]
     node.monitor_nodes(lambda name: None)  # type: ignore[arg-type, misc]
     box.link("name")  # type: ignore[arg-type]
-    box.receive(1.0)  # type: ignore[arg-type]
+    box.receive(lambda message: True)  # type: ignore[arg-type]
+    box.send(pid, 1, True)  # type: ignore[call-arg]
+    box.exit(pid, 1, True)  # type: ignore[call-arg]
+    box.alias(True)  # type: ignore[call-arg]
+    box.demonitor(box.monitor(pid), True)  # type: ignore[call-arg]
+    node.mailbox("name", print, True)  # type: ignore[call-arg]
     future.set_result("text")  # type: ignore[arg-type]

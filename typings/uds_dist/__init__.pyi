@@ -7,7 +7,7 @@ in seconds, sizes in bytes. The docstrings in the package say more of each.
 import selectors
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from os import PathLike
 from socket import socket
 from typing import ClassVar, Generic, Literal, NamedTuple, Protocol, TypeAlias, TypeVar, overload
@@ -233,7 +233,7 @@ class Record:
     module: Atom
     name: Atom
     fields: tuple[tuple[Atom, object], ...]
-    exported: bool = True
+    exported: bool = field(default=True, kw_only=True)
     # The value of the field of that name.
     def get(self, name: str, default: object = None) -> object: ...
 
@@ -453,6 +453,7 @@ class Mailbox:
         signals: object,
         pid: Pid,
         on_message: Callable[[object], object] | None = None,
+        *,
         trap_exit: bool = False,
     ) -> None: ...
     def __len__(self) -> int: ...
@@ -461,10 +462,10 @@ class Mailbox:
     @property
     def alive(self) -> bool: ...
     # Send a message as this process.
-    def send(self, dest: Destination, message: object, priority: bool = False) -> None: ...
+    def send(self, dest: Destination, message: object, *, priority: bool = False) -> None: ...
     # Take the next message, running the loop until there is one.
     def receive(
-        self, match: Callable[[object], object] | None = None, timeout: float | None = None
+        self, timeout: float | None = None, *, match: Callable[[object], object] | None = None
     ) -> object: ...
     # Take the next message if there is one, without running the loop.
     def poll(self) -> object: ...
@@ -475,13 +476,13 @@ class Mailbox:
     # Watch a process by its pid or its name.
     def monitor(self, dest: Pid | str | tuple[str, str]) -> Reference: ...
     # Stop watching.
-    def demonitor(self, ref: Reference, flush: bool = False) -> bool: ...
+    def demonitor(self, ref: Reference, *, flush: bool = False) -> bool: ...
     # Make an alias: a reference that others can send to, until `unalias`.
-    def alias(self, priority: bool = False) -> Reference: ...
+    def alias(self, *, priority: bool = False) -> Reference: ...
     # Take an alias back: what is sent to it from now on is dropped.
     def unalias(self, ref: Reference) -> bool: ...
     # Send an exit signal to a process, as `exit/2` does.
-    def exit(self, dest: Pid | Reference, reason: object, priority: bool = False) -> None: ...
+    def exit(self, dest: Pid | Reference, reason: object, *, priority: bool = False) -> None: ...
     # Give this process a registered name.
     def register(self, name: str) -> None: ...
     # End this process: links and monitors hear of it with `reason`.
@@ -550,6 +551,7 @@ class Node:
         self,
         name: str | None = None,
         on_message: Callable[[object], object] | None = None,
+        *,
         trap_exit: bool = False,
     ) -> Mailbox: ...
     # Take part in a scope of `pg`, the process groups of a cluster.
@@ -595,6 +597,7 @@ class Node:
         self,
         name: str | None,
         server: GenServer | Callable[[], GenServer],
+        *,
         restart: Literal["temporary", "transient", "permanent"] = "temporary",
     ) -> Pid: ...
     # Run a task supervisor: Elixir's `Task.Supervisor.async({name, node}, m, f, args)`.

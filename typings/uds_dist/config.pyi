@@ -11,7 +11,7 @@ ANY: Final = "any"
 LAYOUTS: tuple[str, str, str]
 ENVIRONMENT: dict[str, str]
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Config:
     # A folder, or "@name" for Linux abstract sockets; None: the default places of `layout`.
     socket_dir: str | PathLike[str] | None = None

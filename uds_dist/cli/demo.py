@@ -95,7 +95,7 @@ def _steps(node: Node, show: Callable[[str], object]) -> None:
         start = time.perf_counter()
         monitor = box.monitor(("worker", THERE))
         box.send(("worker", THERE), Atom("stop"))
-        down = box.receive(lambda m: isinstance(m, tuple) and m[1] == monitor, timeout=TIMEOUT)
+        down = box.receive(TIMEOUT, match=lambda m: isinstance(m, tuple) and m[1] == monitor)
         assert isinstance(down, tuple)
         _check(down[4] == SHUTDOWN, f"the monitor told {down!r}")
         show(f"monitor    fired: the process {down[3][0]} exited with {down[4]}{_took(start)}")

@@ -463,7 +463,7 @@ def _record(data: bytes, items: list[object]) -> Record:
     n = (len(items) - 3) // 2
     names = [name_of(term, p, 67) for term in items[1 : 3 + n]]
     fields = tuple(zip(names[2:], items[3 + n :]))
-    return Record(names[0], names[1], fields, data[p + 5] == 1)
+    return Record(names[0], names[1], fields, exported=data[p + 5] == 1)
 
 
 def _fun(data: bytes, items: list[object]) -> Fun:

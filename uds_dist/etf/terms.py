@@ -11,7 +11,7 @@ Source: External Term Format.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from operator import index
 from typing import Any
@@ -195,7 +195,7 @@ class Record:
     module: Atom
     name: Atom
     fields: tuple[tuple[Atom, object], ...]
-    exported: bool = True
+    exported: bool = field(default=True, kw_only=True)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "module", as_atom(self.module))
@@ -205,8 +205,8 @@ class Record:
 
     def get(self, name: str, default: object = None) -> object:
         """The value of the field of that name."""
-        for field, value in self.fields:
-            if field == name:
+        for key, value in self.fields:
+            if key == name:
                 return value
         return default
 
@@ -214,7 +214,7 @@ class Record:
         return shown(self, REPR_LENGTH)
 
     def _shown_parts(self) -> ShownParts:
-        return "Record(", (self.module, self.name, self.fields, self.exported), ")"
+        return "Record(", (self.module, self.name, self.fields), f", exported={self.exported})"
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -131,6 +131,7 @@ class Mailbox:
         signals: Signals,
         pid: Pid,
         on_message: Callable[[object], object] | None = None,
+        *,
         trap_exit: bool = False,
     ) -> None:
         self.loop = loop
@@ -199,7 +200,7 @@ class Mailbox:
 
     # -- messages --------------------------------------------------------------------------
 
-    def send(self, dest: Destination, message: object, priority: bool = False) -> None:
+    def send(self, dest: Destination, message: object, *, priority: bool = False) -> None:
         """Send a message as this process.
 
         Args:
@@ -218,26 +219,33 @@ class Mailbox:
 
     def receive(
         self,
-        match: Callable[[object], object] | None = None,
         timeout: float | None = None,
+        *,
+        match: Callable[[object], object] | None = None,
     ) -> object:
         """Take the next message, running the loop until there is one.
 
         Args:
-            match: takes the first message for which it is true; the others stay, in their order.
             timeout: seconds to wait at most; None for as long as it takes.
+            match: takes the first message for which it is true; the others stay, in their order.
         Returns:
             The message.
         Raises:
             ReceiveTimeoutError: none came in time.
             ClosedError: this process has ended and no message is left.
             LoopReentryError: there is none yet and this is a handler.
+            TypeError: the timeout is not a number, or `match` cannot be called.
+            ValueError: the timeout is negative, or NaN.
         """
+        if timeout is not None:
+            _check_timeout(timeout)
         queue = self.queue
         if match is None:
             if not (queue or self.prior):
                 self._await(lambda: bool(queue or self.prior), timeout)
             return self._take(0)
+        if not callable(match):
+            raise TypeError(f"match is {shown(match)}: give a function of a message")
         seen = 0  # messages that did not match are not looked at twice
         disturbed = self._disturbed
 
@@ -314,7 +322,7 @@ class Mailbox:
 
     # -- messages in: only the node calls these --------------------------------------------
 
-    def deliver(self, message: object, priority: bool = False) -> None:
+    def deliver(self, message: object, *, priority: bool = False) -> None:
         """Have a message wait here, without running user code."""
         if self._signals is None:
             return
@@ -441,7 +449,7 @@ class Mailbox:
         """
         return self._alive().monitor(self, dest)
 
-    def demonitor(self, ref: Reference, flush: bool = False) -> bool:
+    def demonitor(self, ref: Reference, *, flush: bool = False) -> bool:
         """Stop watching.
 
         Args:
@@ -463,7 +471,7 @@ class Mailbox:
                     break
         return found
 
-    def alias(self, priority: bool = False) -> Reference:
+    def alias(self, *, priority: bool = False) -> Reference:
         """Make an alias: a reference that others can send to, until `unalias`.
 
         Args:
@@ -482,7 +490,7 @@ class Mailbox:
         """
         return self._alive().drop_alias(self, ref)
 
-    def exit(self, dest: Pid | Reference, reason: object, priority: bool = False) -> None:
+    def exit(self, dest: Pid | Reference, reason: object, *, priority: bool = False) -> None:
         """Send an exit signal to a process, as ``exit/2`` does.
 
         Args:
@@ -529,3 +537,16 @@ class Mailbox:
         """Note that the process has ended; only its node calls this."""
         self._signals = None
         self.exit_reason = reason
+
+
+def _check_timeout(timeout: object) -> None:
+    """Refuse what is not a time to wait, also when a message is there and nothing waits.
+
+    Raises:
+        TypeError: it is not a number.
+        ValueError: it is negative, or NaN.
+    """
+    if not isinstance(timeout, (int, float)):
+        raise TypeError(f"timeout is {shown(timeout)}: give seconds, or None to wait")
+    if not timeout >= 0:
+        raise ValueError(f"timeout is {timeout}: use 0 to poll, None to wait")

@@ -187,6 +187,7 @@ class Processes:
         self,
         name: str | None = None,
         on_message: Callable[[object], object] | None = None,
+        *,
         trap_exit: bool = False,
         pid: Pid | None = None,
     ) -> Mailbox:
@@ -194,7 +195,7 @@ class Processes:
         if self._closed:
             raise ClosedError(f"the node {self.name} is closed")
         pid = self.new_pid() if pid is None else pid
-        process = Mailbox(self._loop, self, pid, on_message, trap_exit)
+        process = Mailbox(self._loop, self, pid, on_message, trap_exit=trap_exit)
         if name is not None:
             self.register(process, name)
         self.by_pid[pid] = process
@@ -615,7 +616,7 @@ class Processes:
         if is_atom(reason, KILL):
             self.terminate(process, KILLED)
         elif process.trap_exit:
-            process.deliver((EXIT, sender, reason), priority)
+            process.deliver((EXIT, sender, reason), priority=priority)
         elif not is_atom(reason, NORMAL) or sender == process.pid:
             self.terminate(process, reason)
 

@@ -146,7 +146,7 @@ class Runner:
             refuse_coroutines(f"{type(server).__name__}.{handler}", getattr(server, handler))
         if server._runner is not None and server._runner is not self:
             raise ConfigError(f"{server!r} is served already, as {server._runner!r}")
-        process = self.processes.new_mailbox(self._name, self._on_message, server.trap_exit)
+        process = self.processes.new_mailbox(self._name, self._on_message, trap_exit=server.trap_exit)
         process.group_leader = self._group_leader
         self.server = server
         self.process = process
