@@ -2,7 +2,8 @@
 
 The carrier of these tests stands for the dependency. The release's own commands are run too: they
 show that the node's side of the README is right, whatever Python does. As root, the tests run the
-release as a user with no rights of its own: the README's files must not need any.
+release as a user with no rights of its own: the README's files must not need any. It is built once
+and started with the rules of either version of the carrier.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
-from tests.interop.beam import HERE, Otp
+from tests.interop.beam import HERE, Otp, socket_folder
 from tests.readme_blocks import blocks, run_command_line
 from uds_dist import Config, ConnectFailedError, EventLoop, Node
 
@@ -55,12 +57,19 @@ def readme_file(name: str) -> str:
     return text
 
 
-def in_release(otp: Otp, folder: str, words: str) -> list[str]:
+# How the carrier is told whose rules to follow; version 2 admits no other user unless it is told to.
+VERSIONS = {
+    "1.0": "-uds_dist version 1",
+    "2.0": f"-uds_dist version 2 -uds_dist allowed_uids [{SERVICE_UID},0]",
+}
+
+
+def in_release(otp: Otp, folder: str, words: str, flags: str = "") -> list[str]:
     """The argument vector that runs a shell command line in the project's folder."""
     runtime = Path(folder).parent / "runtime"
     # mix keeps locks in the folder for temporary files, which other users' may bar it from.
     settings = f"HOME={folder} TMPDIR={folder} XDG_RUNTIME_DIR={runtime} MIX_ENV=prod"
-    settings += " RELEASE_COOKIE=secret"
+    settings += f" RELEASE_COOKIE=secret ERL_AFLAGS='{flags}'"
     argv = ["sh", "-c", f"unset UDS_DIST_SOCKET_DIR; export {settings}; {words}"]
     if otp.root is not None:
         argv = ["setpriv", f"--reuid={SERVICE_UID}", f"--regid={SERVICE_UID}", "--clear-groups", *argv]
@@ -73,9 +82,9 @@ def give_away(folder: Path) -> None:
         os.chown(path, SERVICE_UID, SERVICE_UID)
 
 
-def run(otp: Otp, folder: str, words: str, seconds: float = START_SECONDS) -> str:
+def run(otp: Otp, folder: str, words: str, flags: str = "", seconds: float = START_SECONDS) -> str:
     done = subprocess.run(
-        in_release(otp, folder, words),
+        in_release(otp, folder, words, flags),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -87,30 +96,37 @@ def run(otp: Otp, folder: str, words: str, seconds: float = START_SECONDS) -> st
     return done.stdout
 
 
-@pytest.fixture
-def release(otp: Otp, socket_dir: str) -> Iterator[str]:
-    """The folder of the sockets of a release that runs; the project lies beside them."""
+@pytest.fixture(scope="module")
+def project(otp: Otp) -> Iterator[Path]:
+    """The folder of the project, built; its runtime folder lies beside it."""
     if not otp.has_elixir:
         pytest.skip(f"OTP {otp.label} has no Elixir")
-    project = Path(socket_dir, "project")
-    runtime = Path(socket_dir, "runtime")
-    runtime.mkdir(0o700)
-    sockets = str(runtime / "myapp")
-    for name in FILES:
-        path = project / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(readme_file(name))
-    (project / "mix.exs").write_text(MIX)
-    (project / "uds_dist" / "src").mkdir(parents=True)
-    (project / "uds_dist" / "mix.exs").write_text(CARRIER_MIX)
-    shutil.copy(HERE / "carrier" / "uds_dist.erl", project / "uds_dist" / "src")
-    if otp.root is not None:
-        give_away(Path(socket_dir))
-    run(otp, str(project), "mix release", BUILD_SECONDS)
+    with socket_folder() as folder:
+        project = Path(folder, "project")
+        Path(folder, "runtime").mkdir(0o700)
+        for name in FILES:
+            path = project / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(readme_file(name))
+        (project / "mix.exs").write_text(MIX)
+        (project / "uds_dist" / "src").mkdir(parents=True)
+        (project / "uds_dist" / "mix.exs").write_text(CARRIER_MIX)
+        shutil.copy(HERE / "carrier" / "uds_dist.erl", project / "uds_dist" / "src")
+        if otp.root is not None:
+            give_away(Path(folder))
+        run(otp, str(project), "mix release", seconds=BUILD_SECONDS)
+        yield project
+
+
+@pytest.fixture(params=VERSIONS)
+def release(request: pytest.FixtureRequest, otp: Otp, project: Path) -> Iterator[Release]:
+    """The release, running."""
+    flags = VERSIONS[request.param]
+    sockets = str(project.parent / "runtime" / "myapp")
     log = project / "log"
     with log.open("w") as output:
         process = subprocess.Popen(
-            in_release(otp, str(project), f"exec {COMMAND} start"),
+            in_release(otp, str(project), f"exec {COMMAND} start", flags),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -118,11 +134,19 @@ def release(otp: Otp, socket_dir: str) -> Iterator[str]:
     with process:
         try:
             wait_for(sockets, process, log)
-            yield sockets
-            run(otp, str(project), f"{COMMAND} stop")
+            yield Release(str(project), sockets, flags)
+            run(otp, str(project), f"{COMMAND} stop", flags)
             process.wait(START_SECONDS)
         finally:
             process.kill()
+
+
+class Release(NamedTuple):
+    """A release: its project's folder, that of its sockets, and the flags it was started with."""
+
+    project: str
+    sockets: str
+    flags: str
 
 
 def wait_for(sockets: str, process: subprocess.Popen[bytes], log: Path) -> None:
@@ -141,10 +165,10 @@ def wait_for(sockets: str, process: subprocess.Popen[bytes], log: Path) -> None:
             done = node.rpc("myapp@localhost", "init", "get_status")
 
 
-def test_the_release_of_the_readme(otp: Otp, release: str, tmp_path: Path) -> None:
+def test_the_release_of_the_readme(otp: Otp, release: Release, tmp_path: Path) -> None:
     # From Python, as the README shows it.
-    run_command_line(release, tmp_path)
+    run_command_line(release.sockets, tmp_path)
     # The release's own remote commands meet it by remote.vm.args and env.sh.
-    project = str(Path(release).parent.parent / "project")
-    assert ":myapp@localhost" in run(otp, project, f"{COMMAND} rpc 'IO.inspect(node())'")
-    assert os.listdir(release) == ["myapp.sock"]
+    printed = run(otp, release.project, f"{COMMAND} rpc 'IO.inspect(node())'", release.flags)
+    assert ":myapp@localhost" in printed
+    assert os.listdir(release.sockets) == ["myapp.sock"]
