@@ -26,9 +26,10 @@ from uds_dist.processes.future import Future
 from uds_dist.processes.identity import checked_cookie, find_cookie, new_creation
 from uds_dist.processes.mailbox import Destination, Mailbox
 from uds_dist.processes.peers import NODEUP, Peers
-from uds_dist.processes.remote_node import PeerStatistics
+from uds_dist.processes.remote_node import PeerStatistics, flushed, parted, statistics, unwritten
 from uds_dist.processes.signals import Incoming
 from uds_dist.processes.table import Processes
+from uds_dist.processes.this_node import ThisNode
 from uds_dist.protocol.control import REG_SEND
 from uds_dist.protocol.node_names import split_node_name
 from uds_dist.services.cluster import GlobalNameServer
@@ -150,16 +151,16 @@ class Node:
         self._console: Console | None = None
         self._closed = False
         creation = new_creation()
+        self._this = ThisNode(
+            config, "nobody" + name if dynamic else name, creation, cookie, dynamic
+        )
         self._peers = Peers(
             self.loop,
             config,
-            "nobody" + name if dynamic else name,
-            creation,
-            cookie,
+            self._this,
             node_down=self._node_down,
             silent=self._probe,
             named=self._take_name,
-            dynamic=dynamic,
         )
         self._services: Services | None = None
         self._global: GlobalNameServer | None = None
@@ -184,12 +185,12 @@ class Node:
     @property
     def name(self) -> Atom:
         """The node's full name; of a node that has none yet, ``nonode@nohost``."""
-        return Atom("nonode@nohost") if self._peers.dynamic else Atom(self._peers.name)
+        return Atom("nonode@nohost") if self._this.dynamic else Atom(self._this.name)
 
     @property
     def creation(self) -> int:
         """What tells this incarnation of the node from earlier ones: 32 bits."""
-        return self._peers.creation
+        return self._this.creation
 
     @property
     def closed(self) -> bool:
@@ -215,10 +216,10 @@ class Node:
             ConfigError: the cookie or the node's name cannot be used.
         """
         if node is None:
-            self._peers.cookie = checked_cookie(cookie)
+            self._this.cookie = checked_cookie(cookie)
         else:
             split_node_name(node)
-            self._peers.cookies[node] = checked_cookie(cookie)
+            self._this.cookies[node] = checked_cookie(cookie)
 
     def allow(self, names: Sequence[str]) -> None:
         """Admit only these nodes from now on; others get the status ``not_allowed``.
@@ -229,7 +230,7 @@ class Node:
             TypeError: it is one name: give a list of names.
         """
         _check_names(names)
-        self._peers.allowed = list(names)
+        self._this.allowed = list(names)
 
     def _start_processes(self, name: str, creation: int) -> None:
         peers = self._peers
@@ -237,7 +238,6 @@ class Node:
             self.loop, self.config, name, creation, peers.route, peers.route_message, peers.pressure
         )
         processes.on_full = peers.hold_back
-        processes.refresh = peers.refresh
         peers.hand_to(Incoming(self.loop, processes).received)
         own = processes.new_mailbox(on_message=self._own_message, trap_exit=True)
         own.system = True
@@ -305,7 +305,7 @@ class Node:
             return
         if sock is not None:
             raise ConfigError("listen takes one socket: give sock or inherit, not both")
-        inherited = inherited_socket(self._peers.places.own.address(self._peers.name))
+        inherited = inherited_socket(self._peers.accepting.own_address)
         try:
             self._peers.listen(inherited)
         except BaseException:
@@ -753,8 +753,8 @@ class Node:
             ),
             links=sum(len(process.links) for process in processes.by_pid.values()),
             watchers=sum(len(process.watchers) for process in processes.by_pid.values()),
-            unwritten=self._peers.unwritten(),
-            connections=tuple(self._peers.statistics()),
+            unwritten=unwritten(self._peers.nodes),
+            connections=tuple(statistics(self._peers.nodes)),
         )
 
     def flush(self, timeout: float | None = None) -> bool:
@@ -767,7 +767,7 @@ class Node:
         Raises:
             LoopReentryError: called in a handler.
         """
-        return self.loop.run_until(self._peers.flushed(), timeout)
+        return self.loop.run_until(flushed(self._peers.nodes), timeout)
 
     def close(self) -> None:
         """End the node: processes exit with ``shutdown``, sockets close, the socket file goes.
@@ -784,12 +784,12 @@ class Node:
         self._closed = True
         can_run = not forked and not self.loop.running and not self.loop.closed
         end = self.loop.time() + CLOSE_TIMEOUT
-        if can_run and self._peers.unwritten():
-            self.loop.run_until(self._peers.flushed(), CLOSE_TIMEOUT)
+        if can_run and unwritten(self._peers.nodes):
+            self.loop.run_until(flushed(self._peers.nodes), CLOSE_TIMEOUT)
         self._peers.close()
         if can_run:
             left = max(end - self.loop.time(), 0.0)
-            self.loop.run_until(self._peers.parted(), left)
+            self.loop.run_until(parted(self._peers.nodes), left)
         if self._own_loop and not self.loop.running:
             if not forked and not self.loop.closed:
                 self.loop.run_once(0)

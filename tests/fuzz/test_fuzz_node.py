@@ -156,7 +156,7 @@ class World:
         self.sock, theirs = socket.socketpair()
         self.sock.setblocking(False)
         theirs.setblocking(False)
-        self.node._peers.accept_over(theirs, SocketAddress("fuzz", False))
+        self.node._peers.accepting.accept_over(theirs, SocketAddress("fuzz", False))
         handshake = Handshake(
             Role.INITIATOR, PEER, 7, default_flags(CONFIG), cookie_for=lambda _name: "secret"
         )

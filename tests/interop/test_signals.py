@@ -113,7 +113,7 @@ def start(
 
     def make(missing: int = 0) -> Pair:
         flags = default_flags(Config()) & ~missing
-        monkeypatch.setattr("uds_dist.processes.peers.default_flags", lambda _config: flags)
+        monkeypatch.setattr("uds_dist.processes.this_node.default_flags", lambda _config: flags)
         made.append(Pair(beam_of_module))
         return made[-1]
 

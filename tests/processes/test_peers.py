@@ -11,6 +11,7 @@ import pytest
 
 from tests.scripted import COOKIE, GoneError, ScriptedPeer
 from uds_dist import (
+    EMPTY,
     Atom,
     ClosedError,
     Config,
@@ -26,7 +27,7 @@ from uds_dist import (
     NotAllowedError,
     UdsDistError,
 )
-from uds_dist.processes import peers
+from uds_dist.processes import dialling
 from uds_dist.protocol import control as ctl
 from uds_dist.protocol.flags import Flag, default_flags
 from uds_dist.protocol.handshake import Role
@@ -414,7 +415,7 @@ def test_half_a_handshake_leaves_nothing(
         peer.close()
     loop.run_until(lambda: loop.statistics().descriptors == 1, 5)
     loop.run_once(0)
-    assert not a._peers.nodes and not a._peers._claims.incoming
+    assert not a._peers.nodes and not a._peers.accepting.claims.incoming
     assert not loop.challenges and len(Flag._value2member_map_) == kept
 
 
@@ -467,7 +468,7 @@ def test_an_attempt_has_its_end_whatever_is_claimed(
     assert 0.3 < node.loop.time() - begun < 0.8
     with pytest.raises(HandshakeTimeoutError):
         future.result()
-    node.loop.run_until(lambda: not node._peers._claims.incoming, 5)
+    node.loop.run_until(lambda: not node._peers.accepting.claims.incoming, 5)
     assert not node._peers.nodes
 
 
@@ -632,7 +633,7 @@ def test_two_nodes_that_do_not_wait_for_a_claim(
     folder: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each dials although the other does: one connection comes about all the same."""
-    monkeypatch.setattr(peers, "CLAIM_PATIENCE", 0.0)
+    monkeypatch.setattr(dialling, "CLAIM_PATIENCE", 0.0)
     random = Random(7)
     for _ in range(40):
         connect_in_turns(folder, tuple(random.randint(0, 1) for _ in range(14)))
@@ -1035,3 +1036,20 @@ def test_a_peer_with_a_shorter_tick_time_is_answered(
     connection.last_sent -= 2.0
     peer.tick()
     assert peer.frame() == b""
+
+
+def test_what_was_tied_to_a_connection_fires_when_it_ends(
+    a: Node, peer: ScriptedPeer, folder: str
+) -> None:
+    peer.connect(folder, a)
+    box = a.mailbox()
+    ref = box.monitor(peer.pid())
+    call = a.call(("server", peer.name), 1)
+    connection = a._peers.nodes[peer.name].connection
+    assert connection is not None
+    connection.fail(NoConnection("the test ends it"))
+    # In that call, and the next signal opens a new connection.
+    assert not a._peers.nodes and a.nodes() == [] and not a.processes.ties
+    assert call.done() and isinstance(call.exception(), NoConnection)
+    assert box.poll() == (Atom("DOWN"), ref, Atom("process"), peer.pid(), Atom("noconnection"))
+    assert box.poll() is EMPTY

@@ -47,6 +47,7 @@ class Side:
         self.status = Status.OK
         self.messages: list[object] = []
         self.told: list[str] = []
+        self.ended: list[Connection] = []
         self.error: UdsDistError | None = None
 
     def start(self, end: MemorySocket, peer: str | None) -> Connection:
@@ -78,8 +79,12 @@ class Side:
     def connection_silent(self, connection: Connection) -> None:
         self.told.append(f"silent at {self.loop.now:g}")
 
+    def connection_ended(self, connection: Connection) -> None:
+        self.ended.append(connection)
+
     def connection_down(self, connection: Connection, error: UdsDistError) -> None:
         assert self.loop.running
+        assert connection in self.ended  # told of it when it ended
         self.told.append("down")
         self.error = error
 

@@ -1,9 +1,8 @@
-"""The connections of a node to other nodes: made on demand, accepted, watched, given up.
+"""The connections of a node to other nodes, and what is sent over them.
 
 A peer is known from the first signal for it, or when it has proved the cookie. Signals for a peer
-that is not connected start an attempt and wait for it, in their order. An attempt ends in one of
-two ways: there is a connection; or there is none by the deadline, or the attempt failed before, and
-everything that waited hears why. A timer keeps the deadline, so nothing waits for ever.
+that is not connected start an attempt and wait for it, in their order (`dialling`). Who dials this
+node claims a name until it has proved the cookie, which changes nothing here (`accepting`).
 
 What is going on with a peer is in the fields of its `RemoteNode`:
 
@@ -13,26 +12,15 @@ What is going on with a peer is in the fields of its `RemoteNode`:
                  them, so that they do not arrive on a connection that the peer has given up
     deadline     set as long as somebody waits for a connection: the end of this node's patience
 
-Who dials this node *claims* a name until it has proved the cookie, and anybody can claim any name.
-A claim changes nothing in these fields: it cannot end an attempt of this node, nor keep it waiting
-for long.
-
-Two nodes that dial each other at once: the attempt of the node with the greater name goes on. The
-other side answers its name with ok_simultaneous; its own attempt is answered with nok, and where it
-is not, whoever claims that name is not that node. Where a claim was there first, this node waits
-for it before it dials, for `CLAIM_PATIENCE`: two attempts that each end the other would leave no
-connection at all. That cannot happen later either, because a node that proves itself on its own
-attempt first ends every claim of the same name: it never accepts one that might be given up at the
-other end for the attempt that it has just proved itself on.
+The books are true at any moment: a connection tells of its end in the call in which it ends, and
+what was tied to it fires there. Only what users are told waits for the end of the round.
 
 Source: Distribution Protocol, section "The Handshake in Detail".
 """
 
 from __future__ import annotations
 
-import fnmatch
 import logging
-import secrets
 import socket
 from collections.abc import Callable
 from functools import partial
@@ -43,10 +31,6 @@ from uds_dist.errors import (
     AddressError,
     Busy,
     ClosedError,
-    CookieMismatchError,
-    HandshakeError,
-    HandshakeTimeoutError,
-    LocalProtocolError,
     NoConnection,
     NodeNameError,
     SimultaneousConnectError,
@@ -55,26 +39,26 @@ from uds_dist.errors import (
 from uds_dist.etf.decode import decode
 from uds_dist.etf.encode import encode
 from uds_dist.etf.terms import Atom
-from uds_dist.processes.claims import Claims
+from uds_dist.processes.accepting import Accepting
 from uds_dist.processes.dialect import dialect
+from uds_dist.processes.dialling import Dialling
+from uds_dist.processes.full_mailbox import hold_back
 from uds_dist.processes.future import Future
 from uds_dist.processes.mailbox import Mailbox
-from uds_dist.processes.remote_node import PeerStatistics, RemoteNode
+from uds_dist.processes.remote_node import RemoteNode
+from uds_dist.processes.this_node import ThisNode
 from uds_dist.protocol.control import (
     NO_PAYLOAD,
     OPENS_CONNECTION,
     SPAWN_REPLY,
     SPAWN_REQUEST,
 )
-from uds_dist.protocol.flags import Flag, default_flags
-from uds_dist.protocol.handshake import Handshake, Role
-from uds_dist.protocol.handshake_messages import Peer, Status
-from uds_dist.protocol.node_names import split_node_name
+from uds_dist.protocol.flags import Flag
+from uds_dist.protocol.handshake import Handshake
 from uds_dist.transport.address import SocketAddress, places
 from uds_dist.transport.backpressure import Pressure, Source, Waiters
-from uds_dist.transport.connection import UP, Connection, Phase
+from uds_dist.transport.connection import Connection
 from uds_dist.transport.credentials import peer_pid, peer_uid
-from uds_dist.transport.folder import warn_of_folder
 from uds_dist.transport.listener import Listener
 from uds_dist.transport.log_rate import BoundedLog
 from uds_dist.transport.loop import EventLoop
@@ -84,16 +68,6 @@ logger = logging.getLogger(__name__)
 NODEUP = Atom("nodeup")
 NODEDOWN = Atom("nodedown")
 NOTSUP = Atom("notsup")
-
-# Seconds to wait for the peer's own attempt before this node tries again.
-AFTER_NOK = 0.1
-# Seconds to wait for a peer that has claimed its name to prove it: it takes milliseconds.
-CLAIM_PATIENCE = 0.5
-# Seconds between two looks at a full mailbox whose peer is not read from.
-FULL_CHECK = 0.02
-
-# What an attempt fails with that the other side has broken off.
-BROKEN_OFF = (HandshakeError, CookieMismatchError)
 
 Notice = Callable[[str, str, "UdsDistError | None"], object]
 # What acts on a message: (node, control message, payload or NO_PAYLOAD).
@@ -106,71 +80,48 @@ class Peers:
     Args:
         loop: the loop of all the sockets.
         config: the settings.
-        name: this node's full name, or with `dynamic` only its host part.
-        creation: this node's creation.
-        cookie: this node's cookie.
+        this: this node's name, creation and cookies.
         node_down: fires what was tied to a node.
         silent: provokes an answer from a node that has said nothing for long.
         named: told the name and creation that a peer has given this node.
-        dynamic: ask the first peer for a name.
     """
 
     def __init__(
         self,
         loop: EventLoop,
         config: Config,
-        name: str,
-        creation: int,
-        cookie: str,
+        this: ThisNode,
         *,
         node_down: Callable[[str, UdsDistError], None],
         silent: Callable[[str], None],
         named: Callable[[str, int], None],
-        dynamic: bool = False,
     ) -> None:
-        self.name = name
-        self.creation = creation
         self.config = config
-        self.places = places(config)
-        self.cookie = cookie
-        self.cookies: dict[str, str] = {}
-        self.allowed: list[str] | None = None
         self.nodes: dict[str, RemoteNode] = {}
         self.notices: list[Notice] = []  # of nodes that come, and go again
         self.losses: list[Callable[[str, UdsDistError], object]] = []  # attempts among them
-        self.listener: Listener | None = None
-        self.dynamic = dynamic
+        self.pressure = Pressure()
+        self.pressure.on_hold = self._holds
+        self.pressure.full_queue = self._full_queue
+        where = places(config)
+        self.accepting = Accepting(loop, config, this, where, self.nodes, self, self.pressure)
+        self._claims = self.accepting.claims
+        self.dialling = Dialling(
+            loop, config, this, where, self.nodes, self._claims, self, self.pressure
+        )
         self._loop = loop
+        self._this = this
         self._received: Received = _unreceived
         self._node_down = node_down
         self._silent = silent
         self._named = named
-        self._claims = Claims(loop.time)
         self._undelivered = BoundedLog(logger, loop.time)
         self._closed = False
-        self.pressure = Pressure()
-        self.pressure.on_hold = self._holds
-        self.pressure.full_queue = self._full_queue
         self._high_water = config.write_high_water
 
     def hand_to(self, received: Received) -> None:
         """Say what acts on the messages of peers from now on."""
         self._received = received
-
-    # -- identity --------------------------------------------------------------------------
-
-    def cookie_for(self, name: str) -> str:
-        """The cookie that goes with a peer."""
-        return self.cookies.get(name, self.cookie)
-
-    def _flags(self) -> int:
-        flags = default_flags(self.config)
-        return flags | Flag.NAME_ME if self.dynamic else flags
-
-    def _is_allowed(self, name: str) -> bool:
-        if self.allowed is None:
-            return True
-        return any(fnmatch.fnmatchcase(name, pattern) for pattern in self.allowed)
 
     # -- sending ---------------------------------------------------------------------------
 
@@ -179,8 +130,6 @@ class Peers:
         peer = self.nodes.get(node)
         if peer is not None:
             connection = peer.connection
-            if connection is not None and connection.phase is not UP:
-                connection = self._living(peer)
             waiting = peer.size if connection is None else connection.write_queue.size
             if waiting or peer.busy:
                 self._check_busy(peer, waiting)
@@ -234,27 +183,13 @@ class Peers:
         """
         peer = self.nodes.get(node)
         if peer is not None:
-            connection = self._living(peer)
+            connection = peer.connection
             if connection is not None:
                 self._write(peer, connection, control, payload)
                 if connection.write_queue.size > self._high_water:
                     self.pressure.waiters = connection.waiters
                 return
         self._queue(node, control, payload)
-
-    def refresh(self, node: str) -> None:
-        """Take the connection to a node off the books if it has ended in this round."""
-        peer = self.nodes.get(node)
-        if peer is not None:
-            self._living(peer)
-
-    def _living(self, peer: RemoteNode) -> Connection | None:
-        """A peer's connection; one that has ended in this round is taken off the books first."""
-        connection = peer.connection
-        if connection is not None and connection.phase is not UP:
-            self._lost(peer, connection)
-            return None
-        return connection
 
     def _write(
         self,
@@ -290,7 +225,7 @@ class Peers:
         data = None if payload is NO_PAYLOAD else encode(payload, max_depth=depth)
         encode(control, max_depth=depth)
         try:
-            peer = self._attempt(node)
+            peer = self.dialling.attempt(node)
         except (NodeNameError, AddressError) as error:
             # Down like any other, in the next round.
             self._loop.call_soon(partial(self._unreachable, node, NoConnection(str(error))))
@@ -304,242 +239,92 @@ class Peers:
         self._node_down(node, error)
         self._tell_loss(node, error)
 
-    # -- connecting ------------------------------------------------------------------------
+    # -- coming and going ------------------------------------------------------------------
+
+    @property
+    def listener(self) -> Listener | None:
+        """The listening socket of this node, if it listens."""
+        return self.accepting.listener
+
+    def listen(self, sock: socket.socket | None = None) -> SocketAddress:
+        """Open the listening socket, or take one; of a node that listens, look after its file."""
+        return self.accepting.listen(sock)
 
     def connect(self, name: str) -> Future[None]:
         """A future that is done when there is a connection to `name`, or there can be none."""
         future: Future[None] = Future(self._loop, f"the connection to {name}")
         if self._closed:
-            future.set_exception(ClosedError(f"the node {self.name} is closed"))
+            future.set_exception(ClosedError(f"the node {self._this.name} is closed"))
             return future
         peer = self.nodes.get(name)
-        if peer is not None and self._living(peer) is not None:
+        if peer is not None and peer.connection is not None:
             future.set_result(None)
             return future
         try:
-            self._attempt(name).futures.append(future)
+            self.dialling.attempt(name).futures.append(future)
         except (NodeNameError, AddressError) as error:
             future.set_exception(error)
         return future
 
-    def _attempt(self, name: str) -> RemoteNode:
-        """The record of a peer to which an attempt to connect is under way."""
+    def disconnect(self, name: str) -> bool:
+        """Close the connection to a node; False when there is none."""
         peer = self.nodes.get(name)
-        if peer is None:
-            split_node_name(name)
-            if name == self.name and not self.dynamic:
-                raise NodeNameError(f"{name} is this node itself")
-            peer = RemoteNode(name)
-        if not peer.connecting:
-            self.places.addresses(name)  # an address that cannot be fails here, at once
-            self.nodes[name] = peer
-            self._start_waiting(peer)
-            self._dial_if_free(peer)
-        return peer
+        if peer is None or peer.connection is None:
+            return False
+        self._part(peer, peer.connection)
+        return True
 
-    def dial_over(self, name: str, sock: socket.socket) -> Future[None]:
-        """Connect to `name` through a non-blocking socket that leads there already.
+    def _part(self, peer: RemoteNode, connection: Connection) -> None:
+        connection.close()
+        if peer.connection is connection:  # it has not ended: it has still to write
+            peer.closing = connection
+            self._lost(peer, connection)
 
-        Returns:
-            A future as that of `connect`.
-        Raises:
-            LocalProtocolError: there is a connection to it or an attempt under way.
-        """
-        if name in self.nodes:
-            raise LocalProtocolError(f"{name} is connected or being connected to")
-        split_node_name(name)
-        future: Future[None] = Future(self._loop, f"the connection to {name}")
-        peer = self.nodes[name] = RemoteNode(name)
-        self._start_waiting(peer)
-        peer.futures.append(future)
-        self._dial(peer, (SocketAddress(f"a socket given for {name}", False),), sock)
-        return future
-
-    def _dial(
-        self,
-        peer: RemoteNode,
-        addresses: tuple[SocketAddress, ...],
-        sock: socket.socket | None = None,
-    ) -> None:
-        handshake = Handshake(
-            Role.INITIATOR,
-            split_node_name(self.name)[1] if self.dynamic else self.name,
-            self.creation,
-            self._flags(),
-            cookie_for=self.cookie_for,
-            expected=peer.name,
-            still_connected=self._is_connected,
-            before_proof=self._claims.end,
-            outstanding=self._loop.challenges,
-        )
-        peer.attempt = Connection(
-            self._loop, self.config, self, handshake, peer.name, self.pressure
-        )
-        peer.attempt.connect(addresses[0], sock, addresses[1:])
-
-    def _is_connected(self, name: str) -> bool:
-        peer = self.nodes.get(name)
-        return peer is not None and self._living(peer) is not None
-
-    def _dial_if_free(self, peer: RemoteNode) -> None:
-        """Dial if somebody still waits and nothing that is waited for is under way."""
-        if (
-            not peer.connecting
-            or peer.attempt is not None
-            or peer.closing is not None
-            or self.nodes.get(peer.name) is not peer
-        ):
-            return
-        left = peer.patience - self._loop.time()
-        if peer.name in self._claims and left > 0:
-            self._loop.call_later(left, self._dial_if_free, peer)
-        else:
-            self._dial(peer, self.places.addresses(peer.name))
-
-    def _start_waiting(self, peer: RemoteNode) -> None:
-        """From now on somebody waits for a connection; until a time that nothing puts off."""
-        now, seconds = self._loop.time(), self.config.handshake_timeout
-        self._stop_waiting(peer)
-        peer.deadline = now + seconds
-        peer.timer = self._loop.call_later(seconds, self._too_late, peer)
-        peer.patience = now + self._claim_patience()
-        peer.yielded = False
-
-    def _claim_patience(self) -> float:
-        return min(CLAIM_PATIENCE, self.config.handshake_timeout / 4)
-
-    def _stop_waiting(self, peer: RemoteNode) -> None:
-        peer.deadline = None
-        if peer.timer is not None:
-            peer.timer.cancel()
-            peer.timer = None
-
-    def _too_late(self, peer: RemoteNode) -> None:
-        peer.timer = None
-        if peer.attempt is not None:
-            peer.attempt.too_late()
-        elif peer.connecting and peer.closing is None:  # that has an end of its own
-            self._attempt_over(peer, self._refused_for_long(peer))
-
-    def _refused_for_long(self, peer: RemoteNode) -> HandshakeTimeoutError:
-        return HandshakeTimeoutError(
-            f"{peer.name} refused this node's attempt for its own, which did not come within"
-            f" {self.config.handshake_timeout:g} s"
-        )
-
-    def _closing_ended(self, peer: RemoteNode) -> None:
-        """What this node had still to write is written: now it is the turn of the attempt."""
-        if peer.connecting:
-            self._start_waiting(peer)
-            self._dial_if_free(peer)
-        self._forget_if_idle(peer)
-
-    def _forget_if_idle(self, peer: RemoteNode) -> None:
-        if peer.idle and self.nodes.get(peer.name) is peer:
-            del self.nodes[peer.name]
-
-    # -- accepting -------------------------------------------------------------------------
-
-    def listen(self, sock: socket.socket | None = None) -> SocketAddress:
-        """Open the listening socket, or take one; of a node that listens, look after its file."""
+    def close(self) -> None:
+        """Stop listening and close every connection."""
         if self._closed:
-            raise ClosedError(f"the node {self.name} is closed")
-        if self.dynamic:
-            raise LocalProtocolError("a node that asks its peer for a name cannot listen")
-        if self.listener is not None:
-            if sock is not None:
-                raise LocalProtocolError(f"{self.name} listens already at {self.listener.address}")
-            self.listener.check()
-            return self.listener.address
-        if sock is None and self.places.folder is not None:
-            warn_of_folder(self.places.folder)
-        address = self.places.own.address(self.name)
-        self.listener = Listener(self._loop, address, self.config, self._accepted, sock)
-        return self.listener.address
-
-    def _accepted(self, accepted: socket.socket) -> None:
-        assert self.listener is not None
-        self.accept_over(accepted, self.listener.address)
-        if len(self._claims) >= self.config.max_pending_handshakes:
-            self.listener.hold_back()
-
-    def _handshake_over(self, connection: Connection) -> None:
-        self._claims.over(connection)
-        if self.listener is not None and len(self._claims) < self.config.max_pending_handshakes:
-            self.listener.go_on()
-
-    def accept_over(self, accepted: socket.socket, address: SocketAddress) -> None:
-        """Wait for a peer's handshake on a non-blocking socket that it has connected."""
-        handshake = Handshake(
-            Role.ACCEPTOR,
-            self.name,
-            self.creation,
-            self._flags(),
-            cookie_for=self.cookie_for,
-            choose_status=lambda peer: self._choose_status(connection, peer),
-            assign_name=self._assign_name,
-            outstanding=self._loop.challenges,
-        )
-        connection = Connection(
-            self._loop, self.config, self, handshake, pressure=self.pressure
-        )
-        self._claims.add(connection)
-        connection.accept(accepted, address)
-
-    def _choose_status(self, connection: Connection, peer: Peer) -> Status:
-        """What to answer to a peer's name. Source: Distribution Protocol, "send_status"."""
-        if peer.name == self.name or not self._is_allowed(peer.name):
-            return Status.NOT_ALLOWED
-        known = self.nodes.get(peer.name)
-        if known is not None and self._living(known) is not None:
-            status = Status.ALIVE
-        elif known is None or known.attempt is None:
-            status = Status.OK
-        elif peer.name > self.name:
-            status = Status.OK_SIMULTANEOUS  # to this node's own attempt that peer answers nok
-        else:
-            return Status.NOK
-        # A handshake of the same peer that is still pending is a leftover: it dials once at a time.
-        self._claims.claim(connection, peer.name)
-        return status
-
-    def _assign_name(self, host: str) -> tuple[str, int]:
-        """A name for a node that has none. Source: Distribution Protocol, flag NAME_ME."""
-        while True:
-            name = f"{secrets.token_hex(6).upper()}@{host}"
-            if name not in self.nodes:
-                return name, secrets.randbelow(2**32 - 4) + 4
+            return
+        self._closed = True
+        error = ClosedError(f"the node {self._this.name} is closed")
+        self.accepting.close(error)
+        for peer in tuple(self.nodes.values()):
+            attempt, peer.attempt = peer.attempt, None
+            if attempt is not None:
+                attempt.fail(error)
+            waiting = peer.connecting
+            self._give_up(peer, error)
+            if peer.connection is not None:
+                self._part(peer, peer.connection)
+            elif waiting:
+                self._node_down(peer.name, error)
 
     # -- the connection's events -----------------------------------------------------------
 
     def connection_up(self, connection: Connection) -> None:
         """A handshake is done: this is the connection to that node from now on."""
-        self._handshake_over(connection)
+        self.accepting.handshake_over(connection)
         name = connection.name
         handshake = connection.handshake
         assert name is not None and handshake is not None
         if connection.initiator and handshake.flags & Flag.NAME_ME:
-            if not self.dynamic:
+            if not self._this.dynamic:
                 # Two nodes were asked for a name at once. This one has given the second, and is
                 # to learn the first.
                 connection.fail(SimultaneousConnectError("another node gave a name first"))
                 return
             self._take_name(handshake)
-        peer = self.nodes.get(name)
-        if peer is None:
-            peer = self.nodes[name] = RemoteNode(name)
-        old, attempt = self._living(peer), peer.attempt
+        peer = self.nodes.get(name) or RemoteNode(name)
+        old, attempt = peer.connection, peer.attempt
         peer.attempt = None
         if attempt is not None and attempt is not connection:
             attempt.fail(SimultaneousConnectError(f"the attempt of {name} went first"))
         if old is not None:
             # The peer has forgotten the old connection, as it does when it was started anew.
             old.fail(NoConnection(f"{name} has replaced its connection"))
-            self._lost(peer, old)
         self.nodes[name] = peer
         peer.connection = connection
         peer.dialect = dialect(handshake.effective_flags)
-        self._stop_waiting(peer)
+        peer.stop_waiting()
         waiting, peer.waiting, peer.size = peer.waiting, [], 0
         futures, peer.futures = peer.futures, []
         for future in futures:
@@ -561,10 +346,8 @@ class Peers:
         return decode(data, max_depth=depth, max_size=len(data), max_terms=maxsize)
 
     def _take_name(self, handshake: Handshake) -> None:
-        self.dynamic = False
-        self.name = handshake.name
-        self.creation = handshake.creation
-        self._named(self.name, self.creation)
+        self._this.take_name(handshake.name, handshake.creation)
+        self._named(handshake.name, handshake.creation)
 
     def connection_message(
         self, connection: Connection, control: tuple[object, ...], payload: object
@@ -579,65 +362,49 @@ class Peers:
         assert connection.name is not None
         self._silent(connection.name)
 
-    def connection_down(self, connection: Connection, error: UdsDistError) -> None:
-        """A connection has ended, or an attempt has failed."""
-        self._handshake_over(connection)
+    def connection_ended(self, connection: Connection) -> None:
+        """A connection has ended, at this moment: nothing is sent over it any more."""
         peer = self.nodes.get(connection.name or "")
         if peer is not None and peer.connection is connection:
             self._lost(peer, connection)
-        elif peer is not None and peer.attempt is connection:
+
+    def connection_down(self, connection: Connection, error: UdsDistError) -> None:
+        """A connection has ended, or an attempt has failed, in this round."""
+        self.connection_ended(connection)  # normally done; an exception may have prevented it
+        self.accepting.handshake_over(connection)
+        peer = self.nodes.get(connection.name or "")
+        if peer is not None and peer.attempt is connection:
             peer.attempt = None
-            self._attempt_failed(peer, error)
+            self.dialling.failed(peer, error)
         elif peer is not None and peer.closing is connection:
             peer.closing = None
-            self._closing_ended(peer)
+            self.dialling.closing_ended(peer)
+            self._forget_if_idle(peer)
         elif connection.decoder is None and not connection.initiator:
             if not self._closed:
                 up = peer is not None and peer.connection is not None
-                self._claims.failed(self.name, connection, error, up=up)
+                self._claims.failed(self._this.name, connection, error, up=up)
             if peer is not None:
-                self._dial_if_free(peer)
+                self.dialling.dial_if_free(peer)
 
     def _lost(self, peer: RemoteNode, connection: Connection) -> None:
         """A connection that was up has ended: everything that was tied to it fires."""
         peer.connection = None
-        if connection.phase is Phase.CLOSING:
-            peer.closing = connection
         self._forget_if_idle(peer)
         error = connection.error or NoConnection(f"the connection to {peer.name} was lost")
         self._node_down(peer.name, error)
         self._tell(NODEDOWN, peer.name, error)
         self._tell_loss(peer.name, error)
 
-    def _attempt_failed(self, peer: RemoteNode, error: UdsDistError) -> None:
-        assert peer.deadline is not None
-        now = self._loop.time()
-        if isinstance(error, SimultaneousConnectError):
-            if now + AFTER_NOK < peer.deadline:
-                self._loop.call_later(AFTER_NOK, self._dial_if_free, peer)
-                return
-            error = self._refused_for_long(peer)
-        elif (
-            type(error) in BROKEN_OFF
-            and peer.name in self._claims
-            and now < peer.deadline
-            and not peer.yielded
-        ):
-            # The claim may be that node's, which has ended this attempt for its own.
-            peer.yielded = True
-            peer.patience = now + self._claim_patience()
-            self._dial_if_free(peer)
-            return
-        self._attempt_over(peer, error)
-
-    def _attempt_over(self, peer: RemoteNode, error: UdsDistError) -> None:
+    def no_connection(self, peer: RemoteNode, error: UdsDistError) -> None:
+        """There is no connection to a node, and this one no longer tries."""
         self._give_up(peer, error)
         self._node_down(peer.name, error)
         self._tell_loss(peer.name, error)
 
     def _give_up(self, peer: RemoteNode, error: UdsDistError) -> None:
         """No connection, and none under way: whoever waits for one hears why."""
-        self._stop_waiting(peer)
+        peer.stop_waiting()
         futures, peer.futures = peer.futures, []
         lost, peer.waiting, peer.size = len(peer.waiting), [], 0
         waiters, peer.waiters = peer.waiters, []
@@ -652,6 +419,10 @@ class Peers:
             if not future.done():
                 future.set_exception(error)
 
+    def _forget_if_idle(self, peer: RemoteNode) -> None:
+        if peer.idle and self.nodes.get(peer.name) is peer:
+            del self.nodes[peer.name]
+
     def _tell(self, event: Atom, name: str, error: UdsDistError | None) -> None:
         # At the round's end, before any message of the peer and after every one; and each by
         # itself: one that raises must not keep the news from the others.
@@ -662,37 +433,13 @@ class Peers:
         for notice in self.losses:
             self._loop.call_at_round_end(partial(notice, name, error))
 
-    # -- a full mailbox --------------------------------------------------------------------
+    # -- looking ---------------------------------------------------------------------------
 
     def hold_back(self, process: Mailbox) -> None:
         """Read no more from the peer whose message has filled a mailbox until it is half empty."""
         connection = self.pressure.source
-        if not isinstance(connection, Connection) or connection.paused:
-            return
-        logger.warning(
-            "%s: the mailbox %s holds %d messages, about %d bytes:"
-            " nothing is read until it is half empty",
-            connection.name,
-            process.name or process.pid,
-            len(process),
-            process.size,
-        )
-        connection.pause()
-        config = self.config
-        held_back = connection
-
-        def look() -> None:
-            if held_back.phase is UP:
-                half_empty = (
-                    len(process) <= config.max_mailbox_length // 2
-                    and process.size <= config.max_mailbox_size // 2
-                )
-                if process.alive and not half_empty:
-                    self._loop.call_later(FULL_CHECK, look)
-                else:
-                    held_back.resume()
-
-        self._loop.call_later(FULL_CHECK, look)
+        if isinstance(connection, Connection):
+            hold_back(self._loop, self.config, connection, process)
 
     def credentials(self, node: str) -> tuple[int | None, int | None]:
         """The uid and the process id of a connected node, as far as the system tells them."""
@@ -700,114 +447,9 @@ class Peers:
         sock = None if peer is None or peer.connection is None else peer.connection.sock
         return (None, None) if sock is None else (peer_uid(sock), peer_pid(sock))
 
-    # -- looking and leaving ---------------------------------------------------------------
-
     def up(self) -> list[str]:
         """The names of the connected nodes."""
-        return [
-            name
-            for name, peer in self.nodes.items()
-            if peer.connection is not None and peer.connection.phase is Phase.UP
-        ]
-
-    def flushed(self) -> Callable[[], bool]:
-        """What tells whether everything is written; made for one wait, to be asked many times.
-
-        It looks again at the peer that it found unwritten the last time, and only then at others.
-        """
-        unwritten: list[RemoteNode] = []
-
-        def is_flushed() -> bool:
-            while unwritten and _is_written(unwritten[-1]):
-                unwritten.pop()
-            if not unwritten:
-                unwritten.extend(peer for peer in self.nodes.values() if not _is_written(peer))
-            return not unwritten
-
-        return is_flushed
-
-    def unwritten(self) -> int:
-        """How many bytes wait to be written, for connections or to the sockets."""
-        return sum(
-            peer.size if peer.connection is None else peer.connection.write_queue.size
-            for peer in self.nodes.values()
-        )
-
-    def parted(self) -> Callable[[], bool]:
-        """What tells whether all connections that this node has closed are closed by the peers too.
-
-        Made for one wait, like `flushed`.
-        """
-        parting: list[RemoteNode] = []
-
-        def are_parted() -> bool:
-            while parting and parting[-1].closing is None:
-                parting.pop()
-            if not parting:
-                parting.extend(peer for peer in self.nodes.values() if peer.closing is not None)
-            return not parting
-
-        return are_parted
-
-    def disconnect(self, name: str) -> bool:
-        """Close the connection to a node; False when there is none."""
-        peer = self.nodes.get(name)
-        connection = None if peer is None else self._living(peer)
-        if peer is None or connection is None:
-            return False
-        connection.close()
-        self._lost(peer, connection)
-        return True
-
-    def statistics(self) -> list[PeerStatistics]:
-        """A snapshot of each connection's counters."""
-        return [
-            PeerStatistics(
-                name=peer.name,
-                phase=connection.phase.value,
-                initiator=connection.initiator,
-                bytes_in=connection.bytes_in,
-                bytes_out=connection.bytes_out,
-                messages_in=connection.messages_in,
-                messages_out=connection.messages_out,
-                unwritten=connection.write_queue.size,
-            )
-            for peer in self.nodes.values()
-            if (connection := peer.connection or peer.attempt) is not None
-        ]
-
-    def close(self) -> None:
-        """Stop listening and close every connection."""
-        if self._closed:
-            return
-        self._closed = True
-        if self.listener is not None:
-            self.listener.close()
-        error = ClosedError(f"the node {self.name} is closed")
-        for connection in tuple(self._claims.incoming):
-            connection.fail(error)
-        for peer in tuple(self.nodes.values()):
-            attempt, peer.attempt = peer.attempt, None
-            if attempt is not None:
-                attempt.fail(error)
-            waiting = peer.connecting
-            self._give_up(peer, error)
-            living = self._living(peer)
-            if living is not None:
-                living.close()
-                self._lost(peer, living)
-            elif waiting:
-                self._node_down(peer.name, error)
-
-
-def _is_written(peer: RemoteNode) -> bool:
-    """True when a program may send to a peer whatever the write marks are."""
-    connection = peer.connection
-    if connection is None:
-        return not peer.size
-    return connection.phase is not UP or not (
-        connection.write_queue.size or connection.held is not None
-    )
+        return [name for name, peer in self.nodes.items() if peer.connection is not None]
 
 
 def _unreceived(_node: str, _control: tuple[object, ...], _payload: object) -> None:

@@ -1,13 +1,14 @@
-"""What a node knows of one other node."""
+"""What a node knows of one other node, and how much of it is still to be written."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from uds_dist.processes.dialect import Dialect
 from uds_dist.processes.future import Future
 from uds_dist.transport.backpressure import Waiters
-from uds_dist.transport.connection import Connection
+from uds_dist.transport.connection import UP, Connection
 from uds_dist.transport.timers import Timer
 
 
@@ -70,3 +71,82 @@ class RemoteNode:
     def idle(self) -> bool:
         """True when there is nothing to know about this node."""
         return not (self.connection or self.attempt or self.closing or self.connecting)
+
+    @property
+    def unwritten(self) -> int:
+        """How many bytes wait to be written, for a connection or to its socket."""
+        return self.size if self.connection is None else self.connection.write_queue.size
+
+    @property
+    def written(self) -> bool:
+        """True when a program may send to this node whatever the write marks are."""
+        connection = self.connection
+        if connection is None:
+            return not self.size
+        return connection.phase is not UP or not (
+            connection.write_queue.size or connection.held is not None
+        )
+
+    def stop_waiting(self) -> None:
+        """Nobody waits for a connection any more."""
+        self.deadline = None
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+
+
+def flushed(nodes: dict[str, RemoteNode]) -> Callable[[], bool]:
+    """What tells whether everything is written; made for one wait, to be asked many times.
+
+    It looks again at the peer that it found unwritten the last time, and only then at others.
+    """
+    left: list[RemoteNode] = []
+
+    def is_flushed() -> bool:
+        while left and left[-1].written:
+            left.pop()
+        if not left:
+            left.extend(peer for peer in nodes.values() if not peer.written)
+        return not left
+
+    return is_flushed
+
+
+def unwritten(nodes: dict[str, RemoteNode]) -> int:
+    """How many bytes wait to be written, for connections or to the sockets."""
+    return sum(peer.unwritten for peer in nodes.values())
+
+
+def parted(nodes: dict[str, RemoteNode]) -> Callable[[], bool]:
+    """What tells whether all connections that this node has closed are closed by the peers too.
+
+    Made for one wait, like `flushed`.
+    """
+    parting: list[RemoteNode] = []
+
+    def are_parted() -> bool:
+        while parting and parting[-1].closing is None:
+            parting.pop()
+        if not parting:
+            parting.extend(peer for peer in nodes.values() if peer.closing is not None)
+        return not parting
+
+    return are_parted
+
+
+def statistics(nodes: dict[str, RemoteNode]) -> list[PeerStatistics]:
+    """A snapshot of each connection's counters."""
+    return [
+        PeerStatistics(
+            name=peer.name,
+            phase=connection.phase.value,
+            initiator=connection.initiator,
+            bytes_in=connection.bytes_in,
+            bytes_out=connection.bytes_out,
+            messages_in=connection.messages_in,
+            messages_out=connection.messages_out,
+            unwritten=connection.write_queue.size,
+        )
+        for peer in nodes.values()
+        if (connection := peer.connection or peer.attempt) is not None
+    ]

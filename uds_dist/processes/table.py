@@ -153,9 +153,6 @@ class Processes:
         self.down_error: UdsDistError | None = None
         # What acts on a signal: (node, control message, payload). `signals.Incoming` sets it.
         self.handle: Callable[[str, ControlMessage, object], None] = _unhandled
-        # Called with a node's name before something is tied to it: a connection that has ended
-        # in this round is to fire what was tied to it, and not what comes after it.
-        self.refresh: Callable[[str], object] = _nothing
         self.max_mailbox_length = config.max_mailbox_length
         self.max_mailbox_size = config.max_mailbox_size
         # How many small messages a mailbox may hold, by both limits.
@@ -374,7 +371,6 @@ class Processes:
 
     def link(self, process: Mailbox, pid: Pid) -> None:
         """Send a link signal; see `Mailbox.link`."""
-        self.refresh(pid.node)
         if pid != process.pid and process.links.link(pid):
             self.ties_with(pid.node).links.add((process, pid))
             self.signal(pid.node, (LINK, process.pid, pid))
@@ -429,7 +425,6 @@ class Processes:
         else:
             name, on_node = self.name_and_node(dest)
             target, node = Atom(name), Atom(on_node)
-        self.refresh(node)
         self.note_monitor(MonitorCallback(ref, owner, target, node, on_down))
         self.signal(node, (MONITOR_P, owner, target, ref))
 
@@ -513,15 +508,18 @@ class Processes:
         """
         ref = control[1]
         assert isinstance(ref, Reference)
-        if node == self.name:
-            self.signal(node, control, arguments)
-        elif own:
-            self._route(node, control, arguments)
-        else:
-            self._route_message(node, control, arguments)
-        # The reply cannot have come: that is for a later round, from here as from there.
         self.spawns[ref] = spawn = Spawn(ref, node, on_reply)
         self.ties_with(node).spawns.add(spawn)
+        try:
+            if node == self.name:
+                self.signal(node, control, arguments)
+            elif own:
+                self._route(node, control, arguments)
+            else:
+                self._route_message(node, control, arguments)
+        except BaseException:
+            self.take_spawn(ref)
+            raise
 
     def take_spawn(self, ref: Reference) -> Spawn | None:
         """Take a spawn request off the books: its reply has come."""
@@ -676,10 +674,6 @@ def _guarded(fire: Callable[..., object], *arguments: object) -> None:
         if not is_own_fault(error):
             raise
         logger.error("the end of a connection could not be told", exc_info=error)
-
-
-def _nothing(_node: str) -> None:
-    pass
 
 
 def _unhandled(node: str, control: ControlMessage, payload: object) -> None:

@@ -118,8 +118,11 @@ class ConnectionOwner(Protocol):
     def connection_silent(self, connection: Connection) -> None:
         """Nothing has come for three quarters of the tick time: provoke an answer."""
 
+    def connection_ended(self, connection: Connection) -> None:
+        """The connection is closed, at this moment; its `error` says why. Must not raise."""
+
     def connection_down(self, connection: Connection, error: UdsDistError) -> None:
-        """The connection is closed; `error` says why. This is its last word."""
+        """The round in which the connection was closed is at its end. This is its last word."""
 
 
 class Connection:
@@ -816,7 +819,7 @@ class Connection:
     # -- the way down ----------------------------------------------------------------------
 
     def fail(self, error: UdsDistError) -> None:
-        """Close at once, for a reason; the owner hears of it at the end of the round."""
+        """Close at once, for a reason."""
         if self.phase is CLOSED:
             return
         if self.error is None:
@@ -896,12 +899,13 @@ class Connection:
             self._watch(self._interest & ~READ)
 
     def _finish(self) -> None:
-        """Mark, unregister, close; the notice is for the end of the round."""
+        """Mark, unregister, close; the owner hears of it at once, users at the end of the round."""
         if self.phase is CLOSED:
             return
         self.phase = CLOSED
         self.loop.call_at_round_end(self._report_down)
         self._release()
+        self.owner.connection_ended(self)
 
     def _release(self) -> None:
         """Give back what the connection holds, as far as it has not been done."""

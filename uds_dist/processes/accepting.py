@@ -1,0 +1,147 @@
+"""Being dialled: the listening socket, and what is answered to the names that callers claim.
+
+Whoever dials this node *claims* a name until it has proved the cookie, and anybody can claim any
+name. A claim cannot end an attempt of this node, nor keep it waiting for long: see `dialling`.
+
+Source: Distribution Protocol, section "The Handshake in Detail".
+"""
+
+from __future__ import annotations
+
+import secrets
+import socket
+
+from uds_dist.config import Config
+from uds_dist.errors import ClosedError, LocalProtocolError, UdsDistError
+from uds_dist.processes.claims import Claims
+from uds_dist.processes.remote_node import RemoteNode
+from uds_dist.processes.this_node import ThisNode
+from uds_dist.protocol.handshake import Handshake, Role
+from uds_dist.protocol.handshake_messages import Peer, Status
+from uds_dist.transport.address import Places, SocketAddress
+from uds_dist.transport.backpressure import Pressure
+from uds_dist.transport.connection import Connection, ConnectionOwner
+from uds_dist.transport.folder import warn_of_folder
+from uds_dist.transport.listener import Listener
+from uds_dist.transport.loop import EventLoop
+
+
+class Accepting:
+    """What lets peers in.
+
+    Args:
+        loop: the loop of all the sockets.
+        config: the settings.
+        this: the node that is dialled.
+        places: where it listens.
+        nodes: what is known of other nodes, by name.
+        owner: of the connections that come in.
+        pressure: what the connections share.
+    """
+
+    def __init__(
+        self,
+        loop: EventLoop,
+        config: Config,
+        this: ThisNode,
+        places: Places,
+        nodes: dict[str, RemoteNode],
+        owner: ConnectionOwner,
+        pressure: Pressure,
+    ) -> None:
+        self.claims = Claims(loop.time)
+        self.listener: Listener | None = None
+        self._loop = loop
+        self._config = config
+        self._this = this
+        self._places = places
+        self._nodes = nodes
+        self._owner = owner
+        self._pressure = pressure
+        self._closed = False
+
+    @property
+    def own_address(self) -> SocketAddress:
+        """Where this node listens, or would listen."""
+        return self._places.own.address(self._this.name)
+
+    def listen(self, sock: socket.socket | None = None) -> SocketAddress:
+        """Open the listening socket, or take one; of a node that listens, look after its file."""
+        if self._closed:
+            raise ClosedError(f"the node {self._this.name} is closed")
+        if self._this.dynamic:
+            raise LocalProtocolError("a node that asks its peer for a name cannot listen")
+        if self.listener is not None:
+            if sock is not None:
+                listening = f"{self._this.name} listens already at {self.listener.address}"
+                raise LocalProtocolError(listening)
+            self.listener.check()
+            return self.listener.address
+        if sock is None and self._places.folder is not None:
+            warn_of_folder(self._places.folder)
+        self.listener = Listener(
+            self._loop, self.own_address, self._config, self._accepted, sock
+        )
+        return self.listener.address
+
+    def _accepted(self, accepted: socket.socket) -> None:
+        assert self.listener is not None
+        self.accept_over(accepted, self.listener.address)
+        if len(self.claims) >= self._config.max_pending_handshakes:
+            self.listener.hold_back()
+
+    def accept_over(self, accepted: socket.socket, address: SocketAddress) -> None:
+        """Wait for a peer's handshake on a non-blocking socket that it has connected."""
+        handshake = Handshake(
+            Role.ACCEPTOR,
+            self._this.name,
+            self._this.creation,
+            self._this.flags,
+            cookie_for=self._this.cookie_for,
+            choose_status=lambda peer: self._choose_status(connection, peer),
+            assign_name=self._assign_name,
+            outstanding=self._loop.challenges,
+        )
+        connection = Connection(
+            self._loop, self._config, self._owner, handshake, pressure=self._pressure
+        )
+        self.claims.add(connection)
+        connection.accept(accepted, address)
+
+    def _choose_status(self, connection: Connection, peer: Peer) -> Status:
+        """What to answer to a peer's name. Source: Distribution Protocol, "send_status"."""
+        if peer.name == self._this.name or not self._this.admits(peer.name):
+            return Status.NOT_ALLOWED
+        known = self._nodes.get(peer.name)
+        if known is not None and known.connection is not None:
+            status = Status.ALIVE
+        elif known is None or known.attempt is None:
+            status = Status.OK
+        elif peer.name > self._this.name:
+            status = Status.OK_SIMULTANEOUS  # to this node's own attempt that peer answers nok
+        else:
+            return Status.NOK
+        # A handshake of the same peer that is still pending is a leftover: it dials once at a time.
+        self.claims.claim(connection, peer.name)
+        return status
+
+    def _assign_name(self, host: str) -> tuple[str, int]:
+        """A name for a node that has none. Source: Distribution Protocol, flag NAME_ME."""
+        while True:
+            name = f"{secrets.token_hex(6).upper()}@{host}"
+            if name not in self._nodes:
+                return name, secrets.randbelow(2**32 - 4) + 4
+
+    def handshake_over(self, connection: Connection) -> None:
+        """A handshake is over, well or badly: there is room for another one."""
+        self.claims.over(connection)
+        if self.listener is not None and len(self.claims) < self._config.max_pending_handshakes:
+            self.listener.go_on()
+
+    def close(self, error: UdsDistError) -> None:
+        """Stop listening, and end what has not proved itself."""
+        self._closed = True
+        if self.listener is not None:
+            self.listener.close()
+        for connection in tuple(self.claims.incoming):
+            connection.fail(error)

@@ -1,0 +1,52 @@
+"""A full mailbox: the peer whose message has filled it is not read from until it is half empty."""
+
+from __future__ import annotations
+
+import logging
+
+from uds_dist.config import Config
+from uds_dist.processes.mailbox import Mailbox
+from uds_dist.transport.connection import UP, Connection
+from uds_dist.transport.loop import EventLoop
+
+logger = logging.getLogger(__name__)
+
+# Seconds between two looks at a full mailbox whose peer is not read from.
+FULL_CHECK = 0.02
+
+
+def hold_back(
+    loop: EventLoop, config: Config, connection: Connection, process: Mailbox
+) -> None:
+    """Read no more from a peer until a mailbox is half empty.
+
+    Args:
+        loop: looks again.
+        config: the limits of mailboxes.
+        connection: by which the message came that has filled the mailbox.
+        process: the mailbox.
+    """
+    if connection.paused:
+        return
+    logger.warning(
+        "%s: the mailbox %s holds %d messages, about %d bytes: nothing is read until it is half"
+        " empty",
+        connection.name,
+        process.name or process.pid,
+        len(process),
+        process.size,
+    )
+    connection.pause()
+
+    def look() -> None:
+        if connection.phase is UP:
+            half_empty = (
+                len(process) <= config.max_mailbox_length // 2
+                and process.size <= config.max_mailbox_size // 2
+            )
+            if process.alive and not half_empty:
+                loop.call_later(FULL_CHECK, look)
+            else:
+                connection.resume()
+
+    loop.call_later(FULL_CHECK, look)

@@ -1,0 +1,61 @@
+"""Who this node is to its peers, and which of them it admits."""
+
+from __future__ import annotations
+
+import fnmatch
+
+from uds_dist.config import Config
+from uds_dist.protocol.flags import Flag, default_flags
+from uds_dist.protocol.node_names import split_node_name
+
+
+class ThisNode:
+    """A node's own name, creation and cookies.
+
+    Args:
+        config: the settings that its capabilities follow from.
+        name: its full name; with `dynamic` only the part after the ``@`` counts.
+        creation: its creation.
+        cookie: its cookie.
+        dynamic: it has no name yet and asks the first peer for one.
+    """
+
+    __slots__ = ("allowed", "cookie", "cookies", "creation", "dynamic", "name", "_config")
+
+    def __init__(
+        self, config: Config, name: str, creation: int, cookie: str, dynamic: bool = False
+    ) -> None:
+        self.name = name
+        self.creation = creation
+        self.cookie = cookie
+        self.cookies: dict[str, str] = {}  # of single peers
+        self.allowed: list[str] | None = None  # patterns of names; None for all
+        self.dynamic = dynamic
+        self._config = config
+
+    def cookie_for(self, name: str) -> str:
+        """The cookie that goes with a peer."""
+        return self.cookies.get(name, self.cookie)
+
+    def admits(self, name: str) -> bool:
+        """Whether a node of this name may connect."""
+        if self.allowed is None:
+            return True
+        return any(fnmatch.fnmatchcase(name, pattern) for pattern in self.allowed)
+
+    @property
+    def flags(self) -> int:
+        """What this node tells its peers that it is capable of."""
+        flags = default_flags(self._config)
+        return flags | Flag.NAME_ME if self.dynamic else flags
+
+    @property
+    def name_to_send(self) -> str:
+        """What it calls itself in a handshake: a node without a name sends its host."""
+        return split_node_name(self.name)[1] if self.dynamic else self.name
+
+    def take_name(self, name: str, creation: int) -> None:
+        """Take the name and the creation that a peer has given."""
+        self.dynamic = False
+        self.name = name
+        self.creation = creation
