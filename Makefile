@@ -12,7 +12,7 @@
 .DEFAULT_GOAL := help
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: help demo test typecheck check interop interop-install compile test-compiled bench \
+.PHONY: help demo man test typecheck check interop interop-install compile test-compiled bench \
 	bench-compiled fuzz fuzz-compiled sdist clean python
 
 PYTHON ?= python3
@@ -68,6 +68,11 @@ help:  ## this list
 
 demo: | python  ## two Python nodes talk over a Unix socket; needs nothing but Python
 	@"$(PYTHON)" -m uds_dist demo
+
+man: | python  ## the manual page of the command line, uds-dist.1 in the build folder
+	@mkdir -p "$(BUILD)"
+	@"$(PYTHON)" -m uds_dist help man >"$(BUILD)/uds-dist.1"
+	@echo "make: $(BUILD)/uds-dist.1"
 
 test: $(HAS_PYTEST) | python  ## the whole suite; the tests against a real BEAM only where there is one
 	@"$(RUN)" $(PYTHON_FLAGS) -m pytest $(PYTEST_ARGS)

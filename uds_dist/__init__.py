@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from uds_dist.config import ANY, Config
+    from uds_dist.config import ANY, Config, __version__
     from uds_dist.errors import (
         AddressError,
         Busy,
@@ -151,12 +151,14 @@ __all__ = [
     "format_term",
     "notify_ready",
     "parse_term",
+    "__version__",
 ]
 
 # Where each public name is: for the interpreter, what type checkers read above.
 _MODULES = {
     "ANY": "uds_dist.config",
     "Config": "uds_dist.config",
+    "__version__": "uds_dist.config",
     "AddressError": "uds_dist.errors",
     "Busy": "uds_dist.errors",
     "CancelledError": "uds_dist.errors",

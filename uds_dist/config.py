@@ -11,6 +11,9 @@ from typing import Any, Final
 
 from uds_dist.errors import ConfigError
 
+# The same as in pyproject.toml: a folder that was copied into a project has no other place for it.
+__version__: Final = "0.1.0"
+
 KIB = 1024
 MIB = 1024 * KIB
 

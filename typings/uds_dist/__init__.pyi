@@ -126,6 +126,7 @@ __all__ = [
     "format_term",
     "notify_ready",
     "parse_term",
+    "__version__",
 ]
 
 _T = TypeVar("_T")
@@ -278,6 +279,9 @@ class Map:
     def __hash__(self) -> int: ...
 
 # --- Terms as bytes and as text -------------------------------------------------------------------
+
+# The version of this package.
+__version__: str
 
 # True when the codec runs as extension modules that mypyc has made.
 COMPILED: bool

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 from uds_dist import (
     Atom,
-    Config,
     ConfigError,
     Map,
-    Node,
-    NodeNameMismatchError,
     ParseError,
     RemoteError,
     RemoteTimeout,
@@ -22,12 +18,13 @@ from uds_dist import (
     format_term,
     parse_term,
 )
-from uds_dist.cli.exit_codes import OK, RAISED, USAGE, CookieMissingError, exit_code
+from uds_dist.cli.connected import Connected, config_of, connected
+from uds_dist.cli.exit_codes import OK, RAISED, USAGE, exit_code
 from uds_dist.cli.json_text import read_json, write_json
 from uds_dist.cli.notation import format_elixir, from_json, to_json
 from uds_dist.cli.output import OutputError, complain, speaks_utf8, write_error, write_line, write_out
+from uds_dist.cli.several import Line, Show, at_each_node
 from uds_dist.etf.shown import printable
-from uds_dist.processes.identity import find_cookie
 from uds_dist.transport.address import listening_nodes, places
 
 KERNEL = "Elixir.Kernel"
@@ -38,76 +35,12 @@ INSPECT_OPTIONS = [
 ]
 
 
-# --- what the subcommands share -------------------------------------------------------------------
-
-
-def _config(options: argparse.Namespace) -> Config:
-    given = {"socket_dir": options.socket_dir, "layout": options.layout}
-    return Config.from_env(**{name: value for name, value in given.items() if value is not None})
-
-
-def _full_name(node: str) -> str:
-    return node if "@" in node else f"{node}@localhost"
-
-
-class Connected:
-    """A node of this process that is connected to the one that a command names."""
-
-    def __init__(self, node: Node, name: str, deadline: float) -> None:
-        self.node = node
-        self.name = name
-        self._deadline = deadline
-
-    def allow(self, seconds: float) -> None:
-        """Let what follows take so many seconds."""
-        self._deadline = self.node.loop.time() + seconds
-
-    def left(self) -> float:
-        """Seconds until the command has taken as long as it may."""
-        return max(self._deadline - self.node.loop.time(), 0.0)
-
-    def call(self, module: str, function: str, arguments: list[object]) -> object:
-        """Call a function at the other node and wait for its value."""
-        return self.node.rpc(self.name, module, function, arguments).result(self.left())
-
-
-@contextmanager
-def connected(
-    options: argparse.Namespace, output: Callable[[str], object] = write_out
-) -> Iterator[Connected]:
-    """Connect to the node that `options` name; what it has this one print goes to `output`."""
-    config = _config(options)
-    name = _full_name(options.node)
-    cookie = config.cookie or _find_cookie() if options.cookie is None else options.cookie
-    # "@host" has the other node give the name, and BEAM nodes give theirs out again and again. A
-    # name made up here would stay in the node's table of atoms for good.
-    given = "@localhost" if options.name is None else options.name
-    with Node(given, cookie=cookie, config=config, output=output) as node:
-        deadline = node.loop.time() + options.timeout
-        try:
-            node.connect(name).result(options.timeout)
-        except NodeNameMismatchError as error:
-            if "@" in options.node:
-                raise
-            raise NodeNameMismatchError(
-                f"{error} (without a host part, {options.node} means {name})"
-            ) from None
-        yield Connected(node, name, deadline)
-
-
-def _find_cookie() -> str:
-    try:
-        return find_cookie()
-    except ConfigError as error:
-        raise CookieMissingError(str(error)) from None
-
-
 # --- the subcommands ------------------------------------------------------------------------------
 
 
 def run_names(options: argparse.Namespace) -> int:
     """`names`: what listens in the socket folder, or under the abstract prefix."""
-    where = places(_config(options))
+    where = places(config_of(options))
     try:
         found = [
             {"name": name, "state": state, "socket": address.text}
@@ -174,27 +107,47 @@ def _keep_pinging(there: Connected, options: argparse.Namespace) -> int:
 
 def run_rpc(options: argparse.Namespace) -> int:
     """`rpc`: call a function, print its value."""
-    arguments = [_argument(options, *numbered) for numbered in enumerate(options.arguments, start=1)]
-    module, function = module_name(options.module), _plain(options.function)
+    return at_each_node(options, _rpc)
+
+
+def _rpc(options: argparse.Namespace, show: Show) -> int:
+    arguments = terms_of(options)
+    module, function = module_name(options.module), plain_name(options.function)
     with connected(options, write_error if options.json else write_out) as there:
         what = f"{module}:{function}/{len(arguments)} at {there.name}"
-        try:
-            value = there.call(module, function, arguments)
-            inspected = _inspected(there, value) if options.elixir else ""
-        except RemoteError as error:
-            raised = _raised(error, there if options.elixir else None)
-            raise RemoteError(f"{what} raised {raised}", error.class_) from None
-        except RemoteTimeout:
-            raise RemoteTimeout(
-                f"{what} did not answer within {options.timeout:g} s: give --timeout more seconds"
-            ) from None
-        if options.json:
-            write_line(write_json(to_json(value), ascii_only=not speaks_utf8()))
-        elif options.elixir:
-            write_line(inspected, lambda char: f"\\u{{{ord(char):X}}}")
-        else:
-            write_line(format_term(value), lambda char: f"\\x{{{ord(char):X}}}")
+        show(answer_line(options, there, what, lambda: there.call(module, function, arguments)))
     return OK
+
+
+def answer_line(
+    options: argparse.Namespace, there: Connected, what: str, ask: Callable[[], object]
+) -> Line:
+    """The line that shows an answer in the notation that was chosen; errors say what was asked."""
+    try:
+        value = ask()
+        text = inspected(there, value) if options.elixir else ""
+    except RemoteError as error:
+        raised = _raised(error, there if options.elixir else None)
+        raise RemoteError(f"{what} raised {raised}", error.class_) from None
+    except RemoteTimeout:
+        raise RemoteTimeout(
+            f"{what} did not answer within {options.timeout:g} s: give --timeout more seconds"
+        ) from None
+    if options.json:
+        return Line(write_json(to_json(value), ascii_only=not speaks_utf8()), escape_erlang)
+    if options.elixir:
+        return Line(text, escape_elixir)
+    return Line(format_term(value), escape_erlang)
+
+
+def escape_erlang(char: str) -> str:
+    """A character in a string of Erlang, in ASCII."""
+    return f"\\x{{{ord(char):X}}}"
+
+
+def escape_elixir(char: str) -> str:
+    """A character in a string of Elixir, in ASCII."""
+    return f"\\u{{{ord(char):X}}}"
 
 
 # --- arguments and answers ------------------------------------------------------------------------
@@ -202,13 +155,13 @@ def run_rpc(options: argparse.Namespace) -> int:
 
 def module_name(word: str) -> str:
     """The module that a word of the command line stands for: Elixir's carry a prefix."""
-    name = _plain(word)
+    name = plain_name(word)
     if name != word.strip() and "'" in word:
         return name
     return f"Elixir.{name}" if name[:1].isupper() and not name.startswith("Elixir.") else name
 
 
-def _plain(word: str) -> str:
+def plain_name(word: str) -> str:
     word = word.strip().removeprefix(":")
     return word[1:-1] if len(word) > 2 and word[0] == word[-1] == "'" else word
 
@@ -230,6 +183,11 @@ def utf8_word(word: str) -> str:
         raise ValueError(f"{data[:60]!r} is not UTF-8 text") from None
 
 
+def terms_of(options: argparse.Namespace) -> list[object]:
+    """The terms that the last words of the command line stand for."""
+    return [_argument(options, *numbered) for numbered in enumerate(options.arguments, start=1)]
+
+
 def _argument(options: argparse.Namespace, number: int, text: str) -> object:
     """The term that a word of the command line stands for."""
     where = f"argument {number}, '{printable(text.strip(), 60)}'"
@@ -243,7 +201,7 @@ def _argument(options: argparse.Namespace, number: int, text: str) -> object:
         raise ParseError(f"{where}: {error}") from None
 
 
-def _inspected(there: Connected, term: object) -> str:
+def inspected(there: Connected, term: object) -> str:
     """What `inspect` writes at the other node; the plain notation where it has no Elixir.
 
     The node knows its structs: how each is written, and which fields their authors keep from
@@ -277,7 +235,7 @@ def _raised(error: RemoteError, inspecting: Connected | None) -> str:
         shown = format_elixir(reason) if is_exception else format_term(reason)
     else:
         try:
-            shown = _inspected(inspecting, reason)
+            shown = inspected(inspecting, reason)
         except UdsDistError:
             shown = "a reason that the node cannot inspect"
     text = shown if is_exception else f"{error.class_}:{shown}"

@@ -8,14 +8,24 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from uds_dist import UdsDistError
+from uds_dist import UdsDistError, __version__
 from uds_dist.cli.calls import run_names, run_ping, run_rpc, utf8_word
 from uds_dist.cli.demo import run_demo
+from uds_dist.cli.evaluate import EPILOG as EVAL_EPILOG
+from uds_dist.cli.evaluate import add_arguments as add_eval_arguments
+from uds_dist.cli.evaluate import run_eval
 from uds_dist.cli.exit_codes import EPILOG, INTERRUPTED, OK, UNREACHABLE, USAGE, exit_code
+from uds_dist.cli.listen import EPILOG as LISTEN_EPILOG
+from uds_dist.cli.listen import add_arguments as add_listen_arguments
+from uds_dist.cli.listen import run_listen
+from uds_dist.cli.messages import EPILOG as MESSAGES_EPILOG
+from uds_dist.cli.messages import run_call, run_cast, run_send
 from uds_dist.cli.output import OutputError, complain, prepare_streams, write_line, write_out
+from uds_dist.cli.several import ALL
 from uds_dist.cli.shells import EPILOG as REMOTE_EPILOG
 from uds_dist.cli.shells import add_arguments as add_remote_arguments
 from uds_dist.cli.shells import run_remote
+from uds_dist.cli.texts import SHELLS, completion_script, manual_page
 from uds_dist.config import LAYOUTS
 
 RPC_EPILOG = """\
@@ -87,6 +97,7 @@ def make_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+    parser.add_argument("--version", action="version", version=f"uds-dist {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
     def command(
@@ -113,32 +124,94 @@ def make_parser() -> argparse.ArgumentParser:
         "--every", type=_seconds, metavar="SECONDS",
         help="stay connected and ask again so often, until there is no answer; --timeout is for one",
     )  # fmt: skip
-    ping.add_argument(
-        "node", type=_word, metavar="NODE", help="name@host, or name for name@localhost"
-    )
+    _add_node(ping)
 
     rpc = command("rpc", run_rpc, "call a function at a node and print what it returns", RPC_EPILOG)
     _add_connection(rpc)
-    notation = rpc.add_mutually_exclusive_group()
-    notation.add_argument("--json", action="store_true", help="arguments and answer are JSON")
-    notation.add_argument("--elixir", action="store_true", help="print the answer as Elixir does")
-    rpc.add_argument(
-        "node", type=_word, metavar="NODE", help="name@host, or name for name@localhost"
-    )
+    _add_notation(rpc)
+    _add_node(rpc, several=True)
     rpc.add_argument("module", type=_word, metavar="MODULE")
     rpc.add_argument("function", type=_word, metavar="FUNCTION")
     # With a default it is not among what is missing when another word is.
     rpc.add_argument("arguments", type=_unmarked, metavar="ARG", nargs="*", default=[])
 
+    evaluate = command("eval", run_eval, "evaluate an expression at a node", EVAL_EPILOG)
+    _add_connection(evaluate)
+    add_eval_arguments(evaluate)
+    _add_node(evaluate, several=True)
+    evaluate.add_argument(
+        "arguments", type=_unmarked, metavar="EXPRESSION", nargs="*", default=[]
+    )
+
     remote = command("remote", run_remote, "open a shell at a node", REMOTE_EPILOG)
     _add_connection(remote)
     add_remote_arguments(remote)
-    remote.add_argument(
-        "node", type=_word, metavar="NODE", help="name@host, or name for name@localhost"
-    )
+    _add_node(remote)
+
+    for name, run, about in (
+        ("call", run_call, "call a generic server and print its reply"),
+        ("cast", run_cast, "send a generic server a request that has no reply"),
+        ("send", run_send, "send a message to a registered process"),
+    ):
+        tell = command(name, run, about, MESSAGES_EPILOG)
+        _add_connection(tell)
+        _add_notation(tell)
+        _add_node(tell, several=True)
+        tell.add_argument("process", type=_word, metavar="PROCESS")
+        tell.add_argument("arguments", type=_unmarked, metavar="TERM", nargs="*", default=[])
+
+    listen = command("listen", run_listen, "be a node, and print what it is sent", LISTEN_EPILOG)
+    _add_connection(listen)
+    add_listen_arguments(listen)
+    listen.add_argument("node", type=_word, metavar="NAME", help="name@host, or name")
 
     command("demo", run_demo_command, "let two nodes of this program talk, and measure it")
+
+    made: dict[str, argparse.ArgumentParser] = dict(commands.choices)
+    scripts = command(
+        "completion", lambda options: _write(completion_script(options.shell, made)),
+        "print the script that completes commands and nodes in a shell",
+    )  # fmt: skip
+    scripts.add_argument("shell", choices=SHELLS)
+    helps = command(
+        "help", lambda options: _help(parser, made, options), "show the help of a command"
+    )
+    helps.add_argument("topic", metavar="COMMAND", nargs="?", help="also man: the manual page")
     return parser
+
+
+def _write(text: str) -> int:
+    write_out(text)
+    return OK
+
+
+def _help(
+    parser: argparse.ArgumentParser,
+    commands: dict[str, argparse.ArgumentParser],
+    options: argparse.Namespace,
+) -> int:
+    topic = options.topic
+    if topic == "man":
+        return _write(manual_page(parser, commands, __version__))
+    if topic is not None and topic not in commands:
+        parser.error(f"there is no command {topic}")
+    return _write((parser if topic is None else commands[topic]).format_help())
+
+
+def _add_node(parser: argparse.ArgumentParser, several: bool = False) -> None:
+    about = "name@host, or name for name@localhost"
+    if several:
+        parser.add_argument(
+            "--all", action="store_true", help="in place of NODE: every node that listens"
+        )
+        about += "; several with commas"
+    parser.add_argument("node", type=_word, metavar="NODE", help=about)
+
+
+def _add_notation(parser: argparse.ArgumentParser) -> None:
+    notation = parser.add_mutually_exclusive_group()
+    notation.add_argument("--json", action="store_true", help="arguments and answer are JSON")
+    notation.add_argument("--elixir", action="store_true", help="print the answer as Elixir does")
 
 
 def _add_where(parser: argparse.ArgumentParser) -> None:
@@ -193,11 +266,12 @@ def _seconds(word: str) -> float:
 
 def _parse(parser: argparse.ArgumentParser, words: list[str]) -> argparse.Namespace:
     _check_values(parser, words)
+    words = _all_nodes(words)
     words = [_MARK + word if _NEGATIVE.match(word) else word for word in words]
     options, more = parser.parse_known_args(words)
     # argparse takes arguments that follow an option in their midst for unknown.
     end = more.index("--") if "--" in more else len(more)
-    unknown = [word for word in more[:end] if word.startswith("-")]
+    unknown = [word for word in more[:end] if word.startswith("-") and word != "-"]
     if not hasattr(options, "arguments"):
         unknown = more
     if unknown:
@@ -205,6 +279,15 @@ def _parse(parser: argparse.ArgumentParser, words: list[str]) -> argparse.Namesp
     if more:
         options.arguments = [*options.arguments, *map(_unmarked, more[:end] + more[end + 1 :])]
     return options
+
+
+def _all_nodes(words: list[str]) -> list[str]:
+    """Put the option --all where the node's name stands, for argparse to count the words right."""
+    end = words.index("--") if "--" in words else len(words)
+    if "--all" not in words[:end] or "--help" in words[:end]:
+        return words
+    words = [word for index, word in enumerate(words) if word != "--all" or index > end]
+    return [*words[:1], ALL, *words[1:]]
 
 
 def _check_values(parser: argparse.ArgumentParser, words: list[str]) -> None:

@@ -1,0 +1,97 @@
+"""What the subcommands share: settings, names of nodes, and a node that is connected."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from uds_dist import Config, ConfigError, Node, NodeNameMismatchError
+from uds_dist.cli.exit_codes import CookieMissingError
+from uds_dist.cli.output import write_out
+from uds_dist.processes.identity import find_cookie
+from uds_dist.transport.address import listening_nodes, places
+
+
+def config_of(options: argparse.Namespace) -> Config:
+    """The settings of the environment, and those that `options` give."""
+    given = {"socket_dir": options.socket_dir, "layout": options.layout}
+    return Config.from_env(**{name: value for name, value in given.items() if value is not None})
+
+
+def full_name(node: str) -> str:
+    """A node's name with its host part."""
+    return node if "@" in node else f"{node}@localhost"
+
+
+class Connected:
+    """A node of this process that is connected to the one that a command names."""
+
+    def __init__(self, node: Node, name: str, deadline: float) -> None:
+        self.node = node
+        self.name = name
+        self._deadline = deadline
+
+    def allow(self, seconds: float) -> None:
+        """Let what follows take so many seconds."""
+        self._deadline = self.node.loop.time() + seconds
+
+    def left(self) -> float:
+        """Seconds until the command has taken as long as it may."""
+        return max(self._deadline - self.node.loop.time(), 0.0)
+
+    def call(self, module: str, function: str, arguments: list[object]) -> object:
+        """Call a function at the other node and wait for its value."""
+        return self.node.rpc(self.name, module, function, arguments).result(self.left())
+
+
+@contextmanager
+def connected(
+    options: argparse.Namespace, output: Callable[[str], object] = write_out
+) -> Iterator[Connected]:
+    """Connect to the node that `options` name; what it has this one print goes to `output`."""
+    config = config_of(options)
+    name = full_name(options.node)
+    cookie = cookie_of(options, config)
+    # "@host" has the other node give the name, and BEAM nodes give theirs out again and again. A
+    # name made up here would stay in the node's table of atoms for good.
+    given = "@localhost" if options.name is None else options.name
+    with Node(given, cookie=cookie, config=config, output=output) as node:
+        deadline = node.loop.time() + options.timeout
+        try:
+            node.connect(name).result(options.timeout)
+        except NodeNameMismatchError as error:
+            if "@" in options.node:
+                raise
+            raise NodeNameMismatchError(
+                f"{error} (without a host part, {options.node} means {name})"
+            ) from None
+        yield Connected(node, name, deadline)
+
+
+def cookie_of(options: argparse.Namespace, config: Config) -> str | bytes:
+    """The cookie of the option, of the settings, or of the user's files."""
+    if options.cookie is not None:
+        return str(options.cookie)
+    if config.cookie:
+        return config.cookie
+    try:
+        return find_cookie()
+    except ConfigError as error:
+        raise CookieMissingError(str(error)) from None
+
+
+def living_nodes(options: argparse.Namespace) -> list[str]:
+    """The names of the nodes that listen and can be dialled.
+
+    Raises:
+        ConfigError: there is no such folder, or none of them.
+    """
+    where = places(config_of(options))
+    try:
+        found = [name for name, state, _ in listening_nodes(where) if state == "alive"]
+    except OSError as error:
+        raise ConfigError(f"{error.filename or where.own.given}: {error.strerror}") from None
+    if not found:
+        raise ConfigError(f"no node listens in {' or '.join(map(str, where.others))}")
+    return found

@@ -1,0 +1,179 @@
+"""`uds-dist eval`: evaluate a text at a node, in Elixir, Erlang or Python.
+
+The text goes to the node as it is, and is read and evaluated there. What it prints comes to standard
+output as it is printed, its value after it; what it raises goes to standard error with the stack of
+the node.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from uds_dist import Atom, ConfigError, RemoteError, RemoteTimeout, format_term
+from uds_dist.cli.calls import escape_elixir, escape_erlang, inspected, utf8_word
+from uds_dist.cli.connected import Connected, connected
+from uds_dist.cli.exit_codes import OK, RAISED
+from uds_dist.cli.json_text import write_json
+from uds_dist.cli.notation import to_json
+from uds_dist.cli.output import speaks_utf8, write_error, write_out
+from uds_dist.cli.several import Line, Show, at_each_node
+from uds_dist.cli.shells import serve_lines
+from uds_dist.etf.shown import shown
+from uds_dist.services.group_leader import chardata_text
+from uds_dist.shell.remote import Choice, Kind, find_kind
+
+EPILOG = """\
+EXPRESSION: Elixir where the node has it, else Erlang; - reads it from standard input. What it prints
+  goes to standard output as it comes, and its value after it; an exception goes to standard error
+  with the stack of the node, and the exit code is 1. --json writes the value as rpc --json does.
+
+"""
+
+
+class EvalError(RemoteError):
+    """The text raised at the node; its text is what the node says of that, with the stack."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `eval` that no other command has."""
+    kind = parser.add_mutually_exclusive_group()
+    for name, about in (
+        ("elixir", "evaluate Elixir"),
+        ("erl", "evaluate Erlang"),
+        ("python", "evaluate at the console of a Python node"),
+    ):
+        kind.add_argument(f"--{name}", dest="kind", action="store_const", const=name, help=about)
+    shown_as = parser.add_mutually_exclusive_group()
+    shown_as.add_argument("--json", action="store_true", help="write the value as JSON")
+    shown_as.add_argument("--quiet", action="store_true", help="do not write the value")
+    parser.add_argument("--file", metavar="FILE", help="evaluate what is in a file")
+
+
+def expression_of(options: argparse.Namespace) -> str:
+    """The text that is to be evaluated.
+
+    Raises:
+        ConfigError: there is none, or two, or it cannot be read.
+    """
+    if len(options.arguments) != (options.file is None):
+        raise ConfigError(
+            "give one expression in quotes, or a file with --file, or - for standard input"
+        )
+    try:
+        if options.file is not None:
+            with open(options.file, encoding="utf-8") as file:
+                return file.read()
+        if options.arguments == ["-"]:
+            return sys.stdin.buffer.read().decode("utf-8")
+        return utf8_word(options.arguments[0])
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"the expression cannot be read: {error}") from None
+
+
+def run_eval(options: argparse.Namespace) -> int:
+    """`eval`: evaluate, print the value."""
+    text = expression_of(options)
+    return at_each_node(options, lambda options, show: _eval(options, text, show))
+
+
+def _eval(options: argparse.Namespace, text: str, show: Show) -> int:
+    try:
+        with connected(options, write_error if options.json else write_out) as there:
+            kind = kind_of(there, options.kind)
+            if kind == "python":
+                if options.json:
+                    raise ConfigError("--json is for the values of Elixir and Erlang")
+                return serve_lines(there, kind, text, options.quiet)
+            line = _evaluated(there, kind, text, options)
+            if line is not None:
+                show(line)
+            return OK
+    except EvalError as error:
+        write_error(str(error).rstrip("\n") + "\n")
+        return RAISED
+    except RemoteTimeout:
+        raise RemoteTimeout(
+            f"the expression was not evaluated within {options.timeout:g} s: give --timeout more"
+            " seconds"
+        ) from None
+
+
+def kind_of(there: Connected, asked: str | None) -> Kind:
+    """In which language the node evaluates: what was asked for, else what it has."""
+    if asked == "erl":
+        return "erl"
+    if asked == "elixir":
+        return "iex"
+    if asked == "python":
+        return find_kind(there.node, there.name, Choice("python"), there.left())
+    try:
+        there.call("Elixir.Code", "module_info", [Atom("module")])
+        return "iex"
+    except RemoteError:
+        return find_kind(there.node, there.name, Choice(), there.left())
+
+
+def _evaluated(
+    there: Connected, kind: Kind, text: str, options: argparse.Namespace
+) -> Line | None:
+    """Evaluate a text; gives the line of its value, or None where none is wanted.
+
+    Raises:
+        EvalError: it raised.
+    """
+    elixir = kind == "iex"
+    value = _elixir(there, text) if elixir else _erlang(there, text)
+    if options.quiet:
+        return None
+    if options.json:
+        return Line(write_json(to_json(value), ascii_only=not speaks_utf8()), escape_erlang)
+    if elixir:
+        return Line(inspected(there, value), escape_elixir)
+    return Line(format_term(value), escape_erlang)
+
+
+def _elixir(there: Connected, text: str) -> object:
+    try:
+        found = there.call("Elixir.Code", "eval_string", [text])
+    except RemoteError as error:
+        raise _failed(there, error, "Elixir.Exception", "format") from None
+    return found[0] if isinstance(found, tuple) else found
+
+
+def _erlang(there: Connected, text: str) -> object:
+    """Evaluate as the Erlang shell does, in the steps that it takes."""
+    written = text.rstrip()
+    written = written if written.endswith(".") else written + "."
+    characters = [ord(character) for character in written + "\n"]
+    tokens = _step(there, there.call("erl_scan", "string", [characters, (1, 1)]))
+    expressions = _step(there, there.call("erl_parse", "parse_exprs", [tokens]))
+    try:
+        found = there.call("erl_eval", "exprs", [expressions, []])
+    except RemoteError as error:
+        raise _failed(there, error, "erl_error", "format_exception") from None
+    return found[1] if isinstance(found, tuple) and len(found) > 1 else found
+
+
+def _step(there: Connected, found: object) -> object:
+    """What scanning and parsing give, or what the node says of a mistake in the text."""
+    match found:
+        case (Atom("ok"), value, *_):
+            return value
+        case (Atom("error"), (place, Atom() as module, what), *_):
+            told = chardata_text(there.call(module, "format_error", [what]))
+            where = ":".join(map(str, place)) if isinstance(place, tuple) else shown(place)
+            raise EvalError(f"{where}: {told}")
+    raise EvalError(f"the node cannot read the expression: {shown(found)}")
+
+
+def _failed(there: Connected, error: RemoteError, module: str, function: str) -> EvalError:
+    """What the node writes of an exception, with its stack."""
+    if error.class_ not in ("error", "exit", "throw"):
+        return EvalError(str(error))
+    arguments = [Atom(error.class_), error.reason, error.stack]
+    try:
+        told = chardata_text(there.call(module, function, arguments))
+    except RemoteError:
+        told = None
+    return EvalError(told or str(error), error.class_)

@@ -1,0 +1,66 @@
+"""`uds-dist call`, `cast` and `send`: what a process of a node is told."""
+
+from __future__ import annotations
+
+import argparse
+
+from uds_dist import ConfigError
+from uds_dist.cli.calls import answer_line, module_name, terms_of
+from uds_dist.cli.connected import connected
+from uds_dist.cli.exit_codes import OK
+from uds_dist.cli.several import Show, at_each_node
+
+EPILOG = """\
+PROCESS: a registered name; one that begins with a capital letter is Elixir's (MyApp.Counter).
+TERM: an Erlang term (get, {add,1}), or with --json a JSON value.
+
+"""
+
+
+def run_call(options: argparse.Namespace) -> int:
+    """`call`: call a generic server, print its reply."""
+    return at_each_node(options, _call)
+
+
+def _call(options: argparse.Namespace, show: Show) -> int:
+    request = _one_term(options)
+    process = module_name(options.process)
+    with connected(options) as there:
+        dest = (process, there.name)
+        what = f"{process} at {there.name}"
+        reply = there.node.call(dest, request)
+        show(answer_line(options, there, what, lambda: reply.result(there.left())))
+    return OK
+
+
+def _one_term(options: argparse.Namespace) -> object:
+    terms = terms_of(options)
+    if len(terms) != 1:
+        raise ConfigError(f"give one term after the process, not {len(terms)}")
+    return terms[0]
+
+
+def run_cast(options: argparse.Namespace) -> int:
+    """`cast`: give a generic server something to do; nothing comes back."""
+    return at_each_node(options, _cast)
+
+
+def _cast(options: argparse.Namespace, _show: Show) -> int:
+    request = _one_term(options)
+    with connected(options) as there:
+        there.node.cast((module_name(options.process), there.name), request)
+        there.node.flush(there.left())
+    return OK
+
+
+def run_send(options: argparse.Namespace) -> int:
+    """`send`: send a process a message."""
+    return at_each_node(options, _send)
+
+
+def _send(options: argparse.Namespace, _show: Show) -> int:
+    message = _one_term(options)
+    with connected(options) as there:
+        there.node.send((module_name(options.process), there.name), message)
+        there.node.flush(there.left())
+    return OK

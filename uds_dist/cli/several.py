@@ -1,0 +1,61 @@
+"""One command at several nodes: names with commas, or all that listen; a row for each."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+from uds_dist import UdsDistError
+from uds_dist.cli.connected import living_nodes
+from uds_dist.cli.exit_codes import OK, RAISED, exit_code
+from uds_dist.cli.output import OutputError, complain, write_line
+
+ALL = "*"  # in place of a node's name: the option --all
+
+
+class Line(NamedTuple):
+    """What a command has to write for one node, and how what cannot be written is escaped."""
+
+    text: str
+    escape: Callable[[str], str]
+
+
+Show = Callable[[Line], None]
+
+
+def at_each_node(
+    options: argparse.Namespace, run: Callable[[argparse.Namespace, Show], int]
+) -> int:
+    """Run a command at the node, or at each of the nodes, that `options` name.
+
+    Args:
+        options: those of the command.
+        run: the command for one node; it is given what writes its line, and gives its exit code.
+    Returns:
+        The exit code: 0 when all went well; with several nodes that of the error if all that went
+        wrong went wrong alike, else 1.
+    """
+    if options.node != ALL and "," not in options.node:
+        return run(options, lambda line: write_line(*line))
+    names = living_nodes(options) if options.node == ALL else options.node.split(",")
+    width = max(map(len, names), default=0)
+    codes = []
+    for name in names:
+        options.node = name
+        try:
+            codes.append(run(options, partial(_show_row, f"{name:<{width}}  ")))
+        except OutputError:
+            raise
+        except UdsDistError as error:
+            complain(f"{name}: {error}")
+            codes.append(exit_code(error))
+    failed = {code for code in codes if code != OK}
+    if not failed:
+        return OK
+    return failed.pop() if len(failed) == 1 and OK not in codes else RAISED
+
+
+def _show_row(name: str, line: Line) -> None:
+    write_line(name + line.text, line.escape)
