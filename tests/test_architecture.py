@@ -53,7 +53,7 @@ HOUSE = {
     " table.py this_node.py",
     "services": "__init__.py cluster.py console.py evaluator.py events.py exposed.py gen.py"
     " gen_server.py group_leader.py kernel.py node_service.py outcome.py pg.py rpc.py"
-    " server.py system.py tasks.py",
+    " server.py supervisor.py system.py tasks.py",
     "shell": "__init__.py completion.py device.py editor.py history.py io_server.py keys.py"
     " layout.py plain.py remote.py screen.py terminal.py",
     "cli": "__init__.py calls.py connected.py demo.py evaluate.py exit_codes.py json_text.py listen.py"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Literal, NamedTuple, TypeVar, overload
+from typing import NamedTuple, TypeVar, overload
 
 from uds_dist.config import Config
 from uds_dist.errors import (
@@ -51,7 +51,8 @@ from uds_dist.services.kernel import IS_AUTH, NET_KERNEL, REX, YES, LoggerProxy,
 from uds_dist.services.outcome import refuse_coroutines
 from uds_dist.services.pg import PgScope
 from uds_dist.services.rpc import Call, start_rpc, start_spawn
-from uds_dist.services.server import Runner
+from uds_dist.services.server import Restart, Runner
+from uds_dist.services.supervisor import Supervisor
 from uds_dist.services.tasks import TaskSupervisor
 from uds_dist.transport.activation import inherited_socket
 from uds_dist.transport.loop import EventLoop
@@ -87,6 +88,7 @@ class Services(NamedTuple):
     processes: Processes
     own: Mailbox
     leader: GroupLeader
+    servers: Supervisor
 
 
 class Node:
@@ -247,7 +249,8 @@ class Node:
         self._jobs = Jobs(self.loop, processes, self._exposed)
         Runner(self.loop, processes, REX, Rex(self._exposed), leader.pid, "permanent")
         LoggerProxy(self.loop, processes, leader.pid)
-        self._services = Services(processes, own, leader)
+        servers = Supervisor(self.loop, processes, leader.pid, self._service_down)
+        self._services = Services(processes, own, leader, servers)
         if not self.config.hidden:
             self._global = GlobalNameServer(
                 self.loop, processes, self.config, peers.connect, peers.disconnect
@@ -375,6 +378,21 @@ class Node:
         refuse_coroutines("the callback of monitor_nodes", callback)
         self._peers.notices.append(callback)
 
+    def demonitor_nodes(
+        self, callback: Callable[[str, str, UdsDistError | None], object]
+    ) -> bool:
+        """Be told of nodes no longer, a call due in this round included.
+
+        Args:
+            callback: what `monitor_nodes` was given; of one that was given twice, one goes.
+        Returns:
+            False when it was not given.
+        """
+        if callback not in self._peers.notices:
+            return False
+        self._peers.notices.remove(callback)
+        return True
+
     def _notice(self, event: str, name: str, _error: UdsDistError | None) -> None:
         if event == NODEUP:
             for scope in self._pg_scopes.values():
@@ -464,7 +482,7 @@ class Node:
         """Send an exit signal to a process. See `Mailbox.exit`."""
         self.processes.exit_signal(self._own.pid, dest, reason)
 
-    def group_leader(self, leader: Pid, dest: Pid) -> None:
+    def set_group_leader(self, leader: Pid, dest: Pid) -> None:
         """Make one process the group leader of another, as ``group_leader/2`` does.
 
         Args:
@@ -613,7 +631,7 @@ class Node:
         name: str | None,
         server: GenServer | Callable[[], GenServer],
         *,
-        restart: Literal["temporary", "transient", "permanent"] = "temporary",
+        restart: Restart = "temporary",
     ) -> Pid:
         """Run a generic server, to be called from any node.
 
@@ -631,11 +649,22 @@ class Node:
                 coroutine function.
             Exception: what `GenServer.init` raised.
         """
-        leader = self._leader.pid
-        runner = Runner(
-            self.loop, self.processes, name, server, leader, restart, self._service_down
-        )
-        return runner.process.pid
+        if self._closed:
+            raise ClosedError(f"the node {self.name} is closed")
+        return self._named().servers.start(name, server, restart)
+
+    def stop_server(self, server: str | Pid) -> bool:
+        """End a server that `serve` or `serve_tasks` runs; it is not started again.
+
+        Its `terminate` is called; who calls or watches it hears the reason ``shutdown``. The name
+        is free at once, and the same object can be served again.
+
+        Args:
+            server: the registered name, or the pid of a server without one.
+        Returns:
+            False when there is no such server.
+        """
+        return self._named().servers.stop(server)
 
     def _service_down(self, name: str, reason: object) -> None:
         if self.on_service_down is not None:
@@ -685,6 +714,21 @@ class Node:
             return function
 
         return decorate
+
+    def unexpose(self, module: str, names: Iterable[str] | None = None) -> bool:
+        """Let no node call these functions from now on; a call that runs already goes on.
+
+        Args:
+            module: the module's name for the callers.
+            names: the functions' names for the callers; None for all of the module.
+        Returns:
+            False when none of them was exposed.
+        Raises:
+            TypeError: `names` is one name: give a list of names.
+        """
+        _check_names(names)
+        chosen = None if names is None else [_name(name) for name in names]
+        return self._exposed.remove(_name(module), chosen)
 
     def serve_console(
         self,

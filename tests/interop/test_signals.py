@@ -463,7 +463,7 @@ def test_group_leader_of_python(start: Callable[..., Pair]) -> None:
     pair = start()
     pid = pair.eval("spawn(fun sig:sleep/0)")
     assert isinstance(pid, Pid)
-    pair.node.group_leader(pair.box.pid, pid)
+    pair.node.set_group_leader(pair.box.pid, pid)
     pair.wait_for("element(2, process_info(P, group_leader)) =:= Box", P=pid)
 
 

@@ -307,7 +307,7 @@ def test_the_group_leader(a: Node, peer: ScriptedPeer) -> None:
     peer.send((ctl.GROUP_LEADER, peer.pid(3), box.pid))
     assert peer.settle() == []
     assert box.group_leader == peer.pid(3)
-    a.group_leader(box.pid, peer.pid())
+    a.set_group_leader(box.pid, peer.pid())
     assert peer.settle() == [((ctl.GROUP_LEADER, box.pid, peer.pid()), NO_PAYLOAD)]
 
 

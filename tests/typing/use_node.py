@@ -43,6 +43,7 @@ def peers(node: Node) -> None:
         print(event, name, error)
 
     node.monitor_nodes(changed)
+    assert_type(node.demonitor_nodes(changed), bool)
     node.set_cookie("other", node="a@localhost")
     node.allow(["worker-*@localhost"])
     assert_type(node.connect("a@localhost"), Future[None])
@@ -105,7 +106,7 @@ def processes(node: Node, pid: Pid) -> None:
         box.send(box.alias(), 1)
         box.send(box.alias(priority=True), 1, priority=True)
         box.exit(pid, Atom("kill"))
-        node.group_leader(box.pid, pid)
+        node.set_group_leader(box.pid, pid)
         box.close(Atom("shutdown"))
 
 

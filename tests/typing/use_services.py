@@ -49,6 +49,8 @@ def services(node: Node) -> None:
     assert_type(node.serve(None, Counter, restart="permanent"), Pid)
     assert_type(node.serve_tasks("Elixir.MyApp.Tasks"), Pid)
     node.serve("counter", Counter(), restart="often")  # type: ignore[arg-type]
+    assert_type(node.stop_server("counter"), bool)
+    assert_type(node.unexpose("py_math", ["sqrt"]), bool)
     node.serve("counter", object())  # type: ignore[arg-type]
     events = EventManager()
     events.add_handler("log", EventHandler())

@@ -550,6 +550,10 @@ class Node:
     def monitor_nodes(
         self, callback: Callable[[str, str, UdsDistError | None], object]
     ) -> None: ...
+    # Be told of nodes no longer.
+    def demonitor_nodes(
+        self, callback: Callable[[str, str, UdsDistError | None], object]
+    ) -> bool: ...
     # Start a process of this node.
     def mailbox(
         self,
@@ -567,7 +571,7 @@ class Node:
     # Send an exit signal to a process. See `Mailbox.exit`.
     def exit(self, dest: Pid | Reference, reason: object) -> None: ...
     # Make one process the group leader of another, as `group_leader/2` does.
-    def group_leader(self, leader: Pid, dest: Pid) -> None: ...
+    def set_group_leader(self, leader: Pid, dest: Pid) -> None: ...
     # Start a process at another node.
     def spawn(
         self,
@@ -604,6 +608,8 @@ class Node:
         *,
         restart: Literal["temporary", "transient", "permanent"] = "temporary",
     ) -> Pid: ...
+    # End a server that `serve` or `serve_tasks` runs; it is not started again.
+    def stop_server(self, server: str | Pid) -> bool: ...
     # Run a task supervisor: Elixir's `Task.Supervisor.async({name, node}, m, f, args)`.
     def serve_tasks(self, name: str) -> Pid: ...
     # Let other nodes call functions by `rpc`, `erpc` and `spawn`: these and no others.
@@ -611,6 +617,8 @@ class Node:
     def expose(self, module: str, functions: None = None) -> Callable[[_F], _F]: ...
     @overload
     def expose(self, module: str, functions: Mapping[str, Callable[..., object]]) -> None: ...
+    # Let no node call these functions from now on, by default all of the module.
+    def unexpose(self, module: str, names: Iterable[str] | None = None) -> bool: ...
     # Serve a Python prompt to remote shells: whoever is connected can run anything here.
     # `namespace`: names that the shells find besides `node` and `loop`; `allow`: who may open one;
     # `time_limit`: seconds for one input, None for no limit.

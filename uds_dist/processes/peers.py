@@ -427,7 +427,13 @@ class Peers:
         # At the round's end, before any message of the peer and after every one; and each by
         # itself: one that raises must not keep the news from the others.
         for notice in self.notices:
-            self._loop.call_at_round_end(partial(notice, event, name, error))
+            self._loop.call_at_round_end(partial(self._give_notice, notice, event, name, error))
+
+    def _give_notice(
+        self, notice: Notice, event: Atom, name: str, error: UdsDistError | None
+    ) -> None:
+        if notice in self.notices:  # else it was taken back in this round
+            notice(event, name, error)
 
     def _tell_loss(self, name: str, error: UdsDistError) -> None:
         for notice in self.losses:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import NamedTuple
 
@@ -124,6 +124,21 @@ class Exposed:
             refuse_coroutines(f"{module}:{name}", function)
             found[module, name] = Function(function, *_arities(module, name, function))
         self._functions.update(found)
+
+    def remove(self, module: str, names: Collection[str] | None) -> bool:
+        """Let these functions of a module, or all, be called no longer.
+
+        Returns:
+            False when none of them was exposed.
+        """
+        found = [
+            key
+            for key in self._functions
+            if key[0] == module and (names is None or key[1] in names)
+        ]
+        for key in found:
+            del self._functions[key]
+        return bool(found)
 
     def run(
         self, module: object, function: object, arguments: object, caller: Caller | None = None

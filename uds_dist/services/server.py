@@ -18,6 +18,7 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from functools import partial
+from typing import Literal
 
 from uds_dist.errors import ClosedError, ConfigError, UdsDistError
 from uds_dist.etf.shown import shown
@@ -72,6 +73,7 @@ HANDLERS = (
     "set_state",
 )
 RESTARTS = ("temporary", "transient", "permanent")
+Restart = Literal["temporary", "transient", "permanent"]
 # A server that ends more often than this within this many seconds stays down, as a supervisor's.
 MAX_RESTARTS = 3
 RESTART_PERIOD = 5.0
@@ -96,6 +98,7 @@ class Runner:
         restart: ``"temporary"``: never started again; ``"transient"``: after an abnormal end;
             ``"permanent"``: after any end.
         on_service_down: told of an abnormal end after which the server is not started again.
+        on_over: told of any end after which it is not started again.
     Raises:
         ConfigError: the name is taken, the policy is none of these, or a handler is a coroutine
             function.
@@ -111,19 +114,23 @@ class Runner:
         name: str | None,
         server: GenServer | Callable[[], GenServer],
         group_leader: Pid,
-        restart: str = "temporary",
+        restart: Restart = "temporary",
+        *,
         on_service_down: OnServiceDown | None = None,
+        on_over: Callable[[Runner], object] | None = None,
     ) -> None:
         if restart not in RESTARTS:
             raise ConfigError(f"restart is {restart!r}: use one of {', '.join(RESTARTS)}")
         self.processes = processes
         self._loop = loop
-        self._name = name
+        self.name = name
+        self.over = False  # the server has ended for good
         self._source = server
         self._group_leader = group_leader
         self._restart = restart
         self._restarts: deque[float] = deque()
         self._on_service_down = on_service_down
+        self._on_over = on_over
         self.log = BoundedLogs(logger, loop.time)
         self._max_pending = processes.max_pending_requests
         # Futures of replies by the caller's monitor; of casts and messages by an object of its own.
@@ -134,7 +141,7 @@ class Runner:
         self._start()
 
     def __repr__(self) -> str:
-        return f"<{type(self.server).__name__} {self._name or self.process.pid}>"
+        return f"<{type(self.server).__name__} {self.name or self.process.pid}>"
 
     # -- a life ----------------------------------------------------------------------------
 
@@ -146,7 +153,7 @@ class Runner:
             refuse_coroutines(f"{type(server).__name__}.{handler}", getattr(server, handler))
         if server._runner is not None and server._runner is not self:
             raise ConfigError(f"{server!r} is served already, as {server._runner!r}")
-        process = self.processes.new_mailbox(self._name, self._on_message, trap_exit=server.trap_exit)
+        process = self.processes.new_mailbox(self.name, self._on_message, trap_exit=server.trap_exit)
         process.group_leader = self._group_leader
         self.server = server
         self.process = process
@@ -180,6 +187,15 @@ class Runner:
         self._drop_pending()
         self.process.close(reason)
 
+    def retire(self, reason: object) -> None:
+        """End the server for good: whatever its restart policy is, it is not started again."""
+        if self.over:
+            return
+        self._is_over()
+        self.stop(reason)
+        if self.server._runner is self:
+            self._end_life(self.process.exit_reason)
+
     def _log_end(self, reason: object, error: BaseException | None) -> None:
         what = "" if error is not None else f": {shown(reason)}"
         logger.error("%r has ended%s", self, what, exc_info=error)
@@ -198,17 +214,22 @@ class Runner:
 
     def _ended(self, process: Mailbox, reason: object) -> None:
         """The process is gone, by whatever way."""
-        if process is not self.process:
+        if process is not self.process or self.over:
             return
+        self._end_life(reason)
+        if self._restart == "permanent" or (self._restart == "transient" and is_abnormal(reason)):
+            self._start_again(reason)
+        else:
+            self._down(reason)
+
+    def _end_life(self, reason: object) -> None:
         self._terminate(reason)
         self._drop_pending()
         self.server._runner = None
-        if self._restart == "permanent" or (self._restart == "transient" and is_abnormal(reason)):
-            self._start_again(reason)
-        elif is_abnormal(reason):
-            self._down(reason)
 
     def _start_again(self, reason: object) -> None:
+        if self.over:
+            return
         now = self._loop.time()
         self._restarts.append(now)
         while self._restarts and self._restarts[0] < now - RESTART_PERIOD:
@@ -233,10 +254,18 @@ class Runner:
                 self._loop.call_soon(partial(self._start_again, reason))
 
     def _down(self, reason: object) -> None:
-        """Tell the program that the server has ended for good."""
+        """The server has ended for good: tell the program, if the end was abnormal."""
+        self._is_over()
+        if not is_abnormal(reason):
+            return
         if self._on_service_down is not None and not self.processes.closed:
-            name = self._name or str(self.process.pid)
+            name = self.name or str(self.process.pid)
             self._loop.call_soon(partial(self._on_service_down, name, reason))
+
+    def _is_over(self) -> None:
+        self.over = True
+        if self._on_over is not None:
+            self._on_over(self)
 
     def _drop_pending(self) -> None:
         for future, callback in self._pending.values():
@@ -460,7 +489,7 @@ class Runner:
 
     def _status(self) -> object:
         return system_status(
-            self._name or str(self.process.pid),
+            self.name or str(self.process.pid),
             type(self.server),
             self.process.pid,
             self._group_leader,

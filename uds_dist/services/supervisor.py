@@ -1,0 +1,68 @@
+"""The generic servers that a program has its node run: each is started, and can be ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from uds_dist.etf.terms import Pid
+from uds_dist.processes.table import SHUTDOWN, Processes
+from uds_dist.services.gen_server import GenServer
+from uds_dist.services.server import OnServiceDown, Restart, Runner
+from uds_dist.transport.loop import EventLoop
+
+
+class Supervisor:
+    """Knows the servers that run, or are about to be started again.
+
+    Args:
+        loop: the node's loop.
+        processes: the node's process table.
+        group_leader: the group leader of the servers' processes.
+        on_service_down: told of a server that has ended abnormally and is not started again.
+    """
+
+    def __init__(
+        self,
+        loop: EventLoop,
+        processes: Processes,
+        group_leader: Pid,
+        on_service_down: OnServiceDown,
+    ) -> None:
+        self._loop = loop
+        self._processes = processes
+        self._group_leader = group_leader
+        self._on_service_down = on_service_down
+        self._runners: dict[Runner, None] = {}  # in the order of their starts
+
+    def __len__(self) -> int:
+        """How many servers there are."""
+        return len(self._runners)
+
+    def start(
+        self, name: str | None, server: GenServer | Callable[[], GenServer], restart: Restart
+    ) -> Pid:
+        """Run a server; see `Node.serve`."""
+        runner = Runner(
+            self._loop,
+            self._processes,
+            name,
+            server,
+            self._group_leader,
+            restart,
+            on_service_down=self._on_service_down,
+            on_over=self._over,
+        )
+        if not runner.over:  # it may have ended itself in `init`
+            self._runners[runner] = None
+        return runner.process.pid
+
+    def stop(self, server: str | Pid) -> bool:
+        """End a server for good, and its restarts; see `Node.stop_server`."""
+        for runner in self._runners:
+            if server in (runner.name, runner.process.pid):
+                runner.retire(SHUTDOWN)
+                return True
+        return False
+
+    def _over(self, runner: Runner) -> None:
+        self._runners.pop(runner, None)
