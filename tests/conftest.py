@@ -25,6 +25,8 @@ pytest.register_assert_rewrite(
 
 from tests.scripted import COOKIE, ScriptedPeer
 from uds_dist import Config, EventLoop, Node
+from uds_dist.config import ENVIRONMENT
+from uds_dist.processes.identity import COOKIE_VARIABLES
 
 
 def compiled_modules() -> list[str]:
@@ -44,7 +46,9 @@ def codec_files() -> list[str]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Fail at once where the compiled build was to be tested and the sources were found."""
+    """Forget the settings of whoever runs the tests, and fail at once where the compiled build was to be tested and the sources were found."""
+    for variable in (*ENVIRONMENT, *COOKIE_VARIABLES):
+        os.environ.pop(variable, None)
     if os.environ.get("UDS_DIST_EXPECT_COMPILED") == "1":
         interpreted = [path for path in codec_files() if path.endswith(".py")]
         if interpreted:

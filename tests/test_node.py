@@ -281,6 +281,40 @@ def test_closing_takes_a_second_at_most(
     assert 0.8 < time.monotonic() - start < 1.6
 
 
+def test_a_node_takes_its_settings_from_the_environment(
+    loop: EventLoop, folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable, text in {
+        "UDS_DIST_SOCKET_DIR": folder,
+        "UDS_DIST_COOKIE": "secret",
+        "UDS_DIST_TICK_TIME": "7.5",
+        "UDS_DIST_HIDDEN": "no",
+    }.items():
+        monkeypatch.setenv(variable, text)
+    with Node("a@localhost", loop=loop) as one, Node("b@localhost", loop=loop) as two:
+        two.listen()
+        assert one.ping(two.name)
+        assert (one.config.socket_dir, one.config.tick_time, one.config.hidden) == (folder, 7.5, False)
+
+
+def test_arguments_precede_the_environment(
+    loop: EventLoop, folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in ("UDS_DIST_SOCKET_DIR", "UDS_DIST_COOKIE"):
+        monkeypatch.setenv(variable, "/nowhere")
+    monkeypatch.setenv("UDS_DIST_HIDDEN", "perhaps")
+    monkeypatch.setenv("UDS_DIST_TICK_TIME", "8")
+    settings: dict[str, Any] = {"loop": loop, "socket_dir": folder, "cookie": "c"}
+    with Node("a@localhost", hidden=False, **settings) as one:
+        assert (one.config.socket_dir, one.config.tick_time, one.config.hidden) == (folder, 8, False)
+        with Node("b@localhost", config=Config(), **settings) as two:  # which reads no variable
+            assert (two.config.tick_time, two.config.hidden) == (60, True)
+            two.listen()
+            assert one.ping(two.name)
+    with pytest.raises(ConfigError, match="UDS_DIST_HIDDEN is 'perhaps'"):
+        Node("a@localhost", **settings)
+
+
 class Recorded(Config):
     """Settings that note which of them are read."""
 

@@ -116,7 +116,7 @@ class Config:
 
         Args:
             environ: the environment to read, by default this process's.
-            settings: values that go before the environment's.
+            settings: values that precede the environment's, whose variables are not read then.
         Returns:
             A Config.
         Raises:
@@ -126,7 +126,7 @@ class Config:
         found: dict[str, Any] = {}
         for variable, name in ENVIRONMENT.items():
             text = environ.get(variable)
-            if text:
+            if text and name not in settings:
                 found[name] = _convert(variable, text, getattr(_DEFAULTS, name))
         return cls(**{**found, **settings})
 

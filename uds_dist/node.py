@@ -101,7 +101,7 @@ class Node:
             cookie file.
         socket_dir: the folder of the sockets, or ``@name`` for Linux abstract sockets.
         hidden: False to be among the visible nodes of its peers.
-        config: all other settings; the arguments above go before it.
+        config: all other settings, by default `Config.from_env()`; the arguments above precede it.
         on_down: called with a node's name and the error when its connection is lost, or could
             not be made.
         output: called with what functions print that this node runs elsewhere, by default
@@ -132,11 +132,9 @@ class Node:
             ("on_service_down", on_service_down),
         ):
             refuse_coroutines(what, callback)
-        config = Config() if config is None else config
-        if socket_dir is not None:
-            config = config.replace(socket_dir=socket_dir)
-        if hidden is not None:
-            config = config.replace(hidden=hidden)
+        settings = {"socket_dir": socket_dir, "hidden": hidden}
+        given = {setting: value for setting, value in settings.items() if value is not None}
+        config = Config.from_env(os.environ, **given) if config is None else config.replace(**given)
         if cookie is None:
             cookie = config.cookie if config.cookie is not None else find_cookie()
         cookie = checked_cookie(cookie)  # before the loop is made: nobody would close it

@@ -9,7 +9,7 @@ import asyncio
 import sys
 from typing import TypeVar
 
-from uds_dist import Config, EventLoop, Future, Node
+from uds_dist import EventLoop, Future, Node
 
 T = TypeVar("T")
 
@@ -55,7 +55,7 @@ async def heartbeat(beats: list[int]) -> None:
 
 async def main(peer: str) -> None:
     loop = EventLoop()
-    node = Node("recipe@localhost", loop=loop, config=Config.from_env())
+    node = Node("recipe@localhost", loop=loop)
     attached = Attached(loop)
     beats: list[int] = []
     other = asyncio.create_task(heartbeat(beats))

@@ -10,7 +10,7 @@ import sys
 import time
 from contextlib import nullcontext
 
-from uds_dist import Config, EventLoop, Node
+from uds_dist import EventLoop, Node
 
 
 def compute(seconds: float) -> int:
@@ -24,7 +24,7 @@ def compute(seconds: float) -> int:
 
 def main(peer: str, ticks: bool) -> None:
     loop = EventLoop()
-    node = Node("recipe@localhost", loop=loop, config=Config.from_env())
+    node = Node("recipe@localhost", loop=loop)
     down: list[str] = []
     node.monitor_nodes(lambda event, name, error: down.append(event))
     node.connect(peer).result(timeout=5)

@@ -8,11 +8,11 @@ from __future__ import annotations
 import os
 import sys
 
-from uds_dist import Config, Node, NoConnection, RemoteError, RemoteTimeout
+from uds_dist import Node, NoConnection, RemoteError, RemoteTimeout
 
 
 def main(peer: str) -> int:
-    with Node(f"script-{os.getpid()}@localhost", config=Config.from_env()) as node:
+    with Node(f"script-{os.getpid()}@localhost") as node:
         try:
             print(node.rpc(peer, "erlang", "node").result(timeout=5))
         except (NoConnection, RemoteError, RemoteTimeout) as error:

@@ -10,12 +10,12 @@ import os
 import select
 import sys
 
-from uds_dist import Config, EventLoop, Node
+from uds_dist import EventLoop, Node
 
 
 def main(peer: str) -> None:
     loop = EventLoop()
-    node = Node("recipe@localhost", loop=loop, config=Config.from_env())
+    node = Node("recipe@localhost", loop=loop)
     answers: list[object] = []
     inbox = node.mailbox("recipe", on_message=answers.append)
     inbox.send(("echo", peer), (inbox.pid, b"to the node"))

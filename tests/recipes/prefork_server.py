@@ -10,14 +10,14 @@ import signal
 import socket
 import sys
 
-from uds_dist import Config, EventLoop, Future, Node
+from uds_dist import EventLoop, Future, Node
 from uds_dist.transport.loop import READ
 
 
 def work(number: int, service: socket.socket, peer: str) -> None:
     """A worker's life: it answers each client with what the peer says to it."""
     loop = EventLoop()
-    node = Node(f"worker{number}@localhost", loop=loop, config=Config.from_env())
+    node = Node(f"worker{number}@localhost", loop=loop)
 
     def on_client(_events: int) -> None:
         try:
@@ -42,7 +42,7 @@ def work(number: int, service: socket.socket, peer: str) -> None:
 
 def main(peer: str, workers: int) -> None:
     loop = EventLoop()
-    node = Node("master@localhost", loop=loop, config=Config.from_env())
+    node = Node("master@localhost", loop=loop)
     node.listen()
     node.connect(peer).result(timeout=5)
     service = socket.create_server(("127.0.0.1", 0))

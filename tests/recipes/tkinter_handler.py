@@ -9,7 +9,7 @@ import math
 import sys
 import tkinter
 
-from uds_dist import Config, EventLoop, Node
+from uds_dist import EventLoop, Node
 
 
 def attach(loop: EventLoop, root: tkinter.Tk) -> None:
@@ -34,7 +34,7 @@ def main(peer: str) -> None:
     label.pack()
 
     loop = EventLoop()
-    node = Node("recipe@localhost", loop=loop, config=Config.from_env())
+    node = Node("recipe@localhost", loop=loop)
 
     def show(message: object) -> None:
         label["text"] = str(message)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from uds_dist import EMPTY, Config, EventLoop, Node
+from uds_dist import EMPTY, EventLoop, Node
 
 
 def do_the_old_work(step: int) -> int:
@@ -17,7 +17,7 @@ def do_the_old_work(step: int) -> int:
 
 def main(peer: str) -> None:
     loop = EventLoop()
-    node = Node("recipe@localhost", loop=loop, config=Config.from_env())
+    node = Node("recipe@localhost", loop=loop)
     inbox = node.mailbox("recipe")
     for number in range(3):
         inbox.send(("echo", peer), (inbox.pid, number))
