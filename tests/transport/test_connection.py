@@ -567,8 +567,7 @@ def test_no_payload_is_told_from_a_payload(pair: Pair) -> None:
 def test_the_peer_is_known_by_its_own_name(pair: Pair) -> None:
     seen: list[Peer] = []
     pair.start()
-    handshake = pair.right.connection.handshake
-    assert handshake is not None
+    handshake = pair.right.connection.session.handshake
 
     def choose(peer: Peer) -> Status:
         seen.append(peer)

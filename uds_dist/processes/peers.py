@@ -304,8 +304,8 @@ class Peers:
         """A handshake is done: this is the connection to that node from now on."""
         self.accepting.handshake_over(connection)
         name = connection.name
-        handshake = connection.handshake
-        assert name is not None and handshake is not None
+        handshake = connection.session.handshake
+        assert name is not None
         if connection.initiator and handshake.flags & Flag.NAME_ME:
             if not self._this.dynamic:
                 # Two nodes were asked for a name at once. This one has given the second, and is
@@ -380,7 +380,7 @@ class Peers:
             peer.closing = None
             self.dialling.closing_ended(peer)
             self._forget_if_idle(peer)
-        elif connection.decoder is None and not connection.initiator:
+        elif not connection.session.is_up and not connection.initiator:
             if not self._closed:
                 up = peer is not None and peer.connection is not None
                 self._claims.failed(self._this.name, connection, error, up=up)

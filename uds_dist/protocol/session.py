@@ -83,14 +83,25 @@ class Session:
         handshake: the handshake; it stays after it has ended, for what it found out.
         reader: cuts frames out of the bytes; a socket may receive right into it.
         backlog: frames that have come and whose events were not asked for yet.
+        is_up: whether `Up` has been handed out.
     """
 
-    __slots__ = ("backlog", "handshake", "reader", "_config", "_decoder", "_encoder", "_refused")
+    __slots__ = (
+        "backlog",
+        "handshake",
+        "is_up",
+        "reader",
+        "_config",
+        "_decoder",
+        "_encoder",
+        "_refused",
+    )
 
     def __init__(self, handshake: Handshake, config: Config) -> None:
         self.handshake = handshake
         self.reader = FrameReader(config)
         self.backlog: deque[Frame] = deque()
+        self.is_up = False
         self._config = config
         self._decoder: FrameDecoder | None = None
         self._encoder: FrameEncoder | None = None
@@ -104,9 +115,24 @@ class Session:
         )
 
     @property
-    def is_up(self) -> bool:
-        """Whether `Up` has been handed out."""
-        return self._decoder is not None
+    def decoder(self) -> FrameDecoder:
+        """What decodes the peer's frames.
+
+        Raises:
+            LocalProtocolError: the handshake is not done.
+        """
+        if self._decoder is None:
+            raise _not_done()
+        return self._decoder
+
+    @property
+    def postponing(self) -> bool:
+        """Whether messages come with their payloads undecoded: see `FrameDecoder`."""
+        return self.decoder.postponing
+
+    @postponing.setter
+    def postponing(self, postponing: bool) -> None:
+        self.decoder.postponing = postponing
 
     @property
     def prefix_size(self) -> int:
@@ -143,19 +169,26 @@ class Session:
             HandshakeError: the handshake has failed.
             RemoteProtocolError: the peer sent what the protocol forbids, or more than a limit.
         """
+        return self.next_message() if self.is_up else self._next_step()
+
+    def next_message(self) -> Message | None:
+        """The next message of a session that is up; all is as of `next_event`."""
+        backlog = self.backlog
         decoder = self._decoder
         if decoder is None:
-            return self._next_step()
-        backlog = self.backlog
+            raise _not_done()
         while True:
-            if not backlog:
-                frames = self.reader.frames()
-                if not frames:
-                    return None
-                backlog.extend(frames)
+            if not backlog and not self.cut_frames():
+                return None
             message = decoder.decode(backlog.popleft())
             if message is not None:  # neither a tick nor a fragment
                 return message
+
+    def cut_frames(self) -> bool:
+        """Cut what has come into frames, for `backlog`; True if there was a frame in it."""
+        frames = self.reader.frames()
+        self.backlog.extend(frames)
+        return bool(frames)
 
     def _next_step(self) -> Event | None:
         """The next event of the handshake."""
@@ -180,6 +213,7 @@ class Session:
         self.reader.use_message_prefix()
         self._decoder = FrameDecoder(flags, self._config)
         self._encoder = FrameEncoder(flags, self._config)
+        self.is_up = True
 
     # --- out ---
 
@@ -197,5 +231,9 @@ class Session:
             LocalProtocolError: the handshake is not done, or the message fits no frame.
         """
         if self._encoder is None:
-            raise LocalProtocolError("the handshake is not done: wait for the event Up")
+            raise _not_done()
         return self._encoder.encode(control, payload)
+
+
+def _not_done() -> LocalProtocolError:
+    return LocalProtocolError("the handshake is not done: wait for the event Up")

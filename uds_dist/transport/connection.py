@@ -33,8 +33,6 @@ import errno
 import logging
 import os
 import socket
-from collections import deque
-from collections.abc import Iterable, Sequence
 from enum import Enum
 from typing import Final, Protocol
 
@@ -46,9 +44,10 @@ from uds_dist.errors import (
     RemoteProtocolError,
     UdsDistError,
 )
-from uds_dist.protocol.framing import TICK, Frame, FrameReader, handshake_frame
+from uds_dist.protocol.framing import TICK
 from uds_dist.protocol.handshake import Handshake, State
-from uds_dist.protocol.header import NO_PAYLOAD, Buffer, FrameDecoder, FrameEncoder, Postponed
+from uds_dist.protocol.header import NO_PAYLOAD, Postponed
+from uds_dist.protocol.session import Answer, Refused, Session
 from uds_dist.transport import reasons
 from uds_dist.transport.address import SocketAddress
 from uds_dist.transport.backpressure import Held, Pressure, Waiters
@@ -97,13 +96,6 @@ CLOSING: Final = Phase.CLOSING
 CLOSED: Final = Phase.CLOSED
 
 
-class Encoder(Protocol):
-    """What a connection needs of its FrameEncoder."""
-
-    def encode(self, control: tuple[object, ...], payload: object) -> Iterable[Buffer]:
-        """The buffers of one message, to be sent one after the other."""
-
-
 class ConnectionOwner(Protocol):
     """What a connection tells the storey above, always from inside `run_once`."""
 
@@ -126,7 +118,7 @@ class ConnectionOwner(Protocol):
 
 
 class Connection:
-    """A socket, its handshake, its unread and its unwritten bytes.
+    """A socket, the protocol on it, its unread and its unwritten bytes.
 
     Args:
         loop: the loop that watches the socket.
@@ -139,18 +131,13 @@ class Connection:
 
     __slots__ = (
         "_addresses",
-        "accumulator",
         "address",
-        "backlog",
         "bytes_in",
         "bytes_out",
         "choked",
         "config",
-        "decoder",
-        "encoder",
         "ended",
         "error",
-        "handshake",
         "held",
         "initiator",
         "last_sent",
@@ -164,6 +151,7 @@ class Connection:
         "phase",
         "pressure",
         "receiver",
+        "session",
         "silent_quarters",
         "sock",
         "tick_deadline",
@@ -193,7 +181,7 @@ class Connection:
         self.loop = loop
         self.config = config
         self.owner = owner
-        self.handshake: Handshake | None = handshake
+        self.session = Session(handshake, config)
         self.name = name
         self.initiator = name is not None
         self.address: SocketAddress | None = None
@@ -202,11 +190,7 @@ class Connection:
         self.peer_uid: int | None = None  # of the process that listens, where it is known
         self.phase = CONNECTING
         self.error: UdsDistError | None = None
-        self.accumulator = FrameReader(config)
-        self.receiver = Receiver(self.accumulator, config.receive_size)
-        self.backlog: deque[Frame] = deque()  # frames received and not yet handed on
-        self.decoder: FrameDecoder | None = None
-        self.encoder: Encoder | None = None
+        self.receiver = Receiver(self.session.reader, config.receive_size)
         self.write_queue = WriteQueue(config.send_buffer_size)
         self.bytes_in = 0
         self.bytes_out = 0
@@ -235,12 +219,12 @@ class Connection:
     def __repr__(self) -> str:
         state = self.phase.value
         held = "" if self.held is None else f" held={self.held.size}"
-        if self.handshake is not None and self.phase is HANDSHAKE:
-            state = f"handshake:{self.handshake.state.name.lower()}"
+        if self.phase is HANDSHAKE:
+            state = f"handshake:{self.session.handshake.state.name.lower()}"
         return (
             f"<Connection {self.name or '?'} {state} {'out' if self.initiator else 'in'}"
-            f" prefix={self.prefix_size} unread={self.accumulator.unread}"
-            f" backlog={len(self.backlog)}{held} unwritten={self.write_queue.size}"
+            f" prefix={self.prefix_size} unread={self.session.reader.unread}"
+            f" backlog={len(self.session.backlog)}{held} unwritten={self.write_queue.size}"
             f" in={self.bytes_in} out={self.bytes_out} messages={self.messages_in}"
             f"/{self.messages_out} deadline={self.tick_deadline}>"
         )
@@ -248,7 +232,7 @@ class Connection:
     @property
     def prefix_size(self) -> int:
         """2 during the handshake, 4 after it."""
-        return self.accumulator.prefix_size
+        return self.session.prefix_size
 
     # -- the way up ------------------------------------------------------------------------
 
@@ -325,11 +309,11 @@ class Connection:
             self.fail(reasons.listener_refused(self.peer_uid, self.address))
 
     def _begin_handshake(self) -> None:
-        assert self.sock is not None and self.handshake is not None
+        assert self.sock is not None
         suppress_sigpipe(self.sock)
         self.phase = HANDSHAKE
         self._watch(READ)
-        self._write_handshake(self.handshake.begin())
+        self._answer(self.session.begin())
 
     def accept(self, sock: socket.socket, address: SocketAddress) -> None:
         """Take over a socket that the listener has accepted."""
@@ -339,45 +323,35 @@ class Connection:
         self.phase = HANDSHAKE
         self._watch(READ)
 
-    def _receive_handshake(self) -> None:
-        """Feed what has come to the handshake, one message at a time."""
+    def _shake_hands(self) -> None:
+        """Take the steps of the handshake that what has come allows."""
+        session = self.session
         while self.phase is HANDSHAKE:
-            assert self.handshake is not None
-            frame = self.accumulator.next_frame()
-            if frame is None:
-                return
             try:
-                answers = self.handshake.receive(frame)
+                event = session.next_event()
             except (HandshakeError, ProtocolError) as error:
                 self.fail(error)
                 return
-            self._write_handshake(answers)
-            if self.handshake.peer is not None:
-                self.name = self.handshake.peer.name
-            if self.handshake.refusal is not None:
-                self.error = self.handshake.refusal
+            if event is None:
+                return
+            if session.handshake.peer is not None:
+                self.name = session.handshake.peer.name
+            if isinstance(event, Answer):
+                self._answer(event.data)
+            elif isinstance(event, Refused):
+                self.error = event.error
                 self._linger()
-            elif self.handshake.is_up and self.phase is HANDSHAKE:
+            else:
                 self._up()
 
-    def _write_handshake(self, messages: Sequence[bytes]) -> None:
-        for message in messages:
-            self.write_queue.append(handshake_frame(message))
-        if messages:
-            self.flush()
+    def _answer(self, data: bytes) -> None:
+        self.write_queue.append(data)
+        self.flush()
 
     def _up(self) -> None:
-        assert self.handshake is not None
-        flags = self.handshake.effective_flags
-        self.accumulator.use_message_prefix()
-        self.decoder = FrameDecoder(flags, self.config)
-        self.encoder = FrameEncoder(flags, self.config)
         self.phase = UP
         self._start_ticking()
-        try:
-            self.owner.connection_up(self)
-        finally:
-            self.handshake = None
+        self.owner.connection_up(self)
 
     # -- reading ---------------------------------------------------------------------------
 
@@ -408,7 +382,7 @@ class Connection:
 
     def _on_readable(self) -> None:
         """One recv, then everything whole that is there, up to the round's share."""
-        if not self.backlog:
+        if not self.session.backlog:
             self._hand_on(receive=True)
             if self.loop.now - self.last_sent >= ANSWER_AFTER:
                 self._tick()
@@ -420,7 +394,7 @@ class Connection:
             self._hand_on()
 
     def _receive(self) -> bool:
-        """One recv into the backlog; True if that is to be handed on in this round."""
+        """One recv; True if what it brought is to be handed on in this round."""
         assert self.sock is not None
         try:
             count = self.receiver.receive(self.sock)
@@ -433,14 +407,13 @@ class Connection:
             self.fail(self._lost("the peer closed it"))
             return False
         self.bytes_in += count
-        new = self.phase is HANDSHAKE
-        if new:
-            self._receive_handshake()
-        if self.phase is not UP:
+        if self.phase is HANDSHAKE:
+            self._shake_hands()
+            if self.session.is_up:
+                # The owner's notices of a new node go out in this round's end: they first.
+                self.loop.call_soon(self._go_on)
             return False
-        self.backlog.extend(self.accumulator.frames())
-        # The owner's notices of a new node go out in the next round: they first.
-        return not new
+        return self.phase is UP
 
     def _go_on(self) -> None:
         self._passed_over = 0
@@ -449,7 +422,7 @@ class Connection:
 
     def _hand_on(self, receive: bool = False) -> None:
         """Decode and hand on a round's share of the backlog; see to it that the rest follows."""
-        backlog = self.backlog
+        session = self.session
         hand_on = self.owner.connection_message
         left = self.config.messages_per_round
         pressure = self.pressure
@@ -458,19 +431,18 @@ class Connection:
             if receive and not self._receive():
                 torn = False
                 return
-            assert self.decoder is not None
-            decode = self.decoder.decode
-            pressure.begin(self, self.decoder)
-            while backlog and left and self.phase is UP and self.held is None:
+            pressure.begin(self, session.decoder)
+            while left and self.phase is UP and self.held is None:
+                message = session.next_message()
+                if message is None:
+                    break
                 left -= 1
-                message = decode(backlog.popleft())
-                if message is not None:
-                    self.messages_in += 1
-                    torn = False
-                    hand_on(self, message[0], message[1])
-                    torn = True
-                    if pressure.waiters is not None:
-                        self._begin_to_hold()
+                self.messages_in += 1
+                torn = False
+                hand_on(self, message[0], message[1])
+                torn = True
+                if pressure.waiters is not None:
+                    self._begin_to_hold()
             if self.held is not None:
                 self._hold(self.held, left)
             torn = False
@@ -485,7 +457,7 @@ class Connection:
             if torn:
                 self._interrupted("reading")
             # Also when a handler raised: the messages behind its own are not lost.
-            elif backlog and self.phase is UP:
+            elif session.backlog and self.phase is UP:
                 self.loop.call_soon(self._go_on)
             elif self.ended and self.held is None:
                 self._finish()
@@ -503,42 +475,40 @@ class Connection:
     # -- holding: see `backpressure` -------------------------------------------------------
 
     def _begin_to_hold(self) -> None:
-        assert self.decoder is not None
         self.held = Held(self.config)
-        self.decoder.postponing = True
+        self.session.postponing = True
         self.pressure.wait(self._serve_held)
         self.pressure.on_hold(self)
 
     def _hold(self, held: Held, left: int) -> None:
         """Hand on the answers in the backlog, hold the rest of it."""
-        assert self.decoder is not None
-        decoder, backlog = self.decoder, self.backlog
-        while backlog and left and self.phase is UP:
-            left -= 1
-            message = decoder.decode(backlog.popleft())
+        session = self.session
+        while left and self.phase is UP:
+            message = session.next_message()
             if message is None:
-                continue
+                break
+            left -= 1
             self.messages_in += 1
             if self.pressure.is_answer(message[0]):
                 self.owner.connection_message(self, message[0], self._payload(message[1]))
             else:
-                held.add(message[0], message[1], decoder.message_size)
+                held.add(message[0], message[1], session.decoder.message_size)
         if held.full and not self.choked:
             self.choked = True
             self._fit_reading()
 
     def _payload(self, payload: object) -> object:
-        assert self.decoder is not None
-        return self.decoder.payload(payload) if isinstance(payload, Postponed) else payload
+        decoder = self.session.decoder
+        return decoder.payload(payload) if isinstance(payload, Postponed) else payload
 
     def _serve_held(self) -> None:
         """Hand on a round's share of what is held, until a queue is too full again."""
         held, pressure = self.held, self.pressure
-        if held is None or self.phase is not UP or self.decoder is None:
+        if held is None or self.phase is not UP:
             return
         left = self.config.messages_per_round
         waits = False
-        pressure.begin(self, self.decoder)
+        pressure.begin(self, self.session.decoder)
         try:
             while held.messages and left and self.phase is UP and not waits:
                 left -= 1
@@ -559,10 +529,9 @@ class Connection:
 
     def _serve_again(self) -> None:
         """Nothing is held any more."""
-        assert self.decoder is not None
         self.held = None
-        self.decoder.postponing = False
-        if self.backlog or self.ended:
+        self.session.postponing = False
+        if self.session.backlog or self.ended:
             self.loop.call_soon(self._go_on)
 
     def _interrupted(self, what: str) -> None:
@@ -582,7 +551,7 @@ class Connection:
         return reasons.broke_off(self.name, reason)
 
     def _awaits_proof(self) -> bool:
-        return self.handshake is not None and self.handshake.state is State.RECV_CHALLENGE_ACK
+        return self.session.handshake.state is State.RECV_CHALLENGE_ACK
 
     def pause(self) -> None:
         """Read nothing for a while; what was read already is still handed on."""
@@ -633,7 +602,7 @@ class Connection:
                 if not count:
                     break
                 self.bytes_in += count
-                self.backlog.extend(self.accumulator.frames())
+                self.session.cut_frames()
         except (OSError, RemoteProtocolError):
             pass  # the end of it in any case
         self.loop.call_soon(self._go_on)
@@ -652,11 +621,10 @@ class Connection:
         """
         if self.phase is not UP:
             raise NoConnection(f"the connection to {self.name} is {self.phase.value}")
-        assert self.encoder is not None
         at_rest = self.loop.at_rest()  # a forked child must not write into its parent's stream
         torn = True
         try:
-            self.write_queue.extend(self.encoder.encode(control, payload))
+            self.write_queue.extend(self.session.send(control, payload))
             torn = False
         except UdsDistError:
             torn = False  # the encoder has refused the term and is as it was
@@ -756,9 +724,9 @@ class Connection:
         if self._awaits_proof():
             self.fail(reasons.no_proof(self.name, "fell silent"))
             return
-        if self.handshake is None:
+        if self.phase not in (CONNECTING, HANDSHAKE):
             return
-        where = "connecting" if self.phase is CONNECTING else self.handshake.state.value
+        where = "connecting" if self.phase is CONNECTING else self.session.handshake.state.value
         self.fail(reasons.too_late(self.name, self.config.handshake_timeout, where))
 
     def _start_ticking(self) -> None:
@@ -777,7 +745,7 @@ class Connection:
     def _on_quarter(self) -> None:
         """A quarter of the tick time is over: tick if nothing was sent, judge if nothing came."""
         self._next_quarter()
-        if self.backlog:
+        if self.session.backlog:
             self.loop.call_soon(self._go_on)  # one too many, but where an exception took one away
         if self.loop.now - self.last_sent >= self.config.tick_time / 4 - 0.001:
             self._tick()
@@ -916,8 +884,7 @@ class Connection:
             self._hang_up_timer.cancel()
             self._hang_up_timer = None
         self.tick_deadline = None
-        if self.handshake is not None:
-            self.handshake.end()
+        self.session.handshake.end()
         self.loop.remove_urgent(self._urgent_tick)
         if self.sock is not None:
             if not self.loop.forked:
@@ -929,7 +896,7 @@ class Connection:
             self._interest = 0
             self.sock.close()
         self.write_queue.clear()
-        self.backlog.clear()
+        self.session.backlog.clear()
         self.held = None
         if not self.loop.forked:
             self.call_waiters()
