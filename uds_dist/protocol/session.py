@@ -35,8 +35,9 @@ Nodes".
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final, Union
+from typing import Final, Protocol, Union
 
 from uds_dist.config import Config
 from uds_dist.errors import HandshakeError, LocalProtocolError
@@ -72,6 +73,13 @@ Event = Union[Answer, Up, Refused, Message]
 UP: Final = Up()
 
 
+class Encoder(Protocol):
+    """What a session needs of its FrameEncoder; a test may put another one in its place."""
+
+    def encode(self, control: tuple[object, ...], payload: object) -> Iterable[Buffer]:
+        """The buffers of one message, to be sent one after the other."""
+
+
 class Session:
     """The protocol of one connection, in either role.
 
@@ -104,7 +112,7 @@ class Session:
         self.is_up = False
         self._config = config
         self._decoder: FrameDecoder | None = None
-        self._encoder: FrameEncoder | None = None
+        self._encoder: Encoder | None = None
         self._refused = False
 
     def __repr__(self) -> str:
@@ -217,7 +225,7 @@ class Session:
 
     # --- out ---
 
-    def send(self, control: tuple[object, ...], payload: object = NO_PAYLOAD) -> list[Buffer]:
+    def send(self, control: tuple[object, ...], payload: object = NO_PAYLOAD) -> Iterable[Buffer]:
         """Make the bytes of one message.
 
         Args:
