@@ -51,13 +51,15 @@ HOUSE = {
     "processes": "__init__.py accepting.py claims.py dialect.py dialling.py full_mailbox.py"
     " future.py identity.py links.py mailbox.py peers.py remote_node.py signals.py"
     " table.py this_node.py",
-    "services": "__init__.py cluster.py console.py evaluator.py events.py exposed.py gen.py"
-    " gen_server.py group_leader.py kernel.py node_service.py outcome.py pg.py rpc.py"
-    " server.py supervisor.py system.py tasks.py",
+    "services": "__init__.py cluster.py console.py console_helpers.py console_shell.py"
+    " evaluator.py events.py exposed.py gen.py gen_server.py group_leader.py"
+    " interruptions.py kernel.py node_service.py outcome.py pg.py rpc.py server.py"
+    " supervisor.py system.py tasks.py",
     "shell": "__init__.py completion.py device.py editor.py history.py io_server.py keys.py"
     " layout.py plain.py remote.py screen.py terminal.py",
-    "cli": "__init__.py calls.py connected.py demo.py evaluate.py exit_codes.py json_text.py listen.py"
-    " main.py messages.py notation.py output.py several.py shells.py texts.py",
+    "cli": "__init__.py calls.py connected.py demo.py evaluate.py exit_codes.py json_text.py"
+    " listen.py main.py messages.py notation.py output.py several.py shells.py"
+    " texts.py",
 }
 TOP_LEVEL = {
     "pyproject.toml",

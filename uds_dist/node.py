@@ -34,7 +34,6 @@ from uds_dist.protocol.control import REG_SEND
 from uds_dist.protocol.node_names import split_node_name
 from uds_dist.services.cluster import GlobalNameServer
 from uds_dist.services.console import Console, ConsoleInput
-from uds_dist.services.evaluator import checked_limit
 from uds_dist.services.exposed import Exposed, Jobs
 from uds_dist.services.gen import (
     ALIAS,
@@ -47,6 +46,7 @@ from uds_dist.services.gen import (
 )
 from uds_dist.services.gen_server import GenServer
 from uds_dist.services.group_leader import GroupLeader, write_stdout
+from uds_dist.services.interruptions import checked_limit
 from uds_dist.services.kernel import IS_AUTH, NET_KERNEL, REX, YES, LoggerProxy, NetKernel, Rex
 from uds_dist.services.outcome import refuse_coroutines
 from uds_dist.services.pg import PgScope
@@ -760,13 +760,13 @@ class Node:
         self._console = Console(
             self.loop,
             self.processes,
+            self._peers,
             {} if namespace is None else namespace,
             {"node": self, "loop": self.loop},
             banner=banner,
             audit=audit,
             allow=allow,
             time_limit=checked_limit(time_limit),
-            credentials=self._peers.credentials,
         )
         self._exposed.console = self._console.answer
 

@@ -12,13 +12,8 @@ from collections.abc import Callable
 import pytest
 
 from uds_dist import ConfigError, EventLoop, Future
-from uds_dist.services.evaluator import (
-    MAX_VALUE,
-    Evaluator,
-    Progress,
-    checked_limit,
-    value_text,
-)
+from uds_dist.services.evaluator import MAX_VALUE, Evaluator, Progress, value_text
+from uds_dist.services.interruptions import checked_limit
 
 
 class Prompt:

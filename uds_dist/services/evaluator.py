@@ -9,7 +9,11 @@ its end, in the program's own thread. What could stop or end the program does no
     help(x)              prints the signature and the docstring, without a pager
     sys.exit(), quit()   end the shell
     an endless loop      is ended by an interval timer, where the system and the thread allow one
+    output without end   raises, when one input has written more than `MAX_OUTPUT` characters
     a Future             is shown when it is done
+
+What the program's own signals raise meanwhile, Ctrl-C at its terminal for one, is for the program.
+What other threads print meanwhile goes where it always goes.
 
 A shell has names of its own. What it does not define itself it finds among the names that are
 shared, those of the program.
@@ -17,6 +21,7 @@ shared, those of the program.
 
 from __future__ import annotations
 
+import ast
 import builtins
 import codeop
 import inspect
@@ -25,26 +30,33 @@ import keyword
 import linecache
 import pprint
 import re
-import signal
 import sys
-import threading
-import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import Enum
 from itertools import count
-from types import CodeType, FrameType
-from typing import Any
+from threading import get_ident
+from types import CodeType
+from typing import Any, TextIO
 
-from uds_dist.errors import ConfigError
 from uds_dist.processes.future import Future
+from uds_dist.services.interruptions import (
+    TimeLimitError,
+    noted_interrupts,
+    raised_by_signal,
+    time_limited,
+)
 
-MAX_VALUE = 100_000  # characters of a value that is shown
+MAX_VALUE = 100_000  # characters of a value, and of a traceback, that are shown
+MAX_OUTPUT = 4 * 1024 * 1024  # characters that one input may write
+MAX_INPUT = 1024 * 1024  # characters of one input
+# In an input with more lines than this, an indented line is not looked at as a possible end: each
+# look reads the whole input again.
+LOOK_AT_EACH = 100
 MAX_SOURCES = 200  # inputs whose lines tracebacks can quote
-# The timer raises again after this part of the limit, for code that catches what it raises.
-AGAIN = 0.25
+COMPLETION_TIME = 0.5  # seconds
 
 NO_WAITING = (
     "{} cannot wait here: this prompt is served by the program's own loop, and to wait for an"
@@ -61,8 +73,8 @@ class Progress(Enum):
     EXIT = "exit"  # the shell is to end
 
 
-class TimeLimitError(BaseException):
-    """An input took longer than its time limit."""
+class OutputLimitError(RuntimeError):
+    """An input has written more than it may."""
 
 
 class Namespace(dict[str, Any]):
@@ -77,24 +89,49 @@ class Namespace(dict[str, Any]):
 
 
 class Output(io.TextIOBase):
-    """The stdout and stderr of what is evaluated."""
+    """The stdout and stderr of what is evaluated.
+
+    Args:
+        write: called with each text.
+        program: where the text of other threads goes.
+    """
 
     encoding = "utf-8"
 
-    def __init__(self, write: Callable[[str], object]) -> None:
+    def __init__(self, write: Callable[[str], object], program: TextIO | None) -> None:
         self._write = write
+        self._program = program
+        self._thread = get_ident()
+        self._left = MAX_OUTPUT
 
     def writable(self) -> bool:
         """True: it can be written to."""
         return True
 
     def write(self, text: str) -> int:
-        """Hand the text on."""
+        """Hand the text on.
+
+        Raises:
+            OutputLimitError: the input has written more than it may.
+        """
         if not isinstance(text, str):
             raise TypeError(f"write() takes a str, not {type(text).__name__}")
+        if get_ident() != self._thread:
+            return len(text) if self._program is None else self._program.write(text)
+        self._left -= len(text)
+        if self._left < 0:
+            raise OutputLimitError(f"one input may write up to {MAX_OUTPUT:,} characters")
         if text:
             self._write(text)
         return len(text)
+
+    def flush(self) -> None:
+        """Flush what other threads have written."""
+        if get_ident() != self._thread and self._program is not None:
+            self._program.flush()
+
+    def close(self) -> None:
+        """Stay as it is."""
 
 
 class NoInput(io.TextIOBase):
@@ -124,6 +161,7 @@ class Evaluator:
         write: called with each text that is to be shown.
         time_limit: seconds that one input may take; None for no limit.
         while_busy: called now and then from the timer's signal handler, between bytecodes.
+        fail: called with each traceback instead of `write`.
     """
 
     def __init__(
@@ -132,16 +170,21 @@ class Evaluator:
         write: Callable[[str], object],
         time_limit: float | None = None,
         while_busy: Callable[[], object] = lambda: None,
+        fail: Callable[[str], object] | None = None,
     ) -> None:
         self.namespace = Namespace(shared)
-        self.namespace["help"] = self._help
+        self.namespace["help"] = _help
         self.time_limit = time_limit
         self.future: Future[object] | None = None  # the value that is waited for
-        self.width = 80
+        self.width = 80  # characters of a line
+        self.max_value = MAX_VALUE
+        self.colour = False  # of tracebacks
         self.failures = 0  # inputs that raised, or could not be read as Python
         self._write = write
+        self._write_failure = write if fail is None else fail
         self._while_busy = while_busy
         self._lines: list[str] = []
+        self._size = 0  # of these lines
         self._compile = codeop.CommandCompiler()
         self._numbers = count(1)
         self._sources: deque[str] = deque()
@@ -151,54 +194,80 @@ class Evaluator:
 
         Args:
             line: without its line end.
+        Raises:
+            BaseException: a handler of the program's signals raised it.
         """
         self._lines.append(line)
-        source = "\n".join(self._lines)
-        name = f"<console {id(self):x}-{next(self._numbers)}>"
-        try:
-            code = self._compile(source, name, "single")
-        except (SyntaxError, ValueError, OverflowError) as error:
-            self._lines.clear()
-            self._fail("".join(traceback.format_exception_only(type(error), error)))
+        self._size += len(line) + 1
+        if self._size > MAX_INPUT:
+            self._drop_lines()
+            self._fail(f"ValueError: one input may have up to {MAX_INPUT:,} characters\n")
             return Progress.DONE
-        if code is None:
+        if len(self._lines) > LOOK_AT_EACH and line[:1].isspace():
             return Progress.MORE
-        self._lines.clear()
-        self._remember(name, source)
-        return self._run(code)
+        source = "\n".join(self._lines)
+
+        def compiled(name: str) -> list[CodeType] | None:
+            code = self._compile(source, name, "single")
+            return None if code is None else [code]
+
+        return self._evaluate(source, compiled)
+
+    def run(self, source: str) -> Progress:
+        """Evaluate a program, and show the value of the expression that it ends with.
+
+        Raises:
+            BaseException: a handler of the program's signals raised it.
+        """
+        def compiled(name: str) -> list[CodeType]:
+            tree = ast.parse(source, name)
+            last = [] if not tree.body or not isinstance(tree.body[-1], ast.Expr) else [tree.body.pop()]
+            return [
+                compile(tree, name, "exec"),
+                compile(ast.Interactive(body=last), name, "single"),
+            ]
+
+        return self._evaluate(source, compiled)
 
     def interrupt(self) -> None:
         """Drop an input that is not whole, and the future that is waited for."""
-        self._lines.clear()
+        self._drop_lines()
         self.future = None
 
     def close(self) -> None:
-        """Forget the sources."""
+        """Forget the names and the sources."""
         self.interrupt()
         while self._sources:
             linecache.cache.pop(self._sources.popleft(), None)
         self.namespace.clear()
 
     def complete(self, text: str) -> list[str]:
-        """What a name, or a name after dots, can go on with; nothing of it is called.
+        """What a name, or a name after dots, can go on with.
 
         The module `rlcompleter` is not used: to import it takes over the program's own readline.
         """
         names = {**vars(builtins), **self.namespace.shared, **self.namespace}
         head, dot, last = text.rpartition(".")
+        found: list[object] = []
         if not dot:
             found = [*names, *keyword.kwlist]
         elif re.fullmatch(r"\w+(\.\w+)*", head):
-            with self._guarded():
-                found = _attributes(names, head)
-        else:
-            found = []
+            try:
+                with self._guarded(COMPLETION_TIME):
+                    found = _attributes(names, head)
+            except BaseException as error:  # an attribute of the program's own that raises
+                if raised_by_signal(error):
+                    raise
         hidden = not last.startswith("_")
         return sorted(
             f"{head}{dot}{name}"
-            for name in set(found)
+            for name in {name for name in found if isinstance(name, str)}
             if name.startswith(last) and not (hidden and name.startswith("_"))
         )
+
+    def _drop_lines(self) -> None:
+        self._lines.clear()
+        self._size = 0
 
     def _remember(self, name: str, source: str) -> None:
         """Have tracebacks quote the lines of an input."""
@@ -209,24 +278,26 @@ class Evaluator:
 
     # -- evaluating ------------------------------------------------------------------------
 
-    def _run(self, code: CodeType) -> Progress:
+    def _evaluate(self, source: str, compiled: Callable[[str], list[CodeType] | None]) -> Progress:
+        name = f"<console {id(self):x}-{next(self._numbers)}>"
         try:
-            with self._guarded():
-                exec(code, self.namespace)
-        except SystemExit:
+            with self._guarded(self.time_limit):
+                codes = compiled(name)
+                if codes is None:
+                    return Progress.MORE
+                self._drop_lines()
+                self._remember(name, source)
+                for code in codes:
+                    exec(code, self.namespace)
+        except SystemExit as error:
+            self._drop_lines()
+            if raised_by_signal(error):
+                raise
             return Progress.EXIT
-        except TimeLimitError:
-            self._fail(
-                f"TimeLimitError: the input was ended after {self.time_limit:g} seconds,"
-                " in which the program stood still\n"
-            )
         except BaseException as error:
-            self._fail(traceback_text(error))
+            self._drop_lines()
+            self._failed(error)
         return Progress.DONE if self.future is None else Progress.WAITING
-
-    def _fail(self, text: str) -> None:
-        self.failures += 1
-        self._write(text)
 
     def show(self, value: object) -> None:
         """Write a value as a prompt does, and keep it as ``_``."""
@@ -234,143 +305,138 @@ class Evaluator:
             self.future = value
         elif value is not None:
             self.namespace["_"] = value
-            self._write(value_text(value, self.width) + "\n")
+            self._write(value_text(value, self.width, self.max_value) + "\n")
 
     def show_future(self, future: Future[object]) -> None:
-        """Write the outcome of a future that is done."""
+        """Write the outcome of a future that is done.
+
+        Raises:
+            BaseException: a handler of the program's signals raised it.
+        """
         self.future = None
         try:
-            with self._guarded():
+            with self._guarded(self.time_limit):
                 self.show(future.result())
-        except TimeLimitError:
-            self._fail("TimeLimitError: the value took too long to show\n")
         except BaseException as error:
-            self._fail(traceback_text(error))
+            self._failed(error)
 
-    def _help(self, *about: object) -> None:
-        if not about:
-            print("help(x) shows what is known of x; an interactive help would have to wait")
+    def _failed(self, error: BaseException) -> None:
+        """Show what an input raised, or raise it if it is the program's."""
+        if raised_by_signal(error):
+            self._fail("a signal of the program interrupted this input\n")
+            raise error
+        if isinstance(error, TimeLimitError):
+            limit = 0.0 if self.time_limit is None else self.time_limit
+            self._fail(
+                f"TimeLimitError: the input was ended after {limit:g} seconds,"
+                " in which the program stood still\n"
+            )
             return
-        thing = about[0]
         try:
-            signature = str(inspect.signature(thing))  # type: ignore[arg-type]  # tried, not known
-        except (TypeError, ValueError):
-            signature = ""
-        name = getattr(thing, "__qualname__", None) or getattr(thing, "__name__", None)
-        print(f"{name or type(thing).__qualname__}{signature}\n")
-        print(inspect.getdoc(thing) or "it has no docstring")
+            with self._guarded(self.time_limit):  # its own text may take any time
+                text = traceback_text(error, self.colour)
+        except BaseException as second:
+            if raised_by_signal(second):
+                raise
+            text = f"{type(error).__name__}: it cannot be shown\n"
+        self._fail(text)
+
+    def _fail(self, text: str) -> None:
+        self.failures += 1
+        self._write_failure(text)
 
     @contextmanager
-    def _guarded(self) -> Iterator[None]:
+    def _guarded(self, limit: float | None) -> Iterator[None]:
         """Keep what is evaluated from the program's terminal, and within its time."""
         before = sys.stdout, sys.stderr, sys.stdin, sys.displayhook, sys.breakpointhook
-        output = Output(self._write)
-        sys.stdout = sys.stderr = output
+        sys.stdout = output = Output(self._write, sys.stdout)
+        sys.stderr = Output(output.write, sys.stderr)
         sys.stdin = NoInput()
         sys.displayhook = self.show
         sys.breakpointhook = _no_breakpoint
         try:
-            with time_limited(self.time_limit, self._while_busy):
+            with noted_interrupts(), time_limited(limit, self._while_busy):
                 yield
         finally:
             sys.stdout, sys.stderr, sys.stdin, sys.displayhook, sys.breakpointhook = before
 
 
-def _attributes(names: Mapping[str, object], path: str) -> list[str]:
+def _attributes(names: Mapping[str, object], path: str) -> list[object]:
     """The names of what a path of names leads to; none where it leads nowhere."""
     first, *others = path.split(".")
     if first not in names:
         return []
     thing = names[first]
-    try:
-        for name in others:
-            thing = getattr(thing, name)
-        return [name for name in dir(thing) if isinstance(name, str)]
-    except Exception:
-        return []  # an attribute of the program's own that raises
+    for name in others:
+        thing = getattr(thing, name)
+    return list(dir(thing))
 
 
 def _no_breakpoint(*_args: object, **_options: object) -> None:
     raise RuntimeError(NO_WAITING.format("breakpoint()"))
 
 
-def value_text(value: object, width: int) -> str:
+def _help(*about: object) -> None:
+    """Print what is known of something."""
+    if not about:
+        print("help(x) shows what is known of x; an interactive help would have to wait")
+        return
+    thing = about[0]
+    try:
+        signature = str(inspect.signature(thing))  # type: ignore[arg-type]  # tried, not known
+    except (TypeError, ValueError):
+        signature = ""
+    name = getattr(thing, "__qualname__", None) or getattr(thing, "__name__", None)
+    print(f"{name or type(thing).__qualname__}{signature}\n")
+    print(inspect.getdoc(thing) or "it has no docstring")
+
+
+def value_text(value: object, width: int, most: int = MAX_VALUE) -> str:
     """A value as a prompt shows it: over several lines where one is too narrow."""
     text = repr(value)
     if len(text) > width and isinstance(value, (dict, list, tuple, set, frozenset)):
-        if len(text) <= MAX_VALUE:
+        if len(text) <= most:
             text = pprint.pformat(value, width=width, compact=True)
-    if len(text) > MAX_VALUE:
-        text = f"{text[:MAX_VALUE]}... ({len(text)} characters; print() shows them all)"
+    if len(text) > most:
+        text = f"{text[:most]}... ({len(text)} characters; print() shows them all)"
     return text
 
 
-def traceback_text(error: BaseException) -> str:
+# The modules that what is evaluated is called by; a traceback begins below them.
+OUTER = frozenset(
+    {
+        __name__,
+        "uds_dist.services.interruptions",
+        "uds_dist.processes.future",
+        "ast",
+        "codeop",
+        "contextlib",
+    }
+)
+# The parts of a traceback that have a colour of their own, as Python 3.13 colours them.
+PLACE = re.compile(r'^  File (".*"), line (\d+)(, in .*)?$')
+ERROR = re.compile(r"^([A-Za-z_][\w.]*)(: .*)?$")
+
+
+def traceback_text(error: BaseException, colour: bool = False) -> str:
     """The traceback of what an input raised, from its own code on."""
     trace = error.__traceback__
-    while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
+    while trace is not None and trace.tb_frame.f_globals.get("__name__") in OUTER:
         trace = trace.tb_next
-    return "".join(traceback.format_exception(type(error), error, trace))
+    lines = traceback.format_exception(type(error), error, trace)
+    text = "".join(lines)
+    if len(text) > MAX_VALUE:
+        text = f"{text[: MAX_VALUE // 2]}\n...\n{text[-MAX_VALUE // 2 :]}"
+    return "".join(map(_coloured, text.splitlines(keepends=True))) if colour else text
 
 
-# -- the time limit --------------------------------------------------------------------------------
-
-
-def _free_timer() -> tuple[int, int] | None:
-    """An interval timer that nobody uses, and its signal; None where there is none."""
-    if threading.current_thread() is not threading.main_thread():
-        return None
-    timers = ((signal.ITIMER_REAL, signal.SIGALRM), (signal.ITIMER_PROF, signal.SIGPROF))
-    for timer, number in timers:
-        if not signal.getitimer(timer)[0] and signal.getsignal(number) in (signal.SIG_DFL, None):
-            return timer, number
-    return None
-
-
-@contextmanager
-def time_limited(seconds: float | None, while_busy: Callable[[], object]) -> Iterator[None]:
-    """Raise TimeLimitError in what runs for longer; call `while_busy` meanwhile.
-
-    Signal handlers are Python's own, so that what is one call in C is not ended before it returns.
-
-    Args:
-        seconds: how long it may run; None for as long as it takes.
-        while_busy: called about once a second, and more often within a shorter limit.
-    """
-    free = _free_timer()
-    if free is None:
-        yield
-        return
-    timer, number = free
-    begun = time.monotonic()
-    active = True
-
-    def on_signal(_number: int, _frame: FrameType | None) -> None:
-        if not active:
-            return
-        while_busy()
-        if seconds is not None and time.monotonic() - begun >= seconds:
-            raise TimeLimitError
-
-    interval = 1.0 if seconds is None else min(1.0, seconds * AGAIN)
-    before = signal.signal(number, on_signal)
-    try:
-        signal.setitimer(timer, interval, interval)
-        yield
-    finally:
-        active = False
-        signal.setitimer(timer, 0.0)
-        signal.signal(number, before)
-
-
-def checked_limit(seconds: object) -> float | None:
-    """A time limit that can be used.
-
-    Raises:
-        ConfigError: it is not a number of seconds above 0, nor None.
-    """
-    if seconds is None:
-        return None
-    if not isinstance(seconds, (int, float)) or not seconds > 0:
-        raise ConfigError(f"time_limit is {seconds!r}: use seconds above 0, or None for no limit")
-    return float(seconds)
+def _coloured(line: str) -> str:
+    """A line of a traceback with the colours of a terminal."""
+    text = line.rstrip("\n")
+    if found := PLACE.match(text):
+        place, number, where = found.groups("")
+        text = f"  File \x1b[35m{place}\x1b[0m, line \x1b[35m{number}\x1b[0m{where}"
+    elif found := ERROR.match(text):
+        name, message = found.groups("")
+        text = f"\x1b[1;35m{name}\x1b[0m\x1b[35m{message}\x1b[0m"
+    return text + line[len(line.rstrip("\n")) :]

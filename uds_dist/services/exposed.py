@@ -92,8 +92,9 @@ class Caller(NamedTuple):
 
 
 # What answers calls of functions that the program has not exposed: (caller, module, function,
-# arguments) -> how the call ended, or None where the function is not known to it either.
-Answers = Callable[[Caller, str, str, list[object]], "Outcome | None"]
+# arguments) -> how the call ended, or a future, or None where the function is not known to it
+# either.
+Answers = Callable[[Caller, str, str, list[object]], "Outcome | Future[object] | None"]
 
 
 class Exposed:
@@ -169,7 +170,7 @@ class Exposed:
         found = self._functions.get((module, function))
         arity = len(arguments)
         if found is None or not found.min_arity <= arity <= found.max_arity:
-            answer = None
+            answer: Outcome | Future[object] | None = None
             if self.console is not None and caller is not None:
                 answer = self.console(caller, module, function, arguments)
             return undefined(module, function, arguments) if answer is None else answer

@@ -606,6 +606,15 @@ class EventLoop:
         except BlockingIOError:
             pass
 
+    def waiting_timers(self) -> list[tuple[float, Callable[[], object]]]:
+        """The timers that wait: for how many seconds, and what each calls."""
+        now = self._clock()
+        return [
+            (when - now, timer.callback)
+            for when, _, timer in sorted(self._timers.heap)
+            if timer.callback is not None
+        ]
+
     # -- ticks from a signal ---------------------------------------------------------------
 
     def add_urgent(self, callback: Callable[[float], object]) -> None:

@@ -1,0 +1,268 @@
+"""What an operator asks first of a slow or stuck program: the functions that each shell finds.
+
+    tasks()        what waits: connections, processes, calls, timers
+    stack()        where the program was when it called `run_once`
+    top(seconds)   which handlers took how long
+    who()          the shells that are open
+    history()      the inputs of this shell
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from types import CodeType, FrameType
+from typing import NamedTuple
+from weakref import ref as weak_reference
+
+from uds_dist.etf.shown import printable
+from uds_dist.etf.terms import Pid
+from uds_dist.processes.future import Future
+from uds_dist.processes.links import Monitor
+from uds_dist.processes.remote_node import PeerStatistics
+from uds_dist.processes.table import Processes
+from uds_dist.services.console_shell import Shell
+from uds_dist.services.rpc import Call
+from uds_dist.transport.loop import EventLoop
+
+PACKAGE = __name__.partition(".")[0]
+MAX_ROWS = 1000  # of a table that is shown
+MAX_CELL = 60  # characters
+LONGEST_MEASUREMENT = 600.0  # seconds
+
+# The user id and the process id of a node's process, as far as the system tells.
+Credentials = Callable[[str], "tuple[int | None, int | None]"]
+
+
+class Table:
+    """Rows under headings, which a prompt shows as a table.
+
+    Args:
+        headings: of the columns.
+        rows: tuples of as many values.
+    """
+
+    def __init__(self, headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+        self.headings = tuple(headings)
+        self.rows = [tuple(row) for row in rows]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[tuple[object, ...]]:
+        return iter(self.rows)
+
+    def __repr__(self) -> str:
+        shown = [self.headings, *(tuple(map(_cell, row)) for row in self.rows[:MAX_ROWS])]
+        widths = [max(map(len, column)) for column in zip(*shown)]
+        lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in shown]
+        if len(self.rows) > MAX_ROWS:
+            lines.append(f"... and {len(self.rows) - MAX_ROWS} more")
+        return "\n".join(lines)
+
+
+def _cell(value: object) -> str:
+    text = f"{value:.3f}" if isinstance(value, float) else str(value)
+    return printable(text, MAX_CELL)
+
+
+# -- what waits ----------------------------------------------------------------------------
+
+
+def tasks(
+    loop: EventLoop, processes: Processes, connections: Iterable[PeerStatistics]
+) -> Table:
+    """What waits in a node: its connections, processes, calls and timers."""
+    rows: list[tuple[str, str, str]] = []
+    for peer in connections:
+        counters = f"{peer.messages_in} messages in, {peer.messages_out} out"
+        unwritten = f"{peer.unwritten} bytes to write"
+        rows.append(("connection", peer.name, f"{peer.phase}, {counters}, {unwritten}"))
+    for pid, process in processes.by_pid.items():
+        ties = len(process.links) + len(process.monitors) + len(process.watchers)
+        what = "" if process.on_message is None else name_of(process.on_message)
+        waiting = f"{len(process)} messages wait, {ties} links and monitors"
+        rows.append(("process", f"{process.name or pid}", f"{waiting}, {what}".rstrip(", ")))
+    rows += [("call", spawn.node, "a process is to start there") for spawn in processes.spawns.values()]
+    rows += [_monitor_row(processes, monitor) for monitor in processes.monitors.values()]
+    rows += [
+        ("timer", f"in {max(left, 0.0):.3f} s", name_of(callback))
+        for left, callback in loop.waiting_timers()
+    ]
+    return Table(("waits", "which", "what"), rows)
+
+
+def _monitor_row(processes: Processes, monitor: Monitor) -> tuple[str, str, str]:
+    if isinstance(monitor, Call):
+        return ("call", monitor.node, monitor.what)
+    kind = "call" if monitor.ref in processes.aliases else "monitor"
+    return (kind, monitor.node, f"of {monitor.target}, by {monitor.owner}")
+
+
+def name_of(function: object) -> str:
+    """Module and name of a function, or of what is called in its place."""
+    while isinstance(function, partial):
+        function = function.func
+    name = getattr(function, "__qualname__", None) or type(function).__qualname__
+    module = getattr(function, "__module__", None) or type(function).__module__
+    return f"{module}.{name}"
+
+
+# -- where it is ---------------------------------------------------------------------------
+
+
+def stack() -> None:
+    """Print where the program was when it called `run_once`."""
+    frame: FrameType | None = sys._getframe(1)
+    below: FrameType | None = None
+    while frame is not None:
+        if _is_of_library(frame):
+            below = frame.f_back
+        frame = frame.f_back
+    print("".join(traceback.format_stack(below)), end="")
+
+
+def _is_of_library(frame: FrameType) -> bool:
+    return str(frame.f_globals.get("__name__", "")).partition(".")[0] == PACKAGE
+
+
+# -- which handlers took how long ----------------------------------------------------------
+
+
+class _Times:
+    """How often a handler ran, and for how long: in all, and at most."""
+
+    __slots__ = ("calls", "longest", "total")
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.total = 0.0
+        self.longest = 0.0
+
+
+class _Measurement:
+    """Counts the handlers that run in a loop, by Python's tracing of calls.
+
+    A handler is the first function outside of this package that runs inside `run_once`. Tracing
+    calls costs each call of a Python function some tenths of a microsecond, and nothing before and
+    after the measurement.
+    """
+
+    def __init__(self, loop: EventLoop) -> None:
+        self._loop = loop
+        self._times: dict[CodeType, _Times] = {}
+        self._handler: FrameType | None = None
+        self._begun = 0.0  # that handler
+        self.started = time.perf_counter()
+
+    def on_call(self, frame: FrameType, _event: str, _arg: object) -> object:
+        """Note the beginning of a handler."""
+        if self._handler is not None:
+            return None
+        if not self._loop.running:
+            if self._loop.closed or self._loop.forked:
+                self.stop()
+            return None
+        if _is_of_library(frame):
+            return None
+        self._handler = frame
+        frame.f_trace_lines = False
+        self._begun = time.perf_counter()
+        return self._on_return
+
+    def _on_return(self, frame: FrameType, event: str, _arg: object) -> object:
+        if event == "return" and frame is self._handler:
+            took = time.perf_counter() - self._begun
+            times = self._times.setdefault(frame.f_code, _Times())
+            times.calls += 1
+            times.total += took
+            times.longest = max(times.longest, took)
+            self._handler = None
+        return self._on_return
+
+    def stop(self) -> None:
+        """Trace no longer, if it is this that traces."""
+        if getattr(sys.gettrace(), "__self__", None) is self:
+            sys.settrace(None)
+
+    def table(self) -> Table:
+        """The handlers, those that took longest in all first."""
+        elapsed = time.perf_counter() - self.started
+        rows = sorted(self._times.items(), key=lambda item: -item[1].total)
+        return Table(
+            ("handler", "calls", "seconds", "longest", "share"),
+            (
+                (_code_name(code), x.calls, x.total, x.longest, f"{x.total / elapsed:.1%}")
+                for code, x in rows
+            ),
+        )
+
+
+def _code_name(code: CodeType) -> str:
+    name = getattr(code, "co_qualname", code.co_name)
+    place = f"{code.co_filename.rpartition('/')[2]}:{code.co_firstlineno}"
+    return f"{name} ({place})"
+
+
+def top(loop: EventLoop, seconds: float = 5.0) -> Future[Table]:
+    """Measure for some seconds which handlers take how long.
+
+    Args:
+        loop: whose handlers.
+        seconds: how long to measure, 600 at most.
+    Returns:
+        A future with a table: how often each ran, for how many seconds in all, and at most.
+    Raises:
+        ValueError: `seconds` is not above 0.
+        RuntimeError: something else traces this thread already, a debugger for instance.
+    """
+    if not 0 < seconds <= LONGEST_MEASUREMENT:
+        raise ValueError(f"top() takes seconds above 0, {LONGEST_MEASUREMENT:g} at most")
+    if sys.gettrace() is not None:
+        raise RuntimeError("this thread is traced already: by a debugger, or by another top()")
+    measurement = _Measurement(loop)
+    future: Future[Table] = Future(loop, "the measurement", measurement.stop)
+
+    pending = weak_reference(future)  # a future that is dropped ends the measurement
+
+    def finish() -> None:
+        measurement.stop()
+        waiting = pending()
+        if waiting is not None and not waiting.done():
+            waiting.set_result(measurement.table())
+
+    loop.call_later(seconds, finish)
+    sys.settrace(measurement.on_call)  # type: ignore[arg-type]  # it is more exact than object
+    return future
+
+
+# -- who is here ---------------------------------------------------------------------------
+
+
+class OpenShell(NamedTuple):
+    """A shell that is open; ``uid`` and ``process`` are those of the other end's process."""
+
+    shell: Pid
+    node: str
+    uid: int | None
+    process: int | None
+    since: str
+
+
+def who(shells: Iterable[Shell], credentials: Credentials) -> Table:
+    """The shells that are open."""
+    return Table(
+        OpenShell._fields,
+        (
+            OpenShell(
+                shell.process.pid,
+                shell.leader.node,
+                *credentials(shell.leader.node),
+                time.strftime("%H:%M:%S", time.localtime(shell.opened)),
+            )
+            for shell in shells
+        ),
+    )

@@ -1,0 +1,249 @@
+"""One remote shell: a process of this node that reads lines from its group leader and evaluates them.
+
+    READING ----line----> (evaluated in the next round) ----> READING
+       ^                            |
+       |                     the value is a Future
+       |                            v
+       `------- it is done ----- WAITING
+
+It ends with its terminal, which it watches, by an exit signal, by ``exit()``, and at the end of its
+input. An exit signal with the reason ``interrupt``, which is what Ctrl-C at the terminal sends, takes
+it from WAITING back to READING.
+
+The terminal answers each request to write. Of what an input has written, `WINDOW` parts are on
+their way at a time and the rest waits here, so a terminal that is slow, or has stopped, makes this
+node hold the output of one input for each shell, and no more. The next line is asked for after it.
+
+Source: STDLIB user's guide, "The Erlang I/O Protocol"; user_drv, group, shell and IEx as observed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+from uds_dist.etf.terms import Atom, Pid, Reference
+from uds_dist.processes.future import Future
+from uds_dist.processes.mailbox import FromNode, Mailbox
+from uds_dist.processes.table import Processes
+from uds_dist.services.evaluator import Evaluator, Progress
+from uds_dist.services.gen import answer_to
+from uds_dist.services.group_leader import chardata_text
+from uds_dist.transport.loop import EventLoop
+
+IO_REQUEST = Atom("io_request")
+GET_LINE = Atom("get_line")
+PUT_CHARS = Atom("put_chars")
+UNICODE = Atom("unicode")
+
+PROMPT = ">>> "
+CONTINUATION = "... "
+MAX_INPUTS = 1000  # of a shell, kept for `history()`
+OUTPUT_PART = 16_384  # characters of one request to write
+WINDOW = 4  # requests to write that the terminal has not answered
+
+
+class Host(Protocol):
+    """What a shell needs of the console that it belongs to."""
+
+    loop: EventLoop
+
+    def log(self, node: str, text: str) -> None: ...
+
+    def new_evaluator(
+        self, write: Callable[[str], object], fail: Callable[[str], object] | None = None
+    ) -> Evaluator: ...
+
+    def ended(self, shell: Shell) -> None: ...
+
+
+class Shell:
+    """One remote shell.
+
+    Args:
+        console: what it belongs to.
+        processes: the node's process table.
+        leader: the group leader: the terminal, at another node.
+    """
+
+    def __init__(self, console: Host, processes: Processes, leader: Pid) -> None:
+        self.leader = leader
+        self.opened = time.time()
+        self.inputs: deque[str] = deque(maxlen=MAX_INPUTS)
+        self._console = console
+        self._processes = processes
+        self._printed: list[str] = []
+        self._output = ""  # what is still to be written, from `_written` on
+        self._written = 0
+        self._writes: set[Reference] = set()  # requests to write that are not answered
+        self._prompt: str | None = None  # to be shown after the output
+        self._request: Reference | None = None  # the line that is asked for
+        self._exits = False  # after the output
+        self.evaluator = console.new_evaluator(self._printed.append)
+        self.evaluator.namespace["history"] = self._history
+        self.process: Mailbox = processes.new_mailbox(on_message=self._on_message, trap_exit=True)
+        self.process.learns_node = True
+        self.process.group_leader = leader
+        self.process.on_exit = self._ended
+        self._watch = self.process.monitor(leader)
+
+    def __repr__(self) -> str:
+        return f"<Shell {self.process.pid} of {self.leader.node}>"
+
+    def start(self) -> None:
+        """Ask for the first line."""
+        if self.process.alive:
+            self._ask(PROMPT)
+
+    def _history(self) -> None:
+        """Print the inputs of this shell."""
+        print(*self.inputs, sep="\n")
+
+    # -- the terminal ----------------------------------------------------------------------
+
+    def _ask(self, prompt: str) -> None:
+        self._prompt = prompt
+        self._write()
+
+    def _write(self) -> None:
+        """Send what was printed, as far as the terminal follows, and then the prompt."""
+        if self._printed:
+            self._output = self._output[self._written :] + "".join(self._printed)
+            self._written = 0
+            self._printed.clear()
+        while self._written < len(self._output) and len(self._writes) < WINDOW:
+            part = self._output[self._written : self._written + OUTPUT_PART]
+            self._written += len(part)
+            data = part.encode("utf-8", "backslashreplace")
+            self._writes.add(self._send((PUT_CHARS, UNICODE, data)))
+        if self._written < len(self._output):
+            return
+        self._output, self._written = "", 0
+        if self._exits:
+            self.process.close()
+        elif self._prompt is not None:
+            prompt, self._prompt = self._prompt, None
+            self._request = self._send((GET_LINE, UNICODE, prompt.encode()))
+
+    def _send(self, request: object) -> Reference:
+        ref = self._processes.new_reference()
+        message = (IO_REQUEST, self.process.pid, ref, request)
+        answer_to(self._processes, self.process.pid, self.leader, message)
+        return ref
+
+    def _on_message(self, message: object) -> None:
+        node = self._processes.name
+        if isinstance(message, FromNode):
+            node, message = Atom(message.node), message.message
+        match message:
+            # Another node must not type here.
+            case (Atom("io_reply"), Reference() as ref, answer) if node == self.leader.node:
+                if ref == self._request:
+                    self._request = None
+                    self._on_line(answer)
+                elif ref in self._writes:
+                    self._writes.discard(ref)
+                    self._write()
+            case (Atom("EXIT"), _sender, Atom("interrupt")):
+                self._interrupt()
+            case (Atom("EXIT"), Pid() as sender, reason):
+                # As of any process: ``exit(Pid, normal)`` is nothing, unless it ends what it serves.
+                if reason != Atom("normal") or sender == self.leader:
+                    self.process.close(reason)
+            case (Atom("DOWN"), ref, _, _, _) if ref == self._watch:
+                self.process.close()
+
+    def _on_line(self, answer: object) -> None:
+        if isinstance(answer, Atom) or answer is None:
+            self.process.close()  # the end of the input
+        elif isinstance(answer, tuple):
+            # {error, interrupted}, or another that keeps the terminal from reading.
+            if answer[1:] != (Atom("interrupted"),):
+                self.process.close()
+                return
+            self.evaluator.interrupt()
+            self._printed.append("KeyboardInterrupt\n")
+            self._ask(PROMPT)
+        else:
+            text = chardata_text(answer)
+            line = "" if text is None else text.removesuffix("\n").removesuffix("\r")
+            # In the next round: nothing of this node is in the midst of something then.
+            self._console.loop.call_soon(self._evaluate, line)
+
+    # -- evaluating ------------------------------------------------------------------------
+
+    def _evaluate(self, line: str) -> None:
+        if not self.process.alive:
+            return
+        try:
+            if line.strip():
+                self.inputs.append(line)
+                self._log(line)
+            progress = self.evaluator.push(line)
+        except BaseException:
+            # For the program: the audit's, or a signal's between two bytecodes. The shell goes on.
+            self.evaluator.interrupt()
+            if self._is_here():
+                self._ask(PROMPT)
+            raise
+        if not self._is_here():
+            return
+        if progress is Progress.EXIT:
+            self._exits = True
+            self._write()
+        elif progress is Progress.WAITING:
+            self._write()
+            self._await()
+        else:
+            self._ask(CONTINUATION if progress is Progress.MORE else PROMPT)
+
+    def _log(self, line: str) -> None:
+        try:
+            self._console.log(self.leader.node, line)
+        except Exception:
+            self._printed.append("the audit failed: the input is not evaluated\n")
+            raise
+
+    def _is_here(self) -> bool:
+        """False when the input has ended the shell, or this is the child of a fork in it."""
+        return self.process.alive and not self._console.loop.forked
+
+    def _await(self) -> None:
+        future = self.evaluator.future
+        assert future is not None
+        future.add_done_callback(self._on_done)
+
+    def _on_done(self, future: Future[object]) -> None:
+        if not self.process.alive or self.evaluator.future is not future:
+            return
+        try:
+            self.evaluator.show_future(future)
+        except BaseException:
+            self._ask(PROMPT)
+            raise
+        if self.evaluator.future is None:
+            self._ask(PROMPT)
+        else:  # its result is a future, too
+            self._await()
+
+    def _interrupt(self) -> None:
+        """Wait no longer, write no more; while a line is being read there is nothing to interrupt."""
+        future = self.evaluator.future
+        if future is not None:
+            future.remove_done_callback(self._on_done)
+        elif self._written == len(self._output):
+            return
+        self.evaluator.interrupt()
+        self._output, self._written = "", 0
+        self._printed.append("KeyboardInterrupt\n")
+        self._ask(PROMPT)
+
+    def _ended(self, _reason: object) -> None:
+        future = self.evaluator.future
+        if future is not None:
+            future.remove_done_callback(self._on_done)
+        self.evaluator.close()
+        self._output = ""
+        self._console.ended(self)
