@@ -18,6 +18,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.interop.beam import HERE, Otp, socket_folder
+from tests.interop.test_console import ENDED, at_terminal, program, talk
 from tests.readme_blocks import blocks, run_command_line
 from uds_dist import Config, ConnectFailedError, EventLoop, Node
 
@@ -172,3 +173,22 @@ def test_the_release_of_the_readme(otp: Otp, release: Release, tmp_path: Path) -
     printed = run(otp, release.project, f"{COMMAND} rpc 'IO.inspect(node())'", release.flags)
     assert ":myapp@localhost" in printed
     assert os.listdir(release.sockets) == ["myapp.sock"]
+    open_console(otp, release)
+
+
+def open_console(otp: Otp, release: Release) -> None:
+    """Open the prompt of a Python program that has the release's name, by the release's command."""
+    folder = Path(release.project, "python")
+    folder.mkdir(0o755, exist_ok=True)
+    uid = None if otp.root is None else SERVICE_UID
+    if uid is not None:
+        give_away(folder)
+    words = f"UDS_DIST_SOCKET_DIR={folder} exec {COMMAND} remote"
+    command = in_release(otp, release.project, words, release.flags)
+    with program("myapp@localhost", str(folder), uid) as served, at_terminal(command) as terminal:
+        terminal.see_line(">>> ?", START_SECONDS)
+        terminal.see("^a banner$")
+        talk(terminal)
+        terminal.send("exit()\r")
+        terminal.see(ENDED)
+        served.until_nothing_is_left()

@@ -261,7 +261,7 @@ class Console:
             return (NO, [], [])
         insertion = os.path.commonprefix(matches)[len(name) :]
         choices = [] if insertion else [charlist(match) for match in matches]
-        return (YES if insertion else NO, charlist(insertion), choices)
+        return (YES, charlist(insertion), choices)
 
     # -- for scripts -----------------------------------------------------------------------
 

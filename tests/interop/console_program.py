@@ -1,0 +1,37 @@
+"""A Python program that serves a console: the remote shells of the interop tests are opened there.
+
+    python -m tests.interop.console_program NODE SOCKET_DIR [UID]
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from uds_dist import Config, Future, Node
+
+
+def main(name: str, socket_dir: str, uid: int | None = None) -> None:
+    if uid is not None:  # after the imports: another user cannot read this folder, perhaps
+        os.setgid(uid)
+        os.setuid(uid)
+    with Node(name, cookie="secret", config=Config(socket_dir=socket_dir)) as node:
+
+        def slow() -> Future[object]:
+            return Future(node.loop, "what never comes")
+
+        def left() -> list[int]:
+            """The processes and ties: what shells could leave behind."""
+            statistics = node.statistics()
+            return [statistics.processes, statistics.links, statistics.monitors, statistics.watchers]
+
+        node.expose("test", {"left": left})
+        node.serve_console({"slow": slow, "answer": 42}, banner="a banner")
+        node.listen()
+        print(*left(), flush=True)
+        while True:
+            node.loop.run_once(1.0)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], *map(int, sys.argv[3:]))
