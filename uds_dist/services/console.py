@@ -17,14 +17,14 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import NamedTuple, Protocol
 
 from uds_dist.etf.shown import printable
 from uds_dist.etf.terms import Atom, Pid
 from uds_dist.processes.future import Future
-from uds_dist.processes.remote_node import PeerStatistics
+from uds_dist.processes.remote_node import RemoteNode, statistics
 from uds_dist.processes.table import Processes
 from uds_dist.services.console_helpers import stack, tasks, top, who
 from uds_dist.services.console_shell import CONTINUATION, PROMPT, Shell
@@ -72,9 +72,9 @@ class ConsoleInput(NamedTuple):
 class Connections(Protocol):
     """What a console asks of the node's connections."""
 
-    def credentials(self, node: str) -> tuple[int | None, int | None]: ...
+    nodes: dict[str, RemoteNode]
 
-    def statistics(self) -> Iterable[PeerStatistics]: ...
+    def credentials(self, node: str) -> tuple[int | None, int | None]: ...
 
 
 class Console:
@@ -153,7 +153,7 @@ class Console:
             self.loop.send_ticks()
 
     def _tasks(self) -> object:
-        return tasks(self.loop, self._processes, self._connections.statistics())
+        return tasks(self.loop, self._processes, statistics(self._connections.nodes))
 
     # -- what a client asks ----------------------------------------------------------------
 
