@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import socket
@@ -57,6 +58,19 @@ def test_a_folder_that_was_removed_is_made_anew(
 ) -> None:
     path.unlink()
     os.rmdir(folder)
+    assert loop.run_until(path.exists, timeout=TICK_TIME)
+
+
+def test_the_loop_does_not_wait_for_the_folder(
+    loop: EventLoop, node: Node, path: Path, folder: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    holder = os.open(folder, os.O_RDONLY)
+    fcntl.flock(holder, fcntl.LOCK_EX)
+    path.unlink()
+    start = loop.time()
+    assert loop.run_until(lambda: "is locked by" in caplog.text, timeout=TICK_TIME)
+    assert loop.time() - start < TICK_TIME
+    os.close(holder)
     assert loop.run_until(path.exists, timeout=TICK_TIME)
 
 

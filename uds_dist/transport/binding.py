@@ -86,12 +86,13 @@ class Binding:
         self.sock.close()
 
 
-def bind(address: SocketAddress, config: Config) -> Binding:
+def bind(address: SocketAddress, config: Config, wait: bool = True) -> Binding:
     """Listen at an address.
 
     Args:
         address: where to listen; the last part of a folder's path is made if it is missing.
         config: `backlog`, `socket_mode` and `allowed_uids` are used.
+        wait: False not to wait while another process has locked the folder.
     Raises:
         DuplicateNameError: a live node listens there.
         ListenError: the address cannot be listened at.
@@ -101,7 +102,7 @@ def bind(address: SocketAddress, config: Config) -> Binding:
     except OSError as error:
         raise listen_error(address, error) from None
     try:
-        _listen(binding, config)
+        _listen(binding, config, wait)
     except ListenError:
         binding.close()
         raise
@@ -114,7 +115,7 @@ def bind(address: SocketAddress, config: Config) -> Binding:
     return binding
 
 
-def _listen(binding: Binding, config: Config) -> None:
+def _listen(binding: Binding, config: Config, wait: bool) -> None:
     sock, address = binding.sock, binding.address
     sock.setblocking(False)
     if address.abstract:
@@ -123,7 +124,7 @@ def _listen(binding: Binding, config: Config) -> None:
         return
     folder = os.path.dirname(address.value) or "."
     make_folder(folder)
-    with folder_lock(folder):
+    with folder_lock(folder, wait):
         _take_over(address)
         _bind_file(sock, address, _mode(config))
         binding.made()

@@ -78,16 +78,19 @@ def warn_of_folder(folder: str) -> None:
 
 
 @contextmanager
-def folder_lock(folder: str) -> Iterator[None]:
+def folder_lock(folder: str, wait: bool = True) -> Iterator[None]:
     """Hold the lock on a folder, where there can be one.
 
+    Args:
+        folder: its path.
+        wait: False not to wait for another process that holds it.
     Raises:
         ListenError: the folder cannot be used, or another process holds the lock for too long.
     """
     descriptor = _open_folder(folder)
     try:
         if descriptor is not None:
-            _lock(folder, descriptor)
+            _lock(folder, descriptor, LOCK_PATIENCE if wait else 0.0)
         yield
     finally:
         if descriptor is not None:
@@ -109,9 +112,9 @@ def _unusable(folder: str, error: OSError) -> ListenError:
     return ListenError(error.errno, f"socket_dir {folder!r} cannot be used: {error.strerror}")
 
 
-def _lock(folder: str, descriptor: int) -> None:
-    """Wait for the lock on a folder, for a while."""
-    deadline = time.monotonic() + LOCK_PATIENCE
+def _lock(folder: str, descriptor: int, patience: float) -> None:
+    """Wait for the lock on a folder, for so many seconds."""
+    deadline = time.monotonic() + patience
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -126,6 +129,6 @@ def _lock(folder: str, descriptor: int) -> None:
                 raise ListenError(
                     errno.EWOULDBLOCK,
                     f"socket_dir {folder!r} is locked by another process for longer than"
-                    f" {LOCK_PATIENCE:g} s: find it with 'lsof +d {folder}' or use another folder",
+                    f" {patience:g} s: find it with 'lsof +d {folder}' or use another folder",
                 ) from None
         time.sleep(LOCK_RETRY)

@@ -150,9 +150,11 @@ class Listener:
 
     # -- the file --------------------------------------------------------------------------
 
-    def check(self) -> None:
+    def check(self, wait: bool = True) -> None:
         """Make the socket file anew if it was removed or replaced.
 
+        Args:
+            wait: False not to wait while another process has locked the folder.
         Raises:
             DuplicateNameError: another process listens at its path.
             ListenError: it cannot be made.
@@ -160,7 +162,7 @@ class Listener:
         old = self._binding
         if old.in_place:
             return
-        new = bind(old.address, self._config)
+        new = bind(old.address, self._config, wait)
         if self._watched:
             try:
                 self._loop.register(new.sock, READ, self._on_readable)
@@ -181,7 +183,7 @@ class Listener:
     def _look_after(self) -> None:
         self._look = self._loop.call_later(self._config.tick_time / 4, self._look_after)
         try:
-            self.check()
+            self.check(wait=False)  # the loop does not wait: it looks again soon
         except ListenError as error:
             if str(error) != self._told:
                 self._told = str(error)

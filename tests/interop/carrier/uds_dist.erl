@@ -17,7 +17,8 @@
 %% Version 2 makes the last component of its folder if it is missing, uses no folder but one that is
 %% the node's own and has mode 0755, and gives socket files mode 0666.
 %%
-%% It follows the guide "How to Implement an Alternative Carrier for the Erlang Distribution".
+%% It needs OTP 27 and follows the guide "How to Implement an Alternative Carrier for the Erlang
+%% Distribution".
 %% Frames have a 2-byte length during the handshake and a 4-byte length after it.
 -module(uds_dist).
 
