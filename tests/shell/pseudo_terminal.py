@@ -128,11 +128,6 @@ class PseudoTerminal:
             pass
         return self.status
 
-    def modes(self) -> tuple[bool, bool]:
-        """Whether the terminal echoes and whether it gives lines."""
-        mode = termios.tcgetattr(self._fd)[3]
-        return bool(mode & termios.ECHO), bool(mode & termios.ICANON)
-
     def hang_up(self) -> None:
         """Close the terminal."""
         os.close(self._fd)
@@ -151,8 +146,10 @@ class PseudoTerminal:
             os.close(self._fd)
 
 
-def remote(node: str, *words: str, socket_dir: str, home: str, columns: int = 80, rows: int = 24) -> PseudoTerminal:
-    """`uds-dist remote` at a terminal."""
+def uds_dist(
+    *words: str, socket_dir: str, home: str, columns: int = 80, rows: int = 24
+) -> PseudoTerminal:
+    """`uds-dist` at a terminal."""
     environment = {
         **os.environ,
         "UDS_DIST_SOCKET_DIR": socket_dir,
@@ -161,5 +158,13 @@ def remote(node: str, *words: str, socket_dir: str, home: str, columns: int = 80
         "TERM": "xterm-256color",
         "LC_ALL": "C.UTF-8",
     }
-    argv = [sys.executable, "-m", "uds_dist", "remote", node, *words]
-    return PseudoTerminal(argv, environment, columns, rows)
+    return PseudoTerminal([sys.executable, "-m", "uds_dist", *words], environment, columns, rows)
+
+
+def remote(
+    node: str, *words: str, socket_dir: str, home: str, columns: int = 80, rows: int = 24
+) -> PseudoTerminal:
+    """`uds-dist remote` at a terminal."""
+    return uds_dist(
+        "remote", node, *words, socket_dir=socket_dir, home=home, columns=columns, rows=rows
+    )

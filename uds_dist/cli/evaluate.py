@@ -143,15 +143,29 @@ def _elixir(there: Connected, text: str) -> object:
 
 def _erlang(there: Connected, text: str) -> object:
     """Evaluate as the Erlang shell does, in the steps that it takes."""
+    expressions = parsed_erlang(there, text)
+    try:
+        return value_of(there, expressions, [])
+    except RemoteError as error:
+        raise _failed(there, error, "erl_error", "format_exception") from None
+
+
+def parsed_erlang(there: Connected, text: str) -> object:
+    """Expressions as the node reads them, to be evaluated by `value_of`.
+
+    Raises:
+        EvalError: they have a mistake.
+    """
     written = text.rstrip()
     written = written if written.endswith(".") else written + "."
     characters = [ord(character) for character in written + "\n"]
     tokens = _step(there, there.call("erl_scan", "string", [characters, (1, 1)]))
-    expressions = _step(there, there.call("erl_parse", "parse_exprs", [tokens]))
-    try:
-        found = there.call("erl_eval", "exprs", [expressions, []])
-    except RemoteError as error:
-        raise _failed(there, error, "erl_error", "format_exception") from None
+    return _step(there, there.call("erl_parse", "parse_exprs", [tokens]))
+
+
+def value_of(there: Connected, expressions: object, bindings: list[object]) -> object:
+    """Evaluate expressions of `parsed_erlang` with variables: a list of names and values."""
+    found = there.call("erl_eval", "exprs", [expressions, bindings])
     return found[1] if isinstance(found, tuple) and len(found) > 1 else found
 
 

@@ -21,11 +21,16 @@ from uds_dist.cli.listen import run_listen
 from uds_dist.cli.messages import EPILOG as MESSAGES_EPILOG
 from uds_dist.cli.messages import run_call, run_cast, run_send
 from uds_dist.cli.output import OutputError, complain, prepare_streams, write_line, write_out
+from uds_dist.cli.probe import EPILOG as PROBE_EPILOG
+from uds_dist.cli.probe import run_probe
 from uds_dist.cli.several import ALL
 from uds_dist.cli.shells import EPILOG as REMOTE_EPILOG
 from uds_dist.cli.shells import add_arguments as add_remote_arguments
 from uds_dist.cli.shells import run_remote
 from uds_dist.cli.texts import SHELLS, completion_script, manual_page
+from uds_dist.cli.top import EPILOG as TOP_EPILOG
+from uds_dist.cli.top import add_arguments as add_top_arguments
+from uds_dist.cli.top import run_top
 from uds_dist.config import LAYOUTS
 
 RPC_EPILOG = """\
@@ -159,6 +164,16 @@ def make_parser() -> argparse.ArgumentParser:
         _add_node(tell, several=True)
         tell.add_argument("process", type=_word, metavar="PROCESS")
         tell.add_argument("arguments", type=_unmarked, metavar="TERM", nargs="*", default=[])
+
+    probe = command("probe", run_probe, "tell what there is to know of a node", PROBE_EPILOG)
+    _add_connection(probe)
+    probe.add_argument("--json", action="store_true", help="one JSON object")
+    _add_node(probe)
+
+    top = command("top", run_top, "watch the processes of a node", TOP_EPILOG)
+    _add_connection(top)
+    add_top_arguments(top, _seconds)
+    _add_node(top)
 
     listen = command("listen", run_listen, "be a node, and print what it is sent", LISTEN_EPILOG)
     _add_connection(listen)
