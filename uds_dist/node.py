@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple, TypeVar, overload
 
 from uds_dist.config import Config
@@ -798,6 +799,28 @@ class Node:
             unwritten=unwritten(self._peers.nodes),
             connections=tuple(statistics(self._peers.nodes)),
         )
+
+    @contextmanager
+    def batch(self) -> Iterator[None]:
+        """Have what is sent within leave together, at the end: one system call for many messages.
+
+        An exception ends a batch like any other end. A batch within another ends with that. If the
+        loop runs meanwhile, as it does while the program waits for an answer, what was sent before
+        leaves in that round.
+        """
+        pressure = self._peers.pressure
+        if pressure.batch is not None:
+            yield
+            return
+        writes: list[Callable[[], object]] = []
+        pressure.batch = writes
+        try:
+            yield
+        finally:
+            pressure.batch = None
+            if not self.loop.forked:  # else the messages are the parent's
+                for write in writes:
+                    write()
 
     def flush(self, timeout: float | None = None) -> bool:
         """Run the loop until everything that was sent has been handed to the sockets.

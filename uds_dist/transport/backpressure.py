@@ -75,12 +75,14 @@ class Pressure:
     ``decoder`` its decoder, None outside of that. ``is_answer`` tells whether a control message is
     an answer to a call of this node; ``on_hold`` is told of a connection that begins to hold.
     ``full_queue`` gives the waiters of a node's queue if that is above its high-water mark.
+    ``batch`` is None but within `Node.batch`: then what writes the messages sent so far.
     """
 
-    __slots__ = ("decoder", "full_queue", "is_answer", "on_hold", "source", "waiters")
+    __slots__ = ("batch", "decoder", "full_queue", "is_answer", "on_hold", "source", "waiters")
 
     def __init__(self) -> None:
         self.waiters: Waiters | None = None
+        self.batch: list[Callable[[], object]] | None = None
         self.source: Source | None = None
         self.decoder: FrameDecoder | None = None
         self.is_answer: Callable[[tuple[object, ...]], bool] = _no_answer

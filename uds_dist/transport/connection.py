@@ -12,7 +12,8 @@ before `close`, and is given the rest of its time to say it.
 
 Writing. A message is tried at once when the program sends it from outside the loop, so that a
 program which computes for a while afterwards does not keep it back. Inside a round the messages
-are kept to the round's end and leave together: one `sendmsg` of many buffers. What the socket does
+are kept to the round's end and leave together: one `sendmsg` of many buffers. So they are within
+`Node.batch`, to its end, or to the end of a round if the loop runs before that. What the socket does
 not take stays in `write_queue`, and only then is the descriptor watched for writing.
 
 Signals. A signal handler of the program may raise anywhere, also between a recv and the line that
@@ -635,9 +636,12 @@ class Connection:
         self.messages_out += 1
         if self._flushing:
             return
-        if not at_rest:
+        batch = self.pressure.batch
+        if not at_rest or batch is not None:
             self.loop.call_at_round_end(self._flush_at_round_end)
             self._flushing = True
+            if at_rest and batch is not None:
+                batch.append(self._flush_at_round_end)
         elif not self._interest & WRITE:
             self.flush()
 
