@@ -48,9 +48,9 @@ HOUSE = {
     "transport": "__init__.py activation.py address.py backpressure.py binding.py connection.py"
     " credentials.py fault.py folder.py listener.py log_rate.py loop.py reasons.py"
     " receiver.py sigpipe.py timers.py write_queue.py",
-    "processes": "__init__.py accepting.py claims.py dialect.py dialling.py full_mailbox.py"
-    " future.py identity.py links.py mailbox.py peers.py remote_node.py signals.py"
-    " table.py this_node.py",
+    "processes": "__init__.py accepting.py claims.py destination.py dialect.py dialling.py"
+    " full_mailbox.py future.py identity.py links.py local_signals.py mailbox.py"
+    " names.py peers.py remote_node.py signals.py table.py this_node.py ties.py",
     "services": "__init__.py cluster.py console.py console_helpers.py console_shell.py"
     " evaluator.py events.py exposed.py gen.py gen_server.py group_leader.py"
     " interruptions.py kernel.py node_service.py outcome.py pg.py rpc.py server.py"

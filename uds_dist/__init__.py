@@ -67,7 +67,8 @@ if TYPE_CHECKING:
     from uds_dist.services.events import EventHandler, EventManager
     from uds_dist.processes.future import Future
     from uds_dist.services.gen import From, MultiReply
-    from uds_dist.processes.mailbox import EMPTY, Destination, Mailbox
+    from uds_dist.processes.destination import Destination
+    from uds_dist.processes.mailbox import EMPTY, Mailbox
     from uds_dist.node import Node, NodeStatistics
     from uds_dist.processes.remote_node import PeerStatistics
     from uds_dist.services.pg import PgScope
@@ -219,7 +220,7 @@ _MODULES = {
     "From": "uds_dist.services.gen",
     "MultiReply": "uds_dist.services.gen",
     "EMPTY": "uds_dist.processes.mailbox",
-    "Destination": "uds_dist.processes.mailbox",
+    "Destination": "uds_dist.processes.destination",
     "Mailbox": "uds_dist.processes.mailbox",
     "Node": "uds_dist.node",
     "NodeStatistics": "uds_dist.node",

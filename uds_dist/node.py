@@ -21,24 +21,22 @@ from uds_dist.errors import (
     UdsDistError,
 )
 from uds_dist.etf.atoms import atom_of, limit_atoms
-from uds_dist.etf.terms import Atom, ImproperList, Pid, Reference
-from uds_dist.processes.dialect import UNUSED
+from uds_dist.etf.terms import Atom, Pid, Reference
+from uds_dist.processes.destination import Destination
 from uds_dist.processes.future import Future
 from uds_dist.processes.identity import checked_cookie, find_cookie, new_creation
-from uds_dist.processes.mailbox import Destination, Mailbox
-from uds_dist.processes.peers import NODEUP, Peers
+from uds_dist.processes.mailbox import Mailbox
+from uds_dist.processes.names import IS_AUTH, NET_KERNEL, NODEUP, YES
+from uds_dist.processes.peers import Inbox, Peers
 from uds_dist.processes.remote_node import PeerStatistics, flushed, parted, statistics, unwritten
 from uds_dist.processes.signals import Incoming
-from uds_dist.processes.table import Processes
+from uds_dist.processes.table import Processes, Router
 from uds_dist.processes.this_node import ThisNode
-from uds_dist.protocol.control import REG_SEND
 from uds_dist.protocol.node_names import split_node_name
 from uds_dist.services.cluster import GlobalNameServer
 from uds_dist.services.console import Console, ConsoleInput
 from uds_dist.services.exposed import Exposed, Jobs
 from uds_dist.services.gen import (
-    ALIAS,
-    GEN_CALL,
     MultiReply,
     alias_of,
     cast,
@@ -48,7 +46,7 @@ from uds_dist.services.gen import (
 from uds_dist.services.gen_server import GenServer
 from uds_dist.services.group_leader import GroupLeader, write_stdout
 from uds_dist.services.interruptions import checked_limit
-from uds_dist.services.kernel import IS_AUTH, NET_KERNEL, REX, YES, LoggerProxy, NetKernel, Rex
+from uds_dist.services.kernel import REX, LoggerProxy, NetKernel, Rex
 from uds_dist.services.outcome import refuse_coroutines
 from uds_dist.services.pg import PgScope
 from uds_dist.services.rpc import Call, start_rpc, start_spawn
@@ -155,19 +153,10 @@ class Node:
         self._this = ThisNode(
             config, "nobody" + name if dynamic else name, creation, cookie, dynamic
         )
-        self._peers = Peers(
-            self.loop,
-            config,
-            self._this,
-            node_down=self._node_down,
-            silent=self._probe,
-            named=self._take_name,
-        )
         self._services: Services | None = None
         self._global: GlobalNameServer | None = None
         self._pg_scopes: dict[str, PgScope] = {}
-        if not dynamic:
-            self._start_processes(name, creation)
+        self._peers = Peers(self.loop, config, self._this, self._start_processes)
         self._peers.losses.append(self._lost)
         self._peers.notices.append(self._notice)
 
@@ -233,30 +222,31 @@ class Node:
         _check_names(names)
         self._this.allowed = list(names)
 
-    def _start_processes(self, name: str, creation: int) -> None:
-        peers = self._peers
-        processes = Processes(
-            self.loop, self.config, name, creation, peers.route, peers.route_message, peers.pressure
+    def _start_processes(self, router: Router, name: str, creation: int) -> Inbox:
+        """What the node does as soon as it has its name."""
+        loop, config = self.loop, self.config
+        inbox = Incoming(loop, config, name, creation, router, self._start_jobs)
+        processes = inbox.processes
+        own = processes.new_mailbox(
+            on_message=self._own_message, trap_exit=True, pid=processes.own
         )
-        processes.on_full = peers.hold_back
-        peers.hand_to(Incoming(self.loop, processes).received)
-        own = processes.new_mailbox(on_message=self._own_message, trap_exit=True)
         own.system = True
-        NetKernel(self.loop, processes)
-        leader = GroupLeader(self.loop, processes, self.config, lambda text: self.output(text))
+        NetKernel(loop, processes)
+        leader = GroupLeader(loop, processes, config, lambda text: self.output(text))
         own.group_leader = leader.pid
-        self._jobs = Jobs(self.loop, processes, self._exposed)
-        Runner(self.loop, processes, REX, Rex(self._exposed), leader.pid, "permanent")
-        LoggerProxy(self.loop, processes, leader.pid)
-        servers = Supervisor(self.loop, processes, leader.pid, self._service_down)
+        Runner(loop, processes, REX, Rex(self._exposed), leader.pid, "permanent")
+        LoggerProxy(loop, processes, leader.pid)
+        servers = Supervisor(loop, processes, leader.pid, self._service_down)
         self._services = Services(processes, own, leader, servers)
-        if not self.config.hidden:
+        if not config.hidden:
             self._global = GlobalNameServer(
-                self.loop, processes, self.config, peers.connect, peers.disconnect
+                loop, processes, config, self.connect, self.disconnect
             )
+        return inbox
 
-    def _take_name(self, name: str, creation: int) -> None:
-        self._start_processes(name, creation)
+    def _start_jobs(self, processes: Processes) -> Jobs:
+        self._jobs = Jobs(self.loop, processes, self._exposed)
+        return self._jobs
 
     @property
     def processes(self) -> Processes:
@@ -402,18 +392,6 @@ class Node:
     def _lost(self, name: str, error: UdsDistError) -> None:
         if self.on_down is not None:
             self.on_down(name, error)
-
-    def _node_down(self, node: str, error: UdsDistError) -> None:
-        if self._services is not None:
-            self._services.processes.node_down(node, error)
-
-    def _probe(self, node: str) -> None:
-        """Provoke an answer: any byte of it shows that the node lives, so nobody awaits it."""
-        processes = self.processes
-        tag = ImproperList((ALIAS,), processes.new_reference())
-        message = (GEN_CALL, (self._own.pid, tag), (IS_AUTH, self.name))
-        control = (REG_SEND, self._own.pid, UNUSED, Atom(NET_KERNEL))
-        processes.signal(node, control, message)
 
     def _own_message(self, message: object) -> None:
         """What comes to the node's own process is for nobody, but for an answer to a call.

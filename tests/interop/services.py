@@ -23,7 +23,7 @@ from uds_dist import (
     Stop,
     Throw,
 )
-from uds_dist.processes.mailbox import Destination
+from uds_dist.processes.destination import Destination
 
 OK = Atom("ok")
 FUNCTIONS = {("erlang", "+"): operator.add}

@@ -10,6 +10,8 @@ import pytest
 from tests.interop.beam import Otp
 from tests.interop.together import Together, together
 from uds_dist import EMPTY, Atom, Config, Mailbox, Node, Pid, Reference
+from uds_dist.processes.peers import Inbox
+from uds_dist.processes.signals import Incoming
 from uds_dist.protocol import control as ctl
 from uds_dist.protocol.control import NO_PAYLOAD, SpawnRequest, SpawnRequestTt
 from uds_dist.protocol.flags import Flag, default_flags
@@ -44,6 +46,21 @@ sleep() -> receive after infinity -> ok end.
 """
 
 
+class Listening:
+    """An inbox that keeps the control messages."""
+
+    def __init__(self, inbox: Inbox, heard: list[tuple[object, ...]]) -> None:
+        self.inbox = inbox
+        self.heard = heard
+        self.is_answer = inbox.is_answer
+        self.node_down = inbox.node_down
+        self.node_silent = inbox.node_silent
+
+    def received(self, node: str, control: tuple[object, ...], payload: object) -> None:
+        self.heard.append(control)
+        self.inbox.received(node, control, payload)
+
+
 class Pair:
     """A mailbox `box` at the Python node, a process `self()` at the BEAM, and what was said."""
 
@@ -53,13 +70,7 @@ class Pair:
         self.node = both.node()
         self.box = self.node.mailbox("box", trap_exit=True)
         self.heard: list[tuple[object, ...]] = []
-        received = self.node._peers._received
-
-        def record(node: str, control: tuple[object, ...], payload: object) -> None:
-            self.heard.append(control)
-            received(node, control, payload)
-
-        self.node._peers._received = record
+        self.node._peers.inbox = Listening(self.node._peers.inbox, self.heard)
         pid = self.eval("process_flag(trap_exit, true), self()")
         assert isinstance(pid, Pid)
         self.pid = pid
@@ -481,7 +492,9 @@ def test_a_spawn_request_of_a_beam(start: Callable[..., Pair], token: bool) -> N
         table.add_watcher(child, request.from_pid, request.req_id)
         table.signal(node, (ctl.SPAWN_REPLY, request.req_id, request.from_pid, 3, child.pid))
 
-    table.on_spawn = on_spawn
+    listening = pair.node._peers.inbox
+    assert isinstance(listening, Listening) and isinstance(listening.inbox, Incoming)
+    listening.inbox._on_spawn = on_spawn
     code = "spawn_opt('py@localhost', m, f, [1, <<\"2\">>], [link, monitor])"
     run = f"sig:with_token(fun() -> {code} end)" if token else code
     spawned = pair.eval(run)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
@@ -13,6 +14,7 @@ from uds_dist.processes.links import LinkTable
 from uds_dist.processes.signals import Incoming
 from uds_dist.processes.table import Processes
 from uds_dist.protocol import control as ctl
+from uds_dist.transport.backpressure import Pressure
 
 A, B = Pid("a@h", 1, 0, 1), Pid("b@h", 1, 0, 1)
 
@@ -195,6 +197,19 @@ class Model:
             process.heard.append(("DOWN", sender, rest[1]))
 
 
+class Wires:
+    """A router to nowhere else."""
+
+    def __init__(
+        self, route: Callable[[str, tuple[object, ...], object], None]
+    ) -> None:
+        self.pressure = Pressure()
+        self.route = self.route_message = route
+
+    def hold_back(self, process: Mailbox) -> None:
+        raise AssertionError(f"{process} is full")
+
+
 class World:
     """The package's two nodes over wires that deliver when the schedule says so."""
 
@@ -210,9 +225,8 @@ class World:
         self.tables: dict[str, Processes] = {}
         self.heard: dict[Pid, list[tuple[object, ...]]] = {}
         for name in self.wires:
-            table = Processes(loop, Config(), name, 1, self.route, self.route)
-            self.tables[name] = table
-            self.incoming[name] = Incoming(loop, table)
+            self.incoming[name] = Incoming(loop, Config(), name, 1, Wires(self.route))
+            table = self.tables[name] = self.incoming[name].processes
             for _ in range(per_node):
                 box = table.new_mailbox(trap_exit=True)
                 self.boxes[box.pid] = box
@@ -321,10 +335,8 @@ def test_a_thousand_random_schedules_agree_with_the_guide(block: int) -> None:
 def test_the_ids_of_unlinks_fit_64_bits_and_are_not_zero() -> None:
     with EventLoop() as loop:
         sent: list[tuple[object, ...]] = []
-        table = Processes(
-            loop, Config(), "a@h", 1, lambda _n, control, _p: sent.append(control), lambda *_: None
-        )
-        Incoming(loop, table)
+        wires = Wires(lambda _node, control, _payload: sent.append(control))
+        table = Incoming(loop, Config(), "a@h", 1, wires).processes
         box = table.new_mailbox()
         for _ in range(3):
             box.link(B)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from uds_dist import EventLoop, Node
+from uds_dist import Node
 from uds_dist.processes.signals import Incoming
 from uds_dist.protocol.control import TABLE, Operation
 
 
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: row.kind.__name__)
-def test_each_operation_has_a_handler(row: Operation, loop: EventLoop, a: Node) -> None:
-    assert callable(Incoming(loop, a.processes)._handlers[row.kind])
+def test_each_operation_has_a_handler(row: Operation, a: Node) -> None:
+    inbox = a._peers.inbox
+    assert isinstance(inbox, Incoming) and callable(inbox._handlers[row.kind])

@@ -11,15 +11,13 @@ from typing import NamedTuple, Protocol
 from uds_dist.errors import ClosedError, ReceiveTimeoutError
 from uds_dist.etf.shown import shown
 from uds_dist.etf.terms import Atom, Pid, Reference
+from uds_dist.processes.destination import Destination
 from uds_dist.processes.links import LinkTable
 from uds_dist.transport.backpressure import Pressure
 from uds_dist.transport.fault import is_own_fault
 from uds_dist.transport.loop import EventLoop
 
 logger = logging.getLogger(__name__)
-
-Destination = Pid | Reference | str | tuple[str, str]
-
 
 # A message of up to so many bytes on the wire counts as that many in the size of a mailbox.
 SMALL_MESSAGE = 256

@@ -25,6 +25,7 @@ import socket
 from collections.abc import Callable
 from functools import partial
 from sys import maxsize
+from typing import Protocol
 
 from uds_dist.config import Config
 from uds_dist.errors import (
@@ -45,7 +46,9 @@ from uds_dist.processes.dialling import Dialling
 from uds_dist.processes.full_mailbox import hold_back
 from uds_dist.processes.future import Future
 from uds_dist.processes.mailbox import Mailbox
+from uds_dist.processes.names import NODEDOWN, NODEUP, NOTSUP
 from uds_dist.processes.remote_node import RemoteNode
+from uds_dist.processes.table import Router
 from uds_dist.processes.this_node import ThisNode
 from uds_dist.protocol.control import (
     NO_PAYLOAD,
@@ -65,13 +68,23 @@ from uds_dist.transport.loop import EventLoop
 
 logger = logging.getLogger(__name__)
 
-NODEUP = Atom("nodeup")
-NODEDOWN = Atom("nodedown")
-NOTSUP = Atom("notsup")
-
 Notice = Callable[[str, str, "UdsDistError | None"], object]
-# What acts on a message: (node, control message, payload or NO_PAYLOAD).
-Received = Callable[[str, tuple[object, ...], object], None]
+
+
+class Inbox(Protocol):
+    """What the peers hand to the processes of this node."""
+
+    def received(self, node: str, control: tuple[object, ...], payload: object) -> None:
+        """Act on a control message of a peer, with its payload or NO_PAYLOAD."""
+
+    def is_answer(self, control: tuple[object, ...]) -> bool:
+        """Tell whether a control message of a peer is the answer to a call of this node."""
+
+    def node_down(self, node: str, error: UdsDistError) -> None:
+        """Fire what was tied to a node: there is no connection to it any more."""
+
+    def node_silent(self, node: str) -> None:
+        """Provoke an answer from a node that has said nothing for long."""
 
 
 class Peers:
@@ -81,9 +94,7 @@ class Peers:
         loop: the loop of all the sockets.
         config: the settings.
         this: this node's name, creation and cookies.
-        node_down: fires what was tied to a node.
-        silent: provokes an answer from a node that has said nothing for long.
-        named: told the name and creation that a peer has given this node.
+        open_inbox: starts the processes, as soon as this node has its name and creation.
     """
 
     def __init__(
@@ -91,18 +102,13 @@ class Peers:
         loop: EventLoop,
         config: Config,
         this: ThisNode,
-        *,
-        node_down: Callable[[str, UdsDistError], None],
-        silent: Callable[[str], None],
-        named: Callable[[str, int], None],
+        open_inbox: Callable[[Router, str, int], Inbox],
     ) -> None:
         self.config = config
         self.nodes: dict[str, RemoteNode] = {}
         self.notices: list[Notice] = []  # of nodes that come, and go again
         self.losses: list[Callable[[str, UdsDistError], object]] = []  # attempts among them
-        self.pressure = Pressure()
-        self.pressure.on_hold = self._holds
-        self.pressure.full_queue = self._full_queue
+        self.pressure = Pressure(self)
         where = places(config)
         self.accepting = Accepting(loop, config, this, where, self.nodes, self, self.pressure)
         self._claims = self.accepting.claims
@@ -111,17 +117,11 @@ class Peers:
         )
         self._loop = loop
         self._this = this
-        self._received: Received = _unreceived
-        self._node_down = node_down
-        self._silent = silent
-        self._named = named
         self._undelivered = BoundedLog(logger, loop.time)
         self._closed = False
         self._high_water = config.write_high_water
-
-    def hand_to(self, received: Received) -> None:
-        """Say what acts on the messages of peers from now on."""
-        self._received = received
+        self._open_inbox = open_inbox
+        self.inbox: Inbox = _Nobody() if this.dynamic else open_inbox(self, this.name, this.creation)
 
     # -- sending ---------------------------------------------------------------------------
 
@@ -141,6 +141,10 @@ class Peers:
                 return
         self._queue(node, control, payload)
 
+    def is_answer(self, control: tuple[object, ...]) -> bool:
+        """Tell whether a control message of a peer is the answer to a call of this node."""
+        return self.inbox.is_answer(control)
+
     def _check_busy(self, peer: RemoteNode, waiting: int) -> None:
         config = self.config
         connection = peer.connection
@@ -159,14 +163,14 @@ class Peers:
                 f" no more than {low}, or call Node.flush(), and try again"
             )
 
-    def _holds(self, source: Source) -> None:
+    def begins_to_hold(self, source: Source) -> None:
         """A connection holds what its peer asks: the program's own sends to it are busy."""
         name = source.name if isinstance(source, Connection) else None
         peer = None if name is None else self.nodes.get(name)
         if peer is not None:
             peer.busy = True
 
-    def _full_queue(self, node: str) -> Waiters | None:
+    def full_queue(self, node: str) -> Waiters | None:
         """The waiters of a node's queue, if that is above its high-water mark."""
         peer = self.nodes.get(node)
         if peer is None:
@@ -211,7 +215,7 @@ class Peers:
             connection.send(*translated)
         elif op == SPAWN_REQUEST:
             reply = (SPAWN_REPLY, control[1], control[2], 0, NOTSUP)
-            self._loop.call_soon(partial(self._received, peer.name, reply, NO_PAYLOAD))
+            self._loop.call_soon(partial(self.inbox.received, peer.name, reply, NO_PAYLOAD))
 
     def _queue(self, node: str, control: tuple[object, ...], payload: object) -> None:
         """Have a signal wait for the connection, and see to it that there will be one."""
@@ -236,7 +240,7 @@ class Peers:
             self.pressure.waiters = peer.waiters
 
     def _unreachable(self, node: str, error: UdsDistError) -> None:
-        self._node_down(node, error)
+        self.inbox.node_down(node, error)
         self._tell_loss(node, error)
 
     # -- coming and going ------------------------------------------------------------------
@@ -296,7 +300,7 @@ class Peers:
             if peer.connection is not None:
                 self._part(peer, peer.connection)
             elif waiting:
-                self._node_down(peer.name, error)
+                self.inbox.node_down(peer.name, error)
 
     # -- the connection's events -----------------------------------------------------------
 
@@ -347,7 +351,7 @@ class Peers:
 
     def _take_name(self, handshake: Handshake) -> None:
         self._this.take_name(handshake.name, handshake.creation)
-        self._named(handshake.name, handshake.creation)
+        self.inbox = self._open_inbox(self, handshake.name, handshake.creation)
 
     def connection_message(
         self, connection: Connection, control: tuple[object, ...], payload: object
@@ -355,12 +359,12 @@ class Peers:
         """A message has come."""
         name = connection.name
         assert name is not None
-        self._received(name, control, payload)
+        self.inbox.received(name, control, payload)
 
     def connection_silent(self, connection: Connection) -> None:
         """A peer has said nothing for three quarters of the tick time."""
         assert connection.name is not None
-        self._silent(connection.name)
+        self.inbox.node_silent(connection.name)
 
     def connection_ended(self, connection: Connection) -> None:
         """A connection has ended, at this moment: nothing is sent over it any more."""
@@ -392,14 +396,14 @@ class Peers:
         peer.connection = None
         self._forget_if_idle(peer)
         error = connection.error or NoConnection(f"the connection to {peer.name} was lost")
-        self._node_down(peer.name, error)
+        self.inbox.node_down(peer.name, error)
         self._tell(NODEDOWN, peer.name, error)
         self._tell_loss(peer.name, error)
 
     def no_connection(self, peer: RemoteNode, error: UdsDistError) -> None:
         """There is no connection to a node, and this one no longer tries."""
         self._give_up(peer, error)
-        self._node_down(peer.name, error)
+        self.inbox.node_down(peer.name, error)
         self._tell_loss(peer.name, error)
 
     def _give_up(self, peer: RemoteNode, error: UdsDistError) -> None:
@@ -458,5 +462,17 @@ class Peers:
         return [name for name, peer in self.nodes.items() if peer.connection is not None]
 
 
-def _unreceived(_node: str, _control: tuple[object, ...], _payload: object) -> None:
-    """Nobody is here yet: this node has no name."""
+class _Nobody:
+    """The inbox of a node that has no name yet: it has no processes."""
+
+    def received(self, node: str, control: tuple[object, ...], payload: object) -> None:
+        pass
+
+    def is_answer(self, control: tuple[object, ...]) -> bool:
+        return False
+
+    def node_down(self, node: str, error: UdsDistError) -> None:
+        pass
+
+    def node_silent(self, node: str) -> None:
+        pass

@@ -16,15 +16,19 @@ of OTP 27 for what is refused.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
-from uds_dist.errors import RemoteProtocolError
+from uds_dist.config import Config
+from uds_dist.errors import RemoteProtocolError, UdsDistError
 from uds_dist.etf.shown import printable
-from uds_dist.etf.terms import Pid, Reference
+from uds_dist.etf.terms import ImproperList, Pid, Reference
+from uds_dist.processes.dialect import UNUSED
+from uds_dist.processes.links import MonitorCallback
 from uds_dist.processes.mailbox import SMALL_MESSAGE, FromNode, Mailbox
-from uds_dist.processes.table import NOPROC, NOTSUP, Processes
+from uds_dist.processes.names import ALIAS, GEN_CALL, IS_AUTH, NET_KERNEL, NOPROC, NOTSUP
+from uds_dist.processes.table import Processes, Router
 from uds_dist.protocol import control as ctl
 from uds_dist.protocol.control import NO_PAYLOAD, AltactFlag, ControlMessage
 from uds_dist.protocol.parse import parse
@@ -34,18 +38,42 @@ _EXIT = int(AltactFlag.EXIT)
 _PRIO = int(AltactFlag.PRIO)
 
 
+class Spawner(Protocol):
+    """What starts processes for other nodes."""
+
+    def on_spawn(
+        self, node: str, request: ctl.SpawnRequest | ctl.SpawnRequestTt, arguments: object
+    ) -> None:
+        """Answer a spawn request, and start what it asks for."""
+
+
 class Incoming:
-    """The receiving side of a process table.
+    """The receiving side of a process table, which it makes: what acts on the signals of peers.
 
     Args:
         loop: runs what must wait for the next round.
-        processes: the table; its signals to this same node come here from now on.
+        config: the limits.
+        name: the node's name.
+        creation: the node's creation.
+        router: sends signals to other nodes.
+        spawner: makes what serves spawn requests of a process table; without it they are refused.
     """
 
-    def __init__(self, loop: EventLoop, processes: Processes) -> None:
+    def __init__(
+        self,
+        loop: EventLoop,
+        config: Config,
+        name: str,
+        creation: int,
+        router: Router,
+        spawner: Callable[[Processes], Spawner] | None = None,
+    ) -> None:
         self._loop = loop
-        self._processes = processes
-        self._pressure = processes.pressure
+        self.processes = Processes(loop, config, name, creation, router, self)
+        self._pressure = router.pressure
+        self._on_spawn = (
+            self._refuse_spawn if spawner is None else spawner(self.processes).on_spawn
+        )
         self._handlers: dict[type, Callable[[str, Any, object], None]] = {
             ctl.Send: self._on_send,
             ctl.SendTt: self._on_send,
@@ -80,7 +108,6 @@ class Incoming:
             ctl.SpawnReplyTt: self._on_spawn_reply,
             ctl.NodeLink: self._on_node_link,
         }
-        processes.handle = self.handle
 
     def received(self, node: str, control: tuple[object, ...], payload: object) -> None:
         """Act on a control message of a peer.
@@ -99,6 +126,36 @@ class Incoming:
         """Act on a control message of any node, this one included."""
         self._handlers[type(control)](node, control, payload)
 
+    def node_down(self, node: str, error: UdsDistError) -> None:
+        """Fire what was tied to a node: there is no connection to it any more."""
+        self.processes.node_down(node, error)
+
+    def node_silent(self, node: str) -> None:
+        """Provoke an answer: any byte of it shows that the node lives, so nobody awaits it."""
+        processes = self.processes
+        tag = ImproperList((ALIAS,), processes.new_reference())
+        message = (GEN_CALL, (processes.own, tag), (IS_AUTH, processes.name))
+        processes.signal(node, (ctl.REG_SEND, processes.own, UNUSED, NET_KERNEL), message)
+
+    def is_answer(self, control: tuple[object, ...]) -> bool:
+        """Tell whether a control message of a peer is the answer to a call of this node."""
+        processes = self.processes
+        op = control[0] if control else None
+        if op in (ctl.ALIAS_SEND, ctl.ALIAS_SEND_TT) and len(control) > 2:
+            return _is_known(control[2], processes.aliases)
+        if op == ctl.ALTACT_SIG_SEND and len(control) > 3:
+            return _is_known(control[3], processes.aliases)
+        if op == ctl.SPAWN_REPLY and len(control) > 1:
+            return _is_known(control[1], processes.spawns)
+        if op in (ctl.PAYLOAD_MONITOR_P_EXIT, ctl.MONITOR_P_EXIT) and len(control) > 3:
+            ref = control[3]
+            if not isinstance(ref, Reference):
+                return False
+            # The monitor of a call; that of a mailbox is a message to it.
+            monitor = processes.monitors.get(ref)
+            return ref in processes.aliases or not isinstance(monitor, (MonitorCallback, type(None)))
+        return False
+
     def _check_sender(self, node: str, sender: Pid) -> None:
         """Refuse a signal in the name of a process that is not of the node it comes from."""
         if sender.node != node:
@@ -109,7 +166,7 @@ class Incoming:
 
     def _check_ties(self, node: str) -> None:
         """End the connection to a peer that has set up more links and monitors than it may."""
-        processes = self._processes
+        processes = self.processes
         ties = processes.ties_with(node)
         held = len(ties.links) + len(ties.watchers)
         if held > processes.max_links_and_monitors and node != processes.name:
@@ -121,7 +178,7 @@ class Incoming:
     # -- messages --------------------------------------------------------------------------
 
     def _deliver(self, node: str, process: Mailbox, message: object) -> None:
-        processes = self._processes
+        processes = self.processes
         if node == processes.name:
             process.deliver(message)
             return
@@ -145,14 +202,14 @@ class Incoming:
         control: ctl.Send | ctl.SendTt | ctl.SendSender | ctl.SendSenderTt,
         payload: object,
     ) -> None:
-        process = self._processes.by_pid.get(control.to_pid)
+        process = self.processes.by_pid.get(control.to_pid)
         if process is not None:
             self._deliver(node, process, payload)
 
     def _on_reg_send(
         self, node: str, control: ctl.RegSend | ctl.RegSendTt, payload: object
     ) -> None:
-        process = self._processes.by_name.get(control.to_name)
+        process = self.processes.by_name.get(control.to_name)
         if process is not None:
             self._deliver(node, process, payload)
 
@@ -162,11 +219,11 @@ class Incoming:
         self._to_alias(node, control.alias, payload, False)
 
     def _to_alias(self, node: str, alias: Reference, message: object, priority: bool) -> None:
-        receiver = self._processes.aliases.get(alias)
+        receiver = self.processes.aliases.get(alias)
         if receiver is not None:
             receiver(message)
             return
-        entry = self._processes.mailbox_aliases.get(alias)
+        entry = self.processes.mailbox_aliases.get(alias)
         if entry is None:
             return
         process, has_priority = entry
@@ -183,19 +240,19 @@ class Incoming:
         if control.flags & _EXIT:
             self._check_sender(node, control.from_pid)
             if isinstance(dest, Reference):
-                entry = self._processes.mailbox_aliases.get(dest)
+                entry = self.processes.mailbox_aliases.get(dest)
                 if entry is not None:
                     process, has_priority = entry
                     prior = priority and has_priority
-                    self._processes.exit2(process, control.from_pid, payload, prior)
+                    self.processes.exit2(process, control.from_pid, payload, prior)
             else:
-                named = self._processes.find(dest)
+                named = self.processes.find(dest)
                 if named is not None:
-                    self._processes.exit2(named, control.from_pid, payload)
+                    self.processes.exit2(named, control.from_pid, payload)
         elif isinstance(dest, Reference):
             self._to_alias(node, dest, payload, priority)
         else:
-            found = self._processes.find(dest)
+            found = self.processes.find(dest)
             if found is not None:
                 self._deliver(node, found, payload)
 
@@ -203,17 +260,17 @@ class Incoming:
 
     def _on_link(self, node: str, control: ctl.Link, payload: object) -> None:
         self._check_sender(node, control.from_pid)
-        process = self._processes.by_pid.get(control.to_pid)
+        process = self.processes.by_pid.get(control.to_pid)
         if process is None:
             nobody = (ctl.PAYLOAD_EXIT, control.to_pid, control.from_pid)
-            self._processes.signal(node, nobody, NOPROC)
+            self.processes.signal(node, nobody, NOPROC)
         else:
-            self._processes.add_link(process, control.from_pid)
+            self.processes.add_link(process, control.from_pid)
             self._check_ties(node)
 
     def _on_unlink(self, node: str, control: ctl.Unlink | ctl.UnlinkId, payload: object) -> None:
         self._check_sender(node, control.from_pid)
-        process = self._processes.by_pid.get(control.to_pid)
+        process = self.processes.by_pid.get(control.to_pid)
         if process is not None:
             process.links.received_unlink(control.from_pid)
             self._drop_tie_if_gone(process, control.from_pid)
@@ -221,18 +278,18 @@ class Incoming:
     def _on_unlink_id(self, node: str, control: ctl.UnlinkId, payload: object) -> None:
         self._on_unlink(node, control, payload)
         ack = (ctl.UNLINK_ID_ACK, control.id, control.to_pid, control.from_pid)
-        self._processes.signal(node, ack)
+        self.processes.signal(node, ack)
 
     def _on_unlink_ack(self, node: str, control: ctl.UnlinkIdAck, payload: object) -> None:
         self._check_sender(node, control.from_pid)
-        process = self._processes.by_pid.get(control.to_pid)
+        process = self.processes.by_pid.get(control.to_pid)
         if process is not None:
             process.links.received_ack(control.from_pid, control.id)
             self._drop_tie_if_gone(process, control.from_pid)
 
     def _drop_tie_if_gone(self, process: Mailbox, pid: Pid) -> None:
         if not process.links.known(pid):
-            self._processes.drop_link_tie(process, pid)
+            self.processes.drop_link_tie(process, pid)
 
     def _on_exit(self, node: str, control: ctl.Exit | ctl.ExitTt, payload: object) -> None:
         self._link_broke(node, control.from_pid, control.to_pid, control.reason)
@@ -244,9 +301,9 @@ class Incoming:
 
     def _link_broke(self, node: str, from_pid: Pid, to_pid: Pid, reason: object) -> None:
         self._check_sender(node, from_pid)
-        process = self._processes.by_pid.get(to_pid)
+        process = self.processes.by_pid.get(to_pid)
         if process is not None:
-            self._processes.link_broke(process, from_pid, reason)
+            self.processes.link_broke(process, from_pid, reason)
 
     # -- exit signals that were sent -------------------------------------------------------
 
@@ -260,9 +317,9 @@ class Incoming:
 
     def _exit2(self, node: str, from_pid: Pid, to_pid: Pid, reason: object) -> None:
         self._check_sender(node, from_pid)
-        process = self._processes.by_pid.get(to_pid)
+        process = self.processes.by_pid.get(to_pid)
         if process is not None:
-            self._processes.exit2(process, from_pid, reason)
+            self.processes.exit2(process, from_pid, reason)
 
     # -- monitors --------------------------------------------------------------------------
 
@@ -270,19 +327,19 @@ class Incoming:
         self._check_sender(node, control.from_pid)
         if control.ref.node != node:
             raise RemoteProtocolError(f"{node} sent a monitor with a reference of another node")
-        process = self._processes.find(control.to_proc)
+        process = self.processes.find(control.to_proc)
         if process is None:
-            self._processes.send_down(control.from_pid, control.to_proc, control.ref, NOPROC)
+            self.processes.send_down(control.from_pid, control.to_proc, control.ref, NOPROC)
         else:
-            self._processes.note_watcher(process, control.from_pid, control.to_proc, control.ref)
+            self.processes.note_watcher(process, control.from_pid, control.to_proc, control.ref)
             self._check_ties(node)
 
     def _on_demonitor(self, node: str, control: ctl.DemonitorP, payload: object) -> None:
         self._check_sender(node, control.from_pid)
-        process = self._processes.find(control.to_proc)
+        process = self.processes.find(control.to_proc)
         entry = None if process is None else process.watchers.get(control.ref)
         if process is not None and entry is not None and entry[0] == control.from_pid:
-            self._processes.drop_watcher(process, control.ref)
+            self.processes.drop_watcher(process, control.ref)
             if process.on_unwatched is not None:
                 process.on_unwatched(control.ref)
 
@@ -295,15 +352,15 @@ class Incoming:
         self._down(node, control.ref, payload)
 
     def _down(self, node: str, ref: Reference, reason: object) -> None:
-        monitor = self._processes.monitors.get(ref)
+        monitor = self.processes.monitors.get(ref)
         if monitor is not None and monitor.node == node:
-            self._processes.forget_monitor(ref)
+            self.processes.forget_monitor(ref)
             monitor.on_down(reason)
 
     # -- the rest --------------------------------------------------------------------------
 
     def _on_group_leader(self, node: str, control: ctl.GroupLeader, payload: object) -> None:
-        process = self._processes.by_pid.get(control.to_pid)
+        process = self.processes.by_pid.get(control.to_pid)
         if process is not None and not process.system:
             process.group_leader = control.from_pid
 
@@ -313,8 +370,8 @@ class Incoming:
         self._check_sender(node, control.from_pid)
         if control.req_id.node != node:
             raise RemoteProtocolError(f"{node} sent a spawn request of another node")
-        on_spawn = self._processes.on_spawn or self._refuse_spawn
-        if node == self._processes.name:
+        on_spawn = self._on_spawn
+        if node == self.processes.name:
             # What it starts is user code, and who asks for it may be anywhere.
             self._loop.call_soon(partial(on_spawn, node, control, payload))
         else:
@@ -325,20 +382,22 @@ class Incoming:
         self, node: str, control: ctl.SpawnRequest | ctl.SpawnRequestTt, payload: object
     ) -> None:
         refusal = (ctl.SPAWN_REPLY, control.req_id, control.from_pid, 0, NOTSUP)
-        self._processes.signal(node, refusal)
+        self.processes.signal(node, refusal)
 
     def _on_spawn_reply(
         self, node: str, control: ctl.SpawnReply | ctl.SpawnReplyTt, payload: object
     ) -> None:
-        spawn = self._processes.spawns.get(control.req_id)
+        spawn = self.processes.spawns.get(control.req_id)
         if spawn is None or spawn.node != node:
             return
         if isinstance(control.result, Pid):
             self._check_sender(node, control.result)
-        self._processes.take_spawn(control.req_id)
+        self.processes.take_spawn(control.req_id)
         spawn.on_reply(control)
 
     def _on_node_link(self, node: str, control: ctl.NodeLink, payload: object) -> None:
         """Obsolete, and without effect in every node that ever knew it."""
 
 
+def _is_known(ref: object, known: Mapping[Reference, object]) -> bool:
+    return isinstance(ref, Reference) and ref in known

@@ -1,11 +1,7 @@
 """The processes of a node, and the signals that they send.
 
-Outgoing signals of a process go to the node of their destination; those for this same node are
-control messages too, and take the way of incoming ones (`signals.Incoming`), so that a link or a
-monitor works alike whether the other end is here or there. They are worked off one after the
-other, never from within one another: a chain of linked processes may be as long as it likes. A
-message between two processes here is encoded and decoded as well: it must be a term, and it is a
-copy, as it would be anywhere else.
+Outgoing signals of a process go to the node of their destination, by the `Router`; those for this
+same node take the way of incoming ones (`local_signals`).
 
 User code runs only inside `run_once`. A message of a peer goes straight to `on_message`; anything
 else for such a process, a local message or the notice of a lost connection, waits in its queue for
@@ -14,33 +10,41 @@ the next round, and what comes meanwhile waits behind it.
 
 from __future__ import annotations
 
-import logging
-from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from itertools import count
 from secrets import randbits
-from sys import maxsize
+from typing import Protocol
 
 from uds_dist.config import Config
-from uds_dist.errors import ClosedError, ConfigError, EncodeError, UdsDistError
-from uds_dist.etf.atoms import atom_of
-from uds_dist.etf.decode import decode
-from uds_dist.etf.encode import encode
+from uds_dist.errors import ClosedError, ConfigError, UdsDistError
 from uds_dist.etf.shown import shown
 from uds_dist.etf.terms import Atom, Pid, Reference
+from uds_dist.processes.destination import name_and_node
 from uds_dist.processes.dialect import UNUSED
 from uds_dist.processes.links import Monitor, MonitorCallback
+from uds_dist.processes.local_signals import LocalSignals, SignalHandler, copied
 from uds_dist.processes.mailbox import SMALL_MESSAGE, Mailbox
+from uds_dist.processes.names import (
+    DOWN,
+    EXIT,
+    KILL,
+    KILLED,
+    NOCONNECTION,
+    NOPROC,
+    NORMAL,
+    PROCESS,
+    SHUTDOWN,
+    is_atom,
+)
+from uds_dist.processes.ties import Spawn, Ties, guarded
 from uds_dist.protocol.control import (
     ALIAS_SEND,
-    ALIAS_SEND_TT,
     ALTACT_SIG_SEND,
     DEMONITOR_P,
     GROUP_LEADER,
     LINK,
     MONITOR_P,
-    MONITOR_P_EXIT,
     NO_PAYLOAD,
     PAYLOAD_EXIT,
     PAYLOAD_EXIT2,
@@ -50,65 +54,30 @@ from uds_dist.protocol.control import (
     SPAWN_REPLY,
     UNLINK_ID,
     AltactFlag,
-    ControlMessage,
     SpawnReply,
     SpawnReplyTt,
-    SpawnRequest,
-    SpawnRequestTt,
 )
 from uds_dist.protocol.parse import parse
 from uds_dist.transport.backpressure import Pressure
-from uds_dist.transport.fault import is_own_fault
 from uds_dist.transport.loop import EventLoop
 
-logger = logging.getLogger(__name__)
-
-NORMAL = Atom("normal")
-KILL = Atom("kill")
-KILLED = Atom("killed")
-NOPROC = Atom("noproc")
-NOCONNECTION = Atom("noconnection")
-NOTSUP = Atom("notsup")
-SHUTDOWN = Atom("shutdown")
-DOWN = Atom("DOWN")
-EXIT = Atom("EXIT")
-PROCESS = Atom("process")
-
 PRIO_ALIAS = int(AltactFlag.PRIO | AltactFlag.ALIAS)
-# Terms that cannot be changed behind a receiver's back, and are encoded as what they are.
-UNCHANGEABLE = frozenset((Atom, int, bool, bytes, type(None), Pid, Reference))
 MAX_UNLINK_ID = 2**64 - 1
 
-# How a signal leaves for another node: (node, control message, payload).
-Route = Callable[[str, tuple[object, ...], object], None]
 
+class Router(Protocol):
+    """What the process table asks of the peers."""
 
-class Spawn:
-    """A spawn request without a reply yet: where it went, and what is called with the reply."""
+    pressure: Pressure
 
-    __slots__ = ("node", "on_reply", "ref")
+    def route(self, node: str, control: tuple[object, ...], payload: object) -> None:
+        """Send a signal to another node, now or when it is connected; it is never refused."""
 
-    def __init__(
-        self, ref: Reference, node: str, on_reply: Callable[[SpawnReply | SpawnReplyTt], None]
-    ) -> None:
-        self.ref = ref
-        self.node = node
-        self.on_reply = on_reply
+    def route_message(self, node: str, control: tuple[object, ...], payload: object) -> None:
+        """Send a program's message; raises Busy when too much waits to be written."""
 
-
-class Ties:
-    """All that ties processes of this node to one other node, for the day it goes down."""
-
-    __slots__ = ("links", "monitors", "spawns", "watchers")
-
-    def __init__(self) -> None:
-        self.links: set[tuple[Mailbox, Pid]] = set()
-        self.monitors: set[Monitor] = set()  # held here
-        self.watchers: set[tuple[Mailbox, Reference]] = set()  # held there
-        self.spawns: set[Spawn] = set()  # requests without a reply yet
-
-    def __bool__(self) -> bool:
-        return bool(self.links or self.monitors or self.watchers or self.spawns)
+    def hold_back(self, process: Mailbox) -> None:
+        """Read no more from the peer whose message has filled a mailbox until it is half empty."""
 
 
 class Processes:
@@ -119,9 +88,8 @@ class Processes:
         config: the mailbox limit is used.
         name: the node's name.
         creation: the node's creation, which is in every pid and reference.
-        route: sends a signal to another node; never refuses, never raises NoConnection.
-        route_message: the same for a program's own messages; raises Busy when too much waits.
-        pressure: what the connections share.
+        router: sends signals to other nodes.
+        handler: acts on the signals to processes of this node that come from here.
     """
 
     def __init__(
@@ -130,9 +98,8 @@ class Processes:
         config: Config,
         name: str,
         creation: int,
-        route: Route,
-        route_message: Route,
-        pressure: Pressure | None = None,
+        router: Router,
+        handler: SignalHandler,
     ) -> None:
         self.name = Atom(name)
         self.creation = creation
@@ -145,38 +112,28 @@ class Processes:
         self.spawns: dict[Reference, Spawn] = {}
         # By node, until that goes down; empty ones too: calls in a row would make and drop them.
         self._ties: dict[str, Ties] = {}
-        # What an incoming spawn request calls: (node, request, argument list).
-        self.on_spawn: Callable[[str, SpawnRequest | SpawnRequestTt, object], None] | None = None
-        # What is told that a message went into a full mailbox.
-        self.on_full: Callable[[Mailbox], None] | None = None
         # Why the node went down whose monitors fire at this moment.
         self.down_error: UdsDistError | None = None
-        # What acts on a signal: (node, control message, payload). `signals.Incoming` sets it.
-        self.handle: Callable[[str, ControlMessage, object], None] = _unhandled
         self.max_mailbox_length = config.max_mailbox_length
         self.max_mailbox_size = config.max_mailbox_size
         # How many small messages a mailbox may hold, by both limits.
         self.max_small_messages = min(
             config.max_mailbox_length, config.max_mailbox_size // SMALL_MESSAGE
         )
-        self.pressure = Pressure() if pressure is None else pressure
-        self.pressure.is_answer = self.is_answer
+        self.pressure = router.pressure
         self.max_links_and_monitors = config.max_links_and_monitors
         self.max_pending_requests = config.max_pending_requests
         self._loop = loop
         self._config = config
-        self._route = route
-        self._route_message = route_message
+        self._router = router
         self._pid_numbers = count(1)
         # The first word counts; the others make two incarnations with the same creation differ.
         self._reference_numbers = count(1)
         self._reference_tail = (randbits(32), randbits(32))
         self._unlink_ids = count(1)
-        # With the payload's size in bytes, or 0.
-        self._local: deque[tuple[ControlMessage, object, int]] = deque()
-        self._local_size = 0  # of the signal that is being acted on
-        self._local_running = False
+        self._local = LocalSignals(loop, self.name, self.pressure, handler)
         self._closed = False
+        self.own = self.new_pid()  # of the node's own process
 
     # -- making ----------------------------------------------------------------------------
 
@@ -249,22 +206,14 @@ class Processes:
         Raises:
             EncodeError: it is no term.
         """
-        return self._copy(term)[0]
-
-    def _copy(self, term: object) -> tuple[object, int]:
-        if type(term) in UNCHANGEABLE:
-            return term, len(term) if isinstance(term, bytes) else 0
-        depth = self._config.max_term_depth
-        data = encode(term, max_depth=depth)
-        copy = decode(data, max_depth=depth, max_size=len(data), max_terms=maxsize)
-        return copy, len(data)
+        return copied(term, self._config.max_term_depth)[0]
 
     # -- messages in -----------------------------------------------------------------------
 
     def waits(self, process: Mailbox, message: object) -> None:
         """See to it that a message which waits in a mailbox counts; the mailbox may be full now."""
         decoder = self.pressure.decoder
-        size = self._local_size if decoder is None else decoder.message_size
+        size = self._local.size if decoder is None else decoder.message_size
         if size > SMALL_MESSAGE:
             process.weigh(message, size)
         count = len(process.queue)
@@ -273,26 +222,8 @@ class Processes:
         if (
             count >= self.max_mailbox_length
             or count * SMALL_MESSAGE + process.weight >= self.max_mailbox_size
-        ) and self.on_full is not None:
-            self.on_full(process)
-
-    def is_answer(self, control: tuple[object, ...]) -> bool:
-        """Tell whether a control message of a peer is the answer to a call of this node."""
-        op = control[0] if control else None
-        if op in (ALIAS_SEND, ALIAS_SEND_TT) and len(control) > 2:
-            return _is_known(control[2], self.aliases)
-        if op == ALTACT_SIG_SEND and len(control) > 3:
-            return _is_known(control[3], self.aliases)
-        if op == SPAWN_REPLY and len(control) > 1:
-            return _is_known(control[1], self.spawns)
-        if op in (PAYLOAD_MONITOR_P_EXIT, MONITOR_P_EXIT) and len(control) > 3:
-            ref = control[3]
-            if not isinstance(ref, Reference):
-                return False
-            # The monitor of a call; that of a mailbox is a message to it.
-            monitor = self.monitors.get(ref)
-            return ref in self.aliases or not isinstance(monitor, (MonitorCallback, type(None)))
-        return False
+        ):
+            self._router.hold_back(process)
 
     # -- signals out -----------------------------------------------------------------------
 
@@ -317,57 +248,22 @@ class Processes:
             else:
                 control = (ALIAS_SEND, sender.pid, dest)
         else:
-            name, node = self.name_and_node(dest)
+            name, node = name_and_node(dest, self.name)
             control = (REG_SEND, sender.pid, UNUSED, Atom(name))
         if node == self.name:
             self.signal(node, control, message)
         else:
-            self._route_message(node, control, message)
-
-    def name_and_node(self, dest: object) -> tuple[str, str]:
-        """Split a destination that is no pid into a registered name and a node."""
-        if isinstance(dest, tuple):
-            if len(dest) == 2:
-                name, node = dest
-                if isinstance(node, str):
-                    if isinstance(name, str):
-                        return name, node
-                    atom = atom_of(name)  # of True, False and None: names like any other
-                    if atom is not None:
-                        return atom, node
-        elif isinstance(dest, str):
-            return dest, self.name
-        raise EncodeError(
-            f"{shown(dest)} is not a destination: use a Pid, a Reference, a registered name,"
-            " or (name, node)"
-        )
+            self._router.route_message(node, control, message)
 
     def signal(self, node: str, control: tuple[object, ...], payload: object = NO_PAYLOAD) -> None:
         """Send a signal to a node, this one included."""
         if node != self.name:
-            self._route(node, control, payload)
+            self._router.route(node, control, payload)
             return
         size = 0
         if payload is not NO_PAYLOAD:
-            payload, size = self._copy(payload)
-        self._local.append((parse(control), payload, size))
-        if not self._local_running:
-            self._run_local()
-
-    def _run_local(self) -> None:
-        self._local_running = True
-        pressure = self.pressure
-        decoder, pressure.decoder = pressure.decoder, None  # sizes are not the peer's message's
-        try:
-            while self._local:
-                control, payload, self._local_size = self._local.popleft()
-                self.handle(self.name, control, payload)
-        finally:
-            self._local_running = False
-            self._local_size = 0
-            pressure.decoder = decoder
-            if self._local:  # an exception came; the rest must not wait for the next signal
-                self._loop.call_soon(self._run_local)
+            payload, size = copied(payload, self._config.max_term_depth)
+        self._local.add(parse(control), payload, size)
 
     def link(self, process: Mailbox, pid: Pid) -> None:
         """Send a link signal; see `Mailbox.link`."""
@@ -385,7 +281,7 @@ class Processes:
         """Start a monitor whose notice is a DOWN message; see `Mailbox.monitor`."""
         watched: object = dest
         if not isinstance(dest, Pid):
-            name, node = self.name_and_node(dest)
+            name, node = name_and_node(dest, self.name)
             watched = (Atom(name), Atom(node))
 
         ref = self.new_reference()
@@ -423,7 +319,7 @@ class Processes:
         if isinstance(dest, Pid):
             target, node = dest, dest.node
         else:
-            name, on_node = self.name_and_node(dest)
+            name, on_node = name_and_node(dest, self.name)
             target, node = Atom(name), Atom(on_node)
         self.note_monitor(MonitorCallback(ref, owner, target, node, on_down))
         self.signal(node, (MONITOR_P, owner, target, ref))
@@ -514,9 +410,9 @@ class Processes:
             if node == self.name:
                 self.signal(node, control, arguments)
             elif own:
-                self._route(node, control, arguments)
+                self._router.route(node, control, arguments)
             else:
-                self._route_message(node, control, arguments)
+                self._router.route_message(node, control, arguments)
         except BaseException:
             self.take_spawn(ref)
             raise
@@ -634,17 +530,17 @@ class Processes:
     def _fire(self, ties: Ties) -> None:
         for process, ref in ties.watchers:
             if process.watchers.pop(ref, None) and process.on_unwatched is not None:
-                _guarded(process.on_unwatched, ref)
+                guarded(process.on_unwatched, ref)
         for spawn in ties.spawns:
             if self.take_spawn(spawn.ref) is not None:
                 reply = SpawnReply(SPAWN_REPLY, spawn.ref, self._nobody(), 0, NOCONNECTION)
-                _guarded(spawn.on_reply, reply)
+                guarded(spawn.on_reply, reply)
         for monitor in ties.monitors:
             if self.forget_monitor(monitor.ref) is not None:
-                _guarded(monitor.on_down, NOCONNECTION)
+                guarded(monitor.on_down, NOCONNECTION)
         for process, pid in ties.links:
             if process.alive:
-                _guarded(self.link_broke, process, pid, NOCONNECTION)
+                guarded(self.link_broke, process, pid, NOCONNECTION)
 
     def _nobody(self) -> Pid:
         return Pid(self.name, 0, 0, self.creation)
@@ -655,26 +551,3 @@ class Processes:
             self.terminate(process, SHUTDOWN)
         self._closed = True
         self.node_down(self.name, ClosedError(f"the node {self.name} is closed"))
-
-
-def is_atom(term: object, atom: Atom) -> bool:
-    """True when a term is this atom, and not a binary or text that looks like it."""
-    return isinstance(term, Atom) and term == atom
-
-
-def _is_known(ref: object, known: Mapping[Reference, object]) -> bool:
-    return isinstance(ref, Reference) and ref in known
-
-
-def _guarded(fire: Callable[..., object], *arguments: object) -> None:
-    """Fire one of many ties: where the library fails at it, the others fire all the same."""
-    try:
-        fire(*arguments)
-    except Exception as error:
-        if not is_own_fault(error):
-            raise
-        logger.error("the end of a connection could not be told", exc_info=error)
-
-
-def _unhandled(node: str, control: ControlMessage, payload: object) -> None:
-    raise AssertionError(f"nothing acts on the signals of {node}")

@@ -29,9 +29,9 @@ from uds_dist.config import Config
 from uds_dist.errors import NodeNameError
 from uds_dist.etf.terms import Atom, Pid
 from uds_dist.processes.mailbox import Mailbox
+from uds_dist.processes.names import GEN_CAST, OK, YES
 from uds_dist.processes.table import Processes
 from uds_dist.protocol.node_names import split_node_name
-from uds_dist.services.gen import GEN_CAST
 from uds_dist.services.node_service import NodeService
 from uds_dist.services.outcome import encoded_size
 from uds_dist.transport.loop import EventLoop
@@ -42,8 +42,6 @@ LOCKER = Atom("locker")
 NO_LONGER_A_PID = Atom("no_longer_a_pid")
 UNUSED = Atom("unused")
 MAX_TAG_SIZE = 1024  # bytes
-YES = Atom("yes")
-OK = Atom("ok")
 # What a passive member has nothing to do about.
 UNHEEDED = frozenset(
     {

@@ -13,17 +13,16 @@ from uds_dist.errors import ConfigError
 from uds_dist.etf.atoms import atom_of
 from uds_dist.etf.terms import Atom, Pid
 from uds_dist.processes.future import Future
+from uds_dist.processes.names import ERROR, OK
 from uds_dist.services.gen import From, from_term
 from uds_dist.services.gen_server import GenServer
 from uds_dist.services.outcome import (
-    ERROR,
     UNDEF,
     drop_coroutine,
     encoding_error,
     raised,
     refuse_coroutines,
 )
-from uds_dist.services.system import OK
 
 logger = logging.getLogger(__name__)
 

@@ -25,7 +25,8 @@ from uds_dist.etf.atoms import MAX_ATOM_CHARACTERS, atom_of
 from uds_dist.etf.shown import printable, shown
 from uds_dist.etf.terms import Atom, Export, Pid, Reference
 from uds_dist.processes.future import Future
-from uds_dist.processes.table import Processes, is_atom
+from uds_dist.processes.names import LINK, MONITOR, is_atom
+from uds_dist.processes.table import Processes
 from uds_dist.protocol.control import (
     PAYLOAD_EXIT,
     PAYLOAD_MONITOR_P_EXIT,
@@ -53,8 +54,6 @@ EXECUTE_CALL = ("erpc", "execute_call", 4)
 EXECUTE_CAST = ("erpc", "execute_cast", 3)
 ERLANG = Atom("erlang")
 APPLY = Atom("apply")
-LINK = Atom("link")
-MONITOR = Atom("monitor")
 BADOPT = Atom("badopt")
 SYSTEM_LIMIT = Atom("system_limit")
 MAX_ARITY = 255
@@ -249,7 +248,7 @@ class Jobs:
 
     Args:
         loop: the node's loop.
-        processes: the node's process table, whose spawn requests are served from now on.
+        processes: the node's process table.
         exposed: what may be called.
     """
 
@@ -259,15 +258,15 @@ class Jobs:
         self._exposed = exposed
         self._futures: dict[Pid, tuple[str, Future[object], Done]] = {}
         self._by_node: dict[str, int] = {}  # node -> how many of these it has asked for
-        processes.on_spawn = self._on_spawn
 
     def __len__(self) -> int:
         """How many processes wait for a future."""
         return len(self._futures)
 
-    def _on_spawn(
+    def on_spawn(
         self, node: str, request: SpawnRequest | SpawnRequestTt, payload: object
     ) -> None:
+        """Answer a spawn request, and run what it asks for."""
         job = _job(request, payload)
         refusal = BADOPT if job is None else None
         if self._by_node.get(node, 0) >= self._processes.max_pending_requests:

@@ -16,13 +16,10 @@ from uds_dist.etf.shown import printable, shown
 from uds_dist.etf.terms import Atom, ImproperList, Pid, Reference
 from uds_dist.processes.future import Future
 from uds_dist.processes.mailbox import Mailbox
-from uds_dist.processes.table import NOCONNECTION, NOPROC, Processes, is_atom
+from uds_dist.processes.names import ALIAS, GEN_CALL, GEN_CAST, NOCONNECTION, NOPROC, is_atom
+from uds_dist.processes.table import Processes
 from uds_dist.protocol.control import ALIAS_SEND, SEND_SENDER
 from uds_dist.transport.loop import EventLoop
-
-GEN_CALL = Atom("$gen_call")
-GEN_CAST = Atom("$gen_cast")
-ALIAS = Atom("alias")
 
 
 class From(NamedTuple):

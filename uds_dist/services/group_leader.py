@@ -20,6 +20,7 @@ from uds_dist.etf.atoms import atom_of
 from uds_dist.etf.terms import Atom, ImproperList, Pid
 from uds_dist.processes.future import Future
 from uds_dist.processes.mailbox import Mailbox
+from uds_dist.processes.names import ERROR, OK
 from uds_dist.processes.table import Processes
 from uds_dist.services.node_service import NodeService
 from uds_dist.services.rpc import start_own_rpc
@@ -28,9 +29,7 @@ from uds_dist.transport.loop import EventLoop
 logger = logging.getLogger(__name__)
 
 IO_REPLY = Atom("io_reply")
-OK = Atom("ok")
 EOF = Atom("eof")
-ERROR = Atom("error")
 REQUEST_ERROR = (ERROR, Atom("request"))
 NOT_SUPPORTED = (ERROR, Atom("enotsup"))
 OPTIONS = [(Atom("binary"), True), (Atom("encoding"), Atom("unicode"))]

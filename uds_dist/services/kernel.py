@@ -15,30 +15,20 @@ from uds_dist.etf.shown import MORE, printable, shown
 from uds_dist.etf.terms import Atom, Map, Pid
 from uds_dist.processes.future import Future
 from uds_dist.processes.mailbox import FromNode, Mailbox
+from uds_dist.processes.names import ERROR, EXIT, IS_AUTH, NET_KERNEL, YES
 from uds_dist.processes.table import Processes
 from uds_dist.services.exposed import Exposed
 from uds_dist.services.gen import From, alias_of, answer_to
 from uds_dist.services.gen_server import GenServer
 from uds_dist.services.group_leader import chardata_text
 from uds_dist.services.node_service import NodeService
-from uds_dist.services.outcome import (
-    ERROR,
-    Outcome,
-    encoded_size,
-    encoding_error,
-    outcome_of,
-    raised,
-)
+from uds_dist.services.outcome import Outcome, encoded_size, encoding_error, outcome_of, raised
 from uds_dist.services.rpc import start_own_rpc
 from uds_dist.transport.loop import EventLoop
 
-NET_KERNEL = "net_kernel"
 REX = "rex"
 LOGGER_PROXY = "logger_proxy"
-IS_AUTH = Atom("is_auth")
-YES = Atom("yes")
 BADRPC = Atom("badrpc")
-EXIT = Atom("EXIT")
 
 # What logger_proxy hands to: a program sets its level and handlers like any other logger's.
 remote_logger = logging.getLogger("uds_dist.remote")

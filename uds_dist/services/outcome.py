@@ -18,9 +18,8 @@ from uds_dist.etf.atoms import MAX_ATOM_CHARACTERS
 from uds_dist.etf.encode import encode
 from uds_dist.etf.terms import Atom
 from uds_dist.processes.future import Future
+from uds_dist.processes.names import ERROR, RETURN
 
-RETURN = Atom("return")
-ERROR = Atom("error")
 PYTHON_ERROR = Atom("python_error")
 NOCATCH = Atom("nocatch")
 UNDEF = Atom("undef")

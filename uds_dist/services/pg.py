@@ -23,8 +23,8 @@ from uds_dist.config import Config
 from uds_dist.errors import ConfigError
 from uds_dist.etf.terms import Atom, Map, Pid, Reference, exact_key
 from uds_dist.processes.mailbox import Mailbox
+from uds_dist.processes.names import GEN_CAST
 from uds_dist.processes.table import Processes
-from uds_dist.services.gen import GEN_CAST
 from uds_dist.services.node_service import NodeService
 from uds_dist.services.outcome import encoded_size
 from uds_dist.transport.loop import EventLoop

@@ -17,15 +17,13 @@ from uds_dist.etf.terms import Atom, Pid, Reference
 from uds_dist.processes.future import Future, failed
 from uds_dist.processes.links import Monitor
 from uds_dist.processes.mailbox import Mailbox
-from uds_dist.processes.table import NOCONNECTION, Processes, is_atom
+from uds_dist.processes.names import LINK, MONITOR, NOCONNECTION, RETURN, is_atom
+from uds_dist.processes.table import Processes
 from uds_dist.protocol.control import SPAWN_REQUEST, SpawnReply, SpawnReplyTt
 from uds_dist.services.gen import down_error
 from uds_dist.transport.loop import EventLoop
 
 EXECUTE_CALL = (Atom("erpc"), Atom("execute_call"), 4)
-RETURN = Atom("return")
-LINK_OPTION = Atom("link")
-MONITOR_OPTION = Atom("monitor")
 
 
 def start_rpc(
@@ -61,7 +59,7 @@ def start_rpc(
     ref = processes.new_reference()
     what = f"the answer of {module}:{function}/{len(arguments)} at {node}"
     call = Call(processes, caller.pid, ref, node, what)
-    control = (SPAWN_REQUEST, ref, caller.pid, group_leader, EXECUTE_CALL, [MONITOR_OPTION])
+    control = (SPAWN_REQUEST, ref, caller.pid, group_leader, EXECUTE_CALL, [MONITOR])
     call_arguments = [ref, Atom(module), Atom(function), list(arguments)]
     processes.request_spawn(node, control, call_arguments, call.on_reply, own)
     future: Future[object] = Future(loop, what, call.withdraw)
@@ -198,7 +196,7 @@ def start_spawn(
         if not future.done():
             future.set_result((reply.result, ref if monitor else None))
 
-    options = [LINK_OPTION] * link + [MONITOR_OPTION] * monitor
+    options = [LINK] * link + [MONITOR] * monitor
     mfa = (Atom(module), Atom(function), len(arguments))
     control = (SPAWN_REQUEST, ref, parent.pid, group_leader, mfa, options)
     processes.request_spawn(node, control, list(arguments), on_reply)

@@ -25,19 +25,11 @@ from uds_dist.etf.shown import shown
 from uds_dist.etf.terms import Atom, Pid, Reference
 from uds_dist.processes.future import Future
 from uds_dist.processes.mailbox import Mailbox
-from uds_dist.processes.table import NORMAL, Processes
-from uds_dist.services.gen import (
-    GEN_CALL,
-    GEN_CAST,
-    From,
-    from_term,
-    monitor_of,
-    reply,
-    start_call,
-)
+from uds_dist.processes.names import ERROR, GEN_CALL, GEN_CAST, NORMAL, OK, SHUTDOWN
+from uds_dist.processes.table import Processes
+from uds_dist.services.gen import From, from_term, monitor_of, reply, start_call
 from uds_dist.services.gen_server import FailCall, GenServer, NoReply, Stop
 from uds_dist.services.outcome import (
-    ERROR,
     Outcome,
     drop_coroutine,
     encoding_error,
@@ -48,7 +40,6 @@ from uds_dist.services.outcome import (
 )
 from uds_dist.services.rpc import start_own_rpc
 from uds_dist.services.system import (
-    OK,
     callback_failed,
     debug_answer,
     is_system,
@@ -61,7 +52,6 @@ from uds_dist.transport.loop import EventLoop
 
 logger = logging.getLogger(__name__)
 
-SHUTDOWN = Atom("shutdown")
 
 HANDLERS = (
     "init",

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from uds_dist.etf.terms import Pid
-from uds_dist.processes.table import SHUTDOWN, Processes
+from uds_dist.processes.names import SHUTDOWN
+from uds_dist.processes.table import Processes
 from uds_dist.services.gen_server import GenServer
 from uds_dist.services.server import OnServiceDown, Restart, Runner
 from uds_dist.transport.loop import EventLoop

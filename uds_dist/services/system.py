@@ -12,9 +12,9 @@ from uds_dist.etf.atoms import MAX_ATOM_CHARACTERS
 from uds_dist.etf.shown import shown
 from uds_dist.etf.terms import Atom, Pid
 from uds_dist.processes.future import Future
-from uds_dist.services.outcome import ERROR, Outcome, charlist, encoding_error, outcome_of, raised
+from uds_dist.processes.names import ERROR, OK
+from uds_dist.services.outcome import Outcome, charlist, encoding_error, outcome_of, raised
 
-OK = Atom("ok")
 RUNNING = Atom("running")
 SUSPENDED = Atom("suspended")
 

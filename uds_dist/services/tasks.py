@@ -15,13 +15,13 @@ from uds_dist.etf.shown import shown
 from uds_dist.etf.terms import Atom, Pid, Reference
 from uds_dist.processes.future import Future
 from uds_dist.processes.mailbox import Mailbox
-from uds_dist.processes.table import NORMAL, Processes, is_atom
+from uds_dist.processes.names import ERROR, NORMAL, OK, SHUTDOWN, is_atom
+from uds_dist.processes.table import Processes
 from uds_dist.services.exposed import Exposed
 from uds_dist.services.gen import From, answer_to
 from uds_dist.services.gen_server import GenServer
-from uds_dist.services.outcome import ERROR, Outcome, encoding_error, outcome_of, raised
-from uds_dist.services.server import SHUTDOWN, is_abnormal
-from uds_dist.services.system import OK
+from uds_dist.services.outcome import Outcome, encoding_error, outcome_of, raised
+from uds_dist.services.server import is_abnormal
 from uds_dist.transport.timers import Timer
 
 # Seconds that a new task waits to be told what to run, as in Elixir.

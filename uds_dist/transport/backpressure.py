@@ -54,16 +54,30 @@ class Source(Protocol):
     def resume(self) -> None: ...
 
 
-def _no_answer(_control: tuple[object, ...]) -> bool:
-    return False
+class QueueOwner(Protocol):
+    """What knows the queues of a node, and what it has asked for."""
+
+    def is_answer(self, control: tuple[object, ...]) -> bool:
+        """Tell whether a control message is an answer to a call of this node."""
+
+    def begins_to_hold(self, source: Source) -> None:
+        """Note that a connection begins to hold what its peer asks."""
+
+    def full_queue(self, node: str) -> Waiters | None:
+        """The waiters of a node's queue, if that is above its high-water mark."""
 
 
-def _nothing(_source: Source) -> None:
-    pass
+class NoQueues:
+    """The owner of a single connection's queue: nothing is known of others."""
 
+    def is_answer(self, control: tuple[object, ...]) -> bool:
+        return False
 
-def _has_room(_node: str) -> Waiters | None:
-    return None
+    def begins_to_hold(self, source: Source) -> None:
+        pass
+
+    def full_queue(self, node: str) -> Waiters | None:
+        return None
 
 
 class Pressure:
@@ -72,22 +86,18 @@ class Pressure:
     ``waiters`` are those of the queue that the library has just found above its high-water mark,
     None if there is none: what is appended to them is called by the loop when the queue is down to
     its low-water mark. ``source`` is the connection whose messages are being acted on, and
-    ``decoder`` its decoder, None outside of that. ``is_answer`` tells whether a control message is
-    an answer to a call of this node; ``on_hold`` is told of a connection that begins to hold.
-    ``full_queue`` gives the waiters of a node's queue if that is above its high-water mark.
-    ``batch`` is None but within `Node.batch`: then what writes the messages sent so far.
+    ``decoder`` its decoder, None outside of that. ``owner`` has the queues. ``batch`` is None but
+    within `Node.batch`: then what writes the messages sent so far.
     """
 
-    __slots__ = ("batch", "decoder", "full_queue", "is_answer", "on_hold", "source", "waiters")
+    __slots__ = ("batch", "decoder", "owner", "source", "waiters")
 
-    def __init__(self) -> None:
+    def __init__(self, owner: QueueOwner | None = None) -> None:
+        self.owner = NoQueues() if owner is None else owner
         self.waiters: Waiters | None = None
         self.batch: list[Callable[[], object]] | None = None
         self.source: Source | None = None
         self.decoder: FrameDecoder | None = None
-        self.is_answer: Callable[[tuple[object, ...]], bool] = _no_answer
-        self.on_hold: Callable[[Source], object] = _nothing
-        self.full_queue: Callable[[str], Waiters | None] = _has_room
 
     def begin(self, source: Source, decoder: FrameDecoder) -> None:
         """Note whose messages are acted on from now on; `end` takes it back."""
@@ -118,7 +128,7 @@ class Pressure:
         Returns:
             False if there is room for the answer now.
         """
-        waiters = self.full_queue(node)
+        waiters = self.owner.full_queue(node)
         if waiters is None:
             return False
         waiters.append(callback)

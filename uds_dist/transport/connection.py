@@ -479,7 +479,7 @@ class Connection:
         self.held = Held(self.config)
         self.session.postponing = True
         self.pressure.wait(self._serve_held)
-        self.pressure.on_hold(self)
+        self.pressure.owner.begins_to_hold(self)
 
     def _hold(self, held: Held, left: int) -> None:
         """Hand on the answers in the backlog, hold the rest of it."""
@@ -490,7 +490,7 @@ class Connection:
                 break
             left -= 1
             self.messages_in += 1
-            if self.pressure.is_answer(message[0]):
+            if self.pressure.owner.is_answer(message[0]):
                 self.owner.connection_message(self, message[0], self._payload(message[1]))
             else:
                 held.add(message[0], message[1], session.decoder.message_size)

@@ -1,0 +1,36 @@
+"""Where a message goes: a process by its pid, by an alias or by a name."""
+
+from __future__ import annotations
+
+from uds_dist.errors import EncodeError
+from uds_dist.etf.atoms import atom_of
+from uds_dist.etf.shown import shown
+from uds_dist.etf.terms import Pid, Reference
+
+Destination = Pid | Reference | str | tuple[str, str]
+
+
+def name_and_node(dest: object, here: str) -> tuple[str, str]:
+    """Split a destination that is not a pid into a registered name and a node.
+
+    Args:
+        dest: a registered name, or ``(name, node)``.
+        here: the node that is meant by a name alone.
+    Raises:
+        EncodeError: it is neither.
+    """
+    if isinstance(dest, tuple):
+        if len(dest) == 2:
+            name, node = dest
+            if isinstance(node, str):
+                if isinstance(name, str):
+                    return name, node
+                atom = atom_of(name)  # of True, False and None: names like any other
+                if atom is not None:
+                    return atom, node
+    elif isinstance(dest, str):
+        return dest, here
+    raise EncodeError(
+        f"{shown(dest)} is not a destination: use a Pid, a Reference, a registered name,"
+        " or (name, node)"
+    )

@@ -1,0 +1,94 @@
+"""Signals between two processes of one node.
+
+They are control messages too, and take the way of incoming ones, so that a link or a monitor works
+alike whether the other end is here or there. They are acted on one after the other, never from
+within one another: a chain of linked processes may be as long as it likes.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from sys import maxsize
+from typing import Protocol
+
+from uds_dist.etf.decode import decode
+from uds_dist.etf.encode import encode
+from uds_dist.etf.terms import Atom, Pid, Reference
+from uds_dist.protocol.control import ControlMessage
+from uds_dist.transport.backpressure import Pressure
+from uds_dist.transport.loop import EventLoop
+
+# Terms that cannot be changed behind a receiver's back, and are encoded as what they are.
+UNCHANGEABLE = frozenset((Atom, int, bool, bytes, type(None), Pid, Reference))
+
+
+class SignalHandler(Protocol):
+    """What acts on signals."""
+
+    def handle(self, node: str, control: ControlMessage, payload: object) -> None:
+        """Act on a control message of any node, this one included."""
+
+
+class LocalSignals:
+    """The signals of a node to itself.
+
+    Args:
+        loop: goes on after an exception.
+        name: the node's name.
+        pressure: what the connections share.
+        handler: acts on them.
+    """
+
+    def __init__(
+        self, loop: EventLoop, name: str, pressure: Pressure, handler: SignalHandler
+    ) -> None:
+        self.size = 0  # of the payload that is being acted on, in bytes
+        self._loop = loop
+        self._name = name
+        self._pressure = pressure
+        self._handler = handler
+        self._queue: deque[tuple[ControlMessage, object, int]] = deque()
+        self._running = False
+
+    def add(self, control: ControlMessage, payload: object, size: int) -> None:
+        """Act on a signal, now or after the one that is being acted on.
+
+        Args:
+            control: the control message.
+            payload: the term that goes with it, or NO_PAYLOAD.
+            size: how many bytes the payload takes on the wire.
+        """
+        self._queue.append((control, payload, size))
+        if not self._running:
+            self._run()
+
+    def _run(self) -> None:
+        self._running = True
+        pressure = self._pressure
+        decoder, pressure.decoder = pressure.decoder, None  # sizes are not the peer's message's
+        try:
+            while self._queue:
+                control, payload, self.size = self._queue.popleft()
+                self._handler.handle(self._name, control, payload)
+        finally:
+            self._running = False
+            self.size = 0
+            pressure.decoder = decoder
+            if self._queue:  # an exception came; the rest must not wait for the next signal
+                self._loop.call_soon(self._run)
+
+
+def copied(term: object, max_depth: int) -> tuple[object, int]:
+    """What a term is on the other side of a connection, and its bytes on the wire.
+
+    A message between two processes here is encoded and decoded as well: it must be a term, and it
+    is a copy, as it would be anywhere else.
+
+    Raises:
+        EncodeError: it is not a term.
+    """
+    if type(term) in UNCHANGEABLE:
+        return term, len(term) if isinstance(term, bytes) else 0
+    data = encode(term, max_depth=max_depth)
+    copy = decode(data, max_depth=max_depth, max_size=len(data), max_terms=maxsize)
+    return copy, len(data)

@@ -1,0 +1,51 @@
+"""The atoms that BEAM nodes know well, under the names that this package has for them."""
+
+from __future__ import annotations
+
+from uds_dist.etf.terms import Atom
+
+# -- why a process ends, and why something cannot be had -------------------------------------------
+
+NORMAL = Atom("normal")
+SHUTDOWN = Atom("shutdown")
+KILL = Atom("kill")
+KILLED = Atom("killed")
+NOPROC = Atom("noproc")
+NOCONNECTION = Atom("noconnection")
+NOTSUP = Atom("notsup")
+
+# -- the messages that a process gets of links and monitors ----------------------------------------
+
+DOWN = Atom("DOWN")
+EXIT = Atom("EXIT")
+PROCESS = Atom("process")
+
+# -- options of a spawn request --------------------------------------------------------------------
+
+LINK = Atom("link")
+MONITOR = Atom("monitor")
+
+# -- nodes that come and go ------------------------------------------------------------------------
+
+NODEUP = Atom("nodeup")
+NODEDOWN = Atom("nodedown")
+
+# -- generic servers, and the one that every node has ----------------------------------------------
+
+GEN_CALL = Atom("$gen_call")
+GEN_CAST = Atom("$gen_cast")
+ALIAS = Atom("alias")
+NET_KERNEL = Atom("net_kernel")
+IS_AUTH = Atom("is_auth")
+
+# -- answers ---------------------------------------------------------------------------------------
+
+OK = Atom("ok")
+YES = Atom("yes")
+ERROR = Atom("error")
+RETURN = Atom("return")
+
+
+def is_atom(term: object, atom: Atom) -> bool:
+    """True when a term is this atom, and not a binary or text that looks like it."""
+    return isinstance(term, Atom) and term == atom

@@ -1,0 +1,52 @@
+"""What ties the processes of a node to those of one other node, for the day that goes down."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from uds_dist.etf.terms import Pid, Reference
+from uds_dist.processes.links import Monitor
+from uds_dist.processes.mailbox import Mailbox
+from uds_dist.protocol.control import SpawnReply, SpawnReplyTt
+from uds_dist.transport.fault import is_own_fault
+
+logger = logging.getLogger(__name__)
+
+
+class Spawn:
+    """A spawn request without a reply yet: where it went, and what is called with the reply."""
+
+    __slots__ = ("node", "on_reply", "ref")
+
+    def __init__(
+        self, ref: Reference, node: str, on_reply: Callable[[SpawnReply | SpawnReplyTt], None]
+    ) -> None:
+        self.ref = ref
+        self.node = node
+        self.on_reply = on_reply
+
+
+class Ties:
+    """All that ties processes of this node to one other node, for the day it goes down."""
+
+    __slots__ = ("links", "monitors", "spawns", "watchers")
+
+    def __init__(self) -> None:
+        self.links: set[tuple[Mailbox, Pid]] = set()
+        self.monitors: set[Monitor] = set()  # held here
+        self.watchers: set[tuple[Mailbox, Reference]] = set()  # held there
+        self.spawns: set[Spawn] = set()  # requests without a reply yet
+
+    def __bool__(self) -> bool:
+        return bool(self.links or self.monitors or self.watchers or self.spawns)
+
+
+def guarded(fire: Callable[..., object], *arguments: object) -> None:
+    """Fire one of many ties: where the library fails at it, the others fire all the same."""
+    try:
+        fire(*arguments)
+    except Exception as error:
+        if not is_own_fault(error):
+            raise
+        logger.error("the end of a connection could not be told", exc_info=error)
