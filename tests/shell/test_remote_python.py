@@ -62,6 +62,7 @@ def test_the_prompt_of_a_python_program(terminal: PseudoTerminal, tmp_path: Path
     terminal.see(r"^0\n11\n22$")
     terminal.send("1 / 0\r")
     terminal.see(r"^ZeroDivisionError: division by zero$")
+    assert "\x1b[1;35mZeroDivisionError\x1b[0m" in terminal.vt.written
     terminal.send("answ\t\r")
     terminal.see(r"answer\n42$")
     terminal.send("half\x03")
@@ -115,3 +116,31 @@ def test_output_that_nobody_reads(served: str) -> None:
             timeout=60, check=False,
         )  # fmt: skip
     assert done.returncode == 141 and done.stderr == b""
+
+
+def evaluate(folder: str, *words: str) -> tuple[int, str, str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "uds_dist", "eval", "--python", "py", *words],
+        capture_output=True, text=True, timeout=60, check=False,
+        env=environment(UDS_DIST_SOCKET_DIR=folder, UDS_DIST_COOKIE="secret"),
+    )  # fmt: skip
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_one_expression_for_a_script(served: str, tmp_path: Path) -> None:
+    assert evaluate(served, "answer + 1") == (0, "43\n", "")
+    assert evaluate(served, "--quiet", "print('grün'); 5") == (0, "grün\n", "")
+    assert evaluate(served, "x = 5") == (0, "", "")
+    code, printed, complaint = evaluate(served, "print('first')\nanswer // 0\nprint('never')")
+    assert (code, printed) == (1, "first\n")
+    assert complaint.startswith("Traceback (most recent call last):\n")
+    assert complaint.endswith("ZeroDivisionError: integer division or modulo by zero\n")
+    code, printed, complaint = evaluate(served, "1 +")
+    assert (code, printed) == (1, "") and "SyntaxError" in complaint
+    script = tmp_path / "script.py"
+    script.write_text("def f(n):\n    return [n] * 50\n\n'not shown'\nf(answer)\n")
+    assert evaluate(served, "--file", str(script)) == (0, f"{[42] * 50}\n", "")
+    # A future is waited for, without stopping the program.
+    assert evaluate(served, "node.rpc(node.name, 'test', 'processes')")[0] == 0
+    # What it defines is not there the next time.
+    assert "NameError" in evaluate(served, "f")[2]

@@ -18,8 +18,8 @@ from uds_dist.cli.json_text import write_json
 from uds_dist.cli.notation import to_json
 from uds_dist.cli.output import speaks_utf8, write_error, write_out
 from uds_dist.cli.several import Line, Show, at_each_node
-from uds_dist.cli.shells import serve_lines
 from uds_dist.etf.shown import shown
+from uds_dist.services.console import CONSOLE_MODULE
 from uds_dist.services.group_leader import chardata_text
 from uds_dist.shell.remote import Choice, Kind, find_kind
 
@@ -84,7 +84,10 @@ def _eval(options: argparse.Namespace, text: str, show: Show) -> int:
             if kind == "python":
                 if options.json:
                     raise ConfigError("--json is for the values of Elixir and Erlang")
-                return serve_lines(there, kind, text, options.quiet)
+                line = _python(there, text, options.quiet)
+                if line is not None:
+                    show(line)
+                return OK
             line = _evaluated(there, kind, text, options)
             if line is not None:
                 show(line)
@@ -167,6 +170,23 @@ def value_of(there: Connected, expressions: object, bindings: list[object]) -> o
     """Evaluate expressions of `parsed_erlang` with variables: a list of names and values."""
     found = there.call("erl_eval", "exprs", [expressions, bindings])
     return found[1] if isinstance(found, tuple) and len(found) > 1 else found
+
+
+def _python(there: Connected, text: str, quiet: bool) -> Line | None:
+    """Evaluate a program of Python and print what it prints; gives the line of its value."""
+    found = there.call(CONSOLE_MODULE, "eval", [text])
+    match found:
+        case (Atom("ok" | "error"), printed, value, failure):
+            write_out(chardata_text(printed) or "")
+            if failure:
+                raise EvalError(chardata_text(failure) or "the node does not say what it raised")
+            shown_value = chardata_text(value)
+            return Line(shown_value, _escape_python) if shown_value and not quiet else None
+    raise EvalError(f"the node has an answer of unknown shape: {shown(found)}")
+
+
+def _escape_python(char: str) -> str:
+    return ascii(char)[1:-1]
 
 
 def _step(there: Connected, found: object) -> object:

@@ -11,10 +11,17 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from uds_dist import Node, NoConnection, UdsDistError
-from uds_dist.cli.connected import Connected, connected
+from uds_dist.cli.connected import connected
 from uds_dist.cli.exit_codes import OK, RAISED
 from uds_dist.cli.output import OutputError
-from uds_dist.shell.device import Input, Output, on_signals, raw_mode, terminal_size
+from uds_dist.shell.device import (
+    Input,
+    Output,
+    has_colour,
+    on_signals,
+    raw_mode,
+    terminal_size,
+)
 from uds_dist.shell.history import History, history_path
 from uds_dist.shell.io_server import Console
 from uds_dist.shell.plain import PlainConsole
@@ -109,7 +116,7 @@ def _at_terminal(node: Node, name: str, kind: Kind, choice: Choice, timeout: flo
         }
         with on_signals(loop, signals), _logging_to(console):
             try:
-                shell.start(choice.dot_iex, timeout)
+                shell.start(choice.dot_iex, timeout, has_colour())
                 source.read(True)
                 shell.run()
             finally:
@@ -139,38 +146,6 @@ def _between_pipes(node: Node, name: str, kind: Kind, choice: Choice, timeout: f
         finally:
             source.close()
             _close(shell)
-    return RAISED if shell.failed else OK
-
-
-class _Text:
-    """Lines that are all there."""
-
-    def __init__(self, console: PlainConsole, text: str) -> None:
-        self._console = console
-        self._text = text
-
-    def read(self, _wanted: bool) -> None:
-        """Hand everything over, and then its end."""
-        text, self._text = self._text, ""
-        if text:
-            self._console.feed(text.encode())
-        self._console.feed(b"")
-
-
-def serve_lines(there: Connected, kind: Kind, text: str, quiet: bool) -> int:
-    """Evaluate the lines of a text in a shell of a node, and print what it prints."""
-    loop = there.node.loop
-    output = Output(loop, os.open(os.devnull, os.O_WRONLY) if quiet else STDOUT)
-    console = PlainConsole(output, loop.call_soon)
-    shell = RemoteShell(there.node, there.name, kind, console, count_errors=True)
-    console.reader = shell
-    console.source = _Text(console, text)
-    try:
-        shell.start(timeout=there.left())
-        shell.run()
-    finally:
-        _close(shell)
-        output.close()
     return RAISED if shell.failed else OK
 
 

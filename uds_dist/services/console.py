@@ -131,10 +131,15 @@ class Console:
             self._audit(ConsoleInput(node, uid, pid, text))
 
     def new_evaluator(
-        self, write: Callable[[str], object], fail: Callable[[str], object] | None = None
+        self,
+        write: Callable[[str], object],
+        fail: Callable[[str], object] | None = None,
+        write_value: Callable[[str], object] | None = None,
     ) -> Evaluator:
         """An evaluator with the names that every shell finds."""
-        evaluator = Evaluator(self._namespace, write, self._time_limit, self._send_ticks, fail)
+        evaluator = Evaluator(
+            self._namespace, write, self._time_limit, self._send_ticks, fail, write_value
+        )
         evaluator.namespace.update(
             self._own_names,
             tasks=self._tasks,
@@ -269,8 +274,8 @@ class Console:
         """Evaluate a program of Python, in names of its own.
 
         Returns:
-            A future with ``ok`` or ``error``, what was printed, the value that it ended with or
-            the traceback.
+            A future with ``ok`` or ``error``, what was printed, the value that it ended with,
+            and the traceback; an empty text for what there is not.
         """
         future: Future[object] = Future(self.loop, "the value")
         self.loop.call_soon(_Script(self, future).run, caller.node, source)
@@ -285,7 +290,10 @@ class _Script:
         self._future = future
         self._printed: list[str] = []
         self._failures: list[str] = []
-        self._evaluator = console.new_evaluator(self._printed.append, self._failures.append)
+        self._values: list[str] = []
+        self._evaluator = console.new_evaluator(
+            self._printed.append, self._failures.append, self._values.append
+        )
         # For programs to read: on one line, and whole.
         self._evaluator.width = self._evaluator.max_value = MAX_OUTPUT
 
@@ -317,7 +325,8 @@ class _Script:
 
     def _end(self) -> None:
         status = ERROR if self._failures else OK
-        texts = (_utf8("".join(self._printed)), _utf8("".join(self._failures)))
+        value = "".join(self._values).removesuffix("\n")
+        texts = map(_utf8, ("".join(self._printed), value, "".join(self._failures)))
         self._evaluator.close()
         if not self._future.done() and not self._console.loop.forked:
             self._future.set_result((status, *texts))

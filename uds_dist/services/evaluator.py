@@ -162,6 +162,7 @@ class Evaluator:
         time_limit: seconds that one input may take; None for no limit.
         while_busy: called now and then from the timer's signal handler, between bytecodes.
         fail: called with each traceback instead of `write`.
+        write_value: called with each value that is shown instead of `write`.
     """
 
     def __init__(
@@ -171,6 +172,7 @@ class Evaluator:
         time_limit: float | None = None,
         while_busy: Callable[[], object] = lambda: None,
         fail: Callable[[str], object] | None = None,
+        write_value: Callable[[str], object] | None = None,
     ) -> None:
         self.namespace = Namespace(shared)
         self.namespace["help"] = _help
@@ -182,6 +184,7 @@ class Evaluator:
         self.failures = 0  # inputs that raised, or could not be read as Python
         self._write = write
         self._write_failure = write if fail is None else fail
+        self._write_value = write if write_value is None else write_value
         self._while_busy = while_busy
         self._lines: list[str] = []
         self._size = 0  # of these lines
@@ -305,7 +308,7 @@ class Evaluator:
             self.future = value
         elif value is not None:
             self.namespace["_"] = value
-            self._write(value_text(value, self.width, self.max_value) + "\n")
+            self._write_value(value_text(value, self.width, self.max_value) + "\n")
 
     def show_future(self, future: Future[object]) -> None:
         """Write the outcome of a future that is done.

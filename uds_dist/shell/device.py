@@ -246,6 +246,11 @@ def on_signals(
             signal.signal(number, signal.SIG_DFL if handler is None else handler)  # type: ignore[arg-type]
 
 
+def has_colour() -> bool:
+    """True when the user's terminal is to show colours."""
+    return os.environ.get("TERM", "dumb") != "dumb" and not os.environ.get("NO_COLOR")
+
+
 def terminal_size(descriptor: int) -> tuple[int, int]:
     """Columns and rows of a terminal; 80 and 24 where it does not tell."""
     try:

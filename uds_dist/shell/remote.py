@@ -124,9 +124,15 @@ class RemoteShell:
 
     # -- beginning and end -----------------------------------------------------------------
 
-    def start(self, dot_iex: str | None = None, timeout: float = START_TIMEOUT) -> None:
+    def start(
+        self, dot_iex: str | None = None, timeout: float = START_TIMEOUT, colour: bool = False
+    ) -> None:
         """Start the shell's process and tie it to this one.
 
+        Args:
+            dot_iex: the path of IEx's start file at the node.
+            timeout: seconds to wait for the node.
+            colour: have a Python prompt colour its tracebacks.
         Raises:
             RemoteError: the node could not start it.
             NoConnection: the node is gone.
@@ -142,9 +148,11 @@ class RemoteShell:
             ]
             nothing: tuple[object, ...] = (Atom("elixir_utils"), Atom("noop"), [])
             started = self._call(self.name, "iex", "start", [options, nothing])
+        elif self.kind == "python":
+            look: list[object] = [(Atom("columns"), self._columns()), (Atom("colour"), colour)]
+            started = self._call(self.name, CONSOLE_MODULE, "start", [look])
         else:
-            module = CONSOLE_MODULE if self.kind == "python" else "shell"
-            started = self._call(self.name, module, "start", [])
+            started = self._call(self.name, "shell", "start", [])
         shell = started.result(timeout)
         if not isinstance(shell, Pid):
             raise RemoteError(f"{self.name} started no shell: it answered {shown(shell)}")
