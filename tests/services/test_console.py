@@ -13,11 +13,13 @@ from uds_dist import (
     ConfigError,
     EventLoop,
     Future,
+    Mailbox,
     Node,
     Pid,
     RemoteError,
 )
 from uds_dist.services.console import CONTINUATION, PROMPT, ConsoleInput
+from uds_dist.services.console_shell import OUTPUT_PART, WINDOW
 from uds_dist.services.rpc import start_rpc
 
 A = "a@localhost"
@@ -290,7 +292,7 @@ def test_a_megabyte_of_output(console: Node, b: Node) -> None:
 
 def test_many_shells_leave_nothing(console: Node, b: Node, loop: EventLoop) -> None:
     base = console.statistics().processes
-    for _ in range(200):
+    for _ in range(1000):
         client = Client(b)
         client.type("1", Atom("eof"))
         client.close()
@@ -307,3 +309,251 @@ def test_settings_that_cannot_be(console: Node, make_node: MakeNode) -> None:
     with pytest.raises(TypeError):
         node.serve_console(allow="b@localhost")
     node.stop_console()  # none is served: nothing happens
+
+
+# -- a terminal that is slow, or not what it says --------------------------------------------------
+
+
+class SlowClient(Client):
+    """A terminal that answers a request to write only when it is told to."""
+
+    def __init__(self, node: Node) -> None:
+        self.unanswered: deque[tuple[Pid, object]] = deque()
+        self.slow = False
+        super().__init__(node)
+
+    def _on_message(self, message: object) -> None:
+        match message:
+            case (Atom("io_request"), Pid() as sender, ref, (Atom("put_chars"), _, bytes() as text)):
+                self.screen += text.decode()
+                self.unanswered.append((sender, ref))
+                if not self.slow:
+                    self.answer(1)
+            case _:
+                super()._on_message(message)
+
+    def answer(self, count: int) -> None:
+        """Answer the oldest requests."""
+        for _ in range(count):
+            sender, ref = self.unanswered.popleft()
+            self.box.send(sender, (Atom("io_reply"), ref, Atom("ok")))
+
+    def send_line(self, line: str) -> None:
+        """Type a line without waiting for the prompt."""
+        self.typed.append([*map(ord, line), 10])
+        self._feed()
+
+
+def settle(loop: EventLoop) -> None:
+    """Run until nothing happens any more."""
+    while loop.run_once(0.02):
+        pass
+
+
+def test_output_waits_for_a_slow_terminal(console: Node, b: Node, loop: EventLoop) -> None:
+    client = SlowClient(b)
+    client.slow = True
+    client.send_line("print('x' * 1_000_000)")
+    settle(loop)
+    assert len(client.unanswered) == WINDOW
+    assert client.screen.count("x") == WINDOW * OUTPUT_PART
+    assert client.waiting is None  # there is no prompt before the output is through
+    client.answer(2)
+    settle(loop)
+    assert len(client.unanswered) == WINDOW
+    # Ctrl-C drops the rest, and answers that come after it disturb nothing.
+    b.exit(client.shell, Atom("interrupt"))
+    client.slow = False
+    client.answer(len(client.unanswered))
+    client.until_prompt()
+    assert client.screen.count("x") < 200_000
+    assert client.screen.endswith("KeyboardInterrupt\n" + PROMPT)
+    assert client.type("print('y' * 1_000_000)").count("y") == 1_000_000
+
+
+def test_exit_after_much_output(console: Node, b: Node) -> None:
+    client = SlowClient(b)
+    client.type("print('x' * 500_000); exit()")
+    assert client.ended == "normal" and client.screen.count("x") == 500_000
+
+
+def test_nobody_else_types(a: Node, b: Node, make_node: MakeNode, loop: EventLoop) -> None:
+    told: list[ConsoleInput] = []
+    a.serve_console(allow=["b@localhost"], audit=told.append)
+    client = Client(b)
+    assert client.waiting is not None
+    shell, ref = client.waiting
+    c = make_node("c@localhost")
+    for answer in ([*map(ord, "print(1)"), 10], Atom("eof")):
+        c.send(shell, (Atom("io_reply"), ref, answer))
+    c.send(shell, (Atom("io_reply"), None, b"1\n"))
+    settle(loop)
+    assert not told and client.ended is None
+    assert client.type("1") == "1\n"
+    # A terminal at another node than the caller's would be another one's.
+    box = c.mailbox()
+    future = start_rpc(loop, b.processes, client.box, box.pid, A, "shell", "start", [])
+    with pytest.raises(RemoteError, match="undef"):
+        future.result(SOON)
+
+
+def test_replies_that_nobody_asked_for(a: Node, b: Node, loop: EventLoop) -> None:
+    a.serve_console({"slow": lambda: Future(loop)})
+    client = Client(b)
+    client.typed.append([*map(ord, "slow()"), 10])
+    client._feed()
+    settle(loop)  # it waits for a future
+    for ref in (None, Atom("x"), [1], b"ref", b.processes.new_reference()):
+        for _ in range(20):
+            b.send(client.shell, (Atom("io_reply"), ref, b"print('no')\n"))
+            b.send(client.shell, (Atom("io_reply"), ref))
+    b.send(client.shell, b"what")
+    b.exit(client.shell, Atom("normal"))
+    settle(loop)
+    assert "no" not in client.screen and client.ended is None
+    b.exit(client.shell, Atom("interrupt"))
+    client.until_prompt()
+    assert client.type("1") == "1\n"
+
+
+def test_a_long_line(console: Node, b: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("uds_dist.services.evaluator.MAX_INPUT", 10_000)
+    client = Client(b)
+    assert "one input may have up to" in client.type("x" * 20_000)
+    assert client.type("1") == "1\n"
+
+
+# -- what is evaluated and what it does to its own node --------------------------------------------
+
+
+def test_inputs_that_meddle_with_the_loop(console: Node, b: Node, loop: EventLoop) -> None:
+    client = Client(b)
+    assert "LoopReentryError" in client.type("loop.run_once()")
+    assert "LoopReentryError" in client.type("loop.close()")
+    assert "LoopReentryError" in client.type("node.ping('b@localhost')")
+    assert client.type("1") == "1\n"
+
+
+def test_an_input_that_closes_the_node(console: Node, b: Node, loop: EventLoop) -> None:
+    client = Client(b)
+    client.typed.append([*map(ord, "node.close()"), 10])
+    client._feed()
+    client.until_ended()
+    settle(loop)
+    assert console.closed
+
+
+def test_an_input_that_stops_the_console(console: Node, b: Node, loop: EventLoop) -> None:
+    base = console.statistics().processes - 1
+    client = Client(b)
+    client.type("node.stop_console()")
+    assert client.ended == "shutdown"
+    settle(loop)
+    assert console._console is None and console.statistics().processes == base + 1
+
+
+def test_an_audit_that_fails(a: Node, b: Node, loop: EventLoop) -> None:
+    class AuditError(Exception):
+        pass
+
+    def audit(entry: ConsoleInput) -> None:
+        if "secret" in entry.text:
+            raise AuditError
+
+    done: list[int] = []
+    a.serve_console({"done": done}, audit=audit)
+    client = Client(b)
+    with pytest.raises(AuditError):
+        client.type("done.append(1)  # secret")
+    client.until_prompt()
+    assert "the audit failed: the input is not evaluated\n" in client.screen and not done
+    assert client.type("done.append(2)", "done") == "[2]\n"
+
+
+def test_a_signal_of_the_program_is_for_the_program(console: Node, b: Node) -> None:
+    client = Client(b)
+    with pytest.raises(KeyboardInterrupt):
+        client.type("import os, signal, time; os.kill(os.getpid(), signal.SIGINT); time.sleep(5)")
+    client.until_prompt()
+    assert client.type("1") == "1\n"
+
+
+def test_ticks_go_out_while_an_input_runs(a: Node, b: Node, loop: EventLoop) -> None:
+    ticks: list[float] = []
+    loop.add_urgent(ticks.append)
+    a.serve_console(time_limit=0.4)
+    client = Client(b)
+    assert "ended after" in client.type("while True: pass", "")
+    assert len(ticks) >= 2
+
+
+def test_no_more_shells_than_may_be_open(console: Node, b: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("uds_dist.services.console.MAX_SHELLS", 2)
+    one, _two = Client(b), Client(b)
+    with pytest.raises(RemoteError, match="system_limit"):
+        Client(b)
+    one.type("exit()")
+    assert Client(b).type("1") == "1\n"
+
+
+# -- for the clients -------------------------------------------------------------------------------
+
+
+def test_completion_in_a_beams_client(console: Node, b: Node) -> None:
+    client = Client(b)
+    client.type("mine = 1")
+
+    def expand(text: str, box: Mailbox = client.box) -> object:
+        before = [ord(character) for character in reversed(text)]
+        arguments = ["edlin_expand", "expand", [before, []]]
+        future = start_rpc(b.loop, b.processes, box, box.pid, A, *arguments)  # type: ignore[arg-type]
+        return future.result(SOON)
+
+    assert expand("print(greet") == ("yes", list(b"ing"), [])
+    assert expand("min") == ("yes", [], [list(b"min"), list(b"mine")])
+    assert expand("greeting.upp") == ("yes", list(b"er"), [])
+    assert expand("no_such") == ("no", [], [])
+    assert expand("") == expand("    ") == ("yes", list(b"    "), [])
+    assert expand("1 + ") == ("no", [], [])
+    assert expand("mi", b.mailbox()) == ("no", [], [])  # not the terminal of a shell
+
+
+def test_the_look_that_a_client_asks_for(console: Node, b: Node) -> None:
+    options = [[(Atom("columns"), 40), (Atom("colour"), True), (Atom("other"), 1), Atom("x")]]
+    client = Client(b, ("uds_dist_console", "start", list[object](options)))
+    assert client.type("list(range(30))").count("\n") > 2
+    assert "\x1b[1;35mNameError\x1b[0m" in client.type("nothing")
+
+
+def evaluate(node: Node, text: str) -> tuple[Atom, bytes, bytes, bytes]:
+    """Whether it raised, what it printed, the value, the traceback."""
+    match node.rpc(A, "uds_dist_console", "eval", [text]).result(SOON):
+        case (Atom() as status, bytes() as printed, bytes() as value, bytes() as failure):
+            return status, printed, value, failure
+    raise AssertionError
+
+
+def test_programs_without_a_shell(console: Node, b: Node, loop: EventLoop) -> None:
+    base = console.statistics().processes
+    assert evaluate(b, "1 + 1") == ("ok", b"", b"2", b"")
+    assert evaluate(b, "x = greeting\nprint(x)\nx") == ("ok", b"hello\n", b"'hello'", b"")
+    assert evaluate(b, "x = 1") == ("ok", b"", b"", b"")
+    status, printed, value, failure = evaluate(b, "print('a'); 1 // 0")
+    assert (status, printed, value) == ("error", b"a\n", b"")
+    assert failure.endswith(b"ZeroDivisionError: integer division or modulo by zero\n")
+    rpc = "node.rpc('b@localhost', 'no', 'such')"
+    status, _, _, failure = evaluate(b, rpc)
+    assert status == "error" and b"undef" in failure
+    assert evaluate(b, "exit()") == ("ok", b"", b"", b"")
+    nothing_left(console, loop, base)
+
+
+def test_programs_are_logged_and_may_be_barred(a: Node, b: Node) -> None:
+    told: list[ConsoleInput] = []
+    a.serve_console(allow=["b@localhost"], audit=told.append)
+    evaluate(b, "1 + 1")
+    assert [(entry.node, entry.text) for entry in told] == [("b@localhost", "1 + 1")]
+    a.stop_console()
+    a.serve_console(allow=[])
+    with pytest.raises(RemoteError, match="undef"):
+        evaluate(b, "1 + 1")

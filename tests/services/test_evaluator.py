@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import ast
 import linecache
+import re
 import signal
+import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from uds_dist import ConfigError, EventLoop, Future
-from uds_dist.services.evaluator import MAX_VALUE, Evaluator, Progress, value_text
+from uds_dist.services.evaluator import (
+    MAX_INPUT,
+    MAX_OUTPUT,
+    MAX_VALUE,
+    Evaluator,
+    Progress,
+    value_text,
+)
 from uds_dist.services.interruptions import checked_limit
 
 
@@ -220,3 +231,175 @@ def test_hooks_are_put_back_whatever_happens(prompt: Prompt) -> None:
     for source in ("1", "1 // 0", "raise SystemExit", "while True: pass\n"):
         Prompt(limit=0.1).evaluator.push(source)
         assert hooks() == before
+
+
+# -- what must not stop, end or disturb the program ------------------------------------------------
+
+
+def test_output_without_end_is_ended(prompt: Prompt) -> None:
+    text = prompt("while True: print('x' * 100_000)", "")
+    assert "OutputLimitError: one input may write up to" in text
+    assert len(text) < MAX_OUTPUT + 2000
+    assert prompt("1") == "1\n"
+
+
+def test_other_threads_print_where_they_always_do(
+    prompt: Prompt, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = "import threading; t = threading.Thread(target=print, args=('of a thread',))"
+    assert prompt(source) == ""
+    assert prompt("t.start(); t.join(); print('of the shell')") == "of the shell\n"
+    assert capsys.readouterr().out == "of a thread\n"
+
+
+def raising_handler(_number: int, _frame: object) -> None:
+    raise SystemExit(3)
+
+
+def test_the_programs_signals_are_the_programs() -> None:
+    prompt = Prompt(limit=5.0)
+    wait = "import os, signal, time; os.kill(os.getpid(), signal.{}); time.sleep(5)"
+    with pytest.raises(KeyboardInterrupt):
+        prompt(wait.format("SIGINT"))
+    assert "a signal of the program interrupted this input" in "".join(prompt.texts)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    before = signal.signal(signal.SIGTERM, raising_handler)
+    try:
+        with pytest.raises(SystemExit):
+            prompt(wait.format("SIGTERM"))
+        # The same exceptions of the input itself are its own.
+        assert "KeyboardInterrupt" in prompt("raise KeyboardInterrupt")
+        assert prompt.evaluator.push("raise SystemExit") is Progress.EXIT
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert prompt("1") == "1\n"
+
+
+def function_of_the_library(seconds: float, done: list[str]) -> Callable[[], None]:
+    """A function that the limit takes for one of this package."""
+    names: dict[str, Any] = {"__name__": "uds_dist.other", "done": done, "time": time}
+    source = f"""
+def work():
+    until = time.monotonic() + {seconds}
+    while time.monotonic() < until: pass
+    done.append("done")
+"""
+    exec(source, names)
+    work: Callable[[], None] = names["work"]
+    return work
+
+
+def test_the_limit_does_not_end_the_library_in_its_midst() -> None:
+    done: list[str] = []
+    prompt = Prompt({"work": function_of_the_library(0.3, done)}, limit=0.05)
+    assert "ended after 0.05 seconds" in prompt("work(); import time; time.sleep(5)")
+    assert done == ["done"]
+    # But one that does not return is ended as well.
+    prompt = Prompt({"work": function_of_the_library(30.0, done)}, limit=0.05)
+    assert "ended after 0.05 seconds" in prompt("work()")
+
+
+def test_an_input_that_takes_the_timer_for_itself(prompt: Prompt) -> None:
+    before = signal.getsignal(signal.SIGALRM)
+    try:
+        assert prompt(
+            "import signal; x = signal.signal(signal.SIGALRM, lambda *_: None);"
+            " y = signal.setitimer(signal.ITIMER_REAL, 500)"
+        ) == ""  # fmt: skip
+        assert signal.getsignal(signal.SIGALRM) not in (before, signal.SIG_DFL)
+        assert signal.getitimer(signal.ITIMER_REAL)[0] > 400
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_long_inputs(prompt: Prompt) -> None:
+    begun = time.monotonic()
+    body = ["    x = 1 + 2"] * 2000
+    assert prompt("def f():", *body, "    return x", "") == ""
+    assert prompt("f()") == "3\n"
+    assert time.monotonic() - begun < 3
+    assert "one input may have up to" in prompt("x" * (MAX_INPUT + 1))
+    assert prompt.evaluator.push("def f():") is Progress.MORE
+    assert "one input may have up to" in prompt("    " + "x" * MAX_INPUT)
+    assert prompt("1") == "1\n"
+
+
+def test_an_exception_whose_text_never_comes() -> None:
+    prompt = Prompt(limit=0.2)
+    assert prompt("class E(Exception):", "    def __str__(self):", "        while True: pass", "") == ""
+    assert "E" in prompt("raise E")
+    assert prompt("1") == "1\n"
+
+
+def test_long_tracebacks_are_cut(prompt: Prompt) -> None:
+    text = prompt("raise ValueError('x' * 1_000_000)")
+    assert text.startswith("Traceback") and "ValueError" in text and len(text) < MAX_VALUE + 100
+
+
+IN_A_PROCESS_OF_ITS_OWN = """
+import sys
+from uds_dist.services.evaluator import Evaluator
+texts = []
+evaluator = Evaluator({}, texts.append, 5.0)
+for line in sys.argv[1:]:
+    evaluator.push(line)
+print(repr("".join(texts)))
+assert sys.gettrace() is None
+"""
+
+
+def shown_by_a_program(*lines: str) -> str:
+    """What inputs show in a program that pytest has not changed; it writes nothing itself."""
+    done = subprocess.run(
+        [sys.executable, "-W", "default", "-c", IN_A_PROCESS_OF_ITS_OWN, *lines],
+        capture_output=True, text=True, timeout=60, check=True, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert done.stderr == "" and done.stdout.count("\n") == 1
+    shown: str = ast.literal_eval(done.stdout)
+    return shown
+
+
+def test_warnings_of_the_compiler_are_the_shells() -> None:
+    text = shown_by_a_program("'a' is 'b'")
+    assert "SyntaxWarning" in text and text.endswith("False\n")
+
+
+def test_a_debugger_is_refused() -> None:
+    text = shown_by_a_program("import pdb; pdb.set_trace(); x = 1", "'goes on'")
+    assert "cannot wait here" in text
+    assert text.endswith("'goes on'\n")
+
+
+def test_completion_of_an_attribute_that_does_not_return() -> None:
+    class Endless:
+        @property
+        def never(self) -> object:
+            while True:
+                pass
+
+        @property
+        def raises(self) -> object:
+            raise SystemExit
+
+    prompt = Prompt({"thing": Endless()})
+    assert prompt.evaluator.complete("thing.ne") == ["thing.never"]
+    assert prompt.evaluator.complete("thing.never.x") == []
+    assert prompt.evaluator.complete("thing.raises.x") == []
+    prompt("globals()[1] = 2")
+    assert prompt.evaluator.complete("thi") == ["thing"]
+
+
+def test_colours(prompt: Prompt) -> None:
+    prompt.evaluator.colour = True
+    text = prompt("1 // 0")
+    assert "\x1b[1;35mZeroDivisionError\x1b[0m\x1b[35m: integer" in text
+    assert re.sub(r"\x1b\[[0-9;]*m", "", text).startswith("Traceback (most recent call last):\n  File")
+
+
+def test_a_whole_program(prompt: Prompt) -> None:
+    assert prompt.evaluator.run("def f():\n    return 3\n'not shown'\nf()\n") is Progress.DONE
+    assert prompt.texts == ["3\n"]
+    assert prompt.evaluator.run("1 +") is Progress.DONE
+    assert "SyntaxError" in prompt.texts[-1] and prompt.evaluator.failures == 1
+    assert prompt.evaluator.run("") is Progress.DONE

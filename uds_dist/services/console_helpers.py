@@ -30,7 +30,7 @@ from uds_dist.transport.loop import EventLoop
 
 PACKAGE = __name__.partition(".")[0]
 MAX_ROWS = 1000  # of a table that is shown
-MAX_CELL = 60  # characters
+MAX_CELL = 120  # characters
 LONGEST_MEASUREMENT = 600.0  # seconds
 
 # The user id and the process id of a node's process, as far as the system tells.
@@ -42,12 +42,12 @@ class Table:
 
     Args:
         headings: of the columns.
-        rows: tuples of as many values.
+        rows: tuples with a value for each heading.
     """
 
-    def __init__(self, headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    def __init__(self, headings: Sequence[str], rows: Iterable[tuple[object, ...]]) -> None:
         self.headings = tuple(headings)
-        self.rows = [tuple(row) for row in rows]
+        self.rows = list(rows)
 
     def __len__(self) -> int:
         return len(self.rows)
