@@ -7,7 +7,7 @@ import pwd
 import sys
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from uds_dist.errors import ConfigError
 
@@ -50,7 +50,7 @@ class Config:
     socket_dir: str | os.PathLike[str] | None = None
     # "uds_dist": DIR/NAME.sock, by default in "."; "uds_dist2": the same, by default
     # /tmp/uds-dist-NAME.sock; "erl_uds_dist": DIR/NAME.
-    layout: str = "uds_dist"
+    layout: Literal["uds_dist", "uds_dist2", "erl_uds_dist"] = "uds_dist"
     backlog: int = 5
     socket_mode: int | None = None  # None: 0600, or 0666 with allowed_uids
     # User ids and names beside this process's own and root, or ANY; kept as a set of numbers.

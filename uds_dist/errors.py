@@ -39,6 +39,8 @@ UdsDistError
 
 from __future__ import annotations
 
+from typing import Literal
+
 
 class UdsDistError(Exception):
     """The root of everything that uds_dist raises on purpose."""
@@ -149,7 +151,11 @@ class RemoteError(UdsDistError):
     """
 
     def __init__(
-        self, message: str, class_: str = "error", reason: object = None, stack: object = ()
+        self,
+        message: str,
+        class_: Literal["error", "exit", "throw", "signal"] = "error",
+        reason: object = None,
+        stack: object = (),
     ) -> None:
         super().__init__(message)
         self.class_ = class_
@@ -192,7 +198,7 @@ class ForkedLoopError(UdsDistError, RuntimeError):
 class ErlangException(UdsDistError):
     """Raised by a handler to end its call in one of Erlang's three exception classes."""
 
-    class_ = "error"
+    class_: Literal["error", "exit", "throw"] = "error"
 
     def __init__(self, reason: object) -> None:
         super().__init__(reason)
@@ -206,10 +212,10 @@ class ErlangError(ErlangException):
 class Throw(ErlangException):
     """Answers as ``throw(Term)``."""
 
-    class_ = "throw"
+    class_: Literal["error", "exit", "throw"] = "throw"
 
 
 class Exit(ErlangException):
     """Answers as ``exit(Reason)``; a plain str reason becomes an atom."""
 
-    class_ = "exit"
+    class_: Literal["error", "exit", "throw"] = "exit"

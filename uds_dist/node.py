@@ -26,8 +26,8 @@ from uds_dist.processes.destination import Destination
 from uds_dist.processes.future import Future
 from uds_dist.processes.identity import checked_cookie, find_cookie, new_creation
 from uds_dist.processes.mailbox import Mailbox
-from uds_dist.processes.names import IS_AUTH, NET_KERNEL, NODEUP, YES
-from uds_dist.processes.peers import Inbox, Peers
+from uds_dist.processes.names import IS_AUTH, NET_KERNEL, NODEUP, YES, NodeEvent
+from uds_dist.processes.peers import Inbox, Notice, Peers
 from uds_dist.processes.remote_node import PeerStatistics, flushed, parted, statistics, unwritten
 from uds_dist.processes.signals import Incoming
 from uds_dist.processes.table import Processes, Router
@@ -354,7 +354,7 @@ class Node:
         """
         return self._peers.disconnect(name)
 
-    def monitor_nodes(self, callback: Callable[[str, str, UdsDistError | None], object]) -> None:
+    def monitor_nodes(self, callback: Notice) -> None:
         """Be told of every node that comes and goes.
 
         Args:
@@ -367,9 +367,7 @@ class Node:
         refuse_coroutines("the callback of monitor_nodes", callback)
         self._peers.notices.append(callback)
 
-    def demonitor_nodes(
-        self, callback: Callable[[str, str, UdsDistError | None], object]
-    ) -> bool:
+    def demonitor_nodes(self, callback: Notice) -> bool:
         """Be told of nodes no longer, a call due in this round included.
 
         Args:
@@ -382,7 +380,7 @@ class Node:
         self._peers.notices.remove(callback)
         return True
 
-    def _notice(self, event: str, name: str, _error: UdsDistError | None) -> None:
+    def _notice(self, event: NodeEvent, name: str, _error: UdsDistError | None) -> None:
         if event == NODEUP:
             for scope in self._pg_scopes.values():
                 scope.greet(name)

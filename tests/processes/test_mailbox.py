@@ -117,6 +117,42 @@ def test_receive_gives_up_after_its_time(a: Node) -> None:
         box.receive(timeout=0)
 
 
+def test_iteration_takes_what_has_come_and_does_not_wait(a: Node) -> None:
+    box = a.mailbox()
+    prior = box.alias(priority=True)
+    assert list(box) == []
+    for number in range(3):
+        box.send(box.pid, number)
+    box.send(prior, Atom("first"), priority=True)
+    found = []
+    for message in box:
+        found.append(message)
+        if message == 2:
+            box.send(box.pid, 3)  # what comes meanwhile is taken, too
+    assert found == ["first", 0, 1, 2, 3] and len(box) == 0
+    for number in range(3):
+        box.send(box.pid, number)
+    for message in box:
+        if message == 1:
+            break
+    assert list(box) == [2]  # the rest waits
+
+
+def test_iteration_goes_on_after_the_end_of_the_process(a: Node) -> None:
+    box = a.mailbox()
+    box.send(box.pid, 1)
+    box.close()
+    assert list(box) == [1] and list(box) == []
+
+
+def test_a_message_is_not_looked_for_with_in(a: Node) -> None:
+    box = a.mailbox()
+    box.send(box.pid, 1)
+    with pytest.raises(TypeError):
+        1 in box
+    assert len(box) == 1
+
+
 def test_the_first_argument_of_receive_is_the_time_to_wait(a: Node) -> None:
     box = a.mailbox("patient")
     with pytest.raises(ReceiveTimeoutError, match=r"within 0\.01 s"):

@@ -626,6 +626,25 @@ def test_a_reason_that_python_cannot_write_ends_the_call(
     assert caught.value.reason == reason
 
 
+@pytest.mark.parametrize(
+    ("word", "class_"),
+    [(Atom("exit"), "exit"), (Atom("fault"), "error"), (b"throw", "error"), ([], "error")],
+)
+def test_a_word_that_is_not_a_class_of_erlang_is_an_error(
+    a: Node, peer: ScriptedPeer, word: object, class_: str
+) -> None:
+    future = a.rpc(peer.name, "m", "f", [])
+    control, arguments = peer.receive()
+    assert isinstance(arguments, list)
+    job = peer.pid(5)
+    peer.send((ctl.SPAWN_REPLY, control[1], control[2], 2, job))
+    outcome: object = (arguments[0], word, Atom("why"), [])
+    peer.send((ctl.PAYLOAD_MONITOR_P_EXIT, job, control[2], control[1]), outcome)
+    error = future.exception(SOON)
+    assert isinstance(error, RemoteError)
+    assert (error.class_, error.reason) == (class_, "why")
+
+
 # --- names, arguments, coroutines, limits ---------------------------------------------------------
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from typing_extensions import assert_type
 
 from uds_dist.errors import (
@@ -22,7 +24,9 @@ def places(error: DecodeError) -> None:
 
 
 def remote(error: RemoteError) -> str:
-    assert_type(error.class_, str)
+    assert_type(error.class_, Literal["error", "exit", "throw", "signal"])
+    if error.class_ == "fault":  # type: ignore[comparison-overlap]
+        return "never"
     assert_type(error.reason, object)
     error.reason.name  # type: ignore[attr-defined]  # a term is narrowed before it is used
     return error.class_

@@ -97,6 +97,9 @@ def processes(node: Node, pid: Pid) -> None:
         assert_type(box.receive(1, match=lambda m: isinstance(m, tuple)), object)
         if (message := box.poll()) is not EMPTY:
             handle(message)
+        for message in box:
+            handle(message)
+        assert_type([each for each in box], list[object])
         box.link(pid)
         box.unlink(pid)
         assert_type(box.monitor(pid), Reference)

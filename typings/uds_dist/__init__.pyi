@@ -473,6 +473,9 @@ class Mailbox:
     ) -> object: ...
     # Take the next message if there is one, without running the loop.
     def poll(self) -> object: ...
+    # Take what has come, message by message; it never waits.
+    def __iter__(self) -> Iterator[object]: ...
+    __contains__: None
     # Link this process with another: the end of either is a signal to the other.
     def link(self, pid: Pid) -> None: ...
     # Take a link back; no exit signal of the other comes through any more.
@@ -495,6 +498,8 @@ class Mailbox:
     def __exit__(self, *_exc: object) -> None: ...
 
 # --- The node -------------------------------------------------------------------------------------
+
+_NodeEvent: TypeAlias = Literal["nodeup", "nodedown"]
 
 # An Erlang node in this process.
 class Node:
@@ -548,11 +553,11 @@ class Node:
     def disconnect(self, name: str) -> bool: ...
     # Be told of every node that comes and goes.
     def monitor_nodes(
-        self, callback: Callable[[str, str, UdsDistError | None], object]
+        self, callback: Callable[[_NodeEvent, str, UdsDistError | None], object]
     ) -> None: ...
     # Be told of nodes no longer.
     def demonitor_nodes(
-        self, callback: Callable[[str, str, UdsDistError | None], object]
+        self, callback: Callable[[_NodeEvent, str, UdsDistError | None], object]
     ) -> bool: ...
     # Start a process of this node.
     def mailbox(
@@ -752,7 +757,7 @@ class NodeStatistics(NamedTuple):
 # A snapshot of one connection's counters; sizes in bytes.
 class PeerStatistics(NamedTuple):
     name: str
-    phase: str
+    phase: Literal["connecting", "handshake", "up", "closing", "closed"]
     initiator: bool
     bytes_in: int
     bytes_out: int

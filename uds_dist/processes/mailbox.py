@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import NamedTuple, Protocol
 
@@ -297,6 +297,13 @@ class Mailbox:
             The message, or `EMPTY`.
         """
         return self._take(0) if self.queue or self.prior else EMPTY
+
+    def __iter__(self) -> Iterator[object]:
+        """Take what has come, message by message; it never waits."""
+        while self.queue or self.prior:
+            yield self._take(0)
+
+    __contains__ = None  # to look for a message must not take those before it
 
     def _take(self, index: int) -> object:
         self._disturbed += 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal, cast
+
 from uds_dist.etf.terms import Atom
 
 # -- why a process ends, and why something cannot be had -------------------------------------------
@@ -27,8 +29,10 @@ MONITOR = Atom("monitor")
 
 # -- nodes that come and go ------------------------------------------------------------------------
 
-NODEUP = Atom("nodeup")
-NODEDOWN = Atom("nodedown")
+NodeEvent = Literal["nodeup", "nodedown"]
+# Atoms like the others, so that a program can send them on.
+NODEUP = cast("NodeEvent", Atom("nodeup"))
+NODEDOWN = cast("NodeEvent", Atom("nodedown"))
 
 # -- generic servers, and the one that every node has ----------------------------------------------
 

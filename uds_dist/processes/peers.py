@@ -46,7 +46,7 @@ from uds_dist.processes.dialling import Dialling
 from uds_dist.processes.full_mailbox import hold_back
 from uds_dist.processes.future import Future
 from uds_dist.processes.mailbox import Mailbox
-from uds_dist.processes.names import NODEDOWN, NODEUP, NOTSUP
+from uds_dist.processes.names import NODEDOWN, NODEUP, NOTSUP, NodeEvent
 from uds_dist.processes.remote_node import RemoteNode
 from uds_dist.processes.table import Router
 from uds_dist.processes.this_node import ThisNode
@@ -68,7 +68,7 @@ from uds_dist.transport.loop import EventLoop
 
 logger = logging.getLogger(__name__)
 
-Notice = Callable[[str, str, "UdsDistError | None"], object]
+Notice = Callable[[NodeEvent, str, "UdsDistError | None"], object]
 
 
 class Inbox(Protocol):
@@ -427,14 +427,14 @@ class Peers:
         if peer.idle and self.nodes.get(peer.name) is peer:
             del self.nodes[peer.name]
 
-    def _tell(self, event: Atom, name: str, error: UdsDistError | None) -> None:
+    def _tell(self, event: NodeEvent, name: str, error: UdsDistError | None) -> None:
         # At the round's end, before any message of the peer and after every one; and each by
         # itself: one that raises must not keep the news from the others.
         for notice in self.notices:
             self._loop.call_at_round_end(partial(self._give_notice, notice, event, name, error))
 
     def _give_notice(
-        self, notice: Notice, event: Atom, name: str, error: UdsDistError | None
+        self, notice: Notice, event: NodeEvent, name: str, error: UdsDistError | None
     ) -> None:
         if notice in self.notices:  # else it was taken back in this round
             notice(event, name, error)

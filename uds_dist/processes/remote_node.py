@@ -8,7 +8,7 @@ from typing import NamedTuple
 from uds_dist.processes.dialect import Dialect
 from uds_dist.processes.future import Future
 from uds_dist.transport.backpressure import Waiters
-from uds_dist.transport.connection import UP, Connection
+from uds_dist.transport.connection import UP, Connection, PhaseName
 from uds_dist.transport.timers import Timer
 
 
@@ -16,7 +16,7 @@ class PeerStatistics(NamedTuple):
     """A snapshot of one connection's counters; sizes in bytes."""
 
     name: str
-    phase: str
+    phase: PhaseName
     initiator: bool
     bytes_in: int
     bytes_out: int

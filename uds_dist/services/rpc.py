@@ -9,6 +9,7 @@ Source: Distribution Protocol, SPAWN_REQUEST; the erpc module of OTP 23 and newe
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 from weakref import ref as weak_reference
 
 from uds_dist.errors import NoConnection, RemoteError, UdsDistError
@@ -24,6 +25,10 @@ from uds_dist.services.gen import down_error
 from uds_dist.transport.loop import EventLoop
 
 EXECUTE_CALL = (Atom("erpc"), Atom("execute_call"), 4)
+# What a node calls the ways of a function to raise; any other word of it is an error.
+_CLASSES: dict[str, Literal["error", "exit", "throw"]] = {
+    "error": "error", "exit": "exit", "throw": "throw",
+}  # fmt: skip
 
 
 def start_rpc(
@@ -211,7 +216,8 @@ def _refused(processes: Processes, node: str, reason: object) -> UdsDistError:
 
 def _raised(what: str, outcome: tuple[object, ...]) -> RemoteError:
     """The exception for ``{Ref, Class, Reason}`` or ``{Ref, error, Reason, Stack}``."""
-    class_ = printable(outcome[1] if isinstance(outcome[1], Atom) else shown(outcome[1]))
+    class_ = _CLASSES.get(outcome[1], "error") if isinstance(outcome[1], Atom) else "error"
+    told = printable(outcome[1] if isinstance(outcome[1], Atom) else shown(outcome[1]))
     reason = outcome[2] if len(outcome) > 2 else None
     stack = outcome[3] if len(outcome) > 3 else []
-    return RemoteError(f"{what}: {class_} {shown(reason)}", class_, reason, stack)
+    return RemoteError(f"{what}: {told} {shown(reason)}", class_, reason, stack)

@@ -35,7 +35,7 @@ import logging
 import os
 import socket
 from enum import Enum
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol
 
 from uds_dist.config import Config
 from uds_dist.errors import (
@@ -88,6 +88,8 @@ class Phase(Enum):
     CLOSING = "closing"
     CLOSED = "closed"
 
+
+PhaseName = Literal["connecting", "handshake", "up", "closing", "closed"]
 
 # Plain names: to find a member in its Enum takes ten times as long, and a message asks eight times.
 CONNECTING: Final = Phase.CONNECTING
