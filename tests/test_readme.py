@@ -17,6 +17,7 @@ from configparser import ConfigParser
 from configparser import ConfigParser
 from contextlib import contextmanager
 from dataclasses import fields
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,7 @@ from tests.readme_blocks import (
 from uds_dist import Atom, Config, Node
 from uds_dist.cli import exit_codes
 from uds_dist.config import ENVIRONMENT
+from uds_dist.elixir import from_elixir, to_elixir
 from uds_dist.transport.address import places
 
 KINDS = {
@@ -49,7 +51,10 @@ KINDS = {
 
 # Stands for the release: what the README calls, it has.
 RELEASE = """
+from datetime import datetime, timezone
+
 from uds_dist import Atom, Config, GenServer, Node
+from uds_dist.elixir import to_elixir
 
 class Counter(GenServer):
     def handle_call(self, request, from_):
@@ -60,6 +65,7 @@ with Node("myapp@localhost", config=Config.from_env()) as node:
     node.expose("Elixir.Enum", {"sum": sum})
     node.expose("Elixir.String", {"upcase": lambda text: text.decode().upper()})
     node.expose("Elixir.URI", {"parse": lambda _: {Atom("__struct__"): Atom("Elixir.URI")}})
+    node.expose("Elixir.DateTime", {"utc_now": lambda: to_elixir(datetime.now(timezone.utc))})
     node.serve("Elixir.MyApp.Counter", Counter())
     node.listen()
     print("ready", flush=True)
@@ -261,6 +267,27 @@ def test_calls_into_a_release_and_from_it(release: None, environ: dict[str, str]
         server = ("cart", "shop@localhost")
         assert node.call(server, (Atom("add"), "apple")).result(10) == "ok"
         assert node.call(server, Atom("items")).result(10) == [b"apple"]
+
+
+def test_values_at_home(release: None, environ: dict[str, str]) -> None:
+    program = next(block.text for block in blocks("python") if "to_elixir" in block.text)
+    ending = '    print("ready", flush=True)\n    node.loop.run_forever()\n'
+    config = Config.from_env(environ, text=True, default=to_elixir, object_hook=from_elixir)
+    with python(program + ending, environ) as shop, Node("test@localhost", config=config) as node:
+        assert shop.stdout is not None
+        assert shop.stdout.readline().startswith("True ")
+        assert shop.stdout.readline() == "ready\n"
+
+        def call(request: object) -> object:
+            return node.call(("shop", "values@localhost"), request).result(10)
+
+        assert call(Atom("stock")) == {"apples": 7}
+        assert call("stock") == "stock is an atom"
+        assert call((Atom("greet"), "ann")) == "hello ann"
+        assert call((Atom("user"), "ann", 7)) == ["ann", 7]
+        due = to_elixir(date(2024, 2, 28))
+        order = {Atom("__struct__"): Atom("Elixir.MyApp.Order"), Atom("number"): 1, Atom("due"): due}
+        assert call(order) == date(2024, 2, 29)
 
 
 # --- tables ---------------------------------------------------------------------------------------

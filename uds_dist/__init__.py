@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     )
     from uds_dist.etf.decode import COMPILED, decode
     from uds_dist.etf.encode import encode
+    from uds_dist.etf.records import TaggedTuple, record
     from uds_dist.etf.terms import (
         Atom,
         BitString,
@@ -143,6 +144,7 @@ __all__ = [
     "RemoteTimeout",
     "SimultaneousConnectError",
     "Stop",
+    "TaggedTuple",
     "TermError",
     "Throw",
     "Timer",
@@ -152,6 +154,7 @@ __all__ = [
     "format_term",
     "notify_ready",
     "parse_term",
+    "record",
     "__version__",
 ]
 
@@ -210,6 +213,8 @@ _MODULES = {
     "Port": "uds_dist.etf.terms",
     "Record": "uds_dist.etf.terms",
     "Reference": "uds_dist.etf.terms",
+    "TaggedTuple": "uds_dist.etf.records",
+    "record": "uds_dist.etf.records",
     "format_term": "uds_dist.etf.text",
     "notify_ready": "uds_dist.transport.activation",
     "parse_term": "uds_dist.etf.text",

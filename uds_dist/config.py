@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Final, Literal
 
@@ -60,6 +60,14 @@ class Config:
     cookie: str | bytes | None = field(default=None, repr=False)  # None: environment or file
     hidden: bool = True
 
+    # How terms and the program's values become one another
+    text: bool = False  # binaries that are UTF-8 come as str
+    # Makes a term of a value that has none.
+    default: Callable[[object], object] | None = None
+    # Makes a value of a map with `__struct__`, and of a tuple whose tag is in `records`.
+    object_hook: Callable[[object], object] | None = None
+    records: Collection[type[object] | str] = ()  # classes made by `record`, and tags
+
     # Time
     tick_time: float = 60.0
     handshake_timeout: float = 7.0
@@ -99,6 +107,10 @@ class Config:
         mode = self.socket_mode
         if mode is not None and not (isinstance(mode, int) and 0 <= mode <= 0o777):
             raise ConfigError(f"socket_mode is {mode!r}: use 0 to 0o777")
+        for name in ("default", "object_hook"):
+            hook = getattr(self, name)
+            if hook is not None and not callable(hook):
+                raise ConfigError(f"{name} is {hook!r}: give a function, or None")
         for name in ("tick_time", "handshake_timeout"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name} is {getattr(self, name)!r}: use seconds above 0")

@@ -100,6 +100,7 @@ class Node:
             cookie file.
         socket_dir: the folder of the sockets, or ``@name`` for Linux abstract sockets.
         hidden: False to be among the visible nodes of its peers.
+        text: True to be given binaries that are valid UTF-8 as str.
         config: all other settings, by default `Config.from_env()`; the arguments above precede it.
         on_down: called with a node's name and the error when its connection is lost, or could
             not be made.
@@ -120,6 +121,7 @@ class Node:
         cookie: str | bytes | None = None,
         socket_dir: str | os.PathLike[str] | None = None,
         hidden: bool | None = None,
+        text: bool | None = None,
         config: Config | None = None,
         on_down: Callable[[str, UdsDistError], object] | None = None,
         output: Callable[[str], object] = write_stdout,
@@ -131,7 +133,7 @@ class Node:
             ("on_service_down", on_service_down),
         ):
             refuse_coroutines(what, callback)
-        settings = {"socket_dir": socket_dir, "hidden": hidden}
+        settings = {"socket_dir": socket_dir, "hidden": hidden, "text": text}
         given = {setting: value for setting, value in settings.items() if value is not None}
         config = Config.from_env(os.environ, **given) if config is None else config.replace(**given)
         if cookie is None:
@@ -139,6 +141,7 @@ class Node:
         cookie = checked_cookie(cookie)  # before the loop is made: nobody would close it
         dynamic = isinstance(name, str) and name.startswith("@")
         split_node_name("nobody" + name if dynamic else name)
+        exposed = Exposed(config)
         self.config = config
         limit_atoms(config.max_atoms)
         self.loop = EventLoop() if loop is None else loop
@@ -146,7 +149,7 @@ class Node:
         self.on_down = on_down
         self.output = output
         self.on_service_down = on_service_down
-        self._exposed = Exposed()
+        self._exposed = exposed
         self._console: Console | None = None
         self._closed = False
         creation = new_creation()
@@ -426,6 +429,8 @@ class Node:
         refuse_coroutines("on_message", on_message)
         process = self.processes.new_mailbox(name, on_message, trap_exit=trap_exit)
         process.of_program = True
+        if self.processes.conversion is not None:
+            process.convert_by(self.processes.converted_or_plain)
         return process
 
     def pg(self, scope: str = "pg") -> PgScope:

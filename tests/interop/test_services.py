@@ -17,6 +17,7 @@ from tests.interop.beam import Beam, Otp
 from tests.interop.services import Services
 from uds_dist import (
     Atom,
+    Config,
     EventLoop,
     From,
     Future,
@@ -26,6 +27,7 @@ from uds_dist import (
     decode,
     format_term,
 )
+from uds_dist.elixir import from_elixir, to_elixir
 
 Start = Callable[..., Beam]
 
@@ -36,11 +38,19 @@ TIMEOUT = 120.0
 WIDTH = 76
 
 
-@pytest.fixture
-def node(socket_dir: str) -> Iterator[Node]:
+# What comes goes back as it came, whatever the program is given of it.
+MODES = {
+    "plain": Config(),
+    "text": Config(text=True, default=to_elixir, object_hook=from_elixir),
+}
+
+
+@pytest.fixture(params=MODES)
+def node(request: pytest.FixtureRequest, socket_dir: str) -> Iterator[Node]:
     """The Python node with the services."""
+    config = MODES[request.param].replace(socket_dir=socket_dir)
     with EventLoop() as loop:
-        with Node(PYTHON, loop=loop, cookie="secret", socket_dir=socket_dir) as made:
+        with Node(PYTHON, loop=loop, cookie="secret", config=config) as made:
             Services(made)
             made.listen()
             yield made

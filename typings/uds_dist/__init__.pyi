@@ -12,6 +12,8 @@ from os import PathLike
 from socket import socket
 from typing import ClassVar, Generic, Literal, NamedTuple, Protocol, TypeAlias, TypeVar, overload
 
+from typing_extensions import Self
+
 from uds_dist.config import ANY as ANY, Config as Config
 from uds_dist.errors import (
     AddressError as AddressError,
@@ -117,6 +119,7 @@ __all__ = [
     "RemoteTimeout",
     "SimultaneousConnectError",
     "Stop",
+    "TaggedTuple",
     "TermError",
     "Throw",
     "Timer",
@@ -126,6 +129,7 @@ __all__ = [
     "format_term",
     "notify_ready",
     "parse_term",
+    "record",
     "__version__",
 ]
 
@@ -238,6 +242,23 @@ class Record:
     # The value of the field of that name.
     def get(self, name: str, default: object = None) -> object: ...
 
+# A record of Erlang: `(tag, value, ...)`, whose values are attributes, too.
+class TaggedTuple(tuple[object, ...]):
+    __slots__ = ()
+    _tag: ClassVar[Atom]
+    _fields: ClassVar[tuple[str, ...]] = ()
+    def __new__(cls, *values: object, **named: object) -> Self: ...
+    # The record of a tuple, its tag included.
+    @classmethod
+    def _make(cls, term: tuple[object, ...]) -> Self: ...
+    def _replace(self, **changes: object) -> Self: ...
+    def _asdict(self) -> dict[str, object]: ...
+    def __getnewargs__(self) -> tuple[object, ...]: ...
+    def __getattr__(self, name: str) -> object: ...
+
+# Make a class for a record of Erlang: `-record(user, {name, age})` is `record("user", "name", "age")`.
+def record(tag: str, *fields: str) -> type[TaggedTuple]: ...
+
 # A term in the format that one node keeps for itself: opaque, it goes back as it came.
 @dataclass(frozen=True, slots=True)
 class LocalTerm:
@@ -287,14 +308,26 @@ __version__: str
 COMPILED: bool
 
 # Write one term in the External Term Format, as `term_to_binary` does.
-def encode(term: object, *, compressed: int = 0, max_depth: int = ...) -> bytes: ...
-# Read one term in the External Term Format, as `term_to_binary` writes it.
+# `default` is called with what has no term, and returns one.
+def encode(
+    term: object,
+    *,
+    compressed: int = 0,
+    max_depth: int = ...,
+    default: Callable[[object], object] | None = None,
+) -> bytes: ...
+# Read one term in the External Term Format, as `term_to_binary` writes it. With `text` a binary that
+# is UTF-8 comes as str. `object_hook` is called with each map that has a key `__struct__`, and with
+# each tuple that begins with a tag in `records`; tuples of a class in it become its objects.
 def decode(
     data: bytes | bytearray | memoryview,
     *,
     max_depth: int = ...,
     max_size: int = ...,
     max_terms: int = ...,
+    text: bool = False,
+    object_hook: Callable[[object], object] | None = None,
+    records: Collection[type[object] | str] = (),
 ) -> object: ...
 # The text of a term, as Erlang prints it on one line, a map's keys in order.
 def format_term(term: object) -> str: ...
@@ -517,6 +550,7 @@ class Node:
         cookie: str | bytes | None = None,
         socket_dir: str | PathLike[str] | None = None,
         hidden: bool | None = None,
+        text: bool | None = None,
         config: Config | None = None,
         on_down: Callable[[str, UdsDistError], object] | None = None,
         output: Callable[[str], object] = ...,

@@ -1,6 +1,6 @@
 """Every setting of a node, with its default."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from os import PathLike
 from typing import Any, Final, Literal
@@ -24,6 +24,12 @@ class Config:
     allowed_uids: Collection[int | str] | str = ...
     cookie: str | bytes | None = None  # None: environment or ~/.erlang.cookie
     hidden: bool = True
+    text: bool = False  # binaries that are UTF-8 come as str
+    # Makes a term of a value that has none.
+    default: Callable[[object], object] | None = None
+    # Makes a value of a map with `__struct__`, and of a tuple whose tag is in `records`.
+    object_hook: Callable[[object], object] | None = None
+    records: Collection[type[object] | str] = ()  # classes made by `record`, and tags
     tick_time: float = 60.0  # seconds
     handshake_timeout: float = 7.0  # seconds
     atom_cache: bool = True

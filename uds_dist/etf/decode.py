@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from uds_dist.config import Config
 from uds_dist.errors import DecodeError
+from uds_dist.etf.conversion import ONLY_TEXT, Conversion, Hook, Records
 from uds_dist.etf.identifiers import pid_of, reference_of
 from uds_dist.etf.maps import FEW_KEYS, decoded_map
 from uds_dist.etf.leaves import TERMS
@@ -58,6 +59,9 @@ def decode(
     max_depth: int = DEFAULT_MAX_DEPTH,
     max_size: int = DEFAULT_MAX_SIZE,
     max_terms: int = DEFAULT_MAX_TERMS,
+    text: bool = False,
+    object_hook: Hook | None = None,
+    records: Records = (),
 ) -> object:
     """Read one term in the External Term Format, as ``term_to_binary`` writes it.
 
@@ -67,10 +71,16 @@ def decode(
             level.
         max_size: how many bytes a compressed term may have when it is decompressed.
         max_terms: how many elements its containers may have, all in all.
+        text: whether binaries that are valid UTF-8 come as str.
+        object_hook: called with each map that has a key ``__struct__``, and with each tuple that
+            begins with a tag in `records`; what it returns takes the place of the term.
+        records: classes made by `record`, whose tuples become their objects; and tags.
     Returns:
         The term.
     Raises:
         DecodeError: the bytes are not a term, or one beyond a limit.
+        ConfigError: a hook or a record cannot be used.
+        Exception: what the object_hook raised.
 
     Source: External Term Format, introduction and "Compressed term".
     """
@@ -83,6 +93,10 @@ def decode(
     term, end = decode_term(data, 1, (), limit, max_size, max_terms)
     if end != len(data):
         raise DecodeError(f"{len(data) - end} bytes behind the term", end)
+    if text or object_hook is not None or records:
+        if object_hook is None and not records:
+            return ONLY_TEXT.convert(term)
+        return Conversion(text, object_hook, records).convert(term)
     return term
 
 

@@ -27,6 +27,7 @@ from uds_dist.etf.writer import (
     CODES,
     LARGE_BINARY,
     MAX_CACHE_REFERENCES,
+    Default,
     big_integer,
     check_keys,
     located,
@@ -57,7 +58,11 @@ _recent_codes: Final[list[bytes]] = [b""] * _RECENT
 
 
 def encode(
-    term: object, *, compressed: int = 0, max_depth: int = DEFAULT_MAX_DEPTH
+    term: object,
+    *,
+    compressed: int = 0,
+    max_depth: int = DEFAULT_MAX_DEPTH,
+    default: Default | None = None,
 ) -> bytes:
     """Write one term in the External Term Format, as ``term_to_binary`` does.
 
@@ -67,6 +72,8 @@ def encode(
             left as it is.
         max_depth: how deep terms may be nested, at most 20,000; the elements of a list are one
             level.
+        default: called with each value that has no term of its own; returns a term for it, in
+            which there may be more such values.
     Returns:
         The version byte 131 and the term.
     Raises:
@@ -88,13 +95,19 @@ def encode(
             return _compress(data, compressed) if compressed else data
     out = [b"\x83"]
     try:
-        write_term(term, None, out, limit)
+        write_term(term, None, out, limit, default)
     except EncodeError as error:
         if isinstance(term, LocalTerm):  # fit to stand by itself only
             return b"\x83\x79" + term.data
-        raise located(error, term, limit) from None
+        raise _without_context(located(error, term, limit, default))
     data = b"".join(out)
     return _compress(data, compressed) if compressed else data
+
+
+def _without_context(error: EncodeError) -> EncodeError:
+    """An error to be raised in an `except`, whose cause is what a program's `default` raised."""
+    error.__suppress_context__ = True
+    return error
 
 
 def _compress(data: bytes, level: int) -> bytes:
@@ -107,7 +120,10 @@ def _compress(data: bytes, level: int) -> bytes:
 
 
 def encode_parts(
-    term: object, atoms: dict[str, int] | None, depth_limit: int = DEFAULT_MAX_DEPTH
+    term: object,
+    atoms: dict[str, int] | None,
+    depth_limit: int = DEFAULT_MAX_DEPTH,
+    default: Default | None = None,
 ) -> list[bytes]:
     """Write one term without the version byte, its large binaries uncopied.
 
@@ -116,6 +132,7 @@ def encode_parts(
         atoms: the atoms of the message's header and their indices. Atoms are then written as
             ATOM_CACHE_REF; new ones are added, up to 255. None: atoms are written in full.
         depth_limit: how deep terms may be nested; the elements of a list are one level.
+        default: makes terms of values that have none of their own.
     Returns:
         The bytes in one part or more: binaries of 64 KiB or more are parts of their own, the
         very objects that the term holds.
@@ -138,9 +155,9 @@ def encode_parts(
             pass
     out: list[bytes] = []
     try:
-        large = write_term(term, atoms, out, depth_limit)
+        large = write_term(term, atoms, out, depth_limit, default)
     except EncodeError as error:
-        raise located(error, term, depth_limit) from None
+        raise _without_context(located(error, term, depth_limit, default))
     if not large:
         return [b"".join(out)]
     parts = []

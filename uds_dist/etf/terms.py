@@ -34,7 +34,9 @@ __all__ = [
     "Port",
     "Record",
     "Reference",
+    "WALK",
     "exact_key",
+    "fold",
     "freeze",
 ]
 
@@ -380,10 +382,10 @@ class Map:
         return "Map([", self._pairs, "])"
 
 
-_WALK = object()
+WALK = object()  # what `fold` is told of a term whose parts are to be looked at
 
 
-def _fold(
+def fold(
     term: object,
     leaf: Callable[[object], object],
     branch: Callable[[object, list[Any]], object],
@@ -392,7 +394,7 @@ def _fold(
 
     Args:
         term: any term.
-        leaf: gives the value of a term that is not to be walked, of others ``_WALK``.
+        leaf: gives the value of a term that is not to be walked, of others `WALK`.
         branch: gives the value of a term from the term and the values of its parts.
     Returns:
         The value of the whole.
@@ -404,7 +406,7 @@ def _fold(
     while True:
         for part in todo:
             value = leaf(part)
-            if value is not _WALK:
+            if value is not WALK:
                 done.append(value)
                 continue
             stack.append((source, todo, done))
@@ -453,14 +455,14 @@ def freeze(term: object) -> object:
         return term
     if type(term) is list and PLAIN.issuperset(map(type, term)):
         return FrozenList(term)
-    return _fold(term, _frozen_leaf, _frozen_branch)
+    return fold(term, _frozen_leaf, _frozen_branch)
 
 
 def _frozen_leaf(term: object) -> object:
     # What is frozen already is not walked again, or keys nested in keys would cost their square.
     if isinstance(term, FrozenList) or (isinstance(term, Map) and term._token is not None):
         return term
-    return _WALK if isinstance(term, _BRANCHES) else term
+    return WALK if isinstance(term, _BRANCHES) else term
 
 
 def _frozen_branch(source: object, parts: list[Any]) -> object:
@@ -492,7 +494,7 @@ def exact_key(term: object) -> bytes:
     Returns:
         A digest: of 1, 1.0 and True, or of 0.0 and -0.0, no two are equal.
     """
-    token = _fold(term, _exact_leaf, _exact_branch)
+    token = fold(term, _exact_leaf, _exact_branch)
     assert isinstance(token, bytes)
     return token
 
@@ -505,7 +507,7 @@ def _digest(kind: str, data: bytes) -> bytes:
 def _exact_leaf(term: object) -> object:
     if isinstance(term, _BRANCHES):
         token = term._token if isinstance(term, (Map, FrozenList)) else None
-        return _WALK if token is None else token
+        return WALK if token is None else token
     if isinstance(term, bool) or term is None:
         return _digest("atom", b"nil" if term is None else str(term).lower().encode())
     if isinstance(term, float):

@@ -13,16 +13,18 @@ Source: External Term Format.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain
 from math import isfinite
 from operator import index
 from struct import Struct
 from struct import error as StructError
+from sys import maxsize
 from typing import TYPE_CHECKING, Any, Final
 
 from uds_dist.errors import EncodeError
 from uds_dist.etf.atoms import has_room_for_atoms
+from uds_dist.etf.reader import DEEPEST, read_term
 from uds_dist.etf.shown import shown
 from uds_dist.etf.terms import (
     Atom,
@@ -110,6 +112,10 @@ _SEQUENCES: Final = frozenset({tuple, FrozenList})
 _NO_MORE: Final = object()
 
 _CONTAINERS = (tuple, list, dict, FrozenList, ImproperList, Map, Record, Fun)
+_LEAVES = (str, int, float, bytes, bytearray, memoryview, Pid, Port, Reference, Export, BitString)
+
+# What makes a term of a value that has none of its own.
+Default = Callable[[object], object]
 
 
 class _FunEnd:
@@ -123,7 +129,11 @@ class _FunEnd:
 
 
 def write_term(
-    term: object, atoms: dict[str, int] | None, out: list[bytes], depth_limit: int
+    term: object,
+    atoms: dict[str, int] | None,
+    out: list[bytes],
+    depth_limit: int,
+    default: Default | None = None,
 ) -> bool:
     """Append a term's pieces to `out`; True if one of them is a large binary."""
     large = False
@@ -213,7 +223,7 @@ def write_term(
                 pairs = item
                 for key in pairs:
                     if type(key) is not _ATOM:
-                        check_keys(pairs)
+                        check_keys(pairs, default)
                         break
                 n = len(pairs)
                 out.append(_MAPS[n] if n < 256 else _HEAD(116, n))
@@ -239,7 +249,7 @@ def write_term(
                     closed = []
                 _close_fun(item, out, closed)
             else:
-                inner = _open_rare(item, atoms, out, len(stack), depth_limit)
+                inner = _open_rare(item, atoms, out, len(stack), depth_limit, default)
                 if inner is not None:
                     stack.append(elements)
                     elements = inner
@@ -363,7 +373,7 @@ def _ints(chunk: list[int]) -> bytes:
     )
 
 
-def check_keys(items: dict[Any, Any]) -> None:
+def check_keys(items: dict[Any, Any], default: Default | None = None) -> None:
     """Refuse a dict of keys that differ in Python and not in Erlang: the peer would hang up."""
     kinds = set(map(type, items))
     if kinds <= _DISTINCT_WITH_BYTES or kinds <= _DISTINCT_WITH_STR:
@@ -378,20 +388,57 @@ def check_keys(items: dict[Any, Any]) -> None:
                 kinds.update(map(type, key._items))
         if kinds <= _DISTINCT_WITH_BYTES or kinds <= _DISTINCT_WITH_STR:
             return
-    if len({exact_key(key) for key in items}) != len(items):
+    if len({_exact_key(key, default) for key in items}) != len(items):
         raise EncodeError(
             "two keys of a dict are one key in Erlang, as 'a' and b'a' or Atom('true') and True are"
         )
 
 
+def _exact_key(key: object, default: Default | None) -> bytes:
+    """The `exact_key` of the term that a key becomes."""
+    if default is None:
+        return exact_key(key)
+    out: list[bytes] = []
+    write_term(key, None, out, DEEPEST, default)
+    data = b"".join(out)
+    return exact_key(read_term(data, 0, (), DEEPEST, 0, maxsize, None)[0])
+
+
+def _is_leaf(item: object) -> bool:
+    """Whether a value that is not a container has a term of its own."""
+    return item is None or isinstance(item, _LEAVES) or hasattr(type(item), "__index__")
+
+
+def _made_by(default: Default, item: object) -> object:
+    """The term that the program's function makes of a value."""
+    try:
+        return default(item)
+    except EncodeError:
+        raise
+    except Exception as error:
+        refusal = EncodeError(f"default made no term of a {type(item).__name__}: {shown(error)}")
+        refusal.__cause__ = error  # mypyc forgets what `raise ... from` says
+        raise refusal
+
+
 def _open_rare(
-    item: Any, atoms: dict[str, int] | None, out: list[bytes], depth: int, depth_limit: int
+    item: Any,
+    atoms: dict[str, int] | None,
+    out: list[bytes],
+    depth: int,
+    depth_limit: int,
+    default: Default | None,
 ) -> Iterator[Any] | None:
     """Write a leaf of one of the rarer types, or the head of a container and give its elements.
 
-    What a subclass of a container gives is taken once: it may be another thing each time.
+    What a subclass of a container gives is taken once: it may be another thing each time. What
+    `default` makes counts as a level of nesting, or one that makes itself would never end.
     """
     if not isinstance(item, _CONTAINERS):
+        if default is not None and not _is_leaf(item) and not isinstance(item, LocalTerm):
+            if depth >= depth_limit:
+                raise _too_deep(depth_limit)
+            return iter((_made_by(default, item),))
         _write_rare(item, atoms, out)
         return None
     if isinstance(item, (list, FrozenList)):
@@ -415,7 +462,7 @@ def _open_rare(
     if isinstance(item, (dict, Map)):
         pairs = list(item.items())
         if isinstance(item, dict):
-            check_keys(dict(pairs))
+            check_keys(dict(pairs), default)
         out.append(_HEAD(116, len(pairs)))
         return chain.from_iterable(pairs)
     if isinstance(item, ImproperList):
@@ -525,7 +572,9 @@ _ADVICE = {
 }
 
 
-def located(error: EncodeError, term: object, depth_limit: int) -> EncodeError:
+def located(
+    error: EncodeError, term: object, depth_limit: int, default: Default | None
+) -> EncodeError:
     """The error with the place of the value at fault, found by writing the term again in parts."""
     # Of each open container: the parts still to try, with the step of the path to each.
     stack: list[Iterator[tuple[str, object]]] = [iter([("", term)])]
@@ -543,12 +592,19 @@ def located(error: EncodeError, term: object, depth_limit: int) -> EncodeError:
         try:
             parts = _children(item)
             if isinstance(item, dict):
-                check_keys(item)
+                check_keys(item, default)
+            if not parts and default is not None and not isinstance(item, _CONTAINERS):
+                if not _is_leaf(item) and not isinstance(item, LocalTerm):
+                    parts = [("", _made_by(default, item))]
             if not parts:
                 write_term(item, None, [], 1)
         except EncodeError as found:
             place = "".join(path)[:200]
-            return EncodeError(f"{found} (at term{place})" if place else str(found))
+            if not place:
+                return found
+            placed = EncodeError(f"{found} (at term{place})")
+            placed.__cause__ = found.__cause__
+            return placed
         if parts:
             stack.append(iter(parts))
             path.append("")

@@ -11,6 +11,7 @@ from collections import deque
 from sys import maxsize
 from typing import Protocol
 
+from uds_dist.etf.conversion import Hook
 from uds_dist.etf.decode import decode
 from uds_dist.etf.encode import encode
 from uds_dist.etf.terms import Atom, Pid, Reference
@@ -78,7 +79,7 @@ class LocalSignals:
                 self._loop.call_soon(self._run)
 
 
-def copied(term: object, max_depth: int) -> tuple[object, int]:
+def copied(term: object, max_depth: int, default: Hook | None) -> tuple[object, int]:
     """What a term is on the other side of a connection, and its bytes on the wire.
 
     A message between two processes here is encoded and decoded as well: it must be a term, and it
@@ -89,6 +90,6 @@ def copied(term: object, max_depth: int) -> tuple[object, int]:
     """
     if type(term) in UNCHANGEABLE:
         return term, len(term) if isinstance(term, bytes) else 0
-    data = encode(term, max_depth=max_depth)
+    data = encode(term, max_depth=max_depth, default=default)
     copy = decode(data, max_depth=max_depth, max_size=len(data), max_terms=maxsize)
     return copy, len(data)

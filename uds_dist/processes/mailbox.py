@@ -100,7 +100,8 @@ class Mailbox:
         "group_leader",
         "held",
         "links",
-        "learns_node",
+        "adapt",
+        "convert",
         "loop",
         "monitors",
         "name",
@@ -153,8 +154,10 @@ class Mailbox:
         # A process that the node cannot do without: exit signals do not end it.
         self.system = False
         self.of_program = False  # what `on_message` raises is for the program
-        # Messages of peers come as FromNode.
-        self.learns_node = False
+        # Makes what the program sees of a term; None where that is the term.
+        self.convert: Callable[[object], object] | None = None
+        # What comes here for a peer's message: FromNode, or what `convert` gives.
+        self.adapt: Callable[[str, object], object] | None = None
         self._signals: Signals | None = signals
         self.prior: deque[object] | None = None  # those with priority: before the queue
         self._weights: dict[int, int] = {}  # of the large messages, by their identity
@@ -326,6 +329,11 @@ class Mailbox:
         return message
 
     # -- messages in: only the node calls these --------------------------------------------
+
+    def convert_by(self, convert: Callable[[object], object]) -> None:
+        """Have messages, and the reasons in signals, converted before they come here."""
+        self.convert = convert
+        self.adapt = lambda _node, message: convert(message)
 
     def deliver(self, message: object, *, priority: bool = False) -> None:
         """Have a message wait here, without running user code."""

@@ -209,7 +209,9 @@ class Peers:
             return
         if payload is not NO_PAYLOAD:
             # What the peer is not sent must be a term all the same.
-            encode(payload, max_depth=self.config.max_term_depth)
+            encode(
+                payload, max_depth=self.config.max_term_depth, default=self.config.default
+            )
         translated = translation(control, payload)
         if translated is not None:
             connection.send(*translated)
@@ -226,8 +228,11 @@ class Peers:
         depth = self.config.max_term_depth
         # Encoded now, so that a term that has no encoding fails here, at its sender, and what is
         # changed afterwards is not changed in the message; and kept so, which takes least memory.
-        data = None if payload is NO_PAYLOAD else encode(payload, max_depth=depth)
-        encode(control, max_depth=depth)
+        default = self.config.default
+        data = None
+        if payload is not NO_PAYLOAD:
+            data = encode(payload, max_depth=depth, default=default)
+        encode(control, max_depth=depth, default=default)
         try:
             peer = self.dialling.attempt(node)
         except (NodeNameError, AddressError) as error:

@@ -26,7 +26,7 @@ from uds_dist.etf.shown import printable
 from uds_dist.etf.terms import ImproperList, Pid, Reference
 from uds_dist.processes.dialect import UNUSED
 from uds_dist.processes.links import MonitorCallback
-from uds_dist.processes.mailbox import SMALL_MESSAGE, FromNode, Mailbox
+from uds_dist.processes.mailbox import SMALL_MESSAGE, Mailbox
 from uds_dist.processes.names import ALIAS, GEN_CALL, IS_AUTH, NET_KERNEL, NOPROC, NOTSUP
 from uds_dist.processes.table import Processes, Router
 from uds_dist.protocol import control as ctl
@@ -180,10 +180,10 @@ class Incoming:
     def _deliver(self, node: str, process: Mailbox, message: object) -> None:
         processes = self.processes
         if node == processes.name:
-            process.deliver(message)
+            process.deliver(message if process.convert is None else process.convert(message))
             return
-        if process.learns_node:
-            message = FromNode(node, message)
+        if process.adapt is not None:
+            message = process.adapt(node, message)
         if process.deliver_now(message):
             decoder = self._pressure.decoder
             # For a small message in a mailbox of small ones that is not full, this is all.
@@ -228,6 +228,8 @@ class Incoming:
             return
         process, has_priority = entry
         if priority and has_priority:
+            if process.convert is not None:
+                message = process.convert(message)
             process.deliver(message, priority=True)
         else:
             self._deliver(node, process, message)

@@ -10,6 +10,7 @@ the next round, and what comes meanwhile waits behind it.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from functools import partial
 from itertools import count
@@ -18,6 +19,7 @@ from typing import Protocol
 
 from uds_dist.config import Config
 from uds_dist.errors import ClosedError, ConfigError, UdsDistError
+from uds_dist.etf.conversion import Hook, conversion
 from uds_dist.etf.shown import shown
 from uds_dist.etf.terms import Atom, Pid, Reference
 from uds_dist.processes.destination import name_and_node
@@ -59,7 +61,10 @@ from uds_dist.protocol.control import (
 )
 from uds_dist.protocol.parse import parse
 from uds_dist.transport.backpressure import Pressure
+from uds_dist.transport.log_rate import BoundedLogs
 from uds_dist.transport.loop import EventLoop
+
+logger = logging.getLogger(__name__)
 
 PRIO_ALIAS = int(AltactFlag.PRIO | AltactFlag.ALIAS)
 MAX_UNLINK_ID = 2**64 - 1
@@ -123,6 +128,10 @@ class Processes:
         self.pressure = router.pressure
         self.max_links_and_monitors = config.max_links_and_monitors
         self.max_pending_requests = config.max_pending_requests
+        # What becomes of terms that are handed to the program, and of its values on their way out.
+        self.conversion = conversion(config.text, config.object_hook, config.records)
+        self.default: Hook | None = config.default
+        self._log = BoundedLogs(logger, loop.time)
         self._loop = loop
         self._config = config
         self._router = router
@@ -206,7 +215,31 @@ class Processes:
         Raises:
             EncodeError: it is no term.
         """
-        return copied(term, self._config.max_term_depth)[0]
+        return copied(term, self._config.max_term_depth, self.default)[0]
+
+    # -- what the program sees of terms ----------------------------------------------------
+
+    def converted(self, term: object) -> object:
+        """A term as the program wants it: with `Config.text`, `object_hook` and `records`.
+
+        Raises:
+            Exception: what the program's object_hook raised.
+        """
+        return term if self.conversion is None else self.conversion.convert(term)
+
+    def converted_or_plain(self, term: object) -> object:
+        """The same, where nobody could be told of an exception: a peer's term must not raise.
+
+        Returns:
+            The term as it came, where the object_hook raised; that is logged.
+        """
+        try:
+            return self.converted(term)
+        except Exception as error:
+            self._log.log(
+                logging.ERROR, "object_hook", "the object_hook raised at %s", shown(term), exc_info=error
+            )  # fmt: skip
+            return term
 
     # -- messages in -----------------------------------------------------------------------
 
@@ -262,7 +295,7 @@ class Processes:
             return
         size = 0
         if payload is not NO_PAYLOAD:
-            payload, size = copied(payload, self._config.max_term_depth)
+            payload, size = copied(payload, self._config.max_term_depth, self.default)
         self._local.add(parse(control), payload, size)
 
     def link(self, process: Mailbox, pid: Pid) -> None:
@@ -303,6 +336,8 @@ class Processes:
     ) -> Callable[[object], None]:
         def on_down(reason: object) -> None:
             process.monitors.discard(ref)
+            if process.convert is not None:
+                reason = process.convert(reason)
             process.deliver_down(ref, (DOWN, ref, PROCESS, watched, reason))
 
         return on_down
@@ -435,7 +470,7 @@ class Processes:
         reason = self.copy(reason)
         if self.by_pid.pop(process.pid, None) is None:
             return
-        process.ended(reason)
+        process.ended(reason if process.convert is None else process.convert(reason))
         if process.name is not None and self.by_name.get(process.name) is process:
             del self.by_name[process.name]
         for alias in process.aliases:
@@ -499,7 +534,7 @@ class Processes:
         if not active:
             return
         if process.trap_exit:
-            process.deliver((EXIT, pid, reason))
+            self._deliver_exit(process, pid, reason, False)
         elif not process.system and not is_atom(reason, NORMAL):
             self.terminate(process, reason)
 
@@ -510,9 +545,16 @@ class Processes:
         if is_atom(reason, KILL):
             self.terminate(process, KILLED)
         elif process.trap_exit:
-            process.deliver((EXIT, sender, reason), priority=priority)
+            self._deliver_exit(process, sender, reason, priority)
         elif not is_atom(reason, NORMAL) or sender == process.pid:
             self.terminate(process, reason)
+
+    def _deliver_exit(
+        self, process: Mailbox, sender: Pid, reason: object, priority: bool
+    ) -> None:
+        if process.convert is not None:
+            reason = process.convert(reason)
+        process.deliver((EXIT, sender, reason), priority=priority)
 
     # -- the end of a connection -----------------------------------------------------------
 

@@ -511,11 +511,12 @@ class FrameEncoder:
 
     Args:
         effective_flags: what both nodes are capable of, `Handshake.effective_flags`.
-        config: ``fragment_size`` (bytes) and ``max_term_depth`` are read.
+        config: ``fragment_size`` (bytes), ``max_term_depth`` and ``default`` are read.
     """
 
     __slots__ = (
         "fragment_size",
+        "_default",
         "_depth",
         "_caching",
         "_fragmenting",
@@ -529,6 +530,7 @@ class FrameEncoder:
 
     def __init__(self, effective_flags: int, config: Config) -> None:
         self.fragment_size = config.fragment_size
+        self._default = config.default
         self._depth = min(config.max_term_depth, DEEPEST)
         self._caching = bool(effective_flags & Flag.DIST_HDR_ATOM_CACHE)
         self._fragmenting = bool(effective_flags & Flag.FRAGMENTS)
@@ -556,8 +558,9 @@ class FrameEncoder:
         """
         atoms: dict[str, int] | None = {} if self._caching else None
         depth = self._depth
-        head = encode_parts(control, atoms, depth)
-        tail = [] if payload is NO_PAYLOAD else encode_parts(payload, atoms, depth)
+        default = self._default
+        head = encode_parts(control, atoms, depth, default)
+        tail = [] if payload is NO_PAYLOAD else encode_parts(payload, atoms, depth, default)
         if len(head) != 1 or len(tail) > 1:
             return self._large(atoms, head, tail)
         first = head[0]

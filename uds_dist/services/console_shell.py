@@ -82,7 +82,7 @@ class Shell:
         self.evaluator = console.new_evaluator(self._printed.append)
         self.evaluator.namespace["history"] = self._history
         self.process: Mailbox = processes.new_mailbox(on_message=self._on_message, trap_exit=True)
-        self.process.learns_node = True
+        self.process.adapt = FromNode
         self.process.group_leader = leader
         self.process.on_exit = self._ended
         self._watch = self.process.monitor(leader)

@@ -141,14 +141,15 @@ class EventManager(GenServer):
         return (ERROR, Atom("bad_request"))
 
     def _guarded(self, name: str, function: Callable[[object], object], term: object) -> object:
+        default = None if self._runner is None else self._runner.processes.default
         try:
             answer = function(term)
         except Exception as error:
-            reason = raised(error).exit_reason
+            reason = raised(error, default).exit_reason
             logger.error("the event handler %s is removed: it raised", name, exc_info=error)
             self._handlers.pop(name, None)
             return (ERROR, (Atom("EXIT"), reason))
         if isinstance(answer, Future) or function.__name__ == "handle_event":
             return answer
-        unsendable = drop_coroutine(answer) or encoding_error(answer)
-        return answer if unsendable is None else (ERROR, raised(unsendable).exit_reason)
+        unsendable = drop_coroutine(answer) or encoding_error(answer, default)
+        return answer if unsendable is None else (ERROR, raised(unsendable, default).exit_reason)

@@ -20,8 +20,10 @@ from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import NamedTuple
 
+from uds_dist.config import Config
 from uds_dist.errors import ConfigError, TermError
 from uds_dist.etf.atoms import MAX_ATOM_CHARACTERS, atom_of
+from uds_dist.etf.conversion import conversion
 from uds_dist.etf.shown import printable, shown
 from uds_dist.etf.terms import Atom, Export, Pid, Reference
 from uds_dist.processes.future import Future
@@ -100,9 +102,16 @@ class Exposed:
     """The table of exposed functions: nothing else can be called from outside.
 
     ``console`` answers the calls of remote shells' clients; None as long as none is served.
+
+    Args:
+        config: how arguments come and values go: ``text``, ``default``, ``object_hook`` and
+            ``records`` are used.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, config: Config | None = None) -> None:
+        config = Config() if config is None else config
+        self.default = config.default
+        self._conversion = conversion(config.text, config.object_hook, config.records)
         self.console: Answers | None = None
         self._functions: dict[tuple[str, str], Function] = {}
 
@@ -163,9 +172,9 @@ class Exposed:
                 case _:
                     break
         if not (isinstance(module, Atom) and isinstance(function, Atom)):
-            return raised(TypeError("module and function must be atoms"))
+            return raised(TypeError("module and function must be atoms"), self.default)
         if not isinstance(arguments, list):
-            return raised(TypeError("the arguments must be a list"))
+            return raised(TypeError("the arguments must be a list"), self.default)
         found = self._functions.get((module, function))
         arity = len(arguments)
         if found is None or not found.min_arity <= arity <= found.max_arity:
@@ -174,9 +183,11 @@ class Exposed:
                 answer = self.console(caller, module, function, arguments)
             return undefined(module, function, arguments) if answer is None else answer
         try:
+            if self._conversion is not None:
+                arguments = list(map(self._conversion.convert, arguments))
             value = found.call(*arguments)
         except Exception as error:
-            return raised(error, (module, function, arity))
+            return raised(error, self.default, (module, function, arity))
         return value if isinstance(value, Future) else returned(value)
 
 
@@ -298,7 +309,7 @@ class Jobs:
             outcome = self._exposed.run(job.module, job.function, job.arguments, caller)
         except BaseException as error:
             # KeyboardInterrupt and SystemExit are for the program, but the caller must not wait.
-            self._end(node, pid, job, raised(error, job.called))
+            self._end(node, pid, job, raised(error, self._exposed.default, job.called))
             raise
         if isinstance(outcome, Outcome):
             self._end(node, pid, job, outcome)
@@ -315,7 +326,7 @@ class Jobs:
         again = partial(self._done, node, pid, job, future)
         if not self._processes.pressure.wait_for_room(node, again):
             self._take(pid)
-            self._end(node, pid, job, outcome_of(future, job.called))
+            self._end(node, pid, job, outcome_of(future, self._exposed.default, job.called))
 
     def _given_up(self, pid: Pid, job: Job, ref: Reference) -> None:
         if ref == job.request:
@@ -349,16 +360,21 @@ class Jobs:
         process = self._processes.find(pid)
         if process is not None:
             reason = job.reason(outcome)
-            unsendable = encoding_error(reason)
+            unsendable = encoding_error(reason, self._exposed.default)
             if unsendable is not None:
-                reason = job.reason(_unsendable(outcome.value, unsendable))
+                reason = job.reason(self._unsendable(outcome.value, unsendable))
             process.close(reason)
             return
         # It was over at once, so nobody has seen the process: only its end is to be told.
         try:
             self._tell_end(node, pid, job, job.reason(outcome))
         except (TermError, RecursionError) as error:
-            self._tell_end(node, pid, job, job.reason(_unsendable(outcome.value, error)))
+            self._tell_end(node, pid, job, job.reason(self._unsendable(outcome.value, error)))
+
+    def _unsendable(self, value: object, error: Exception) -> Outcome:
+        """The outcome of a function whose value cannot be sent: with the place in the value."""
+        default = self._exposed.default
+        return raised(drop_coroutine(value) or encoding_error(value, default) or error, default)
 
     def _tell_end(self, node: str, pid: Pid, job: Job, reason: object) -> None:
         if job.flags & SpawnFlag.MONITOR:
@@ -372,11 +388,6 @@ def _name(term: object) -> str:
     """A name that a peer gave for a module or function; it may be any term."""
     atom = atom_of(term)
     return shown(term)[:MAX_ATOM_CHARACTERS] if atom is None else str(atom)
-
-
-def _unsendable(value: object, error: Exception) -> Outcome:
-    """The outcome of a function whose value cannot be sent: with the place in the value."""
-    return raised(drop_coroutine(value) or encoding_error(value) or error)
 
 
 def _is_beam_option(option: object) -> bool:

@@ -77,7 +77,7 @@ def start_call(
         if waiting is None or waiting.done():
             return
         if isinstance(message, tuple) and len(message) == 2:
-            waiting.set_result(message[1])
+            settle(processes, waiting, message[1])
         else:
             waiting.set_exception(RemoteError(f"{dest_text(dest)} answered with no gen reply"))
 
@@ -97,6 +97,16 @@ def start_call(
         future.cancel()
         raise
     return future
+
+
+def settle(processes: Processes, future: Future[object], term: object) -> None:
+    """Give a future of the program the term that came, as the program wants it."""
+    try:
+        value = processes.converted(term)
+    except Exception as error:  # the program's object_hook
+        future.set_exception(error)
+    else:
+        future.set_result(value)
 
 
 def cast(processes: Processes, caller: Mailbox, dest: object, request: object) -> None:
@@ -226,7 +236,8 @@ def down_error(processes: Processes, dest: object, reason: object) -> UdsDistErr
         return NoConnection(f"the connection to the node of {dest_text(dest)} was lost")
     if is_atom(reason, NOPROC):
         return NoProcess(f"there is no process {dest_text(dest)}", "exit", NOPROC)
-    return RemoteError(f"{dest_text(dest)} exited before it answered: {shown(reason)}", "exit", reason)
+    text = f"{dest_text(dest)} exited before it answered: {shown(reason)}"
+    return RemoteError(text, "exit", processes.converted_or_plain(reason))
 
 
 def dest_text(dest: object) -> str:

@@ -87,6 +87,7 @@ class GenServer:
     """
 
     trap_exit: bool = False
+    _plain: ClassVar[bool] = False  # takes requests as they came, whatever `Config.text` says
     _runner: Running | None = None
 
     # -- to override -----------------------------------------------------------------------

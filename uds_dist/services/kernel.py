@@ -11,10 +11,11 @@ import logging
 from weakref import ref as weak_reference
 
 from uds_dist.etf.atoms import atom_of
+from uds_dist.etf.conversion import Hook
 from uds_dist.etf.shown import MORE, printable, shown
 from uds_dist.etf.terms import Atom, Map, Pid
 from uds_dist.processes.future import Future
-from uds_dist.processes.mailbox import FromNode, Mailbox
+from uds_dist.processes.mailbox import Mailbox
 from uds_dist.processes.names import ERROR, EXIT, IS_AUTH, NET_KERNEL, YES
 from uds_dist.processes.table import Processes
 from uds_dist.services.exposed import Exposed
@@ -73,6 +74,8 @@ class Rex(GenServer):
     Source: the rpc module of OTP 27 and 29.
     """
 
+    _plain = True
+
     def __init__(self, exposed: Exposed) -> None:
         self._exposed = exposed
 
@@ -87,8 +90,8 @@ class Rex(GenServer):
             case (Atom("call" | "block_call"), module, function, arguments, _leader):
                 outcome = self._exposed.run(module, function, arguments)
                 if isinstance(outcome, Outcome):
-                    return rpc_result(outcome)
-                return _rpc_future(self.process.loop, outcome)
+                    return rpc_result(outcome, self._exposed.default)
+                return _rpc_future(self.process.loop, outcome, self._exposed.default)
         self._running().complain("a call that it does not know", request)
         return (ERROR, Atom("unknown_call"))
 
@@ -101,7 +104,7 @@ class Rex(GenServer):
                     self._cast_ended(module, function, outcome)
                 else:
                     outcome.add_done_callback(
-                        lambda done: self._cast_ended(module, function, outcome_of(done))
+                        lambda done: self._cast_ended(module, function, outcome_of(done, self._exposed.default))
                     )
             case _:
                 self._running().complain("a cast that it does not know", request)
@@ -128,7 +131,7 @@ class Rex(GenServer):
             ):
                 named = processes.by_name.get(dest)
                 if named is not None:
-                    named.deliver(FromNode("", term) if named.learns_node else term)
+                    named.deliver(term if named.adapt is None else named.adapt("", term))
                     answer = (Atom(REX), processes.name, processes.name)
                 else:
                     answer = (Atom(REX), processes.name, (Atom("nonexisting_name"), dest))
@@ -144,13 +147,15 @@ class Rex(GenServer):
         return {}
 
 
-def _rpc_future(loop: EventLoop, inner: Future[object]) -> Future[object]:
+def _rpc_future(
+    loop: EventLoop, inner: Future[object], default: Hook | None
+) -> Future[object]:
     """A future with the `rpc_result` of another one, which it drops when it is dropped itself."""
 
     def done(_inner: Future[object]) -> None:
         waiting = pending()
         if waiting is not None and not waiting.done():
-            waiting.set_result(rpc_result(outcome_of(inner)))
+            waiting.set_result(rpc_result(outcome_of(inner, default), default))
 
     outer: Future[object] = Future(loop, inner.what, lambda: inner.remove_done_callback(done))
     pending = weak_reference(outer)
@@ -158,13 +163,13 @@ def _rpc_future(loop: EventLoop, inner: Future[object]) -> Future[object]:
     return outer
 
 
-def rpc_result(outcome: Outcome) -> object:
+def rpc_result(outcome: Outcome, default: Hook | None) -> object:
     """What `rpc:call` gives for an outcome: the value, or ``{badrpc, {'EXIT', Reason}}``."""
     if outcome.class_ in ("return", "throw"):
-        unsendable = encoding_error(outcome.value)
+        unsendable = encoding_error(outcome.value, default)
         if unsendable is None:
             return outcome.value
-        outcome = raised(unsendable)
+        outcome = raised(unsendable, default)
     return (BADRPC, (EXIT, outcome.exit_reason))
 
 
@@ -236,7 +241,7 @@ class LoggerProxy:
             if not done.cancelled() and done.exception() is None:
                 text = chardata_text(done.result())
             what = shown_here if text is None else log_text(text)
-            extra = {"erlang_meta": meta}
+            extra = {"erlang_meta": self._processes.converted_or_plain(meta)}
             remote_logger.log(number, "%s: %s", printable(node), what, extra=extra)
 
         future = start_own_rpc(

@@ -49,7 +49,7 @@ class NodeService:
         self._log = BoundedLogs(logger, loop.time)
         self.process: Mailbox = processes.new_mailbox(name, self._on_message, trap_exit=True)
         self.process.system = True
-        self.process.learns_node = True
+        self.process.adapt = FromNode
 
     def _on_message(self, message: object) -> None:
         node: str = self._processes.name

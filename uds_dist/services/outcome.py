@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from uds_dist.errors import ConfigError, ErlangError, ErlangException, Exit, TermError
 from uds_dist.etf.atoms import MAX_ATOM_CHARACTERS
+from uds_dist.etf.conversion import Hook
 from uds_dist.etf.encode import encode
 from uds_dist.etf.terms import Atom
 from uds_dist.processes.future import Future
@@ -61,11 +62,14 @@ def undefined(module: str, function: str, arguments: Sequence[object]) -> Outcom
     return Outcome(ERROR, UNDEF, [(Atom(module), Atom(function), list(arguments), no_place)])
 
 
-def raised(error: BaseException, called: tuple[str, str, int] | None = None) -> Outcome:
+def raised(
+    error: BaseException, default: Hook | None, called: tuple[str, str, int] | None = None
+) -> Outcome:
     """The outcome of a function that raised.
 
     Args:
         error: the exception.
+        default: makes terms of the program's values, for the reason; see `Config.default`.
         called: module, function and arity by which Erlang called it, for the end of the stack.
     Returns:
         The outcome; its reason and stack can be encoded whatever the exception holds.
@@ -77,25 +81,27 @@ def raised(error: BaseException, called: tuple[str, str, int] | None = None) -> 
         value = error.reason
         if isinstance(error, (ErlangError, Exit)) and type(value) is str:
             value = Atom(value[:MAX_ATOM_CHARACTERS])
-        unsendable = encoding_error(value)
+        unsendable = encoding_error(value, default)
         if unsendable is None:
             return Outcome(Atom(error.class_), value, stack)
         error = unsendable
     return Outcome(ERROR, (PYTHON_ERROR, Atom(_name(type(error))), _text(error)), stack)
 
 
-def outcome_of(future: Future[object], called: tuple[str, str, int] | None = None) -> Outcome:
+def outcome_of(
+    future: Future[object], default: Hook | None, called: tuple[str, str, int] | None = None
+) -> Outcome:
     """The outcome of a function that returned a future which is done by now."""
     try:
         return returned(future.result())
     except Exception as error:
-        return raised(error, called)
+        return raised(error, default, called)
 
 
-def encoding_error(term: object) -> Exception | None:
+def encoding_error(term: object, default: Hook | None) -> Exception | None:
     """What keeps a term from being sent, or None."""
     try:
-        encode(term)
+        encode(term, default=default)
     except (TermError, RecursionError) as error:
         return error
     return None
@@ -127,7 +133,7 @@ def drop_coroutine(answer: object) -> Exception | None:
 
 
 def encoded_size(term: object) -> int:
-    """How many bytes a term takes; of what cannot be encoded more than any limit allows."""
+    """How many bytes a term that came from a peer takes; of what cannot be encoded more than any limit allows."""
     try:
         return len(encode(term))
     except (TermError, RecursionError):

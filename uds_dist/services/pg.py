@@ -153,7 +153,8 @@ class PgScope:
             for key, group in groups.by_key.items():
                 found.setdefault(key, group.term)
         # A copy: a list that came as the key of a map is a list again, and nobody's else.
-        return [self._processes.copy(term) for term in found.values()]
+        copy = self._processes.copy
+        return [self._processes.converted_or_plain(copy(term)) for term in found.values()]
 
     def members(self, group: object) -> list[Pid]:
         """The members of a group, those here first.
@@ -161,7 +162,7 @@ class PgScope:
         Args:
             group: any term; an Erlang string is a list of code points, a str is a binary.
         """
-        key = exact_key(group)
+        key = self._key(group)
         found = self._local.members(key)
         for other in self._others.values():
             found += other.groups.members(key)
@@ -194,10 +195,16 @@ class PgScope:
         Returns:
             False when it is not a member.
         """
-        if not self._local.leave(exact_key(group), pid):
+        if not self._local.leave(self._key(group), pid):
             return False
         self._tell()
         return True
+
+    def _key(self, group: object) -> bytes:
+        """The `exact_key` of the term that the program's value is."""
+        if self._processes.default is None:
+            return exact_key(group)
+        return exact_key(self._processes.copy(group))
 
     def greet(self, node: str) -> None:
         """Say to a node that has come up that this scope is there."""

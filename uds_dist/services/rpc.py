@@ -21,7 +21,7 @@ from uds_dist.processes.mailbox import Mailbox
 from uds_dist.processes.names import LINK, MONITOR, NOCONNECTION, RETURN, is_atom
 from uds_dist.processes.table import Processes
 from uds_dist.protocol.control import SPAWN_REQUEST, SpawnReply, SpawnReplyTt
-from uds_dist.services.gen import down_error
+from uds_dist.services.gen import down_error, settle
 from uds_dist.transport.loop import EventLoop
 
 EXECUTE_CALL = (Atom("erpc"), Atom("execute_call"), 4)
@@ -63,7 +63,7 @@ def start_rpc(
     check_arguments(arguments)
     ref = processes.new_reference()
     what = f"the answer of {module}:{function}/{len(arguments)} at {node}"
-    call = Call(processes, caller.pid, ref, node, what)
+    call = Call(processes, caller.pid, ref, node, what, own)
     control = (SPAWN_REQUEST, ref, caller.pid, group_leader, EXECUTE_CALL, [MONITOR])
     call_arguments = [ref, Atom(module), Atom(function), list(arguments)]
     processes.request_spawn(node, control, call_arguments, call.on_reply, own)
@@ -112,10 +112,16 @@ def check_arguments(arguments: object) -> None:
 class Call(Monitor):
     """A call under way: first the request for its process, then the monitor of that process."""
 
-    __slots__ = ("future", "what", "_processes")
+    __slots__ = ("future", "what", "_own", "_processes")
 
     def __init__(
-        self, processes: Processes, owner: Pid, ref: Reference, node: str, what: str
+        self,
+        processes: Processes,
+        owner: Pid,
+        ref: Reference,
+        node: str,
+        what: str,
+        own: bool,
     ) -> None:
         self.node = node
         self.owner = owner
@@ -123,6 +129,7 @@ class Call(Monitor):
         self.what = what
         # Weak: a future that its program drops withdraws the call.
         self.future: weak_reference[Future[object]] | None = None
+        self._own = own  # the node's own services take terms as they come
         self._processes = processes
 
     def withdraw(self) -> None:
@@ -146,15 +153,29 @@ class Call(Monitor):
         if waiting is None:
             return
         if isinstance(reason, tuple) and len(reason) >= 2 and reason[0] == self.ref:
-            if is_atom(reason[1], RETURN) and len(reason) == 3:
+            if not (is_atom(reason[1], RETURN) and len(reason) == 3):
+                waiting.set_exception(self._raised(reason))
+            elif self._own:
                 waiting.set_result(reason[2])
             else:
-                waiting.set_exception(_raised(self.what, reason))
+                settle(self._processes, waiting, reason[2])
         elif is_atom(reason, NOCONNECTION):
             waiting.set_exception(down_error(self._processes, self.node, reason))
         else:
             killed = f"{self.what}: the process was killed: {shown(reason)}"
-            waiting.set_exception(RemoteError(killed, "signal", reason))
+            waiting.set_exception(RemoteError(killed, "signal", self._seen(reason)))
+
+    def _raised(self, outcome: tuple[object, ...]) -> RemoteError:
+        """The exception for ``{Ref, Class, Reason}`` or ``{Ref, error, Reason, Stack}``."""
+        class_ = _CLASSES.get(outcome[1], "error") if isinstance(outcome[1], Atom) else "error"
+        told = printable(outcome[1] if isinstance(outcome[1], Atom) else shown(outcome[1]))
+        reason = outcome[2] if len(outcome) > 2 else None
+        stack = outcome[3] if len(outcome) > 3 else []
+        text = f"{self.what}: {told} {shown(reason)}"
+        return RemoteError(text, class_, self._seen(reason), self._seen(stack))
+
+    def _seen(self, term: object) -> object:
+        return term if self._own else self._processes.converted_or_plain(term)
 
     def _waiting(self) -> Future[object] | None:
         """The future, if anybody still waits for it."""
@@ -211,13 +232,5 @@ def start_spawn(
 def _refused(processes: Processes, node: str, reason: object) -> UdsDistError:
     if is_atom(reason, NOCONNECTION):
         return processes.down_error or NoConnection(f"there is no connection to {node}")
-    return RemoteError(f"{node} starts no process: {shown(reason)}", "error", reason)
-
-
-def _raised(what: str, outcome: tuple[object, ...]) -> RemoteError:
-    """The exception for ``{Ref, Class, Reason}`` or ``{Ref, error, Reason, Stack}``."""
-    class_ = _CLASSES.get(outcome[1], "error") if isinstance(outcome[1], Atom) else "error"
-    told = printable(outcome[1] if isinstance(outcome[1], Atom) else shown(outcome[1]))
-    reason = outcome[2] if len(outcome) > 2 else None
-    stack = outcome[3] if len(outcome) > 3 else []
-    return RemoteError(f"{what}: {told} {shown(reason)}", class_, reason, stack)
+    text = f"{node} starts no process: {shown(reason)}"
+    return RemoteError(text, "error", processes.converted_or_plain(reason))

@@ -24,7 +24,7 @@ from uds_dist.errors import ClosedError, ConfigError, UdsDistError
 from uds_dist.etf.shown import shown
 from uds_dist.etf.terms import Atom, Pid, Reference
 from uds_dist.processes.future import Future
-from uds_dist.processes.mailbox import Mailbox
+from uds_dist.processes.mailbox import EMPTY, Mailbox
 from uds_dist.processes.names import ERROR, GEN_CALL, GEN_CAST, NORMAL, OK, SHUTDOWN
 from uds_dist.processes.table import Processes
 from uds_dist.services.gen import From, from_term, monitor_of, reply, start_call
@@ -112,6 +112,7 @@ class Runner:
         if restart not in RESTARTS:
             raise ConfigError(f"restart is {restart!r}: use one of {', '.join(RESTARTS)}")
         self.processes = processes
+        self._default = processes.default
         self._loop = loop
         self.name = name
         self.over = False  # the server has ended for good
@@ -147,6 +148,8 @@ class Runner:
         process.group_leader = self._group_leader
         self.server = server
         self.process = process
+        # The library's own servers know requests by their atoms and take terms as they come.
+        self._converts = self.processes.conversion is not None and not server._plain
         server._runner = self
         self._suspended = self._terminated = False
         self._busy = True  # messages wait until `init` is done
@@ -155,7 +158,7 @@ class Runner:
         except BaseException as error:
             self._terminated = True
             server._runner = None
-            process.close(raised(error).exit_reason)
+            process.close(raised(error, self._default).exit_reason)
             raise
         process.on_unwatched = self._unwatched
         process.on_exit = partial(self._ended, process)
@@ -168,9 +171,9 @@ class Runner:
         """End the server: `terminate`, then links, monitors and waiting callers hear of it."""
         if not self.process.alive or self._terminated:
             return
-        unsendable = encoding_error(reason)
+        unsendable = encoding_error(reason, self._default)
         if unsendable is not None:
-            reason, error = raised(unsendable).exit_reason, error or unsendable
+            reason, error = raised(unsendable, self._default).exit_reason, error or unsendable
         if is_abnormal(reason):
             self._log_end(reason, error)
         reason = self._terminate(reason)
@@ -196,9 +199,9 @@ class Runner:
             return reason
         self._terminated = True
         try:
-            self.server.terminate(reason)
+            self.server.terminate(self._seen(reason))
         except Exception as error:
-            reason = raised(error).exit_reason
+            reason = raised(error, self._default).exit_reason
             self._log_end(reason, error)
         return reason
 
@@ -237,7 +240,7 @@ class Runner:
             pass  # the node is closed
         except Exception as error:
             logger.error("%r could not be started again", self, exc_info=error)
-            reason = raised(error).exit_reason
+            reason = raised(error, self._default).exit_reason
             if isinstance(error, UdsDistError):
                 self._down(reason)
             else:
@@ -250,7 +253,7 @@ class Runner:
             return
         if self._on_service_down is not None and not self.processes.closed:
             name = self.name or str(self.process.pid)
-            self._loop.call_soon(partial(self._on_service_down, name, reason))
+            self._loop.call_soon(partial(self._on_service_down, name, self._seen(reason)))
 
     def _is_over(self) -> None:
         self.over = True
@@ -276,8 +279,31 @@ class Runner:
         else:
             self.process.hold(message)
 
+    def _seen(self, term: object) -> object:
+        return self.processes.converted_or_plain(term) if self._converts else term
+
+    def _convert(self, message: object) -> object:
+        """A message with its request as the program wants it; EMPTY where a call has failed."""
+        if type(message) is not tuple or not message or type(message[0]) is not Atom:
+            return self._seen(message)
+        if len(message) == 3 and message[0] == GEN_CALL:
+            from_ = from_term(message[1])
+            if from_ is not None:
+                try:
+                    return (*message[:2], self.processes.converted(message[2]))
+                except Exception as error:  # the program's object_hook
+                    self._fail_call(from_, raised(error, self._default).exit_reason)
+                    return EMPTY
+        if len(message) == 2 and message[0] == GEN_CAST:
+            return (GEN_CAST, self._seen(message[1]))
+        return message if is_system(message) else self._seen(message)
+
     def _dispatch(self, message: object) -> None:
         server = self.server
+        if self._converts:
+            message = self._convert(message)
+            if message is EMPTY:
+                return
         if type(message) is tuple:
             label = message[0] if message else None
             if type(label) is not Atom:
@@ -303,9 +329,9 @@ class Runner:
         except BaseException as error:
             if self.process.system:
                 self.log.log(logging.ERROR, "raised", "%r has raised", self, exc_info=error)
-                self._fail_call(from_, raised(error).exit_reason)
+                self._fail_call(from_, raised(error, self._default).exit_reason)
             else:
-                self._crash(raised(error), error)
+                self._crash(raised(error, self._default), error)
             if not isinstance(error, Exception):
                 raise  # KeyboardInterrupt and SystemExit are for the program; no caller waits
         else:
@@ -353,9 +379,9 @@ class Runner:
             reply(self.processes, self.process.pid, from_, answer)
         except Exception as error:
             # With the place in the answer, not in the message that carries it.
-            cause = drop_coroutine(answer) or encoding_error(answer) or error
+            cause = drop_coroutine(answer) or encoding_error(answer, self._default) or error
             self.log.log(logging.ERROR, "reply", "%r: a reply cannot be sent: %s", self, cause)
-            self._fail_call(from_, raised(cause).exit_reason)
+            self._fail_call(from_, raised(cause, self._default).exit_reason)
 
     def _fail_call(self, from_: From | None, reason: object) -> None:
         """Have a caller exit with a reason: its monitor of this server fires, and no other."""
@@ -363,9 +389,9 @@ class Runner:
         entry = None if ref is None else self.process.watchers.get(ref)
         if ref is None or entry is None:
             return  # a caller that does not watch this server cannot be told
-        unsendable = encoding_error(reason)
+        unsendable = encoding_error(reason, self._default)
         if unsendable is not None:
-            reason = raised(unsendable).exit_reason
+            reason = raised(unsendable, self._default).exit_reason
         watcher, target = entry
         self.processes.drop_watcher(self.process, ref)
         self.processes.send_down(watcher, target, ref, reason)
@@ -432,7 +458,7 @@ class Runner:
             self.processes.demonitor(self.process, watch)
         if not self.process.alive:
             return
-        outcome = outcome_of(future)
+        outcome = outcome_of(future, self._default)
         if outcome.class_ == "return":
             self._finish(from_, outcome.value)
         else:
@@ -475,7 +501,7 @@ class Runner:
         self._reply_or_fail(from_, answer)
 
     def _state(self) -> object:
-        return system_state(self.server.get_state)
+        return system_state(self.server.get_state, self._default)
 
     def _status(self) -> object:
         return system_status(
@@ -495,7 +521,7 @@ class Runner:
             return
         if type(self.server).set_state is GenServer.set_state:
             error = NotImplementedError(f"{type(self.server).__name__} has no set_state")
-            self._answer_system(from_, callback_failed("system_replace_state", raised(error)))
+            self._answer_system(from_, callback_failed("system_replace_state", raised(error, self._default)))
             return
         process = self.process
         self._busy = True  # as a server that runs the function itself would be
@@ -506,13 +532,13 @@ class Runner:
                 return
             self._busy = False
             self._release_soon()
-            outcome = remote_outcome(future)
+            outcome = remote_outcome(future, self._default)
             if outcome.class_ == "return":
                 try:
-                    self.server.set_state(outcome.value)
+                    self.server.set_state(self.processes.converted(outcome.value))
                     outcome = returned((OK, outcome.value))
                 except Exception as error:
-                    outcome = raised(error)
+                    outcome = raised(error, self._default)
             answer = outcome.value
             if outcome.class_ != "return":
                 answer = callback_failed("system_replace_state", outcome)

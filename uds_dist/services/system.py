@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from uds_dist.errors import RemoteError
 from uds_dist.etf.atoms import MAX_ATOM_CHARACTERS
+from uds_dist.etf.conversion import Hook
 from uds_dist.etf.shown import shown
 from uds_dist.etf.terms import Atom, Pid
 from uds_dist.processes.future import Future
@@ -19,18 +20,18 @@ RUNNING = Atom("running")
 SUSPENDED = Atom("suspended")
 
 
-def system_state(get_state: Callable[[], object]) -> object:
+def system_state(get_state: Callable[[], object], default: Hook | None) -> object:
     """The answer to `sys:get_state`: ``{ok, State}``; a part of it that is no term as its repr."""
     try:
         state = get_state()
     except Exception as error:
-        return callback_failed("system_get_state", raised(error))
-    if encoding_error(state) is not None:
+        return callback_failed("system_get_state", raised(error, default))
+    if encoding_error(state, default) is not None:
         if isinstance(state, dict):
             state = {
-                key: value if encoding_error(value) is None else shown(value)
+                key: value if encoding_error(value, default) is None else shown(value)
                 for key, value in state.items()
-                if encoding_error(key) is None
+                if encoding_error(key, default) is None
             }
         else:
             state = shown(state)
@@ -71,12 +72,12 @@ def callback_failed(callback: str, outcome: Outcome) -> object:
     return (ERROR, (Atom("callback_failed"), where, (outcome.class_, outcome.value)))
 
 
-def remote_outcome(future: Future[object]) -> Outcome:
+def remote_outcome(future: Future[object], default: Hook | None) -> Outcome:
     """The outcome of a call at another node, with what was raised there as it was."""
     error = None if future.cancelled() else future.exception()
     if isinstance(error, RemoteError) and error.class_ in ("error", "exit", "throw"):
         return Outcome(Atom(error.class_), error.reason, [])
-    return outcome_of(future)
+    return outcome_of(future, default)
 
 
 def is_system(message: object) -> bool:

@@ -37,6 +37,8 @@ class TaskSupervisor(GenServer):
         exposed: the functions that tasks can run.
     """
 
+    _plain = True
+
     def __init__(self, exposed: Exposed) -> None:
         self.exposed = exposed
         self._tasks: dict[Pid, Task] = {}
@@ -157,7 +159,7 @@ class Task:
         try:
             outcome = self._exposed.run(*mfa)
         except BaseException as error:
-            self._finish(ref, reply_to, raised(error))
+            self._finish(ref, reply_to, raised(error, self._exposed.default))
             raise
         if isinstance(outcome, Outcome):
             self._finish(ref, reply_to, outcome)
@@ -170,7 +172,7 @@ class Task:
             node = self.owner.node if reply_to is None else reply_to.node
             again = partial(done, future)
             if not self._processes.pressure.wait_for_room(node, again):
-                self._finish(ref, reply_to, outcome_of(future))
+                self._finish(ref, reply_to, outcome_of(future, self._exposed.default))
 
         self._done = done
         outcome.add_done_callback(done)
@@ -180,7 +182,7 @@ class Task:
             try:
                 answer_to(self._processes, self.process.pid, reply_to, (ref, outcome.value))
             except (TermError, RecursionError) as error:
-                outcome = raised(error)
+                outcome = raised(error, self._exposed.default)
         reason = outcome.exit_reason
         if is_abnormal(reason):
             self._supervisor.log_end(self.process.pid, reason)
@@ -188,9 +190,10 @@ class Task:
 
     def end(self, reason: object = NORMAL) -> None:
         """End the task."""
-        unsendable = encoding_error(reason)
+        default = self._exposed.default
+        unsendable = encoding_error(reason, default)
         if unsendable is not None:
-            reason = raised(unsendable).exit_reason
+            reason = raised(unsendable, default).exit_reason
         self.process.close(reason)
         self._ended(reason)
 

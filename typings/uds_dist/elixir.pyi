@@ -1,0 +1,57 @@
+"""Values of Elixir's standard library as Python's own, and a program's structs as its dataclasses."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import TypeVar
+
+from uds_dist import Atom
+
+__all__ = [
+    "ElixirError",
+    "Uri",
+    "atoms",
+    "from_elixir",
+    "from_keyword",
+    "keyword",
+    "struct",
+    "to_elixir",
+]
+
+T = TypeVar("T")
+E = TypeVar("E", bound=Enum)
+
+# An exception of Elixir as a value: `%ArgumentError{}` and its kind.
+class ElixirError(Exception):
+    struct: Atom
+    fields: dict[str, object]
+    def __init__(self, struct: str, fields: Mapping[str, object]) -> None: ...
+    def __eq__(self, other: object) -> bool: ...
+    def __hash__(self) -> int: ...
+    def __reduce__(self) -> tuple[object, ...]: ...
+
+# A URI, in the parts that Elixir's has; `str` puts it together.
+@dataclass(frozen=True)
+class Uri:
+    scheme: str | None = None
+    userinfo: str | None = None
+    host: str | None = None
+    port: int | None = None
+    path: str | None = None
+    query: str | None = None
+    fragment: str | None = None
+    authority: str | None = None
+
+# For `default`: the term of a value that has none of its own.
+def to_elixir(value: object) -> object: ...
+# For `object_hook`: the value of a struct; the struct itself, if there is none for it.
+def from_elixir(term: object) -> object: ...
+# Make a dataclass the struct of an Elixir module, both ways.
+def struct(module: str) -> Callable[[type[T]], type[T]]: ...
+# Mark an Enum: `to_elixir` makes atoms of its members.
+def atoms(enum: type[E]) -> type[E]: ...
+# Make a keyword list, and read one.
+def keyword(
+    items: Mapping[str, object] | Iterable[tuple[str, object]],
+) -> list[tuple[Atom, object]]: ...
+def from_keyword(term: object) -> dict[str, object]: ...
