@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from uds_dist import Config, EventLoop, GenServer, Node, Pid
+from tests.services.test_console import Client
+from uds_dist import Atom, Config, EventLoop, GenServer, Node, Pid
 from uds_dist.transport.loop import READ
 
 RECIPES = Path(__file__).parent
@@ -201,6 +202,36 @@ def test_busy_program(peer: Node, words: list[str], outcome: str) -> None:
     assert (status, errors) == (0, "")
     assert peer.loop.run_until(lambda: len(reasons) == 2, timeout=5)  # nodeup, nodedown
     assert ("has said nothing" in reasons[1]) is (outcome == "lost"), reasons
+
+
+def test_served_console(peer: Node) -> None:
+    recipe = Recipe(peer, "served_console.py")
+    assert recipe.wait_for_line() == "serving"
+    served = "recipe@localhost"
+
+    def evaluated(text: str) -> str:
+        match peer.rpc(served, "uds_dist_console", "eval", [text]).result(10):
+            case (Atom("ok"), _, bytes() as value, _):
+                return value.decode()
+        raise AssertionError(text)
+
+    def period() -> float:
+        return float(evaluated("work.period()"))
+
+    peer.loop.run_until(lambda: False, 1.0)
+    alone = period()
+    shells = [Client(peer, name=served) for _ in range(10)]
+    evaluated("work.begun.clear()")
+    until = peer.loop.time() + 1.0
+    while peer.loop.time() < until:
+        for shell in shells[1:]:
+            shell.typed.append([*b"work.rate", 10])
+            shell._feed()
+        assert len(shells[0].type("print('x' * 1_000_000)")) == 1_000_001
+    assert alone * 0.9 < period() < alone * 1.1, alone
+    assert evaluated("work.running = False") == ""
+    status, _, errors = recipe.finish()
+    assert (status, errors) == (0, "")
 
 
 def test_every_recipe_has_a_test() -> None:

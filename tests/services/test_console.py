@@ -29,7 +29,12 @@ SOON = 5.0
 class Client:
     """A terminal at another node, as `erl -remsh` is one."""
 
-    def __init__(self, node: Node, start: tuple[str, str, list[object]] = ("shell", "start", [])):
+    def __init__(
+        self,
+        node: Node,
+        start: tuple[str, str, list[object]] = ("shell", "start", []),
+        name: str = A,
+    ) -> None:
         self.node = node
         self.screen = ""
         self.prompts: list[str] = []
@@ -39,7 +44,7 @@ class Client:
         self.box = node.mailbox(on_message=self._on_message, trap_exit=True)
         module, function, arguments = start
         future = start_rpc(
-            node.loop, node.processes, self.box, self.box.pid, A, module, function, arguments
+            node.loop, node.processes, self.box, self.box.pid, name, module, function, arguments
         )
         shell = future.result(SOON)
         assert isinstance(shell, Pid)
