@@ -9,6 +9,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -288,6 +289,25 @@ def test_values_at_home(release: None, environ: dict[str, str]) -> None:
         due = to_elixir(date(2024, 2, 28))
         order = {Atom("__struct__"): Atom("Elixir.MyApp.Order"), Atom("number"): 1, Atom("due"): due}
         assert call(order) == date(2024, 2, 29)
+
+
+def test_the_prompt_of_a_program_and_the_stack_of_one_that_hangs(environ: dict[str, str]) -> None:
+    prompt, hangs = (
+        next(block.text for block in blocks("python") if word in block.text)
+        for word in ("serve_console", "faulthandler")
+    )
+    with python(f"{hangs}\n{prompt}", environ) as legacy:
+        words = [sys.executable, "-m", "uds_dist", "eval", "--python", "legacy", "version"]
+        code, printed = 3, ""
+        while code == 3 and legacy.poll() is None:  # until it listens
+            done = subprocess.run(words, env=environ, capture_output=True, text=True, check=False)
+            code, printed = done.returncode, done.stdout
+        assert (code, printed) == (0, "'1.2'\n")
+        legacy.send_signal(signal.SIGUSR1)
+        assert legacy.stderr is not None
+        lines = [legacy.stderr.readline() for _ in range(2)]
+        assert lines[0].startswith("Current thread") and "File" in lines[1]
+        legacy.kill()
 
 
 # --- tables ---------------------------------------------------------------------------------------

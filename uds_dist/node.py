@@ -725,10 +725,11 @@ class Node:
         evaluated runs inside `run_once`.
 
         Args:
-            namespace: names that the shells find, besides ``node`` and ``loop``; what a shell
-                defines is its own.
+            namespace: names that the shells find, besides ``node`` and ``loop``, ``tasks``,
+                ``stack``, ``top``, ``who`` and ``history``; what a shell defines is its own.
             banner: the first line that a client prints.
-            audit: called with each input, which is logged by ``uds_dist.console`` in any case.
+            audit: called with each input before it is evaluated, which is not when this raises;
+                the log ``uds_dist.console`` has them in any case.
             allow: names of the nodes that may open a shell; None for every connected one.
             time_limit: seconds that one input may take; None for no limit.
         Raises:

@@ -659,8 +659,9 @@ class Node:
     # Let no node call these functions from now on, by default all of the module.
     def unexpose(self, module: str, names: Iterable[str] | None = None) -> bool: ...
     # Serve a Python prompt to remote shells: whoever is connected can run anything here.
-    # `namespace`: names that the shells find besides `node` and `loop`; `allow`: who may open one;
-    # `time_limit`: seconds for one input, None for no limit.
+    # `namespace`: names that the shells find besides `node` and `loop`; `banner`: their first line;
+    # `audit`: called with each input before it is evaluated, which is not when it raises; `allow`:
+    # the nodes that may open one; `time_limit`: seconds for one input, None for no limit.
     def serve_console(
         self,
         namespace: Mapping[str, object] | None = None,
