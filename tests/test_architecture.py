@@ -53,10 +53,10 @@ HOUSE = {
     "processes": "__init__.py accepting.py claims.py destination.py dialect.py dialling.py"
     " full_mailbox.py future.py identity.py links.py local_signals.py mailbox.py"
     " names.py peers.py remote_node.py signals.py table.py this_node.py ties.py",
-    "services": "__init__.py cluster.py console.py console_helpers.py console_shell.py"
+    "services": "__init__.py books.py cluster.py console.py console_helpers.py console_shell.py"
     " evaluator.py events.py exposed.py gen.py gen_server.py group_leader.py"
     " interruptions.py kernel.py node_service.py outcome.py pg.py rpc.py server.py"
-    " supervisor.py system.py tasks.py",
+    " startup.py supervisor.py system.py tasks.py",
     "shell": "__init__.py completion.py device.py editor.py history.py io_server.py keys.py"
     " layout.py plain.py remote.py screen.py terminal.py",
     "cli": "__init__.py calls.py connected.py demo.py evaluate.py exit_codes.py json_text.py"

@@ -260,7 +260,7 @@ def test_all_calls_without_an_answer_are_counted(a: Node, b: Node, loop: EventLo
         calls.append(a.call(("silent", b.name), number))
         calls.append(a.rpc(b.name, "svc", "never"))
     assert a.statistics().futures == 6
-    loop.run_until(lambda: len(b._jobs) == 3, 5)
+    loop.run_until(lambda: len(b._named().jobs) == 3, 5)
     assert a.ping(b.name)
     assert a.statistics().futures == 6
     for future in calls:

@@ -64,13 +64,14 @@ if TYPE_CHECKING:
         Reference,
     )
     from uds_dist.etf.text import format_term, parse_term
+    from uds_dist.services.books import NodeStatistics
     from uds_dist.services.console import ConsoleInput
     from uds_dist.services.events import EventHandler, EventManager
     from uds_dist.processes.future import Future
     from uds_dist.services.gen import From, MultiReply
     from uds_dist.processes.destination import Destination
     from uds_dist.processes.mailbox import EMPTY, Mailbox
-    from uds_dist.node import Node, NodeStatistics
+    from uds_dist.node import Node
     from uds_dist.processes.remote_node import PeerStatistics
     from uds_dist.services.pg import PgScope
     from uds_dist.services.gen_server import GenServer, NoReply, Stop
@@ -228,7 +229,7 @@ _MODULES = {
     "Destination": "uds_dist.processes.destination",
     "Mailbox": "uds_dist.processes.mailbox",
     "Node": "uds_dist.node",
-    "NodeStatistics": "uds_dist.node",
+    "NodeStatistics": "uds_dist.services.books",
     "PeerStatistics": "uds_dist.processes.remote_node",
     "PgScope": "uds_dist.services.pg",
     "GenServer": "uds_dist.services.gen_server",

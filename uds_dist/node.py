@@ -6,7 +6,7 @@ import os
 import socket
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple, TypeVar, overload
+from typing import TypeVar, overload
 
 from uds_dist.config import Config
 from uds_dist.errors import (
@@ -20,38 +20,30 @@ from uds_dist.errors import (
     RemoteTimeout,
     UdsDistError,
 )
-from uds_dist.etf.atoms import atom_of, limit_atoms
+from uds_dist.etf.atoms import limit_atoms
 from uds_dist.etf.terms import Atom, Pid, Reference
-from uds_dist.processes.destination import Destination
+from uds_dist.processes.destination import Destination, check_names, checked_name
 from uds_dist.processes.future import Future
 from uds_dist.processes.identity import checked_cookie, find_cookie, new_creation
 from uds_dist.processes.mailbox import Mailbox
-from uds_dist.processes.names import IS_AUTH, NET_KERNEL, NODEUP, YES, NodeEvent
+from uds_dist.processes.names import IS_AUTH, NET_KERNEL, YES, NodeEvent
 from uds_dist.processes.peers import Inbox, Notice, Peers
-from uds_dist.processes.remote_node import PeerStatistics, flushed, parted, statistics, unwritten
-from uds_dist.processes.signals import Incoming
+from uds_dist.processes.remote_node import flushed, parted, unwritten
 from uds_dist.processes.table import Processes, Router
 from uds_dist.processes.this_node import ThisNode
 from uds_dist.protocol.node_names import split_node_name
-from uds_dist.services.cluster import GlobalNameServer
+from uds_dist.services.books import NodeStatistics, node_statistics
 from uds_dist.services.console import Console, ConsoleInput
-from uds_dist.services.exposed import Exposed, Jobs
-from uds_dist.services.gen import (
-    MultiReply,
-    alias_of,
-    cast,
-    start_call,
-    start_multi_call,
-)
+from uds_dist.services.exposed import Exposed
+from uds_dist.services.gen import MultiReply, cast, start_call, start_multi_call
 from uds_dist.services.gen_server import GenServer
 from uds_dist.services.group_leader import GroupLeader, write_stdout
 from uds_dist.services.interruptions import checked_limit
-from uds_dist.services.kernel import REX, LoggerProxy, NetKernel, Rex
 from uds_dist.services.outcome import refuse_coroutines
 from uds_dist.services.pg import PgScope
-from uds_dist.services.rpc import Call, start_rpc, start_spawn
-from uds_dist.services.server import Restart, Runner
-from uds_dist.services.supervisor import Supervisor
+from uds_dist.services.rpc import start_rpc, start_spawn
+from uds_dist.services.server import Restart
+from uds_dist.services.startup import Services
 from uds_dist.services.tasks import TaskSupervisor
 from uds_dist.transport.activation import inherited_socket
 from uds_dist.transport.loop import EventLoop
@@ -60,34 +52,6 @@ F = TypeVar("F", bound=Callable[..., object])
 
 # Seconds that `close` gives to what is still to be written.
 CLOSE_TIMEOUT = 1.0
-
-
-class NodeStatistics(NamedTuple):
-    """A snapshot of a node: what it holds at this moment.
-
-    ``futures`` are the calls that wait for an answer, `call`, `rpc` and `spawn` alike;
-    ``unwritten`` is in bytes.
-    """
-
-    name: str
-    processes: int
-    names: int
-    monitors: int
-    aliases: int
-    futures: int
-    links: int
-    watchers: int
-    unwritten: int
-    connections: tuple[PeerStatistics, ...]
-
-
-class Services(NamedTuple):
-    """What a node has from the moment on that it has a name."""
-
-    processes: Processes
-    own: Mailbox
-    leader: GroupLeader
-    servers: Supervisor
 
 
 class Node:
@@ -157,9 +121,7 @@ class Node:
             config, "nobody" + name if dynamic else name, creation, cookie, dynamic
         )
         self._services: Services | None = None
-        self._global: GlobalNameServer | None = None
-        self._pg_scopes: dict[str, PgScope] = {}
-        self._peers = Peers(self.loop, config, self._this, self._start_processes)
+        self._peers = Peers(self.loop, config, self._this, self._start)
         self._peers.losses.append(self._lost)
         self._peers.notices.append(self._notice)
 
@@ -222,34 +184,24 @@ class Node:
         Raises:
             TypeError: it is one name: give a list of names.
         """
-        _check_names(names)
+        check_names(names)
         self._this.allowed = list(names)
 
-    def _start_processes(self, router: Router, name: str, creation: int) -> Inbox:
+    def _start(self, router: Router, name: str, creation: int) -> Inbox:
         """What the node does as soon as it has its name."""
-        loop, config = self.loop, self.config
-        inbox = Incoming(loop, config, name, creation, router, self._start_jobs)
-        processes = inbox.processes
-        own = processes.new_mailbox(
-            on_message=self._own_message, trap_exit=True, pid=processes.own
+        self._services = Services(
+            self.loop,
+            self.config,
+            name,
+            creation,
+            router,
+            self._exposed,
+            output=lambda text: self.output(text),
+            on_service_down=self._service_down,
+            connect=self.connect,
+            disconnect=self.disconnect,
         )
-        own.system = True
-        NetKernel(loop, processes)
-        leader = GroupLeader(loop, processes, config, lambda text: self.output(text))
-        own.group_leader = leader.pid
-        Runner(loop, processes, REX, Rex(self._exposed), leader.pid, "permanent")
-        LoggerProxy(loop, processes, leader.pid)
-        servers = Supervisor(loop, processes, leader.pid, self._service_down)
-        self._services = Services(processes, own, leader, servers)
-        if not config.hidden:
-            self._global = GlobalNameServer(
-                loop, processes, config, self.connect, self.disconnect
-            )
-        return inbox
-
-    def _start_jobs(self, processes: Processes) -> Jobs:
-        self._jobs = Jobs(self.loop, processes, self._exposed)
-        return self._jobs
+        return self._services.inbox
 
     @property
     def processes(self) -> Processes:
@@ -259,10 +211,13 @@ class Node:
             LocalProtocolError: the node has no name yet.
             ClosedError: the node is closed.
         """
-        processes = self._named().processes
+        services = self._named()
+        self._check_open()
+        return services.processes
+
+    def _check_open(self) -> None:
         if self._closed:
             raise ClosedError(f"the node {self.name} is closed")
-        return processes
 
     def _named(self) -> Services:
         """What the node has from the moment on that it has a name."""
@@ -384,26 +339,12 @@ class Node:
         return True
 
     def _notice(self, event: NodeEvent, name: str, _error: UdsDistError | None) -> None:
-        if event == NODEUP:
-            for scope in self._pg_scopes.values():
-                scope.greet(name)
-        elif self._global is not None:
-            self._global.node_down(name)
+        if self._services is not None:
+            self._services.node_changed(event, name)
 
     def _lost(self, name: str, error: UdsDistError) -> None:
         if self.on_down is not None:
             self.on_down(name, error)
-
-    def _own_message(self, message: object) -> None:
-        """What comes to the node's own process is for nobody, but for an answer to a call.
-
-        A server on a node without aliases answers the caller's pid instead.
-        """
-        if isinstance(message, tuple) and len(message) == 2:
-            alias = alias_of(message[0])
-            receiver = None if alias is None else self.processes.aliases.get(alias)
-            if receiver is not None:
-                receiver(message)
 
     # -- processes -------------------------------------------------------------------------
 
@@ -441,17 +382,12 @@ class Node:
         Returns:
             The scope: `join`, `leave` and `members`.
         """
-        found = self._pg_scopes.get(scope)
-        if found is None:
-            found = PgScope(self.loop, self.processes, self.config, scope)
-            self._pg_scopes[scope] = found
-            for name in self.nodes():
-                found.greet(name)
-        return found
+        self._check_open()
+        return self._named().pg(scope, self.nodes())
 
     def whereis(self, name: str) -> Pid | None:
         """The pid that is registered under a name here, or None."""
-        process = self.processes.by_name.get(_name(name))
+        process = self.processes.by_name.get(checked_name(name))
         return None if process is None else process.pid
 
     def send(self, dest: Destination, message: object) -> None:
@@ -508,8 +444,8 @@ class Node:
             own,
             own.group_leader or self._leader.pid,
             node,
-            _name(module),
-            _name(function),
+            checked_name(module),
+            checked_name(function),
             arguments,
             link,
             monitor,
@@ -568,7 +504,7 @@ class Node:
             EncodeError: the request is not a term.
             Busy, ClosedError, LocalProtocolError: as of `call`.
         """
-        _check_names(nodes)
+        check_names(nodes)
         return start_multi_call(
             self.loop, self.processes, self._own, nodes, name, request, timeout
         )
@@ -599,8 +535,8 @@ class Node:
             self._own,
             self._leader.pid,
             node,
-            _name(module),
-            _name(function),
+            checked_name(module),
+            checked_name(function),
             arguments,
         )
 
@@ -629,8 +565,7 @@ class Node:
                 coroutine function.
             Exception: what `GenServer.init` raised.
         """
-        if self._closed:
-            raise ClosedError(f"the node {self.name} is closed")
+        self._check_open()
         return self._named().servers.start(name, server, restart)
 
     def stop_server(self, server: str | Pid) -> bool:
@@ -684,9 +619,9 @@ class Node:
             ConfigError: a function cannot be called with positional arguments alone, or is a
                 coroutine function.
         """
-        module = _name(module)
+        module = checked_name(module)
         if functions is not None:
-            self._exposed.add(module, {_name(name): call for name, call in functions.items()})
+            self._exposed.add(module, {checked_name(name): call for name, call in functions.items()})
             return None
 
         def decorate(function: F) -> F:
@@ -706,9 +641,9 @@ class Node:
         Raises:
             TypeError: `names` is one name: give a list of names.
         """
-        _check_names(names)
-        chosen = None if names is None else [_name(name) for name in names]
-        return self._exposed.remove(_name(module), chosen)
+        check_names(names)
+        chosen = None if names is None else [checked_name(name) for name in names]
+        return self._exposed.remove(checked_name(module), chosen)
 
     def serve_console(
         self,
@@ -739,7 +674,7 @@ class Node:
             raise ConfigError("a console is served already: call stop_console() first")
         refuse_coroutines("audit", audit)
         if allow is not None:
-            _check_names(allow)
+            check_names(allow)
         self._console = Console(
             self.loop,
             self.processes,
@@ -764,23 +699,7 @@ class Node:
 
     def statistics(self) -> NodeStatistics:
         """A snapshot of what the node holds."""
-        processes = self.processes
-        return NodeStatistics(
-            name=self.name,
-            processes=len(processes.by_pid),
-            names=len(processes.by_name),
-            monitors=len(processes.monitors),
-            aliases=len(processes.aliases) + len(processes.mailbox_aliases),
-            futures=(
-                len(processes.aliases)
-                + len(processes.spawns)
-                + sum(isinstance(monitor, Call) for monitor in processes.monitors.values())
-            ),
-            links=sum(len(process.links) for process in processes.by_pid.values()),
-            watchers=sum(len(process.watchers) for process in processes.by_pid.values()),
-            unwritten=unwritten(self._peers.nodes),
-            connections=tuple(statistics(self._peers.nodes)),
-        )
+        return node_statistics(self.processes, self._peers.nodes)
 
     @contextmanager
     def batch(self) -> Iterator[None]:
@@ -790,19 +709,8 @@ class Node:
         loop runs meanwhile, as it does while the program waits for an answer, what was sent before
         leaves in that round.
         """
-        pressure = self._peers.pressure
-        if pressure.batch is not None:
+        with self._peers.pressure.batched(self.loop):
             yield
-            return
-        writes: list[Callable[[], object]] = []
-        pressure.batch = writes
-        try:
-            yield
-        finally:
-            pressure.batch = None
-            if not self.loop.forked:  # else the messages are the parent's
-                for write in writes:
-                    write()
 
     def flush(self, timeout: float | None = None) -> bool:
         """Run the loop until everything that was sent has been handed to the sockets.
@@ -841,27 +749,3 @@ class Node:
             if not forked and not self.loop.closed:
                 self.loop.run_once(0)
             self.loop.close()
-
-
-def _check_names(names: object) -> None:
-    """Refuse one name where several are expected: each character would be one.
-
-    Raises:
-        TypeError: it is a text.
-    """
-    if isinstance(names, (str, bytes)):
-        raise TypeError("the names are one text: give a list of names")
-
-
-def _name(name: object) -> str:
-    """The name of a module, a function or a process.
-
-    Raises:
-        TypeError: it is not text, nor one of the atoms that Python has constants for.
-    """
-    if isinstance(name, str):
-        return name
-    atom = atom_of(name)
-    if atom is None:
-        raise TypeError(f"a name is a {type(name).__name__}: give a str or an Atom")
-    return atom

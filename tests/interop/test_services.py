@@ -114,7 +114,7 @@ def test_erlang_sees_no_difference(beam: Start, otp: Otp, node: Node) -> None:
     # The operations leave servers behind on purpose, and nothing else.
     for kind in ("monitors", "futures", "links", "watchers", "unwritten"):
         assert getattr(after, kind) == getattr(before, kind), kind
-    assert len(node._jobs) == 0
+    assert len(node._named().jobs) == 0
     assert node.nodes() == ["caller@localhost"]
 
 

@@ -178,7 +178,7 @@ def test_a_peer_speaks_for_itself_only(
 
 
 def test_nothing_is_kept_of_a_member_that_is_gone(node: Node, member: ScriptedPeer) -> None:
-    server = node._global
+    server = node._named().global_names
     assert server is not None
     tag = begin(member)
     tell(member, resolved(member, [(Atom("n1@localhost"), 8)], tag))

@@ -267,10 +267,10 @@ def test_a_caller_that_times_out_leaves_nothing(
     future = b.rpc(A, "svc", "never")
     with pytest.raises(RemoteTimeout):
         future.result(0.05)
-    assert ledger.held() != ledger.before and len(a._jobs) == 1
+    assert ledger.held() != ledger.before and len(a._named().jobs) == 1
     future.cancel()
     ledger.settle(loop)
-    assert len(a._jobs) == 0
+    assert len(a._named().jobs) == 0
 
 
 def test_a_caller_that_dies_leaves_nothing(
@@ -282,22 +282,22 @@ def test_a_caller_that_dies_leaves_nothing(
         loop.run_once(0)
     ledger = Ledger(a)
     future = c.rpc(A, "svc", "never")
-    loop.run_until(lambda: len(a._jobs) == 1, SOON)
+    loop.run_until(lambda: len(a._named().jobs) == 1, SOON)
     c.close()
     ledger.settle(loop)
-    assert len(a._jobs) == 0 and future.done()
+    assert len(a._named().jobs) == 0 and future.done()
 
 
 def test_a_call_whose_process_is_killed_is_told_so(
     a: Node, b: Node, service: Service, loop: EventLoop
 ) -> None:
     future = b.rpc(A, "svc", "later")
-    loop.run_until(lambda: len(a._jobs) == 1, SOON)
-    b.exit(next(iter(a._jobs._futures)), Atom("kill"))
+    loop.run_until(lambda: len(a._named().jobs) == 1, SOON)
+    b.exit(next(iter(a._named().jobs._futures)), Atom("kill"))
     error = future.exception(SOON)
     assert isinstance(error, RemoteError) and (error.class_, error.reason) == ("signal", "killed")
     loop.run_once(0)
-    assert len(a._jobs) == 0
+    assert len(a._named().jobs) == 0
     service.futures[0].set_result(1)  # for nobody
     loop.run_once(0)
 
@@ -306,7 +306,7 @@ def test_a_lost_connection_is_no_connection(
     a: Node, b: Node, service: Service, loop: EventLoop
 ) -> None:
     future = b.rpc(A, "svc", "never")
-    loop.run_until(lambda: len(a._jobs) == 1, SOON)
+    loop.run_until(lambda: len(a._named().jobs) == 1, SOON)
     a.disconnect("b@localhost")
     assert isinstance(future.exception(SOON), NoConnection)
 
@@ -434,7 +434,7 @@ def test_the_end_of_a_linked_parent_ends_the_process(
     (reply, _payload) = peer.settle()[0]
     peer.send((ctl.PAYLOAD_EXIT, peer.pid(), reply[4]), Atom("gone"))
     peer.settle()
-    peer.until(lambda: len(a._jobs) == 0)
+    peer.until(lambda: len(a._named().jobs) == 0)
 
 
 # --- tasks ----------------------------------------------------------------------------------------
@@ -767,7 +767,7 @@ def test_the_unfinished_calls_of_a_peer_are_bounded(
     calls = [b.rpc(A, "svc", "later") for _ in range(5)]
     error = b.rpc(A, "svc", "later").exception(SOON)
     assert isinstance(error, RemoteError) and error.reason == "system_limit"
-    assert len(held) == len(node._jobs) == 5
+    assert len(held) == len(node._named().jobs) == 5
     held[0].set_result(1)
     assert calls[0].result(SOON) == 1
     again = b.rpc(A, "svc", "later")
@@ -775,8 +775,8 @@ def test_the_unfinished_calls_of_a_peer_are_bounded(
     held[5].set_result(2)
     assert again.result(SOON) == 2
     b.disconnect(A)
-    loop.run_until(lambda: len(node._jobs) == 0, SOON)
-    assert len(node._jobs) == 0 and not node._jobs._by_node
+    loop.run_until(lambda: len(node._named().jobs) == 0, SOON)
+    assert len(node._named().jobs) == 0 and not node._named().jobs._by_node
 
 
 def test_a_task_that_is_never_told_its_work_is_given_up(

@@ -1,4 +1,4 @@
-"""Where a message goes: a process by its pid, by an alias or by a name."""
+"""Where a message goes: a process by its pid, by an alias or by a name; and what is a name."""
 
 from __future__ import annotations
 
@@ -34,3 +34,27 @@ def name_and_node(dest: object, here: str) -> tuple[str, str]:
         f"{shown(dest)} is not a destination: use a Pid, a Reference, a registered name,"
         " or (name, node)"
     )
+
+
+def check_names(names: object) -> None:
+    """Refuse one name where several are expected: each character would be one.
+
+    Raises:
+        TypeError: it is a text.
+    """
+    if isinstance(names, (str, bytes)):
+        raise TypeError("the names are one text: give a list of names")
+
+
+def checked_name(name: object) -> str:
+    """The name of a module, a function or a process.
+
+    Raises:
+        TypeError: it is not text, nor one of the atoms that Python has constants for.
+    """
+    if isinstance(name, str):
+        return name
+    atom = atom_of(name)
+    if atom is None:
+        raise TypeError(f"a name is a {type(name).__name__}: give a str or an Atom")
+    return atom

@@ -32,11 +32,13 @@ When no byte is read or written for the tick time in that state, the connection 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final, Protocol
 
 from uds_dist.config import Config
 from uds_dist.protocol.header import FrameDecoder
+from uds_dist.transport.loop import EventLoop
 
 # Bytes that may be between two write queues: in the sockets, and in one recv.
 IN_TRANSIT: Final = 4 * 1024 * 1024
@@ -121,6 +123,22 @@ class Pressure:
             return False
         waiters.append(callback)
         return True
+
+    @contextmanager
+    def batched(self, loop: EventLoop) -> Iterator[None]:
+        """Collect what writes the messages that are sent within, and call it at the end."""
+        if self.batch is not None:
+            yield  # within another, whose end it is
+            return
+        writes: list[Callable[[], object]] = []
+        self.batch = writes
+        try:
+            yield
+        finally:
+            self.batch = None
+            if not loop.forked:  # else the messages are the parent's
+                for write in writes:
+                    write()
 
     def wait_for_room(self, node: str, callback: Callable[[], object]) -> bool:
         """Have `callback` called when a node's queue has drained, for an answer that came late.

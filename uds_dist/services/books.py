@@ -1,0 +1,48 @@
+"""The books of a node, for people: how much of what it holds."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from uds_dist.processes.remote_node import PeerStatistics, RemoteNode, statistics, unwritten
+from uds_dist.processes.table import Processes
+from uds_dist.services.rpc import Call
+
+
+class NodeStatistics(NamedTuple):
+    """A snapshot of a node: what it holds at this moment.
+
+    ``futures`` are the calls that wait for an answer, `call`, `rpc` and `spawn` alike;
+    ``unwritten`` is in bytes.
+    """
+
+    name: str
+    processes: int
+    names: int
+    monitors: int
+    aliases: int
+    futures: int
+    links: int
+    watchers: int
+    unwritten: int
+    connections: tuple[PeerStatistics, ...]
+
+
+def node_statistics(processes: Processes, nodes: dict[str, RemoteNode]) -> NodeStatistics:
+    """A snapshot of a node, from its process table and the nodes that it knows."""
+    return NodeStatistics(
+        name=processes.name,
+        processes=len(processes.by_pid),
+        names=len(processes.by_name),
+        monitors=len(processes.monitors),
+        aliases=len(processes.aliases) + len(processes.mailbox_aliases),
+        futures=(
+            len(processes.aliases)
+            + len(processes.spawns)
+            + sum(isinstance(monitor, Call) for monitor in processes.monitors.values())
+        ),
+        links=sum(len(process.links) for process in processes.by_pid.values()),
+        watchers=sum(len(process.watchers) for process in processes.by_pid.values()),
+        unwritten=unwritten(nodes),
+        connections=tuple(statistics(nodes)),
+    )

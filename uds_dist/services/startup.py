@@ -1,0 +1,104 @@
+"""What runs on a node from the moment on that it has a name: its own processes and services."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from uds_dist.config import Config
+from uds_dist.processes.future import Future
+from uds_dist.processes.names import NODEUP, NodeEvent
+from uds_dist.processes.signals import Incoming
+from uds_dist.processes.table import Processes, Router
+from uds_dist.services.cluster import GlobalNameServer
+from uds_dist.services.exposed import Exposed, Jobs
+from uds_dist.services.gen import alias_of
+from uds_dist.services.group_leader import GroupLeader
+from uds_dist.services.kernel import REX, LoggerProxy, NetKernel, Rex
+from uds_dist.services.pg import PgScope
+from uds_dist.services.server import OnServiceDown, Runner
+from uds_dist.services.supervisor import Supervisor
+from uds_dist.transport.loop import EventLoop
+
+
+class Services:
+    """The process table of a node, its own process, and what answers for the node.
+
+    Args:
+        loop: the node's loop.
+        config: `hidden` is used, and the limits of the processes.
+        name: the node's name.
+        creation: the node's creation.
+        router: what takes signals to other nodes.
+        exposed: the functions that other nodes may call.
+        output: takes what functions print that this node runs elsewhere.
+        on_service_down: told of a server that has ended abnormally and is not started again.
+        connect, disconnect: for a visible node's part in `global`.
+    """
+
+    def __init__(
+        self,
+        loop: EventLoop,
+        config: Config,
+        name: str,
+        creation: int,
+        router: Router,
+        exposed: Exposed,
+        *,
+        output: Callable[[str], object],
+        on_service_down: OnServiceDown,
+        connect: Callable[[str], Future[None]],
+        disconnect: Callable[[str], bool],
+    ) -> None:
+        self._loop = loop
+        self._config = config
+        self._exposed = exposed
+        self.jobs: Jobs
+        self.inbox = Incoming(loop, config, name, creation, router, self._start_jobs)
+        self.processes = processes = self.inbox.processes
+        self.own = processes.new_mailbox(
+            on_message=self._own_message, trap_exit=True, pid=processes.own
+        )
+        self.own.system = True
+        NetKernel(loop, processes)
+        self.leader = GroupLeader(loop, processes, config, output)
+        self.own.group_leader = self.leader.pid
+        Runner(loop, processes, REX, Rex(exposed), self.leader.pid, "permanent")
+        LoggerProxy(loop, processes, self.leader.pid)
+        self.servers = Supervisor(loop, processes, self.leader.pid, on_service_down)
+        self.global_names: GlobalNameServer | None = None
+        if not config.hidden:
+            self.global_names = GlobalNameServer(loop, processes, config, connect, disconnect)
+        self._pg_scopes: dict[str, PgScope] = {}
+
+    def _start_jobs(self, processes: Processes) -> Jobs:
+        self.jobs = Jobs(self._loop, processes, self._exposed)
+        return self.jobs
+
+    def _own_message(self, message: object) -> None:
+        """What comes to the node's own process is for nobody, but for an answer to a call.
+
+        A server on a node without aliases answers the caller's pid instead.
+        """
+        if isinstance(message, tuple) and len(message) == 2:
+            alias = alias_of(message[0])
+            receiver = None if alias is None else self.processes.aliases.get(alias)
+            if receiver is not None:
+                receiver(message)
+
+    def pg(self, scope: str, nodes: Iterable[str]) -> PgScope:
+        """A scope of `pg`, which is made at its first use and then greets the connected nodes."""
+        found = self._pg_scopes.get(scope)
+        if found is None:
+            found = PgScope(self._loop, self.processes, self._config, scope)
+            self._pg_scopes[scope] = found
+            for name in nodes:
+                found.greet(name)
+        return found
+
+    def node_changed(self, event: NodeEvent, name: str) -> None:
+        """A node has come, or has gone."""
+        if event == NODEUP:
+            for scope in self._pg_scopes.values():
+                scope.greet(name)
+        elif self.global_names is not None:
+            self.global_names.node_down(name)
