@@ -35,7 +35,7 @@ def some_frames(rng: random.Random, largest: int = 400_000) -> list[bytes]:
 def receive_into(reader: FrameReader, data: bytes) -> None:
     """What a connection does with what its socket has."""
     while data:
-        buffer = reader.large_buffer()
+        buffer = reader.large_buffer
         if buffer is None:
             reader.feed(data)
             return
@@ -131,7 +131,7 @@ def test_a_large_frame_is_received_into_a_buffer_of_its_own() -> None:
     receive_into(reader, data[:1000])
     assert reader.frames(10) == [b"first"]
     assert reader.unread == 1000 - 9 - 4
-    buffer = reader.large_buffer()
+    buffer = reader.large_buffer
     assert buffer is not None
     assert len(buffer) == len(frame) - reader.unread  # the rest of the frame, and no more
     receive_into(reader, data[1000:-1])
@@ -211,7 +211,7 @@ def test_an_announced_frame_takes_no_memory() -> None:
     reader.feed(struct.pack(">I", size) + b"x")
     assert reader.frames(1) == []
     assert reader.unread == 1
-    assert len(reader.large_buffer() or b"") == size - 1
+    assert len(reader.large_buffer or b"") == size - 1
     assert most_memory() - before < size // 4
 
 
@@ -229,7 +229,7 @@ def test_a_lent_buffer_is_dead_after_use() -> None:
     reader = FrameReader(Config(), 4)
     reader.feed(struct.pack(">I", 300_000))
     assert reader.frames() == []
-    buffer = reader.large_buffer()
+    buffer = reader.large_buffer
     assert buffer is not None
     reader.large_filled(0)
     with pytest.raises(ValueError):

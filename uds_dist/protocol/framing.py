@@ -66,7 +66,7 @@ Frame = Union[bytes, memoryview]
 class FrameReader:
     """Cuts frames out of the bytes of one connection.
 
-    While `large_buffer` gives one, receive into that and report with `large_filled`; else `feed`
+    While there is a `large_buffer`, receive into that and report with `large_filled`; else `feed`
     what was received. Then take frames with `next_frame` (in the handshake, where the prefix may
     change between two frames) or `frames` (afterwards).
 
@@ -77,13 +77,13 @@ class FrameReader:
 
     __slots__ = (
         "accumulator",
+        "large_buffer",
         "max_frame_size",
         "prefix_size",
         "_completed",
         "_filled",
         "_large",
         "_start",
-        "_view",
         "_wanted",
     )
 
@@ -96,7 +96,7 @@ class FrameReader:
         self._completed: bytes | None = None  # the frame in front of them
         self._wanted = 0  # what the accumulator must hold before there is anything to take
         self._large: BytesIO | None = None
-        self._view: memoryview | None = None  # of what is still to be filled
+        self.large_buffer: memoryview | None = None  # of what is still to be filled
         self._filled = 0
 
     def use_message_prefix(self) -> None:
@@ -119,22 +119,18 @@ class FrameReader:
 
     # --- bytes in ---
 
-    def large_buffer(self) -> memoryview | None:
-        """Where the next bytes of an unfinished large frame belong; None for `feed`."""
-        return self._view
-
     def large_filled(self, count: int) -> None:
         """Say how many bytes were received into the buffer of `large_buffer`.
 
         Args:
             count: bytes, 0 or more.
         """
-        if self._view is None or not 0 <= count <= len(self._view):
-            raise LocalProtocolError(f"large_filled({count}) does not fit what large_buffer() gave")
-        rest = self._view[count:]
-        self._view.release()
+        if self.large_buffer is None or not 0 <= count <= len(self.large_buffer):
+            raise LocalProtocolError(f"large_filled({count}) does not fit large_buffer")
+        rest = self.large_buffer[count:]
+        self.large_buffer.release()
         self._filled += count
-        self._view = rest if len(rest) else None
+        self.large_buffer = rest if len(rest) else None
 
     def feed(self, data: bytes) -> None:
         """Take in bytes that were received.
@@ -142,9 +138,9 @@ class FrameReader:
         Args:
             data: any number of bytes, cut anywhere.
         """
-        if self._view is not None:
-            count = min(len(data), len(self._view))
-            self._view[:count] = memoryview(data)[:count]
+        if self.large_buffer is not None:
+            count = min(len(data), len(self.large_buffer))
+            self.large_buffer[:count] = memoryview(data)[:count]
             self.large_filled(count)
             data = data[count:]
         if self._start:
@@ -194,7 +190,7 @@ class FrameReader:
         """
         found: list[Frame] = []
         if self._large is not None:
-            if self._view is not None:
+            if self.large_buffer is not None:
                 return found
             found.append(self._take_large())
         if self._completed is not None:
@@ -245,7 +241,7 @@ class FrameReader:
         view = self._large.getbuffer()
         self._filled = len(begun)
         view[: self._filled] = begun
-        self._view = view[self._filled :]
+        self.large_buffer = view[self._filled :]
         view.release()
 
     def _take_large(self) -> bytes:

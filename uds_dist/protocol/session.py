@@ -92,15 +92,16 @@ class Session:
         reader: cuts frames out of the bytes; a socket may receive right into it.
         backlog: frames that have come and whose events were not asked for yet.
         is_up: whether `Up` has been handed out.
+        decoder: what decodes the peer's frames, from then on.
     """
 
     __slots__ = (
         "backlog",
+        "decoder",
         "handshake",
         "is_up",
         "reader",
         "_config",
-        "_decoder",
         "_encoder",
         "_refused",
     )
@@ -111,7 +112,7 @@ class Session:
         self.backlog: deque[Frame] = deque()
         self.is_up = False
         self._config = config
-        self._decoder: FrameDecoder | None = None
+        self.decoder = FrameDecoder(0, config)  # takes no frame before the handshake is done
         self._encoder: Encoder | None = None
         self._refused = False
 
@@ -121,26 +122,6 @@ class Session:
             f"<Session {state} prefix={self.prefix_size} unread={self.reader.unread}"
             f" backlog={len(self.backlog)}>"
         )
-
-    @property
-    def decoder(self) -> FrameDecoder:
-        """What decodes the peer's frames.
-
-        Raises:
-            LocalProtocolError: the handshake is not done.
-        """
-        if self._decoder is None:
-            raise _not_done()
-        return self._decoder
-
-    @property
-    def postponing(self) -> bool:
-        """Whether messages come with their payloads undecoded: see `FrameDecoder`."""
-        return self.decoder.postponing
-
-    @postponing.setter
-    def postponing(self, postponing: bool) -> None:
-        self.decoder.postponing = postponing
 
     @property
     def prefix_size(self) -> int:
@@ -182,9 +163,7 @@ class Session:
     def next_message(self) -> Message | None:
         """The next message of a session that is up; all is as of `next_event`."""
         backlog = self.backlog
-        decoder = self._decoder
-        if decoder is None:
-            raise _not_done()
+        decoder = self.decoder
         while True:
             if not backlog and not self.cut_frames():
                 return None
@@ -219,7 +198,7 @@ class Session:
     def _switch(self, handshake: Handshake) -> None:
         flags = handshake.effective_flags
         self.reader.use_message_prefix()
-        self._decoder = FrameDecoder(flags, self._config)
+        self.decoder = FrameDecoder(flags, self._config)
         self._encoder = FrameEncoder(flags, self._config)
         self.is_up = True
 
@@ -239,9 +218,5 @@ class Session:
             LocalProtocolError: the handshake is not done, or the message fits no frame.
         """
         if self._encoder is None:
-            raise _not_done()
+            raise LocalProtocolError("the handshake is not done: wait for the event Up")
         return self._encoder.encode(control, payload)
-
-
-def _not_done() -> LocalProtocolError:
-    return LocalProtocolError("the handshake is not done: wait for the event Up")

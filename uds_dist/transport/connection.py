@@ -370,8 +370,12 @@ class Connection:
             elif events & READ:
                 if self.phase is CLOSING:
                     self._drop_what_comes()
+                elif self.session.backlog:
+                    self._pass_over()
                 elif not self.ended:
-                    self._on_readable()
+                    self._hand_on(receive=True)
+                    if self.loop.now - self.last_sent >= ANSWER_AFTER:
+                        self._tick()
         except Exception as error:
             self._end_if_own_fault(error)
 
@@ -383,15 +387,12 @@ class Connection:
         else:
             self._connected()
 
-    def _on_readable(self) -> None:
-        """One recv, then everything whole that is there, up to the round's share."""
-        if not self.session.backlog:
-            self._hand_on(receive=True)
-            if self.loop.now - self.last_sent >= ANSWER_AFTER:
-                self._tick()
-            return
-        # The rest of an earlier recv goes first, and `_go_on` is queued for it; unless an exception
-        # came just when it began, which this finds out.
+    def _pass_over(self) -> None:
+        """Leave the socket for a later round: the rest of an earlier recv goes first.
+
+        `_go_on` is queued for that; unless an exception came just when it began, which this finds
+        out.
+        """
         self._passed_over += 1
         if self._passed_over > 2:
             self._hand_on()
@@ -412,11 +413,11 @@ class Connection:
         self.bytes_in += count
         if self.phase is HANDSHAKE:
             self._shake_hands()
-            if self.session.is_up:
-                # The owner's notices of a new node go out in this round's end: they first.
+            if self.session.is_up and self.session.cut_frames():
+                # The owner's notices of a new node go out at this round's end: they first.
                 self.loop.call_soon(self._go_on)
             return False
-        return self.phase is UP
+        return self.phase is UP and self.session.cut_frames()
 
     def _go_on(self) -> None:
         self._passed_over = 0
@@ -435,7 +436,8 @@ class Connection:
                 torn = False
                 return
             pressure.begin(self, session.decoder)
-            while left and self.phase is UP and self.held is None:
+            backlog = session.backlog
+            while backlog and left and self.phase is UP and self.held is None:
                 message = session.next_message()
                 if message is None:
                     break
@@ -479,7 +481,7 @@ class Connection:
 
     def _begin_to_hold(self) -> None:
         self.held = Held(self.config)
-        self.session.postponing = True
+        self.session.decoder.postponing = True
         self.pressure.wait(self._serve_held)
         self.pressure.owner.begins_to_hold(self)
 
@@ -533,7 +535,7 @@ class Connection:
     def _serve_again(self) -> None:
         """Nothing is held any more."""
         self.held = None
-        self.session.postponing = False
+        self.session.decoder.postponing = False
         if self.session.backlog or self.ended:
             self.loop.call_soon(self._go_on)
 

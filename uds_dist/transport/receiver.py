@@ -57,7 +57,7 @@ class Receiver:
                 whether bytes have come.
         """
         accumulator = self.accumulator
-        buffer = accumulator.large_buffer()
+        buffer = accumulator.large_buffer
         try:
             if buffer is None:
                 data = sock.recv(self.size)
