@@ -298,3 +298,11 @@ def test_many_keys_that_merge_cost_no_square() -> None:
 def test_numbers_by_turns_cost_no_more_than_others() -> None:
     data = (pack(">Bi", 98, 300) * 2 + b"w\1a") * 30_000
     assert isinstance(within(1.0, b"\x83l" + pack(">I", 90_000) + data + b"j"), list)
+
+
+def test_a_leaf_that_is_cut_short_is_what_is_at_fault() -> None:
+    # The map has a key twice as well, but that is not known before its last value is whole.
+    data = b"\x83t\0\0\0\2a\1ja\1m\0\0\0\x05ab"
+    with pytest.raises(DecodeError, match="the input ends within a term") as caught:
+        decode(data)
+    assert caught.value.offset == len(data)

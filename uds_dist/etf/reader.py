@@ -399,8 +399,9 @@ def read_term(
     except DecodeError as error:
         if budget is None and not strict:
             return read_term(data, pos, atoms, depth_limit, size_limit, max_terms, None, True)
-        # Of an atom that is cut short the rest may be no UTF-8: say what came first.
-        if tag == 119 and p + 1 < size and p + 2 + data[p + 1] > size:
+        # A leaf that is cut short was read as it is: of an atom the rest may not be UTF-8, and a
+        # map may seem to have a key twice. Say what came first.
+        if p > size or (tag == 119 and p + 1 < size and p + 2 + data[p + 1] > size):
             raise cut_short(data, tag) from None
         raise DecodeError(str(error), error.offset or p, error.tag or tag) from None
     if p > size:
