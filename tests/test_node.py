@@ -346,3 +346,14 @@ def test_every_setting_is_read_by_a_node_that_is_used(loop: EventLoop, folder: s
                 for _ in range(100):
                     one.send(("box", two.name), bytes(200_000))
     assert {setting.name for setting in fields(Config)} - Recorded.read == set()
+
+
+def test_a_trace_shows_what_is_sent_and_received(a: Node, b: Node) -> None:
+    seen: list[tuple[str, str, object, object]] = []
+    a.trace(lambda direction, node, control, payload: seen.append((direction, node, control[0], payload)))
+    b.expose("m", {"f": lambda number: number + 1})
+    assert a.rpc(b.name, "m", "f", [41]).result(5) == 42
+    (_, node, request, arguments), (direction, _, reply, _), (_, _, end, outcome) = seen
+    assert (node, request) == (b.name, 29) and isinstance(arguments, list) and arguments[1:] == ["m", "f", [41]]
+    assert (direction, reply, end) == ("received", 31, 28)
+    assert isinstance(outcome, tuple) and outcome[1:] == ("return", 42)

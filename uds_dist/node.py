@@ -325,6 +325,18 @@ class Node:
         refuse_coroutines("the callback of monitor_nodes", callback)
         self._peers.notices.append(callback)
 
+    def trace(self, callback: Callable[[str, str, tuple[object, ...], object], object]) -> None:
+        """Show each control message to a function, from the connections on that come up later.
+
+        Args:
+            callback: called with ``"sent"`` or ``"received"``, the other node's name, the control
+                message as a tuple, and the term that goes with it, if any.
+        Raises:
+            ConfigError: the callback is a coroutine function.
+        """
+        refuse_coroutines("the callback of trace", callback)
+        self._peers.trace(callback)
+
     def demonitor_nodes(self, callback: Notice) -> bool:
         """Be told of nodes no longer, a call due in this round included.
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.interop.beam import Beam, Otp, socket_folder
+from tests.readme_blocks import environment
 from tests.shell.pseudo_terminal import uds_dist
 from uds_dist.cli import main as cli
 
@@ -93,3 +97,35 @@ def test_probe_tells_what_fails(
     code = cli.main(["probe", "node", "--timeout", "1"])
     out, err = capsys.readouterr()
     assert code in (3, 4, 5) and "sent challenge reply" in out and "cookie" in err
+
+
+def test_names_as_they_change(otp: Otp) -> None:
+    with socket_folder() as folder:
+        settings = environment(UDS_DIST_SOCKET_DIR=folder, PYTHONUNBUFFERED="1")
+        argv = [sys.executable, "-m", "uds_dist", "names", "--watch"]
+        with subprocess.Popen(
+            argv, env=settings, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as watch:
+            assert watch.stdout is not None and watch.stderr is not None
+            assert "no node listens in" in watch.stderr.readline()
+            with Beam.start(otp, "comer@localhost", folder) as comer:
+                assert re.fullmatch(r"\S+  comer  alive  \S+/comer.sock\n", watch.stdout.readline())
+                comer.kill()
+                assert "  comer  stale  " in watch.stdout.readline()
+            Path(folder, "comer.sock").unlink()
+            assert "  comer  gone  " in watch.stdout.readline()
+            watch.send_signal(signal.SIGINT)
+            assert watch.wait(10) == 130
+
+
+def test_trace(node: Beam, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["rpc", "node", "erlang", "max", "1", '{secret, "b"}', "--trace"]) == 0
+    out, err = capsys.readouterr()
+    assert out == '{secret,"b"}\n' and "secret" not in err
+    sent, replied, *_ = lines = err.splitlines()
+    assert re.match(r"-> node@localhost  SpawnRequest #Ref<.*> <.*> <.*> \{erpc,execute_call,4\} ", sent)
+    assert "[#Ref<" in sent and 'erlang,max,[1,{***,"b"}]]' in sent
+    assert replied.startswith("<- node@localhost  SpawnReply #Ref<")
+    assert any(line.startswith("<- node@localhost  PayloadMonitorPExit ") for line in lines)
+    assert cli.main(["rpc", "node", "binary", "copy", '<<"x">>', "100000", "--trace"]) == 0
+    assert max(map(len, capsys.readouterr().err.splitlines())) < 1000

@@ -589,6 +589,10 @@ class Node:
     def monitor_nodes(
         self, callback: Callable[[_NodeEvent, str, UdsDistError | None], object]
     ) -> None: ...
+    # Show each control message to a function, from the connections on that come up later.
+    def trace(
+        self, callback: Callable[[str, str, tuple[object, ...], object], object]
+    ) -> None: ...
     # Be told of nodes no longer.
     def demonitor_nodes(
         self, callback: Callable[[_NodeEvent, str, UdsDistError | None], object]

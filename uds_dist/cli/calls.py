@@ -1,4 +1,4 @@
-"""The subcommands that ask a node, or look for nodes: names, ping, rpc."""
+"""The subcommands that ask a node: ping, rpc."""
 
 from __future__ import annotations
 
@@ -18,14 +18,13 @@ from uds_dist import (
     format_term,
     parse_term,
 )
-from uds_dist.cli.connected import Connected, config_of, connected
+from uds_dist.cli.connected import Connected, connected
 from uds_dist.cli.exit_codes import OK, RAISED, USAGE, exit_code
 from uds_dist.cli.json_text import read_json, write_json
 from uds_dist.cli.notation import format_elixir, from_json, to_json
 from uds_dist.cli.output import OutputError, complain, speaks_utf8, write_error, write_line, write_out
 from uds_dist.cli.several import Line, Show, at_each_node
 from uds_dist.etf.shown import printable
-from uds_dist.transport.address import listening_nodes, places
 
 KERNEL = "Elixir.Kernel"
 # All of a value: it may be a program that reads it.
@@ -36,30 +35,6 @@ INSPECT_OPTIONS = [
 
 
 # --- the subcommands ------------------------------------------------------------------------------
-
-
-def run_names(options: argparse.Namespace) -> int:
-    """`names`: what listens in the socket folder, or under the abstract prefix."""
-    where = places(config_of(options))
-    try:
-        found = [
-            {"name": name, "state": state, "socket": address.text}
-            for name, state, address in listening_nodes(where)
-        ]
-    except OSError as error:
-        raise ConfigError(
-            f"{error.filename or where.own.given}: {error.strerror}: give --socket-dir or set"
-            " UDS_DIST_SOCKET_DIR"
-        ) from None
-    if options.json:
-        write_line(write_json(found, ascii_only=True))
-        return OK
-    if not found:
-        complain(f"no node listens in {' or '.join(map(str, where.others))}")
-    width = max((len(entry["name"]) for entry in found), default=0)
-    for entry in found:
-        write_line(f"{entry['name']:<{width}}  {entry['state']:<6}  {entry['socket']}")
-    return OK
 
 
 def run_ping(options: argparse.Namespace) -> int:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from uds_dist import Config, ConfigError, Node, NodeNameMismatchError
 from uds_dist.cli.exit_codes import CookieMissingError
 from uds_dist.cli.output import write_out
+from uds_dist.cli.trace import tracer
 from uds_dist.processes.identity import find_cookie
 from uds_dist.transport.address import listening_nodes, places
 
@@ -57,6 +58,8 @@ def connected(
     # name made up here would stay in the node's table of atoms for good.
     given = "@localhost" if options.name is None else options.name
     with Node(given, cookie=cookie, config=config, output=output) as node:
+        if options.trace:
+            node.trace(tracer(cookie))
         deadline = node.loop.time() + options.timeout
         try:
             node.connect(name).result(options.timeout)

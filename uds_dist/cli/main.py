@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from uds_dist import UdsDistError, __version__
-from uds_dist.cli.calls import run_names, run_ping, run_rpc, utf8_word
+from uds_dist.cli.calls import run_ping, run_rpc, utf8_word
 from uds_dist.cli.demo import run_demo
 from uds_dist.cli.evaluate import EPILOG as EVAL_EPILOG
 from uds_dist.cli.evaluate import add_arguments as add_eval_arguments
@@ -20,6 +20,7 @@ from uds_dist.cli.listen import add_arguments as add_listen_arguments
 from uds_dist.cli.listen import run_listen
 from uds_dist.cli.messages import EPILOG as MESSAGES_EPILOG
 from uds_dist.cli.messages import run_call, run_cast, run_send
+from uds_dist.cli.names import run_names
 from uds_dist.cli.output import OutputError, complain, prepare_streams, write_line, write_out
 from uds_dist.cli.probe import EPILOG as PROBE_EPILOG
 from uds_dist.cli.probe import run_probe
@@ -122,6 +123,9 @@ def make_parser() -> argparse.ArgumentParser:
     names = command("names", run_names, "list the nodes that listen in the socket folder")
     _add_where(names)
     names.add_argument("--json", action="store_true", help="a JSON array of objects")
+    names.add_argument(
+        "--watch", action="store_true", help="then a line, or an object, for each change"
+    )
 
     ping = command("ping", run_ping, "ask a node for a sign of life")
     _add_connection(ping)
@@ -252,6 +256,9 @@ def _add_connection(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--timeout", type=_seconds, default=10.0, metavar="SECONDS", help="in all; 10 by default"
+    )
+    parser.add_argument(
+        "--trace", action="store_true", help="show each control message on standard error"
     )
 
 

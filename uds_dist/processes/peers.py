@@ -71,6 +71,12 @@ logger = logging.getLogger(__name__)
 Notice = Callable[[NodeEvent, str, "UdsDistError | None"], object]
 
 
+# What is shown each message: (SENT or RECEIVED, the other node, control message, payload).
+Trace = Callable[[str, str, "tuple[object, ...]", object], object]
+SENT = "sent"
+RECEIVED = "received"
+
+
 class Inbox(Protocol):
     """What the peers hand to the processes of this node."""
 
@@ -121,7 +127,13 @@ class Peers:
         self._closed = False
         self._high_water = config.write_high_water
         self._open_inbox = open_inbox
+        self._trace: Trace | None = None
         self.inbox: Inbox = _Nobody() if this.dynamic else open_inbox(self, this.name, this.creation)
+
+    def trace(self, trace: Trace) -> None:
+        """Show each message to a function: those that come, and those sent to nodes that come up."""
+        self._trace = trace
+        self.inbox = _TracedInbox(self.inbox, trace)
 
     # -- sending ---------------------------------------------------------------------------
 
@@ -333,6 +345,8 @@ class Peers:
         self.nodes[name] = peer
         peer.connection = connection
         peer.dialect = dialect(handshake.effective_flags)
+        if self._trace is not None:
+            connection.session.watch_sent(partial(self._trace, SENT, name))
         peer.stop_waiting()
         waiting, peer.waiting, peer.size = peer.waiting, [], 0
         futures, peer.futures = peer.futures, []
@@ -356,7 +370,8 @@ class Peers:
 
     def _take_name(self, handshake: Handshake) -> None:
         self._this.take_name(handshake.name, handshake.creation)
-        self.inbox = self._open_inbox(self, handshake.name, handshake.creation)
+        inbox = self._open_inbox(self, handshake.name, handshake.creation)
+        self.inbox = inbox if self._trace is None else _TracedInbox(inbox, self._trace)
 
     def connection_message(
         self, connection: Connection, control: tuple[object, ...], payload: object
@@ -465,6 +480,27 @@ class Peers:
     def up(self) -> list[str]:
         """The names of the connected nodes."""
         return [name for name, peer in self.nodes.items() if peer.connection is not None]
+
+
+class _TracedInbox:
+    """An inbox whose messages are shown to a function first."""
+
+    def __init__(self, inbox: Inbox, trace: Trace) -> None:
+        self._inbox = inbox
+        self._trace = trace
+
+    def received(self, node: str, control: tuple[object, ...], payload: object) -> None:
+        self._trace(RECEIVED, node, control, payload)
+        self._inbox.received(node, control, payload)
+
+    def is_answer(self, control: tuple[object, ...]) -> bool:
+        return self._inbox.is_answer(control)
+
+    def node_down(self, node: str, error: UdsDistError) -> None:
+        self._inbox.node_down(node, error)
+
+    def node_silent(self, node: str) -> None:
+        self._inbox.node_silent(node)
 
 
 class _Nobody:

@@ -35,7 +35,7 @@ Nodes".
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, Protocol, Union
 
@@ -219,4 +219,30 @@ class Session:
         """
         if self._encoder is None:
             raise LocalProtocolError("the handshake is not done: wait for the event Up")
+        return self._encoder.encode(control, payload)
+
+    def watch_sent(self, watch: Callable[[tuple[object, ...], object], object]) -> None:
+        """Show each message to a function before its bytes are made.
+
+        Raises:
+            LocalProtocolError: the handshake is not done.
+        """
+        if self._encoder is None:
+            raise LocalProtocolError("the handshake is not done: wait for the event Up")
+        self._encoder = _Watched(self._encoder, watch)
+
+
+class _Watched:
+    """An encoder whose messages are shown to a function."""
+
+    __slots__ = ("_encoder", "_watch")
+
+    def __init__(
+        self, encoder: Encoder, watch: Callable[[tuple[object, ...], object], object]
+    ) -> None:
+        self._encoder = encoder
+        self._watch = watch
+
+    def encode(self, control: tuple[object, ...], payload: object) -> Iterable[Buffer]:
+        self._watch(control, payload)
         return self._encoder.encode(control, payload)
