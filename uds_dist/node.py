@@ -384,6 +384,7 @@ class Node:
         process.of_program = True
         if self.processes.conversion is not None:
             process.convert_by(self.processes.converted_or_plain)
+        process.group_leader = self._leader.pid
         return process
 
     def pg(self, scope: str = "pg") -> PgScope:
@@ -451,10 +452,8 @@ class Node:
         """
         own = self._own if parent is None else parent
         return start_spawn(
-            self.loop,
             self.processes,
             own,
-            own.group_leader or self._leader.pid,
             node,
             checked_name(module),
             checked_name(function),
@@ -466,7 +465,7 @@ class Node:
     # -- calls -----------------------------------------------------------------------------
 
     def _call(self, dest: Pid | str | tuple[str, str], request: object) -> Future[object]:
-        return start_call(self.loop, self.processes, self._own, dest, request)
+        return start_call(self.processes, self._own, dest, request)
 
     def call(self, dest: Pid | str | tuple[str, str], request: object) -> Future[object]:
         """Call a generic server, as ``gen_server:call`` does.
@@ -518,7 +517,7 @@ class Node:
         """
         check_names(nodes)
         return start_multi_call(
-            self.loop, self.processes, self._own, nodes, name, request, timeout
+            self.processes, self._own, nodes, name, request, timeout
         )
 
     def rpc(
@@ -542,10 +541,8 @@ class Node:
             LocalProtocolError: the node has no name yet.
         """
         return start_rpc(
-            self.loop,
             self.processes,
             self._own,
-            self._leader.pid,
             node,
             checked_name(module),
             checked_name(function),

@@ -15,6 +15,7 @@ from uds_dist.processes.signals import Incoming
 from uds_dist.protocol import control as ctl
 from uds_dist.protocol.control import NO_PAYLOAD, SpawnRequest, SpawnRequestTt
 from uds_dist.protocol.flags import Flag, default_flags
+from uds_dist.services.rpc import Start
 
 pytestmark = pytest.mark.interop
 
@@ -530,15 +531,17 @@ def test_a_spawn_request_of_python(start: Callable[..., Pair]) -> None:
 
 def test_a_spawn_request_with_a_trace_token_of_python(start: Callable[..., Pair]) -> None:
     pair = start()
-    table, replies = pair.node.processes, list[object]()
-    ref = table.new_reference()
+    table = pair.node.processes
+    start_there = Start(table, pair.box, pair.both.name, "a process")
+    replied = start_there.new_future(table.loop)
+    ref = start_there.ref
     mfa = (Atom("erlang"), Atom("send"), 2)
     token = (2, 17, 1, pair.box.pid, 0)
     pid = pair.box.pid
     control: tuple[object, ...] = (ctl.SPAWN_REQUEST_TT, ref, pid, pid, mfa, [], token)
-    table.request_spawn(pair.both.name, control, [pair.pid, HELLO], replies.append)
+    table.request_spawn(start_there, control, [pair.pid, HELLO])
     assert pair.messages() == [HELLO]
-    pair.both.until(lambda: replies)
+    pair.both.until(replied.done)
     assert ctl.SPAWN_REPLY_TT in pair.ops()
 
 

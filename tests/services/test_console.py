@@ -42,10 +42,9 @@ class Client:
         self.waiting: tuple[Pid, object] | None = None  # who reads, and under which reference
         self.ended: object = None
         self.box = node.mailbox(on_message=self._on_message, trap_exit=True)
+        self.box.group_leader = self.box.pid
         module, function, arguments = start
-        future = start_rpc(
-            node.loop, node.processes, self.box, self.box.pid, name, module, function, arguments
-        )
+        future = start_rpc(node.processes, self.box, name, module, function, arguments)
         shell = future.result(SOON)
         assert isinstance(shell, Pid)
         self.shell = shell
@@ -396,8 +395,8 @@ def test_nobody_else_types(a: Node, b: Node, make_node: MakeNode, loop: EventLoo
     assert not told and client.ended is None
     assert client.type("1") == "1\n"
     # A terminal at another node than the caller's would be another one's.
-    box = c.mailbox()
-    future = start_rpc(loop, b.processes, client.box, box.pid, A, "shell", "start", [])
+    client.box.group_leader = c.mailbox().pid
+    future = start_rpc(b.processes, client.box, A, "shell", "start", [])
     with pytest.raises(RemoteError, match="undef"):
         future.result(SOON)
 
@@ -511,7 +510,7 @@ def test_completion_in_a_beams_client(console: Node, b: Node) -> None:
     def expand(text: str, box: Mailbox = client.box) -> object:
         before = [ord(character) for character in reversed(text)]
         arguments = ["edlin_expand", "expand", [before, []]]
-        future = start_rpc(b.loop, b.processes, box, box.pid, A, *arguments)  # type: ignore[arg-type]
+        future = start_rpc(b.processes, box, A, *arguments)  # type: ignore[arg-type]
         return future.result(SOON)
 
     assert expand("print(greet") == ("yes", list(b"ing"), [])

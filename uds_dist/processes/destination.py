@@ -5,9 +5,24 @@ from __future__ import annotations
 from uds_dist.errors import EncodeError
 from uds_dist.etf.atoms import atom_of
 from uds_dist.etf.shown import shown
-from uds_dist.etf.terms import Pid, Reference
+from uds_dist.etf.terms import Atom, Pid, Reference
 
 Destination = Pid | Reference | str | tuple[str, str]
+
+
+def process_and_node(dest: object, here: str) -> tuple[Pid | Atom, str]:
+    """What a signal to a destination names, and the node that it goes to.
+
+    Args:
+        dest: a Pid, a registered name, or ``(name, node)``.
+        here: the node that is meant by a name alone.
+    Raises:
+        EncodeError: it is none of these.
+    """
+    if isinstance(dest, Pid):
+        return dest, dest.node
+    name, node = name_and_node(dest, here)
+    return Atom(name), Atom(node)
 
 
 def name_and_node(dest: object, here: str) -> tuple[str, str]:

@@ -25,9 +25,9 @@ from uds_dist.errors import RemoteProtocolError, UdsDistError
 from uds_dist.etf.shown import printable
 from uds_dist.etf.terms import ImproperList, Pid, Reference
 from uds_dist.processes.dialect import UNUSED
-from uds_dist.processes.links import MonitorCallback
 from uds_dist.processes.mailbox import SMALL_MESSAGE, Mailbox
 from uds_dist.processes.names import ALIAS, GEN_CALL, IS_AUTH, NET_KERNEL, NOPROC, NOTSUP
+from uds_dist.processes.pending import PendingCall
 from uds_dist.processes.table import Processes, Router
 from uds_dist.protocol import control as ctl
 from uds_dist.protocol.control import NO_PAYLOAD, AltactFlag, ControlMessage
@@ -153,7 +153,7 @@ class Incoming:
                 return False
             # The monitor of a call; that of a mailbox is a message to it.
             monitor = processes.monitors.get(ref)
-            return ref in processes.aliases or not isinstance(monitor, (MonitorCallback, type(None)))
+            return ref in processes.aliases or isinstance(monitor, PendingCall)
         return False
 
     def _check_sender(self, node: str, sender: Pid) -> None:
@@ -221,7 +221,7 @@ class Incoming:
     def _to_alias(self, node: str, alias: Reference, message: object, priority: bool) -> None:
         receiver = self.processes.aliases.get(alias)
         if receiver is not None:
-            receiver(message)
+            receiver.on_message(message)
             return
         entry = self.processes.mailbox_aliases.get(alias)
         if entry is None:

@@ -22,7 +22,7 @@ from uds_dist.errors import ClosedError, ConfigError, UdsDistError
 from uds_dist.etf.conversion import Hook, conversion
 from uds_dist.etf.shown import shown
 from uds_dist.etf.terms import Atom, Pid, Reference
-from uds_dist.processes.destination import name_and_node
+from uds_dist.processes.destination import name_and_node, process_and_node
 from uds_dist.processes.dialect import UNUSED
 from uds_dist.processes.links import Monitor, MonitorCallback
 from uds_dist.processes.local_signals import LocalSignals, SignalHandler, copied
@@ -39,7 +39,8 @@ from uds_dist.processes.names import (
     SHUTDOWN,
     is_atom,
 )
-from uds_dist.processes.ties import Spawn, Ties, guarded
+from uds_dist.processes.pending import PendingCall
+from uds_dist.processes.ties import Ties, guarded
 from uds_dist.protocol.control import (
     ALIAS_SEND,
     ALTACT_SIG_SEND,
@@ -57,7 +58,6 @@ from uds_dist.protocol.control import (
     UNLINK_ID,
     AltactFlag,
     SpawnReply,
-    SpawnReplyTt,
 )
 from uds_dist.protocol.parse import parse
 from uds_dist.transport.backpressure import Pressure
@@ -110,11 +110,11 @@ class Processes:
         self.creation = creation
         self.by_pid: dict[Pid, Mailbox] = {}
         self.by_name: dict[str, Mailbox] = {}
-        # Aliases whose messages are handed to a call, and those of mailboxes, with their priority.
-        self.aliases: dict[Reference, Callable[[object], None]] = {}
+        # Aliases whose messages are for a call, and those of mailboxes, with their priority.
+        self.aliases: dict[Reference, PendingCall] = {}
         self.mailbox_aliases: dict[Reference, tuple[Mailbox, bool]] = {}
         self.monitors: dict[Reference, Monitor] = {}
-        self.spawns: dict[Reference, Spawn] = {}
+        self.spawns: dict[Reference, PendingCall] = {}  # requests without a reply yet
         # By node, until that goes down; empty ones too: calls in a row would make and drop them.
         self._ties: dict[str, Ties] = {}
         # Why the node went down whose monitors fire at this moment.
@@ -132,7 +132,7 @@ class Processes:
         self.conversion = conversion(config.text, config.object_hook, config.records)
         self.default: Hook | None = config.default
         self._log = BoundedLogs(logger, loop.time)
-        self._loop = loop
+        self.loop = loop
         self._config = config
         self._router = router
         self._pid_numbers = count(1)
@@ -158,7 +158,7 @@ class Processes:
         if self._closed:
             raise ClosedError(f"the node {self.name} is closed")
         pid = self.new_pid() if pid is None else pid
-        process = Mailbox(self._loop, self, pid, on_message, trap_exit=trap_exit)
+        process = Mailbox(self.loop, self, pid, on_message, trap_exit=trap_exit)
         if name is not None:
             self.register(process, name)
         self.by_pid[pid] = process
@@ -349,15 +349,14 @@ class Processes:
         ref: Reference,
         on_down: Callable[[object], None],
     ) -> None:
-        """Start a monitor whose notice is a call, for calls and spawned processes."""
-        target: Pid | Atom
-        if isinstance(dest, Pid):
-            target, node = dest, dest.node
-        else:
-            name, on_node = name_and_node(dest, self.name)
-            target, node = Atom(name), Atom(on_node)
-        self.note_monitor(MonitorCallback(ref, owner, target, node, on_down))
-        self.signal(node, (MONITOR_P, owner, target, ref))
+        """Start a monitor whose notice is a call."""
+        target, node = process_and_node(dest, self.name)
+        self.watch(MonitorCallback(ref, owner, target, node, on_down))
+
+    def watch(self, monitor: Monitor) -> None:
+        """Start a monitor."""
+        self.note_monitor(monitor)
+        self.signal(monitor.node, (MONITOR_P, monitor.owner, monitor.target, monitor.ref))
 
     def note_monitor(self, monitor: Monitor) -> None:
         """Note a monitor that the other node has set up already, as a spawn request does."""
@@ -423,43 +422,51 @@ class Processes:
 
     def request_spawn(
         self,
-        node: str,
+        call: PendingCall,
         control: tuple[object, ...],
         arguments: list[object],
-        on_reply: Callable[[SpawnReply | SpawnReplyTt], None],
         own: bool = False,
     ) -> None:
         """Send a spawn request; its reply, or a made-up one at `noconnection`, goes to a call.
 
         Args:
+            call: what waits for the reply.
+            control: the spawn request.
+            arguments: of the function that is to be called.
             own: the node asks, not the program: it is never refused.
         Raises:
             EncodeError: an argument is no term.
             Busy: the connection's write queue is full.
         """
-        ref = control[1]
-        assert isinstance(ref, Reference)
-        self.spawns[ref] = spawn = Spawn(ref, node, on_reply)
-        self.ties_with(node).spawns.add(spawn)
+        self.spawns[call.ref] = call
+        self.ties_with(call.node).spawns.add(call)
         try:
-            if node == self.name:
-                self.signal(node, control, arguments)
+            if call.node == self.name:
+                self.signal(call.node, control, arguments)
             elif own:
-                self._router.route(node, control, arguments)
+                self._router.route(call.node, control, arguments)
             else:
-                self._router.route_message(node, control, arguments)
+                self._router.route_message(call.node, control, arguments)
         except BaseException:
-            self.take_spawn(ref)
+            self.take_spawn(call.ref)
             raise
 
-    def take_spawn(self, ref: Reference) -> Spawn | None:
+    def take_spawn(self, ref: Reference) -> PendingCall | None:
         """Take a spawn request off the books: its reply has come."""
-        spawn = self.spawns.pop(ref, None)
-        if spawn is not None:
-            ties = self._ties.get(spawn.node)
+        call = self.spawns.pop(ref, None)
+        if call is not None:
+            ties = self._ties.get(call.node)
             if ties is not None:
-                ties.spawns.discard(spawn)
-        return spawn
+                ties.spawns.discard(call)
+        return call
+
+    def pending(self) -> list[PendingCall]:
+        """All that processes of this node have asked for and have no outcome of yet."""
+        found = {**self.aliases, **self.spawns}
+        for ref, monitor in self.monitors.items():
+            if isinstance(monitor, PendingCall):
+                found[ref] = monitor
+        return list(found.values())
 
     def terminate(self, process: Mailbox, reason: object) -> None:
         """End a process: every tie of it gets its signal.
@@ -489,7 +496,7 @@ class Processes:
         for pid in linked:
             self.signal(pid.node, (PAYLOAD_EXIT, process.pid, pid), reason)
         if process.on_exit is not None:
-            self._loop.call_soon(partial(process.on_exit, reason))
+            self.loop.call_soon(partial(process.on_exit, reason))
 
     def send_down(self, watcher: Pid, target: Pid | Atom, ref: Reference, reason: object) -> None:
         """Tell a watcher that what it monitors is down."""

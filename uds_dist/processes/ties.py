@@ -8,23 +8,10 @@ from collections.abc import Callable
 from uds_dist.etf.terms import Pid, Reference
 from uds_dist.processes.links import Monitor
 from uds_dist.processes.mailbox import Mailbox
-from uds_dist.protocol.control import SpawnReply, SpawnReplyTt
+from uds_dist.processes.pending import PendingCall
 from uds_dist.transport.fault import is_own_fault
 
 logger = logging.getLogger(__name__)
-
-
-class Spawn:
-    """A spawn request without a reply yet: where it went, and what is called with the reply."""
-
-    __slots__ = ("node", "on_reply", "ref")
-
-    def __init__(
-        self, ref: Reference, node: str, on_reply: Callable[[SpawnReply | SpawnReplyTt], None]
-    ) -> None:
-        self.ref = ref
-        self.node = node
-        self.on_reply = on_reply
 
 
 class Ties:
@@ -36,7 +23,7 @@ class Ties:
         self.links: set[tuple[Mailbox, Pid]] = set()
         self.monitors: set[Monitor] = set()  # held here
         self.watchers: set[tuple[Mailbox, Reference]] = set()  # held there
-        self.spawns: set[Spawn] = set()  # requests without a reply yet
+        self.spawns: set[PendingCall] = set()  # requests without a reply yet
 
     def __bool__(self) -> bool:
         return bool(self.links or self.monitors or self.watchers or self.spawns)

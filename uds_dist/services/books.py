@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 from uds_dist.processes.remote_node import PeerStatistics, RemoteNode, statistics, unwritten
 from uds_dist.processes.table import Processes
-from uds_dist.services.rpc import Call
 
 
 class NodeStatistics(NamedTuple):
@@ -36,11 +35,7 @@ def node_statistics(processes: Processes, nodes: dict[str, RemoteNode]) -> NodeS
         names=len(processes.by_name),
         monitors=len(processes.monitors),
         aliases=len(processes.aliases) + len(processes.mailbox_aliases),
-        futures=(
-            len(processes.aliases)
-            + len(processes.spawns)
-            + sum(isinstance(monitor, Call) for monitor in processes.monitors.values())
-        ),
+        futures=len(processes.pending()),
         links=sum(len(process.links) for process in processes.by_pid.values()),
         watchers=sum(len(process.watchers) for process in processes.by_pid.values()),
         unwritten=unwritten(nodes),

@@ -21,11 +21,10 @@ from weakref import ref as weak_reference
 from uds_dist.etf.shown import printable
 from uds_dist.etf.terms import Pid
 from uds_dist.processes.future import Future
-from uds_dist.processes.links import Monitor
+from uds_dist.processes.pending import PendingCall
 from uds_dist.processes.remote_node import PeerStatistics
 from uds_dist.processes.table import Processes
 from uds_dist.services.console_shell import Shell
-from uds_dist.services.rpc import Call
 from uds_dist.transport.loop import EventLoop
 
 PACKAGE = __name__.partition(".")[0]
@@ -86,20 +85,17 @@ def tasks(
         what = "" if process.on_message is None else name_of(process.on_message)
         waiting = f"{len(process)} messages wait, {ties} links and monitors"
         rows.append(("process", f"{process.name or pid}", f"{waiting}, {what}".rstrip(", ")))
-    rows += [("call", spawn.node, "a process is to start there") for spawn in processes.spawns.values()]
-    rows += [_monitor_row(processes, monitor) for monitor in processes.monitors.values()]
+    rows += [("call", call.node, call.what) for call in processes.pending()]
+    rows += [
+        ("monitor", monitor.node, f"of {monitor.target}, by {monitor.owner}")
+        for monitor in processes.monitors.values()
+        if not isinstance(monitor, PendingCall)
+    ]
     rows += [
         ("timer", f"in {max(left, 0.0):.3f} s", name_of(callback))
         for left, callback in loop.waiting_timers()
     ]
     return Table(("waits", "which", "what"), rows)
-
-
-def _monitor_row(processes: Processes, monitor: Monitor) -> tuple[str, str, str]:
-    if isinstance(monitor, Call):
-        return ("call", monitor.node, monitor.what)
-    kind = "call" if monitor.ref in processes.aliases else "monitor"
-    return (kind, monitor.node, f"of {monitor.target}, by {monitor.owner}")
 
 
 def name_of(function: object) -> str:

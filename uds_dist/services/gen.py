@@ -14,12 +14,13 @@ from weakref import ref as weak_reference
 from uds_dist.errors import NoConnection, NoProcess, RemoteError, UdsDistError
 from uds_dist.etf.shown import printable, shown
 from uds_dist.etf.terms import Atom, ImproperList, Pid, Reference
+from uds_dist.processes.destination import process_and_node
 from uds_dist.processes.future import Future
 from uds_dist.processes.mailbox import Mailbox
 from uds_dist.processes.names import ALIAS, GEN_CALL, GEN_CAST, NOCONNECTION, NOPROC, is_atom
+from uds_dist.processes.pending import PendingCall
 from uds_dist.processes.table import Processes
 from uds_dist.protocol.control import ALIAS_SEND, SEND_SENDER
-from uds_dist.transport.loop import EventLoop
 
 
 class From(NamedTuple):
@@ -39,8 +40,45 @@ class MultiReply(NamedTuple):
     bad_nodes: list[str]
 
 
+class GenCall(PendingCall):
+    """A call of a generic server: its reference is an alias and a monitor."""
+
+    __slots__ = ("_dest", "_processes")
+
+    def __init__(self, processes: Processes, owner: Pid, dest: object) -> None:
+        self.target, node = process_and_node(dest, processes.name)
+        super().__init__(
+            processes.new_reference(), owner, node, f"the answer of {dest_text(dest)}"
+        )
+        self._dest = dest
+        self._processes = processes
+
+    def withdraw(self) -> None:
+        """Nobody waits for the answer any more."""
+        self._processes.aliases.pop(self.ref, None)
+        self._processes.stop_monitor(self.ref)
+
+    def on_message(self, message: object) -> None:
+        """The server has answered."""
+        self.withdraw()
+        waiting = self.waiting()
+        if waiting is None:
+            return
+        if isinstance(message, tuple) and len(message) == 2:
+            settle(self._processes, waiting, message[1])
+        else:
+            text = f"{dest_text(self._dest)} sent a malformed reply"
+            waiting.set_exception(RemoteError(text))
+
+    def on_down(self, reason: object) -> None:
+        """The server has ended."""
+        self._processes.aliases.pop(self.ref, None)
+        waiting = self.waiting()
+        if waiting is not None:
+            waiting.set_exception(down_error(self._processes, self._dest, reason))
+
+
 def start_call(
-    loop: EventLoop,
     processes: Processes,
     caller: Mailbox,
     dest: Pid | str | tuple[str, str],
@@ -50,7 +88,6 @@ def start_call(
     """Send a request to a generic server.
 
     Args:
-        loop: brings the answer.
         processes: the node's process table.
         caller: the process that calls.
         dest: the server, by pid, by name here or by ``(name, node)``.
@@ -59,41 +96,16 @@ def start_call(
     Returns:
         A future with the reply. Its errors are NoProcess, NoConnection and RemoteError.
     Raises:
-        EncodeError: the request is no term, or `dest` no destination.
+        EncodeError: the request is not a term, or `dest` is not a destination.
     """
-    ref = processes.new_reference()
-
-    def withdraw() -> None:
-        processes.aliases.pop(ref, None)
-        processes.stop_monitor(ref)
-
-    future: Future[object] = Future(loop, f"the answer of {dest_text(dest)}", withdraw)
-    # Weak: a future that its program drops withdraws the call.
-    pending = weak_reference(future)
-
-    def on_reply(message: object) -> None:
-        withdraw()
-        waiting = pending()
-        if waiting is None or waiting.done():
-            return
-        if isinstance(message, tuple) and len(message) == 2:
-            settle(processes, waiting, message[1])
-        else:
-            waiting.set_exception(RemoteError(f"{dest_text(dest)} answered with no gen reply"))
-
-    def on_down(reason: object) -> None:
-        processes.aliases.pop(ref, None)
-        waiting = pending()
-        if waiting is not None and not waiting.done():
-            waiting.set_exception(down_error(processes, dest, reason))
-
-    processes.aliases[ref] = on_reply
-    tag = ImproperList((ALIAS,), ref)
+    call = GenCall(processes, caller.pid, dest)
+    future: Future[object] = call.new_future(processes.loop)
+    processes.aliases[call.ref] = call
+    tag = ImproperList((ALIAS,), call.ref)
     try:
-        processes.start_monitor(caller.pid, dest, ref, on_down)
+        processes.watch(call)
         processes.send(caller, dest, (Atom(label), (caller.pid, tag), request))
     except BaseException:
-        withdraw()
         future.cancel()
         raise
     return future
@@ -116,7 +128,6 @@ def cast(processes: Processes, caller: Mailbox, dest: object, request: object) -
 
 
 def start_multi_call(
-    loop: EventLoop,
     processes: Processes,
     caller: Mailbox,
     nodes: Iterable[str],
@@ -127,7 +138,7 @@ def start_multi_call(
     """Call the servers of one name at several nodes, as ``gen_server:multi_call`` does.
 
     Args:
-        loop, processes, caller: as `start_call` takes them.
+        processes, caller: as `start_call` takes them.
         nodes: the nodes' names.
         name: the servers' registered name.
         request: any term.
@@ -139,7 +150,7 @@ def start_multi_call(
     """
     names = list(dict.fromkeys(nodes))
     calls: dict[str, Future[object]] = {}
-    timer = None if timeout is None else loop.call_later(timeout, lambda: finish())
+    timer = None if timeout is None else processes.loop.call_later(timeout, lambda: finish())
 
     def withdraw() -> None:
         if timer is not None:
@@ -147,7 +158,7 @@ def start_multi_call(
         for call in calls.values():
             call.cancel()
 
-    future: Future[MultiReply] = Future(loop, f"the answers of {name}", withdraw)
+    future: Future[MultiReply] = Future(processes.loop, f"the answers of {name}", withdraw)
     pending = weak_reference(future)
 
     def finish() -> None:
@@ -168,7 +179,7 @@ def start_multi_call(
 
     try:
         for node in names:
-            calls[node] = start_call(loop, processes, caller, (name, node), request)
+            calls[node] = start_call(processes, caller, (name, node), request)
     except BaseException:
         future.cancel()
         raise

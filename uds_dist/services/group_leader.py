@@ -190,7 +190,7 @@ class GroupLeader:
                 self._put(encoding, future.result(), then)
 
         start_own_rpc(
-            self._loop, self._processes, self.process, self.pid, node, module, function, mfa[2]
+            self._processes, self.process, node, module, function, mfa[2]
         ).add_done_callback(made)
 
 

@@ -190,10 +190,10 @@ class LoggerProxy:
     def __init__(self, loop: EventLoop, processes: Processes, group_leader: Pid) -> None:
         self._loop = loop
         self._processes = processes
-        self._group_leader = group_leader
         self._in_work: dict[str, int] = {}  # node -> bytes of the events that it makes texts of
         self._service = NodeService(loop, processes, LOGGER_PROXY, LOGGER_PROXY, self._handle)
         self.process: Mailbox = self._service.process
+        self.process.group_leader = group_leader
 
     def _handle(self, node: str, message: object) -> bool:
         match message:
@@ -245,10 +245,8 @@ class LoggerProxy:
             remote_logger.log(number, "%s: %s", printable(node), what, extra=extra)
 
         future = start_own_rpc(
-            self._loop,
             self._processes,
             self.process,
-            self._group_leader,
             node,
             "logger_formatter",
             "format",

@@ -10,19 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Literal
-from weakref import ref as weak_reference
 
 from uds_dist.errors import NoConnection, RemoteError, UdsDistError
 from uds_dist.etf.shown import printable, shown
 from uds_dist.etf.terms import Atom, Pid, Reference
 from uds_dist.processes.future import Future, failed
-from uds_dist.processes.links import Monitor
 from uds_dist.processes.mailbox import Mailbox
 from uds_dist.processes.names import LINK, MONITOR, NOCONNECTION, RETURN, is_atom
+from uds_dist.processes.pending import PendingCall
 from uds_dist.processes.table import Processes
 from uds_dist.protocol.control import SPAWN_REQUEST, SpawnReply, SpawnReplyTt
 from uds_dist.services.gen import down_error, settle
-from uds_dist.transport.loop import EventLoop
 
 EXECUTE_CALL = (Atom("erpc"), Atom("execute_call"), 4)
 # What a node calls the ways of a function to raise; any other word of it is an error.
@@ -32,10 +30,8 @@ _CLASSES: dict[str, Literal["error", "exit", "throw"]] = {
 
 
 def start_rpc(
-    loop: EventLoop,
     processes: Processes,
     caller: Mailbox,
-    group_leader: Pid,
     node: str,
     module: str,
     function: str,
@@ -45,10 +41,8 @@ def start_rpc(
     """Call a function at another node.
 
     Args:
-        loop: brings the answer.
         processes: the node's process table.
-        caller: the process that calls.
-        group_leader: where what the function prints goes.
+        caller: the process that calls; what the function prints goes to its group leader.
         node: the other node's name.
         module, function: what to call; ``Elixir.`` belongs to an Elixir module's name.
         arguments: the argument terms.
@@ -61,22 +55,28 @@ def start_rpc(
         Busy: more than ``write_high_water`` bytes wait for the node; nothing was sent.
     """
     check_arguments(arguments)
-    ref = processes.new_reference()
     what = f"the answer of {module}:{function}/{len(arguments)} at {node}"
-    call = Call(processes, caller.pid, ref, node, what, own)
-    control = (SPAWN_REQUEST, ref, caller.pid, group_leader, EXECUTE_CALL, [MONITOR])
-    call_arguments = [ref, Atom(module), Atom(function), list(arguments)]
-    processes.request_spawn(node, control, call_arguments, call.on_reply, own)
-    future: Future[object] = Future(loop, what, call.withdraw)
-    call.future = weak_reference(future)
+    call = Call(processes, caller.pid, node, what, own)
+    leader = leader_of(caller)
+    control = (SPAWN_REQUEST, call.ref, caller.pid, leader, EXECUTE_CALL, [MONITOR])
+    call_arguments = [call.ref, Atom(module), Atom(function), list(arguments)]
+    future: Future[object] = call.new_future(processes.loop)
+    try:
+        processes.request_spawn(call, control, call_arguments, own)
+    except BaseException:
+        future.cancel()
+        raise
     return future
 
 
+def leader_of(process: Mailbox) -> Pid:
+    """The group leader of a process, which is its own if it has no other."""
+    return process.pid if process.group_leader is None else process.group_leader
+
+
 def start_own_rpc(
-    loop: EventLoop,
     processes: Processes,
     caller: Mailbox,
-    group_leader: Pid,
     node: str,
     module: str,
     function: str,
@@ -88,11 +88,9 @@ def start_own_rpc(
         A future as that of `start_rpc`; what `start_rpc` raises is its outcome.
     """
     try:
-        return start_rpc(
-            loop, processes, caller, group_leader, node, module, function, arguments, own=True
-        )
+        return start_rpc(processes, caller, node, module, function, arguments, own=True)
     except (UdsDistError, RecursionError) as error:
-        return failed(loop, error)
+        return failed(processes.loop, error)
 
 
 def check_arguments(arguments: object) -> None:
@@ -109,26 +107,15 @@ def check_arguments(arguments: object) -> None:
         raise TypeError(f"the arguments are a {kind}: give a list of terms")
 
 
-class Call(Monitor):
-    """A call under way: first the request for its process, then the monitor of that process."""
+class Call(PendingCall):
+    """A call of a function: first the request for its process, then the monitor of that."""
 
-    __slots__ = ("future", "what", "_own", "_processes")
+    __slots__ = ("_own", "_processes")
 
     def __init__(
-        self,
-        processes: Processes,
-        owner: Pid,
-        ref: Reference,
-        node: str,
-        what: str,
-        own: bool,
+        self, processes: Processes, owner: Pid, node: str, what: str, own: bool
     ) -> None:
-        self.node = node
-        self.owner = owner
-        self.ref = ref
-        self.what = what
-        # Weak: a future that its program drops withdraws the call.
-        self.future: weak_reference[Future[object]] | None = None
+        super().__init__(processes.new_reference(), owner, node, what)
         self._own = own  # the node's own services take terms as they come
         self._processes = processes
 
@@ -138,7 +125,7 @@ class Call(Monitor):
 
     def on_reply(self, reply: SpawnReply | SpawnReplyTt) -> None:
         """The process has started, or the other node refuses to start it."""
-        waiting = self._waiting()
+        waiting = self.waiting()
         if isinstance(reply.result, Pid):
             self.target = reply.result
             self._processes.note_monitor(self)
@@ -149,7 +136,7 @@ class Call(Monitor):
 
     def on_down(self, reason: object) -> None:
         """The process has ended: its reason is the outcome."""
-        waiting = self._waiting()
+        waiting = self.waiting()
         if waiting is None:
             return
         if isinstance(reason, tuple) and len(reason) >= 2 and reason[0] == self.ref:
@@ -177,17 +164,47 @@ class Call(Monitor):
     def _seen(self, term: object) -> object:
         return term if self._own else self._processes.converted_or_plain(term)
 
-    def _waiting(self) -> Future[object] | None:
-        """The future, if anybody still waits for it."""
-        future = None if self.future is None else self.future()
-        return None if future is None or future.done() else future
+
+class Start(PendingCall):
+    """The start of a process, to be linked to its parent and monitored by it on request."""
+
+    __slots__ = ("_link", "_monitor", "_parent", "_processes")
+
+    def __init__(
+        self,
+        processes: Processes,
+        parent: Mailbox,
+        node: str,
+        what: str,
+        link: bool = False,
+        monitor: bool = False,
+    ) -> None:
+        super().__init__(processes.new_reference(), parent.pid, node, what)
+        self._processes = processes
+        self._parent = parent
+        self._link = link
+        self._monitor = monitor
+
+    def on_reply(self, reply: SpawnReply | SpawnReplyTt) -> None:
+        """The process has started, or the other node refuses to start it."""
+        pid = reply.result
+        if isinstance(pid, Pid):
+            if self._link:
+                self._processes.add_link(self._parent, pid)
+            if self._monitor:
+                self._processes.watch_spawned(self._parent, pid, self.ref)
+        waiting = self.waiting()
+        if waiting is None:
+            return
+        if isinstance(pid, Pid):
+            waiting.set_result((pid, self.ref if self._monitor else None))
+        else:
+            waiting.set_exception(_refused(self._processes, self.node, pid))
 
 
 def start_spawn(
-    loop: EventLoop,
     processes: Processes,
     parent: Mailbox,
-    group_leader: Pid,
     node: str,
     module: str,
     function: str,
@@ -205,27 +222,13 @@ def start_spawn(
         Busy: more than ``write_high_water`` bytes wait for the node; nothing was sent.
     """
     check_arguments(arguments)
-    ref = processes.new_reference()
-    future: Future[tuple[Pid, Reference | None]] = Future(
-        loop, f"the process of {module}:{function}/{len(arguments)} at {node}"
-    )
-
-    def on_reply(reply: SpawnReply | SpawnReplyTt) -> None:
-        if not isinstance(reply.result, Pid):
-            if not future.done():
-                future.set_exception(_refused(processes, node, reply.result))
-            return
-        if link:
-            processes.add_link(parent, reply.result)
-        if monitor:
-            processes.watch_spawned(parent, reply.result, ref)
-        if not future.done():
-            future.set_result((reply.result, ref if monitor else None))
-
+    what = f"the process of {module}:{function}/{len(arguments)} at {node}"
+    start = Start(processes, parent, node, what, link, monitor)
     options = [LINK] * link + [MONITOR] * monitor
     mfa = (Atom(module), Atom(function), len(arguments))
-    control = (SPAWN_REQUEST, ref, parent.pid, group_leader, mfa, options)
-    processes.request_spawn(node, control, list(arguments), on_reply)
+    control = (SPAWN_REQUEST, start.ref, parent.pid, leader_of(parent), mfa, options)
+    future: Future[tuple[Pid, Reference | None]] = start.new_future(processes.loop)
+    processes.request_spawn(start, control, list(arguments))
     return future
 
 

@@ -405,7 +405,7 @@ class Runner:
 
     def call(self, dest: Pid | str | tuple[str, str], request: object) -> Future[object]:
         """See `GenServer.call`."""
-        return start_call(self._loop, self.processes, self.process, dest, request)
+        return start_call(self.processes, self.process, dest, request)
 
     # -- replies to come -------------------------------------------------------------------
 
@@ -545,10 +545,8 @@ class Runner:
             self._answer_system(from_, answer)
 
         future = start_own_rpc(
-            self._loop,
             self.processes,
             process,
-            self._group_leader,
             from_.pid.node,
             "erlang",
             "apply",

@@ -81,9 +81,9 @@ class Services:
         """
         if isinstance(message, tuple) and len(message) == 2:
             alias = alias_of(message[0])
-            receiver = None if alias is None else self.processes.aliases.get(alias)
-            if receiver is not None:
-                receiver(message)
+            call = None if alias is None else self.processes.aliases.get(alias)
+            if call is not None:
+                call.on_message(message)
 
     def pg(self, scope: str, nodes: Iterable[str]) -> PgScope:
         """A scope of `pg`, which is made at its first use and then greets the connected nodes."""

@@ -110,6 +110,7 @@ class RemoteShell:
         self._block_ended = False
         self._errors = _Errors() if count_errors else None
         self._process = node.mailbox(on_message=self._on_message, trap_exit=True)
+        self._process.group_leader = self._process.pid
         self._process.on_unwatched = self._on_unwatched
         self._server = IoServer(
             console,
@@ -280,14 +281,7 @@ class RemoteShell:
     ) -> Future[object]:
         """Run a function for the shell: what it prints comes to the console as well."""
         return start_rpc(
-            self.node.loop,
-            self.node.processes,
-            self._process,
-            self._process.pid,
-            node,
-            module,
-            function,
-            arguments,
+            self.node.processes, self._process, node, module, function, arguments
         )
 
     def _reply(self, sender: Pid, reply_as: object, answer: object) -> None:
