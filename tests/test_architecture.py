@@ -50,19 +50,19 @@ HOUSE = {
     "transport": "__init__.py activation.py address.py backpressure.py binding.py connection.py"
     " credentials.py fault.py folder.py listener.py log_rate.py loop.py reasons.py"
     " receiver.py sigpipe.py timers.py write_queue.py",
-    "processes": "__init__.py accepting.py claims.py destination.py dialect.py dialling.py"
-    " full_mailbox.py future.py identity.py links.py local_signals.py mailbox.py"
-    " names.py peers.py pending.py remote_node.py signals.py table.py this_node.py"
-    " ties.py",
+    "processes": "__init__.py accepting.py calls.py claims.py destination.py dialect.py"
+    " dialling.py full_mailbox.py future.py identity.py links.py local_signals.py"
+    " mailbox.py names.py peers.py pending.py remote_node.py signals.py table.py"
+    " this_node.py ties.py",
     "services": "__init__.py books.py cluster.py console.py console_helpers.py console_shell.py"
     " evaluator.py events.py exposed.py gen.py gen_server.py group_leader.py"
     " interruptions.py kernel.py node_service.py outcome.py pg.py rpc.py server.py"
     " startup.py supervisor.py system.py tasks.py",
     "shell": "__init__.py completion.py device.py editor.py history.py io_server.py keys.py"
     " layout.py plain.py remote.py screen.py terminal.py",
-    "cli": "__init__.py calls.py connected.py demo.py evaluate.py exit_codes.py"
-    " json_text.py listen.py main.py messages.py names.py notation.py"
-    " output.py probe.py several.py shells.py texts.py top.py trace.py",
+    "cli": "__init__.py calls.py connected.py demo.py evaluate.py exit_codes.py json_text.py"
+    " listen.py main.py messages.py names.py notation.py output.py probe.py several.py"
+    " shells.py texts.py top.py trace.py",
 }
 TOP_LEVEL = {
     "pyproject.toml",

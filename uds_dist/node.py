@@ -22,6 +22,7 @@ from uds_dist.errors import (
 )
 from uds_dist.etf.atoms import limit_atoms
 from uds_dist.etf.terms import Atom, Pid, Reference
+from uds_dist.processes.calls import start_call
 from uds_dist.processes.destination import Destination, check_names, checked_name
 from uds_dist.processes.future import Future
 from uds_dist.processes.identity import checked_cookie, find_cookie, new_creation
@@ -35,7 +36,7 @@ from uds_dist.protocol.node_names import split_node_name
 from uds_dist.services.books import NodeStatistics, node_statistics
 from uds_dist.services.console import Console, ConsoleInput
 from uds_dist.services.exposed import Exposed
-from uds_dist.services.gen import MultiReply, cast, start_call, start_multi_call
+from uds_dist.services.gen import MultiReply, cast, start_multi_call
 from uds_dist.services.gen_server import GenServer
 from uds_dist.services.group_leader import GroupLeader, write_stdout
 from uds_dist.services.interruptions import checked_limit

@@ -13,6 +13,7 @@ from tests.scripted import ScriptedPeer
 from uds_dist import (
     Atom,
     Busy,
+    ClosedError,
     ConfigError,
     EncodeError,
     ErlangError,
@@ -40,6 +41,32 @@ from uds_dist.services.outcome import returned
 
 A = "a@localhost"
 SOON = 5.0
+
+
+def test_a_mailbox_calls_in_its_own_name(a: Node, b: Node) -> None:
+    seen: list[Pid] = []
+
+    class Named(GenServer):
+        def handle_call(self, request: object, from_: From) -> object:
+            seen.append(from_.pid)
+            return request
+
+    a.serve("named", Named())
+    box = b.mailbox()
+    assert box.call(("named", A), 5).result(SOON) == 5
+    assert seen == [box.pid] and len(box) == 0
+    with pytest.raises(NoProcess):
+        box.call(("nobody", A), 1).result(SOON)
+    with pytest.raises(EncodeError):
+        box.call(("named", A), object())
+    with pytest.raises(EncodeError):
+        box.call(5, 1)  # type: ignore[arg-type]
+    assert b.statistics().futures == 0 and b.statistics().monitors == 0
+    pending = box.call(("named", A), 6)
+    box.close()
+    with pytest.raises(ClosedError, match="exited"):
+        box.call(("named", A), 1)
+    assert pending.result(SOON) == 6  # the answer goes to the call's own alias
 
 
 class Calc(GenServer):

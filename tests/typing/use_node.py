@@ -100,6 +100,7 @@ def processes(node: Node, pid: Pid) -> None:
         for message in box:
             handle(message)
         assert_type([each for each in box], list[object])
+        assert_type(box.call(("name", "a@localhost"), "get"), Future[object])
         box.link(pid)
         box.unlink(pid)
         assert_type(box.monitor(pid), Reference)

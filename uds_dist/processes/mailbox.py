@@ -11,7 +11,9 @@ from typing import NamedTuple, Protocol
 from uds_dist.errors import ClosedError, ReceiveTimeoutError
 from uds_dist.etf.shown import shown
 from uds_dist.etf.terms import Atom, Pid, Reference
+from uds_dist.processes.calls import CallTable, start_call
 from uds_dist.processes.destination import Destination
+from uds_dist.processes.future import Future
 from uds_dist.processes.links import LinkTable
 from uds_dist.transport.backpressure import Pressure
 from uds_dist.transport.fault import is_own_fault
@@ -51,7 +53,7 @@ class FromNode(NamedTuple):
     message: object
 
 
-class Signals(Protocol):
+class Signals(CallTable, Protocol):
     """What a mailbox needs of its node: the signals that a process sends."""
 
     def send(
@@ -217,6 +219,14 @@ class Mailbox:
         if self._signals is None:
             raise self._has_exited()
         self._signals.send(self, dest, message, priority)
+
+    def call(self, dest: Pid | str | tuple[str, str], request: object) -> Future[object]:
+        """Call a generic server as this process, as ``gen_server:call`` does. See `Node.call`.
+
+        Raises:
+            ClosedError: this process or its node has ended.
+        """
+        return start_call(self._alive(), self, dest, request)
 
     def receive(
         self,

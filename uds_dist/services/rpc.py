@@ -14,13 +14,13 @@ from typing import Literal
 from uds_dist.errors import NoConnection, RemoteError, UdsDistError
 from uds_dist.etf.shown import printable, shown
 from uds_dist.etf.terms import Atom, Pid, Reference
+from uds_dist.processes.calls import down_error, settle
 from uds_dist.processes.future import Future, failed
 from uds_dist.processes.mailbox import Mailbox
 from uds_dist.processes.names import LINK, MONITOR, NOCONNECTION, RETURN, is_atom
 from uds_dist.processes.pending import PendingCall
 from uds_dist.processes.table import Processes
 from uds_dist.protocol.control import SPAWN_REQUEST, SpawnReply, SpawnReplyTt
-from uds_dist.services.gen import down_error, settle
 
 EXECUTE_CALL = (Atom("erpc"), Atom("execute_call"), 4)
 # What a node calls the ways of a function to raise; any other word of it is an error.

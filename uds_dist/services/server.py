@@ -23,11 +23,12 @@ from typing import Literal
 from uds_dist.errors import ClosedError, ConfigError, UdsDistError
 from uds_dist.etf.shown import shown
 from uds_dist.etf.terms import Atom, Pid, Reference
+from uds_dist.processes.calls import start_call
 from uds_dist.processes.future import Future
 from uds_dist.processes.mailbox import EMPTY, Mailbox
 from uds_dist.processes.names import ERROR, GEN_CALL, GEN_CAST, NORMAL, OK, SHUTDOWN
 from uds_dist.processes.table import Processes
-from uds_dist.services.gen import From, from_term, monitor_of, reply, start_call
+from uds_dist.services.gen import From, from_term, monitor_of, reply
 from uds_dist.services.gen_server import FailCall, GenServer, NoReply, Stop
 from uds_dist.services.outcome import (
     Outcome,
