@@ -26,6 +26,12 @@ A = "a@localhost"
 SOON = 5.0
 
 
+def text_of(data: object) -> str:
+    """The text of a binary, which in text mode is one already."""
+    assert isinstance(data, (bytes, str))
+    return data if isinstance(data, str) else data.decode()
+
+
 class Client:
     """A terminal at another node, as `erl -remsh` is one."""
 
@@ -53,13 +59,13 @@ class Client:
 
     def _on_message(self, message: object) -> None:
         match message:
-            case (Atom("io_request"), Pid() as sender, ref, (Atom("get_line"), _, bytes() as text)):
-                self.prompts.append(text.decode())
-                self.screen += text.decode()
+            case (Atom("io_request"), Pid() as sender, ref, (Atom("get_line"), _, data)):
+                self.prompts.append(text_of(data))
+                self.screen += text_of(data)
                 self.waiting = (sender, ref)
                 self._feed()
-            case (Atom("io_request"), Pid() as sender, ref, (Atom("put_chars"), _, bytes() as text)):
-                self.screen += text.decode()
+            case (Atom("io_request"), Pid() as sender, ref, (Atom("put_chars"), _, data)):
+                self.screen += text_of(data)
                 self.box.send(sender, (Atom("io_reply"), ref, Atom("ok")))
             case (Atom("EXIT"), sender, reason) if sender == self.shell:
                 self.ended = reason
@@ -82,7 +88,7 @@ class Client:
             lambda: self.ended is not None or (self.waiting is not None and not self.typed), SOON
         )
 
-    def type(self, *lines: str | Atom | tuple[Atom, Atom]) -> str:
+    def type(self, *lines: str | bytes | Atom | tuple[Atom, Atom]) -> str:
         """Type lines; gives what has come on the screen meanwhile, prompts left out."""
         before = len(self.screen)
         self.typed.extend(
@@ -561,3 +567,18 @@ def test_programs_are_logged_and_may_be_barred(a: Node, b: Node) -> None:
     a.serve_console(allow=[])
     with pytest.raises(RemoteError, match="undef"):
         evaluate(b, "1 + 1")
+
+
+def test_nodes_in_text_mode(make_node: MakeNode) -> None:
+    a, b = (make_node(name, text=True) for name in (A, "b@localhost"))
+    a.serve_console({"greeting": "grün"})
+    client = Client(b)
+    assert client.type("1 + 1", "greeting") == "2\n'grün'\n"
+    # A terminal that gives lines as binaries.
+    assert client.type(b"def f():\n", "    return 'grün'\n".encode(), b"\n", b"f()\n") == "'grün'\n"
+    assert client.type((Atom("error"), Atom("interrupted"))) == "KeyboardInterrupt\n"
+    asked = ["uds_dist_console", "complete", [client.shell, "greet"]]
+    assert b.rpc(A, *asked).result(SOON) == ["greeting"]  # type: ignore[arg-type]
+    assert b.rpc(A, "uds_dist_console", "eval", ["greeting"]).result(SOON)[2] == "'grün'"  # type: ignore[index]
+    client.type(Atom("eof"))
+    assert client.ended == "normal"

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,9 +16,9 @@ from tests.shell.pseudo_terminal import PseudoTerminal, remote
 
 PROGRAM = """
 import os, sys
-from uds_dist import Node, Config
+from uds_dist import Config, Future, Node
 with Node("py@localhost", config=Config.from_env()) as node:
-    node.serve_console({"answer": 42})
+    node.serve_console({"answer": 42, "slow": lambda: Future(node.loop, "what never comes")})
     node.expose("test", {"processes": lambda: node.statistics().processes})
     node.listen()
     print("up", flush=True)
@@ -26,15 +27,23 @@ with Node("py@localhost", config=Config.from_env()) as node:
 """
 
 
+@contextmanager
+def program(folder: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A program that listens in a folder."""
+    settings = environment(UDS_DIST_SOCKET_DIR=folder, UDS_DIST_COOKIE="secret")
+    argv = [sys.executable, "-c", PROGRAM]
+    with subprocess.Popen(argv, env=settings, stdout=subprocess.PIPE) as running:
+        assert running.stdout is not None and running.stdout.readline() == b"up\n"
+        yield running
+        running.kill()
+
+
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A folder in which a Python program listens."""
     folder = str(tmp_path_factory.mktemp("s"))
-    settings = environment(UDS_DIST_SOCKET_DIR=folder, UDS_DIST_COOKIE="secret")
-    with subprocess.Popen([sys.executable, "-c", PROGRAM], env=settings, stdout=subprocess.PIPE) as program:
-        assert program.stdout is not None and program.stdout.readline() == b"up\n"
+    with program(folder):
         yield folder
-        program.kill()
 
 
 def piped(folder: str, text: str, *words: str) -> tuple[int, str, str]:
@@ -144,3 +153,59 @@ def test_one_expression_for_a_script(served: str, tmp_path: Path) -> None:
     assert evaluate(served, "node.rpc(node.name, 'test', 'processes')")[0] == 0
     # What it defines is not there the next time.
     assert "NameError" in evaluate(served, "f")[2]
+
+
+def opened(folder: str, home: Path) -> PseudoTerminal:
+    made = remote("py", socket_dir=folder, home=str(home))
+    made.see_line(">>> ?")
+    return made
+
+
+def processes(folder: str) -> int:
+    """How many processes the program has, this look's own aside."""
+    code, printed, complaint = evaluate(folder, "node.statistics().processes")
+    assert code == 0, complaint
+    return int(printed)
+
+
+def test_waiting_and_printing(served: str, tmp_path: Path) -> None:
+    with opened(served, tmp_path) as terminal:
+        terminal.send("slow()\r")
+        terminal.see(r"slow\(\)")
+        assert evaluate(served, "answer")[:2] == (0, "42\n")  # the program runs on
+        terminal.send("\x03")
+        terminal.see("^KeyboardInterrupt$")
+        terminal.see_line(">>> ?")
+        terminal.send("def f(n):\r    x = 'grün'\r    return [x] * n\r\r")
+        terminal.send("f(2)\r")
+        terminal.see(r"^\['grün', 'grün'\]$")
+        terminal.send("print('x' * 1_000_000, 'end' + '.')\r")
+        assert terminal.drain_until(b"end.") > 1_000_000
+        terminal.send("1 +\r")
+        terminal.see("^SyntaxError: ")
+
+
+def test_two_shells_and_one_is_killed(served: str, tmp_path: Path) -> None:
+    before = processes(served)
+    with opened(served, tmp_path) as one:
+        with opened(served, tmp_path) as two:
+            one.send("mine = 'of one'; mine\r")
+            one.see("^'of one'$")
+            two.send("_\r")
+            two.see("^NameError: ")
+            two.send("print('of ' + 'two')\r")
+            two.see("^of two$")
+        one.send("_ + '!'\r")  # the other one was killed
+        one.see("^'of one!'$")
+        assert "of two" not in one.vt.text
+        one.send("\x04")
+        assert one.wait() == 0
+    while processes(served) != before:
+        pass
+
+
+def test_the_program_is_killed(tmp_path: Path) -> None:
+    with program(str(tmp_path)) as running, opened(str(tmp_path), tmp_path) as terminal:
+        running.kill()
+        assert terminal.wait() == 3
+        assert "py@localhost" in terminal.vt.text

@@ -41,6 +41,7 @@ UNICODE = Atom("unicode")
 PROMPT = ">>> "
 CONTINUATION = "... "
 MAX_INPUTS = 1000  # of a shell, kept for `history()`
+MAX_KEPT = 1000  # characters of each
 OUTPUT_PART = 16_384  # characters of one request to write
 WINDOW = 4  # requests to write that the terminal has not answered
 
@@ -177,7 +178,7 @@ class Shell:
             return
         try:
             if line.strip():
-                self.inputs.append(line)
+                self.inputs.append(line[:MAX_KEPT])
                 self._log(line)
             progress = self.evaluator.push(line)
         except BaseException:
