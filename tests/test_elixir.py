@@ -128,6 +128,8 @@ def test_a_moment_keeps_its_zone_and_its_side_of_the_clock_change() -> None:
 def test_a_moment_with_an_offset_without_a_name_is_sent_in_utc() -> None:
     moment = datetime(2024, 5, 6, 7, 8, tzinfo=timezone(timedelta(hours=2)))
     assert coded(moment) == moment and coded(moment).tzinfo is timezone.utc
+    named = datetime(2024, 5, 6, 7, 8, tzinfo=ZoneInfo("UTC"))
+    assert coded(named) == named and plain(named)[Atom("time_zone")] == "Etc/UTC"
 
 
 def test_a_zone_that_this_system_does_not_know_is_its_offset() -> None:

@@ -295,7 +295,9 @@ def _to_date_time(value: datetime) -> object:
         return _struct("Elixir.NaiveDateTime", calendar=ISO, **_day(value), **_clock(value))
     offset = value.utcoffset() or timedelta()
     saving = value.dst() or timedelta()
-    zone = "Etc/UTC" if value.tzinfo is timezone.utc else getattr(value.tzinfo, "key", None)
+    zone = value.tzinfo.key if isinstance(value.tzinfo, ZoneInfo) else None
+    if value.tzinfo is timezone.utc or zone == "UTC":
+        zone = "Etc/UTC"  # the one zone that Elixir knows without a database
     if zone is None:  # an offset without a name: the same moment, in UTC
         return _to_date_time(value.astimezone(timezone.utc))
     return _struct(
@@ -363,9 +365,9 @@ def _to_regex(value: re.Pattern[str] | re.Pattern[bytes]) -> object:
     if flags & re.LOCALE:
         raise EncodeError("a pattern with the flag LOCALE has no value in Elixir")
     options: list[object] = []
-    for flag, atoms_ in _RE_OPTIONS:
+    for flag, names in _RE_OPTIONS:
         if flags & flag:
-            options += atoms_
+            options += names
     # The compiled form is the node's own, which only Regex.compile! makes.
     return _struct("Elixir.Regex", source=source, opts=options, re_pattern=None)
 

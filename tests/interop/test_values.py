@@ -313,10 +313,6 @@ def test_a_program_in_text_mode(own: Together, caplog: pytest.LogCaptureFixture)
         call("logger", "error", list(b"~ts at ~p"), ["gr\xfcn", date(2024, 5, 6)])
         own.until(lambda: any("gr\xfcn at" in found.getMessage() for found in caplog.records))
 
-    pid, ref = node.spawn(
-        peer, "Elixir.Process", "exit", [node.pid, Atom("x")], parent=box, monitor=True
-    ).result(PATIENCE)
-    assert box.receive(timeout=PATIENCE)[1] == ref  # type: ignore[index]
     assert node.ping(peer)
     code = 'spawn(fn -> receive do :go -> exit({"why", ~D[2024-05-06]}) end end)'
     process = call("Elixir.Code", "eval_string", code)[0]
