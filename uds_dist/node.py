@@ -46,7 +46,6 @@ from uds_dist.services.rpc import start_rpc, start_spawn
 from uds_dist.services.server import Restart
 from uds_dist.services.startup import Services
 from uds_dist.services.tasks import TaskSupervisor
-from uds_dist.transport.activation import inherited_socket
 from uds_dist.transport.loop import EventLoop
 
 F = TypeVar("F", bound=Callable[..., object])
@@ -251,17 +250,7 @@ class Node:
             AddressError: no such address can exist on this system.
             LocalProtocolError: the node listens already, and another socket was given.
         """
-        if not inherit or self._peers.listener is not None:
-            self._peers.listen(sock)
-            return
-        if sock is not None:
-            raise ConfigError("listen takes one socket: give sock or inherit, not both")
-        inherited = inherited_socket(self._peers.accepting.own_address)
-        try:
-            self._peers.listen(inherited)
-        except BaseException:
-            inherited.close()
-            raise
+        self._peers.accepting.listen(sock, inherit=inherit)
 
     def connect(self, name: str) -> Future[None]:
         """Connect to a node, if there is no connection yet.
@@ -294,7 +283,7 @@ class Node:
         try:
             connected.result(timeout)
             left = None if deadline is None else max(deadline - self.loop.time(), 0.0)
-            answer = self._call((NET_KERNEL, name), (IS_AUTH, self.name)).result(left)
+            answer = self.call((NET_KERNEL, name), (IS_AUTH, self.name)).result(left)
         except NodeNameError:
             raise
         except (NoConnection, NoProcess, RemoteProtocolError, RemoteTimeout):
@@ -405,7 +394,14 @@ class Node:
         return None if process is None else process.pid
 
     def send(self, dest: Destination, message: object) -> None:
-        """Send a message; connects to the node if need be. Raises what `Mailbox.send` raises."""
+        """Send a message; connects to the node if need be.
+
+        Raises:
+            EncodeError: the message is not a term, or `dest` is not a destination.
+            Busy: more than ``write_high_water`` bytes wait for the node; nothing was sent.
+            ClosedError: the node is closed.
+            LocalProtocolError: the node has no name yet.
+        """
         self.processes.send(self._own, dest, message)
 
     def exit(self, dest: Pid | Reference, reason: object) -> None:
@@ -447,9 +443,7 @@ class Node:
         Raises:
             TypeError: the arguments are a text, not a list of terms, or a name is not text.
             EncodeError: an argument is not a term.
-            Busy: more than ``write_high_water`` bytes wait for the node; nothing was sent.
-            ClosedError: the node is closed, or the parent has ended.
-            LocalProtocolError: the node has no name yet.
+            Busy, ClosedError, LocalProtocolError: as of `send`; ClosedError if the parent has ended.
         """
         own = self._own if parent is None else parent
         return start_spawn(
@@ -465,9 +459,6 @@ class Node:
 
     # -- calls -----------------------------------------------------------------------------
 
-    def _call(self, dest: Pid | str | tuple[str, str], request: object) -> Future[object]:
-        return start_call(self.processes, self._own, dest, request)
-
     def call(self, dest: Pid | str | tuple[str, str], request: object) -> Future[object]:
         """Call a generic server, as ``gen_server:call`` does.
 
@@ -479,11 +470,9 @@ class Node:
             RemoteTimeout and LoopReentryError from waiting for it.
         Raises:
             EncodeError: the request is not a term, or `dest` is not a destination.
-            Busy: more than ``write_high_water`` bytes wait for the node; nothing was sent.
-            ClosedError: the node is closed.
-            LocalProtocolError: the node has no name yet.
+            Busy, ClosedError, LocalProtocolError: as of `send`.
         """
-        return self._call(dest, request)
+        return start_call(self.processes, self._own, dest, request)
 
     def cast(self, dest: Destination, request: object) -> None:
         """Send a generic server a request that has no answer, as ``gen_server:cast`` does.
@@ -493,9 +482,7 @@ class Node:
             request: any term.
         Raises:
             EncodeError: the request is not a term, or `dest` is not a destination.
-            Busy: more than ``write_high_water`` bytes wait for the node; nothing was sent.
-            ClosedError: the node is closed.
-            LocalProtocolError: the node has no name yet.
+            Busy, ClosedError, LocalProtocolError: as of `send`.
         """
         cast(self.processes, self._own, dest, request)
 
@@ -537,9 +524,7 @@ class Node:
         Raises:
             TypeError: the arguments are a text, not a list of terms, or a name is not text.
             EncodeError: an argument is not a term.
-            Busy: more than ``write_high_water`` bytes wait for the node; nothing was sent.
-            ClosedError: the node is closed.
-            LocalProtocolError: the node has no name yet.
+            Busy, ClosedError, LocalProtocolError: as of `send`.
         """
         return start_rpc(
             self.processes,

@@ -12,12 +12,13 @@ import secrets
 import socket
 
 from uds_dist.config import Config
-from uds_dist.errors import ClosedError, LocalProtocolError, UdsDistError
+from uds_dist.errors import ClosedError, ConfigError, LocalProtocolError, UdsDistError
 from uds_dist.processes.claims import Claims
 from uds_dist.processes.remote_node import RemoteNode
 from uds_dist.processes.this_node import ThisNode
 from uds_dist.protocol.handshake import Handshake, Role
 from uds_dist.protocol.handshake_messages import Peer, Status
+from uds_dist.transport.activation import inherited_socket
 from uds_dist.transport.address import Places, SocketAddress
 from uds_dist.transport.backpressure import Pressure
 from uds_dist.transport.connection import Connection, ConnectionOwner
@@ -65,8 +66,29 @@ class Accepting:
         """Where this node listens, or would listen."""
         return self._places.own.address(self._this.name)
 
-    def listen(self, sock: socket.socket | None = None) -> SocketAddress:
-        """Open the listening socket, or take one; of a node that listens, look after its file."""
+    def listen(
+        self, sock: socket.socket | None = None, *, inherit: bool = False
+    ) -> SocketAddress:
+        """Open the listening socket, or take one; of a node that listens, look after its file.
+
+        Args:
+            sock: a socket that listens already.
+            inherit: take the socket that a service manager has opened.
+        Raises:
+            ConfigError: both were given.
+        """
+        if not inherit or self.listener is not None:
+            return self._listen(sock)
+        if sock is not None:
+            raise ConfigError("listen takes one socket: give sock or inherit, not both")
+        inherited = inherited_socket(self.own_address)
+        try:
+            return self._listen(inherited)
+        except BaseException:
+            inherited.close()
+            raise
+
+    def _listen(self, sock: socket.socket | None) -> SocketAddress:
         if self._closed:
             raise ClosedError(f"the node {self._this.name} is closed")
         if self._this.dynamic:

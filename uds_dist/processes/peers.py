@@ -21,7 +21,6 @@ Source: Distribution Protocol, section "The Handshake in Detail".
 from __future__ import annotations
 
 import logging
-import socket
 from collections.abc import Callable
 from functools import partial
 from sys import maxsize
@@ -39,7 +38,6 @@ from uds_dist.errors import (
 )
 from uds_dist.etf.decode import decode
 from uds_dist.etf.encode import encode
-from uds_dist.etf.terms import Atom
 from uds_dist.processes.accepting import Accepting
 from uds_dist.processes.dialect import dialect
 from uds_dist.processes.dialling import Dialling
@@ -58,7 +56,7 @@ from uds_dist.protocol.control import (
 )
 from uds_dist.protocol.flags import Flag
 from uds_dist.protocol.handshake import Handshake
-from uds_dist.transport.address import SocketAddress, places
+from uds_dist.transport.address import places
 from uds_dist.transport.backpressure import Pressure, Source, Waiters
 from uds_dist.transport.connection import Connection
 from uds_dist.transport.credentials import peer_pid, peer_uid
@@ -266,10 +264,6 @@ class Peers:
     def listener(self) -> Listener | None:
         """The listening socket of this node, if it listens."""
         return self.accepting.listener
-
-    def listen(self, sock: socket.socket | None = None) -> SocketAddress:
-        """Open the listening socket, or take one; of a node that listens, look after its file."""
-        return self.accepting.listen(sock)
 
     def connect(self, name: str) -> Future[None]:
         """A future that is done when there is a connection to `name`, or there can be none."""
