@@ -14,6 +14,7 @@ from tests.bench.lab import EVALUATION_TIMEOUT, MODULE, Lab, nanoseconds
 from tests.interop.beam import Beam
 from uds_dist import decode, encode
 
+TEXT = "decode as text"
 PANEL = "codec: time against the BEAM's own functions"
 PANEL_ALONE = "codec: time, with no BEAM to compare it with"
 
@@ -37,7 +38,7 @@ class Case:
 
 
 def run(lab: Lab) -> list[Figure]:
-    """The three means, then every term in both directions."""
+    """The means, then every term in both directions, and decoded in text mode."""
     data = corpus()
     if lab.otp is not None:
         data[PROCESS_INFO] = lab.beam.eval_binary(f"{MODULE}:process_info()")
@@ -45,7 +46,7 @@ def run(lab: Lab) -> list[Figure]:
             store(lab.beam, name, value)
     cases = [
         _case(lab, direction, name, value)
-        for direction in ("decode", "encode")
+        for direction in ("decode", "encode", TEXT)
         for name, value in data.items()
     ]
     for case in cases:
@@ -58,11 +59,12 @@ def run(lab: Lab) -> list[Figure]:
         Figure(panel, case.name, "us", tuple(samples), reading, detail=True)
         for case, samples in zip(cases, zip(*runs))
     ]
-    half = len(terms) // 2
+    part = len(data)
     return [
-        geometric_mean(terms, panel, "codec"),
-        geometric_mean(terms[:half], panel, "codec, decode"),
-        geometric_mean(terms[half:], panel, "codec, encode"),
+        geometric_mean(terms[: 2 * part], panel, "codec"),
+        geometric_mean(terms[:part], panel, "codec, decode"),
+        geometric_mean(terms[part : 2 * part], panel, "codec, encode"),
+        geometric_mean(terms[2 * part :], panel, f"codec, {TEXT}"),
         *terms,
     ]
 
@@ -83,6 +85,8 @@ def store(beam: Beam, name: str, data: bytes) -> None:
 def _case(lab: Lab, direction: str, name: str, data: bytes) -> Case:
     if direction == "decode":
         ours: Side = lambda count: timed(lambda: decode(data), count)
+    elif direction == TEXT:
+        ours = lambda count: timed(lambda: decode(data, text=True), count)
     else:
         term = decode(data)
         ours = lambda count: timed(lambda: encode(term), count)
@@ -93,7 +97,7 @@ def _case(lab: Lab, direction: str, name: str, data: bytes) -> Case:
     beam = lab.beam
 
     def theirs(count: int) -> float:
-        call = f"{MODULE}:{direction}(Name, {count})"
+        call = f"{MODULE}:{direction.partition(' ')[0]}(Name, {count})"
         bindings = {"Name": name.encode()}
         return nanoseconds(beam.eval(call, bindings, timeout=EVALUATION_TIMEOUT, keep=False))
 
