@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -209,3 +210,14 @@ def test_the_program_is_killed(tmp_path: Path) -> None:
         running.kill()
         assert terminal.wait() == 3
         assert "py@localhost" in terminal.vt.text
+
+
+def test_a_probe_tells_that_a_console_is_served(served: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "uds_dist", "probe", "py"],
+        capture_output=True, text=True, timeout=60, check=False,
+        env=environment(UDS_DIST_SOCKET_DIR=served, UDS_DIST_COOKIE="secret"),
+    )  # fmt: skip
+    assert done.returncode == 0
+    assert re.search("Python console.* at py@localhost, served by uds_dist", done.stdout), done.stdout
+    assert "OTP release" not in done.stdout

@@ -47,12 +47,13 @@ for each connection that was ever made. It ends with the exit code of what fails
 # "N" are a name from one side and a challenge from the other.
 SENT = {"N": "sent name", "r": "sent challenge reply", "s": "sent status"}
 RECEIVED = {"s": "received status", "N": "received challenge", "a": "received challenge ack"}
+PYTHON_CONSOLE = "Python console"
 QUESTIONS: tuple[tuple[str, str, str, list[object]], ...] = (
+    (PYTHON_CONSOLE, "uds_dist_console", "version", []),
     ("OTP release", "erlang", "system_info", [Atom("otp_release")]),
     ("kernel", "application", "get_key", [Atom("kernel"), Atom("vsn")]),
     ("Elixir", "application", "get_key", [Atom("elixir"), Atom("vsn")]),
     ("carrier uds_dist", "application", "get_key", [Atom("uds_dist"), Atom("vsn")]),
-    ("Python console", "uds_dist_console", "version", []),
 )
 
 
@@ -224,6 +225,8 @@ def _ask(there: Connected, show: Callable[[Fact], object]) -> None:
             show(Fact(label, printable(text)))
         elif not isinstance(value, Atom):
             show(Fact(label, shown(value)))
+        if label == PYTHON_CONSOLE:
+            return  # what it says of an OTP release is for the remote shells of a BEAM
 
 
 def _descriptors(pid: int | None) -> str | None:
