@@ -46,7 +46,7 @@ def test_top_at_a_terminal(node: Beam, tmp_path: Path) -> None:
         terminal.send("l")
         terminal.until(lambda: re.search(r" 77  full ", first()))
         terminal.send("m")
-        terminal.until(lambda: " code_server " in terminal.vt.lines[6])
+        terminal.until(lambda: " code_server " in "".join(terminal.vt.lines[5:7]))
         terminal.resize(60, 12)
         terminal.until(lambda: terminal.vt.lines[4].endswith("NAME"))
         terminal.send("q")

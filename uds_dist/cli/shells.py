@@ -7,13 +7,14 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 
 from uds_dist import Node, NoConnection, UdsDistError
 from uds_dist.cli.connected import connected
 from uds_dist.cli.exit_codes import OK, RAISED
-from uds_dist.cli.output import OutputError
+from uds_dist.cli.output import OutputError, complain, write_error
 from uds_dist.shell.device import (
     Input,
     Output,
@@ -28,9 +29,9 @@ from uds_dist.shell.plain import PlainConsole
 from uds_dist.shell.remote import (
     REMOTE_LOGGER,
     Choice,
-    ConsoleHandler,
     Kind,
     RemoteShell,
+    TextHandler,
     find_kind,
 )
 from uds_dist.shell.terminal import TerminalConsole
@@ -65,6 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     start.add_argument(
         "--no-dot-iex", dest="dot_iex", action="store_const", const="", help="evaluate no .iex.exs"
     )
+
 
 def run_remote(options: argparse.Namespace) -> int:
     """`remote`: serve a shell of another node until it is left."""
@@ -114,7 +116,7 @@ def _at_terminal(node: Node, name: str, kind: Kind, choice: Choice, timeout: flo
             signal.SIGTERM: shell.leave,
             signal.SIGHUP: shell.leave,
         }
-        with on_signals(loop, signals), _logging_to(console):
+        with on_signals(loop, signals), _logging_to(partial(_print, console)):
             try:
                 shell.start(choice.dot_iex, timeout, has_colour())
                 source.read(True)
@@ -139,14 +141,20 @@ def _between_pipes(node: Node, name: str, kind: Kind, choice: Choice, timeout: f
         stack.callback(output.close)
         if interactive:
             stack.enter_context(on_signals(loop, {signal.SIGINT: shell.interrupt}))
-        stack.enter_context(_logging_to(console))
+        stack.enter_context(_logging_to(write_error))  # standard output is for what is evaluated
         try:
             shell.start(choice.dot_iex, timeout)
             shell.run()
         finally:
             source.close()
             _close(shell)
+    if shell.unfinished:
+        complain("the input ends within an expression, which was not evaluated")
     return RAISED if shell.failed else OK
+
+
+def _print(console: Console, text: str) -> None:
+    console.write(text, lambda: None)
 
 
 def _close(shell: RemoteShell) -> None:
@@ -157,10 +165,10 @@ def _close(shell: RemoteShell) -> None:
 
 
 @contextmanager
-def _logging_to(console: Console) -> Iterator[None]:
+def _logging_to(write: Callable[[str], object]) -> Iterator[None]:
     """Print what the other node's processes log; the node has filtered it already."""
     logger = logging.getLogger(REMOTE_LOGGER)
-    handler = ConsoleHandler(console)
+    handler = TextHandler(write)
     level = logger.level
     logger.setLevel(logging.DEBUG)
     logger.addHandler(handler)

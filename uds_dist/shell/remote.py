@@ -101,6 +101,7 @@ class RemoteShell:
         self.name = name
         self.kind: Kind = kind
         self.failed = False  # an expression raised, or was not finished
+        self.unfinished = False  # the input ended within one
         self.lost: UdsDistError | None = None  # the connection's end, if that was the end
         self.reason: object = None  # the shell's own exit reason
         self._console = console
@@ -224,14 +225,15 @@ class RemoteShell:
             counted = self.node.rpc(self.name, CONSOLE_MODULE, "failures", [self._shell])
             counted.add_done_callback(self._count_failures)
         else:
-            if self._server.unfinished or self._errors.unfinished:
-                self.failed = True
+            self.unfinished = self._server.unfinished or self._errors.unfinished
+            self.failed = self.failed or self.unfinished
             self.leave()
 
     def _count_failures(self, counted: Future[object]) -> None:
         assert self._errors is not None
+        self.unfinished = self._errors.unfinished
         self.failed = (
-            self._errors.unfinished or counted.exception() is not None or counted.result() != 0
+            self.unfinished or counted.exception() is not None or counted.result() != 0
         )
         self.leave()
 
@@ -337,17 +339,17 @@ class _Errors:
         return raised
 
 
-class ConsoleHandler(logging.Handler):
-    """Prints what processes of the other node log above the prompt."""
+class TextHandler(logging.Handler):
+    """Hands what processes of the other node log to a function, a text for each event."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, write: Callable[[str], object]) -> None:
         super().__init__()
-        self._console = console
+        self._write = write
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Print one event."""
+        """Write one event."""
         text = record.getMessage().rstrip("\n")
-        self._console.write(f"[{record.levelname.lower()}] {text}\n", lambda: None)
+        self._write(f"[{record.levelname.lower()}] {text}\n")
 
 
-__all__ = ["REMOTE_LOGGER", "Choice", "ConsoleHandler", "Kind", "RemoteShell", "find_kind"]
+__all__ = ["REMOTE_LOGGER", "Choice", "Kind", "RemoteShell", "TextHandler", "find_kind"]
