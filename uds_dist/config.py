@@ -181,9 +181,9 @@ def _path(setting: str, value: object) -> str:
 def _uids(value: object) -> frozenset[int] | str:
     """What `allowed_uids` was given, as user ids or ANY."""
     if isinstance(value, str):
-        if value.strip().lower() == ANY:
-            return ANY
         value = [part.strip() for part in value.split(",") if part.strip()]
+        if ANY in [part.lower() for part in value]:
+            return ANY
     if not isinstance(value, Collection) or isinstance(value, (bytes, bytearray)):
         raise ConfigError(f"allowed_uids is {value!r}: use user ids and names, or ANY")
     uids = frozenset(_uid(user) for user in value)

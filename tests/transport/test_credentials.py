@@ -15,6 +15,8 @@ import pytest
 from tests.scripted import COOKIE
 from tests.transport.support import in_child, settle
 from uds_dist import ANY, Config, ConfigError, EventLoop, Node, NotAllowedError
+from uds_dist.cli import exit_codes
+from uds_dist.cli import main as cli
 from uds_dist.config import overflow_uid
 from uds_dist.transport import credentials as module
 from uds_dist.transport.address import SocketAddress, places
@@ -413,6 +415,16 @@ def test_a_release_of_another_user_in_its_own_folder(public: str, loop: EventLoo
         for uid in (0, OTHER):
             told = reached(uid)
             assert isinstance(told, str) and f"uid {OWNER}" in told and "allowed_uids" in told
+            assert "--allow-user" in told
+
+        def ping(*words: str) -> object:
+            there = ["ping", "release@h", "--socket-dir", public, f"--cookie={COOKIE}"]
+            return in_child(lambda: cli.main([*there, *words]))
+
+        assert ping() == exit_codes.UNREACHABLE
+        assert ping("--allow-user", str(OWNER)) == exit_codes.OK
+        assert ping("--allow-user", str(OTHER), "--allow-user", "any") == exit_codes.OK
+        assert ping("--allow-user=no-such-user") == exit_codes.USAGE
     finally:
         os.close(life_line_end)
         os.waitpid(child, 0)

@@ -16,7 +16,11 @@ from uds_dist.transport.address import listening_nodes, places
 
 def config_of(options: argparse.Namespace) -> Config:
     """The settings of the environment, and those that `options` give."""
-    given = {"socket_dir": options.socket_dir, "layout": options.layout}
+    given = {
+        "socket_dir": options.socket_dir,
+        "layout": options.layout,
+        "allowed_uids": None if options.allow_user is None else ",".join(options.allow_user),
+    }
     return Config.from_env(**{name: value for name, value in given.items() if value is not None})
 
 

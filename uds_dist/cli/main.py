@@ -51,7 +51,15 @@ _NEGATIVE = re.compile(r"-\.?\d")
 # Before a negative number: argparse takes it for an option else. No word can hold a NUL.
 _MARK = "\0"
 MOST_SECONDS = 1_000_000_000  # more than a system call takes everywhere
-_VALUE_OPTIONS = ("--socket-dir", "--layout", "--cookie", "--name", "--timeout", "--every")
+_VALUE_OPTIONS = (
+    "--socket-dir",
+    "--layout",
+    "--allow-user",
+    "--cookie",
+    "--name",
+    "--timeout",
+    "--every",
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -239,6 +247,13 @@ def _add_where(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--layout", type=_word, choices=LAYOUTS, help="how a node's socket is called there"
+    )
+    parser.add_argument(
+        "--allow-user",
+        type=_word,
+        action="append",
+        metavar="USER",
+        help="trust this user's nodes, too: a name, a number, or any; may be given again",
     )
 
 

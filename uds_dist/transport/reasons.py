@@ -51,7 +51,7 @@ def listener_refused(uid: int | None, address: SocketAddress) -> NotAllowedError
     return NotAllowedError(
         f"the process at {address} runs under another user, {_user(uid)}, and this one as uid"
         f" {os.geteuid()}; nothing was sent to it: add that user to allowed_uids"
-        " (UDS_DIST_ALLOWED_UIDS) if it is to be trusted"
+        " (UDS_DIST_ALLOWED_UIDS, or --allow-user of a command) if it is to be trusted"
     )
 
 
