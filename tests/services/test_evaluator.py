@@ -289,12 +289,14 @@ def work():
     return work
 
 
-def test_the_limit_does_not_end_the_library_in_its_midst() -> None:
+def test_the_limit_does_not_end_the_library_in_its_midst(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("uds_dist.services.interruptions.GRACE", 60.0)
     done: list[str] = []
     prompt = Prompt({"work": function_of_the_library(0.3, done)}, limit=0.05)
     assert "ended after 0.05 seconds" in prompt("work(); import time; time.sleep(5)")
     assert done == ["done"]
     # But one that does not return is ended as well.
+    monkeypatch.setattr("uds_dist.services.interruptions.GRACE", 0.1)
     prompt = Prompt({"work": function_of_the_library(30.0, done)}, limit=0.05)
     assert "ended after 0.05 seconds" in prompt("work()")
 
