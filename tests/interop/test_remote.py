@@ -415,6 +415,13 @@ def test_between_pipes(node: Beam, word: str, text: str, code: int, out: str | N
     assert node.alive
 
 
+def test_the_file_that_iex_evaluates_first(node: Beam) -> None:
+    script = Path(node.socket_dir, "start.exs")  # in a folder that the node sees, too
+    script.write_text("from_file = 41\n")
+    assert piped(node, "from_file + 1\n", "--iex", "--dot-iex", str(script))[:2] == (0, "42\n")
+    assert piped(node, "from_file\n", "--iex", "--no-dot-iex")[0] == 1
+
+
 def test_log_lines_do_not_mix_with_what_is_evaluated(node: Beam) -> None:
     code = 'logger:error("on fire"), timer:sleep(200), 7.\n'
     found, printed, complaint = piped(node, code, "--erl")
