@@ -542,6 +542,10 @@ _RE_FLAGS: Final[dict[object, int]] = {
     "unicode": 0,
     "ucp": 0,
 }
+MAX_PATTERN: Final = 1000  # characters: a pattern is compiled by Python code
+# A set of which each character is looked at, where case is ignored: 5 ms for 10 bytes of a peer.
+_MAY_BE_WIDE: Final = re.compile(r"\[(?=.*(?:[^\0-\x7f]|\\[xuUN0-9]))", re.DOTALL)
+
 _RE_OPTIONS: Final[tuple[tuple[int, list[object]], ...]] = (
     (re.IGNORECASE, [Atom("caseless")]),
     (re.MULTILINE, [Atom("multiline")]),
@@ -561,7 +565,9 @@ def _from_regex(content: dict[str, object]) -> object:
     for option in options:
         flags |= _RE_FLAGS[option]
     source = _text(content["source"])
-    if _MEANS_SOMETHING_ELSE.search(source):
+    if len(source) > MAX_PATTERN or _MEANS_SOMETHING_ELSE.search(source):
+        raise _UnfitError
+    if flags & re.IGNORECASE and _MAY_BE_WIDE.search(source):
         raise _UnfitError
     if "unicode" not in options:
         flags |= re.ASCII

@@ -516,8 +516,16 @@ def test_the_argument_of_a_node_precedes_its_config(folder: str, loop: EventLoop
         assert type(box.receive(timeout=5)) is str
 
 
+def test_records_may_be_of_any_collection(make_node: MakeNode) -> None:
+    node = make_node("c@localhost", records={User})
+    assert node.config.records == (User,) and hash(node.config) == hash(node.config)
+    box = node.mailbox()
+    node.send(box.pid, (Atom("user"), 1, 2))
+    assert type(box.receive(timeout=5)) is User
+
+
 def test_settings_that_cannot_be_used_are_refused(make_node: MakeNode) -> None:
-    for settings in ({"default": 1}, {"object_hook": 1}, {"records": [1]}, {"records": "user"}):
+    for settings in ({"default": 1}, {"object_hook": 1}, {"records": [1]}, {"records": 1}, {"records": "user"}):
         with pytest.raises(ConfigError, match="default|object_hook|records"):
             make_node("c@localhost", **settings)
 
