@@ -441,6 +441,7 @@ def test_inputs_that_meddle_with_the_loop(console: Node, b: Node, loop: EventLoo
     assert "LoopReentryError" in client.type("loop.run_once()")
     assert "LoopReentryError" in client.type("loop.close()")
     assert "LoopReentryError" in client.type("node.ping('b@localhost')")
+    assert "leave .result() out" in client.type("node.rpc('b@localhost', 'no', 'such').result()")
     assert client.type("1") == "1\n"
 
 
@@ -582,3 +583,8 @@ def test_nodes_in_text_mode(make_node: MakeNode) -> None:
     assert b.rpc(A, "uds_dist_console", "eval", ["greeting"]).result(SOON)[2] == "'grün'"  # type: ignore[index]
     client.type(Atom("eof"))
     assert client.ended == "normal"
+
+
+def test_the_programs_own_names_are_not_hidden(a: Node, b: Node) -> None:
+    a.serve_console({"tasks": 1, "node": 2, "history": 3, "help": 4})
+    assert Client(b).type("(tasks, node, history, help)") == "(1, 2, 3, 4)\n"

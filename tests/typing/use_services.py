@@ -8,6 +8,7 @@ from typing_extensions import assert_type
 
 from uds_dist import (
     Atom,
+    ConsoleInput,
     EventHandler,
     EventManager,
     From,
@@ -20,6 +21,12 @@ from uds_dist import (
     Pid,
     Stop,
 )
+
+
+def audit(entry: ConsoleInput) -> None:
+    assert_type(entry.node, str)
+    assert_type(entry.uid, "int | None")
+    assert_type(entry.text, str)
 
 
 class Counter(GenServer):
@@ -54,6 +61,9 @@ def services(node: Node) -> None:
     node.serve("counter", object())  # type: ignore[arg-type]
     events = EventManager()
     events.add_handler("log", EventHandler())
+    node.serve_console({"answer": 42}, audit=audit, allow=["op@localhost"], time_limit=None)
+    node.serve_console(time_limit="5")  # type: ignore[arg-type]
+    node.stop_console()
     node.serve("events", events)
 
 

@@ -140,8 +140,8 @@ class Console:
         evaluator = Evaluator(
             self._namespace, write, self._time_limit, self._send_ticks, fail, write_value
         )
-        evaluator.namespace.update(
-            self._own_names,
+        evaluator.add(
+            **self._own_names,
             tasks=self._tasks,
             stack=stack,
             top=partial(top, self.loop),

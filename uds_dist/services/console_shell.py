@@ -81,7 +81,7 @@ class Shell:
         self._request: Reference | None = None  # the line that is asked for
         self._exits = False  # after the output
         self.evaluator = console.new_evaluator(self._printed.append)
-        self.evaluator.namespace["history"] = self._history
+        self.evaluator.add(history=self._history)
         self.process: Mailbox = processes.new_mailbox(on_message=self._on_message, trap_exit=True)
         self.process.adapt = FromNode
         self.process.group_leader = leader

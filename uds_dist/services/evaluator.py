@@ -41,6 +41,7 @@ from threading import get_ident
 from types import CodeType
 from typing import Any, TextIO
 
+from uds_dist.errors import LoopReentryError
 from uds_dist.processes.future import Future
 from uds_dist.services.interruptions import (
     TimeLimitError,
@@ -62,6 +63,7 @@ NO_WAITING = (
     "{} cannot wait here: this prompt is served by the program's own loop, and to wait for an"
     " answer would stop the program. Give the value in the expression instead."
 )
+NO_RESULT = "At this prompt a Future is shown when it is done: leave .result() out.\n"
 
 
 class Progress(Enum):
@@ -175,7 +177,7 @@ class Evaluator:
         write_value: Callable[[str], object] | None = None,
     ) -> None:
         self.namespace = Namespace(shared)
-        self.namespace["help"] = _help
+        self.add(help=_help)
         self.time_limit = time_limit
         self.future: Future[object] | None = None  # the value that is waited for
         self.width = 80  # characters of a line
@@ -191,6 +193,12 @@ class Evaluator:
         self._compile = codeop.CommandCompiler()
         self._numbers = count(1)
         self._sources: deque[str] = deque()
+
+    def add(self, **names: object) -> None:
+        """Give the shell names of its own, unless the program has such a name among the shared."""
+        self.namespace.update(
+            (name, value) for name, value in names.items() if name not in self.namespace.shared
+        )
 
     def push(self, line: str) -> Progress:
         """Take a line, and evaluate the input when it is whole.
@@ -342,7 +350,7 @@ class Evaluator:
             if raised_by_signal(second):
                 raise
             text = f"{type(error).__name__}: it cannot be shown\n"
-        self._fail(text)
+        self._fail(text + NO_RESULT if isinstance(error, LoopReentryError) else text)
 
     def _fail(self, text: str) -> None:
         self.failures += 1

@@ -20,6 +20,8 @@ AGAIN = 0.25
 # A function of this package gets this many seconds more to return, and is looked at this often.
 GRACE = 1.0
 LOOK_AGAIN = 0.002
+# `while_busy` is called about this often, in seconds.
+INTERVAL = 0.25
 
 PACKAGE = __name__.partition(".")[0] + "."
 # Modules of this package in which an exception may come at any point.
@@ -38,7 +40,7 @@ def time_limited(seconds: float | None, while_busy: Callable[[], object]) -> Ite
 
     Args:
         seconds: how long it may run; None for as long as it takes.
-        while_busy: called about once a second, and more often within a shorter limit.
+        while_busy: called every 0.25 seconds, and more often within a shorter limit.
     """
     free = _free_timer()
     if free is None:
@@ -46,7 +48,7 @@ def time_limited(seconds: float | None, while_busy: Callable[[], object]) -> Ite
         return
     timer, number = free
     begun = time.monotonic()
-    interval = 1.0 if seconds is None else min(1.0, seconds * AGAIN)
+    interval = INTERVAL if seconds is None else min(INTERVAL, seconds * AGAIN)
     active = True
 
     def on_signal(_number: int, frame: FrameType | None) -> None:
