@@ -1,8 +1,8 @@
 """`uds-dist eval`: evaluate a text at a node, in Elixir, Erlang or Python.
 
-The text goes to the node as it is, and is read and evaluated there. What it prints comes to standard
-output as it is printed, its value after it; what it raises goes to standard error with the stack of
-the node.
+The text goes to the node as it is, and is read and evaluated there. What it prints comes to
+standard output as it is printed, its value after it; what it raises goes to standard error with the
+stack of the node.
 """
 
 from __future__ import annotations

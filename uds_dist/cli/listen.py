@@ -14,9 +14,9 @@ from uds_dist.cli.output import complain, speaks_utf8, write_line
 from uds_dist.services.gen import alias_of
 
 EPILOG = """\
-The node has one process, of the same name: {NAME, 'NAME@localhost'} ! hello prints hello. Requests of
-gen_server:call and cast are printed as such. --echo answers a call with its request, and sends back
-to Pid what comes as {Pid, Message}.
+The node has one process, of the same name: {NAME, 'NAME@localhost'} ! hello prints hello. Requests
+of gen_server:call and cast are printed as such. --echo answers a call with its request, and sends
+back to Pid what comes as {Pid, Message}.
 
 """
 

@@ -101,7 +101,8 @@ def _probe(options: argparse.Namespace, show: Callable[[Fact], object]) -> None:
         try:
             sock.connect(address.value)
         except OSError as error:
-            raise ConnectFailedError(f"cannot connect to {address}: {error.strerror or error}") from None
+            why = error.strerror or error
+            raise ConnectFailedError(f"cannot connect to {address}: {why}") from None
         show(Fact("connected", f"after {_milliseconds(began)}"))
         uid, pid = peer_uid(sock), peer_pid(sock)
         show(Fact("process", f"user {_user(uid)}, process {pid if pid is not None else 'unknown'}"))
@@ -141,8 +142,9 @@ def _shake_hands(
     """Do the handshake, and show each message with the time since the first one."""
     own = default_flags(config) | Flag.NAME_ME
     handshake = Handshake(
-        Role.INITIATOR, name.partition("@")[2], 0, own, cookie_for=lambda _name: cookie, expected=name
-    )
+        Role.INITIATOR, name.partition("@")[2], 0, own,
+        cookie_for=lambda _name: cookie, expected=name,
+    )  # fmt: skip
     reader = FrameReader(config)
     began = time.perf_counter()
     steps: list[str] = []
@@ -163,7 +165,9 @@ def _shake_hands(
     except OSError as error:
         if isinstance(error, UdsDistError):
             raise
-        raise NoConnection(f"{name} closed the connection in the handshake: {error.strerror}") from None
+        raise NoConnection(
+            f"{name} closed the connection in the handshake: {error.strerror}"
+        ) from None
     finally:
         show(Fact("handshake", steps))
         if handshake.peer is not None:
@@ -197,7 +201,7 @@ def _next_frame(sock: socket.socket, reader: FrameReader) -> bytes:
         data = sock.recv(4096)
         if not data:
             raise NoConnection(
-                "the node closed the connection in the handshake: it refuses this user or this cookie"
+                "the node closed the connection in the handshake: it refuses this user or cookie"
             )
         reader.feed(data)
     return bytes(frame)
@@ -230,7 +234,7 @@ def _ask(there: Connected, show: Callable[[Fact], object]) -> None:
 
 
 def _descriptors(pid: int | None) -> str | None:
-    """How many descriptors a process of this machine has open; None where that is not to be seen."""
+    """How many descriptors a process of this machine has open; None where it cannot be seen."""
     if pid is None:
         return None
     try:

@@ -86,4 +86,5 @@ def _without(made: argparse.ArgumentParser, parser: argparse.ArgumentParser) -> 
 
 def _verbatim(text: str) -> str:
     escaped = text.replace("\\", "\\e").replace("-", "\\-")
-    return "\n".join("\\&" + line if line[:1] in (".", "'") else line for line in escaped.split("\n"))
+    lines = escaped.split("\n")
+    return "\n".join("\\&" + line if line[:1] in (".", "'") else line for line in lines)

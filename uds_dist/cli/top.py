@@ -1,7 +1,7 @@
 """`uds-dist top`: the processes of a node that do most, refreshed in place.
 
-A sample is one list of numbers for all processes, made by one expression that the node evaluates; the
-names are asked for only of the rows that are shown.
+A sample is one list of numbers for all processes, made by one expression that the node evaluates;
+the names are asked for only of the rows that are shown.
 """
 
 from __future__ import annotations
@@ -23,13 +23,14 @@ from uds_dist.shell.keys import KeyDecoder
 from uds_dist.shell.layout import text_width
 
 EPILOG = """\
-Keys: r, m and l sort by reductions, memory and the length of the message queue; q quits. --once prints
-one table, --json one object; both watch the node for an interval first, for what is done in it.
+Keys: r, m and l sort by reductions, memory and the length of the message queue; q quits. --once
+prints one table, --json one object; both watch the node for an interval first, for what is done in it.
 
 """
 SAMPLE = """
-    {[{P, R, M, Q} || P <- processes(), P =/= self(), [{reductions, R}, {memory, M}, {message_queue_len, Q}] <-
-        [process_info(P, [reductions, memory, message_queue_len])]],
+    {[{P, R, M, Q} || P <- processes(), P =/= self(),
+        [{reductions, R}, {memory, M}, {message_queue_len, Q}] <-
+            [process_info(P, [reductions, memory, message_queue_len])]],
      erlang:memory(), erlang:statistics(run_queue), erlang:system_info(schedulers_online),
      element(1, erlang:statistics(wall_clock))}
 """
@@ -79,8 +80,9 @@ SORTS: dict[str, tuple[str, Callable[[Row], int]]] = {
 def add_arguments(parser: argparse.ArgumentParser, seconds: Callable[[str], float]) -> None:
     """The options of `top` that no other command has."""
     parser.add_argument(
-        "--every", type=seconds, default=2.0, metavar="SECONDS", help="between samples; 2 by default"
-    )
+        "--every", type=seconds, default=2.0, metavar="SECONDS",
+        help="between two samples; 2 by default",
+    )  # fmt: skip
     names = [name for name, _ in SORTS.values()]
     parser.add_argument("--sort", choices=names, default=names[0], help="reductions by default")
     parser.add_argument("--rows", type=int, metavar="N", help="how many processes")
@@ -106,15 +108,19 @@ class Watch:
     def sample(self) -> Sample:
         """Ask for the numbers of this moment."""
         match value_of(self.there, self._sample, []):
-            case (list() as rows, list() as memory, int() as queue, int() as schedulers, int() as uptime):
-                return Sample({row[0]: Row(*row) for row in rows}, dict(memory), queue, schedulers, uptime)
+            case (list() as found, list() as memory, int() as queue, int() as threads, int() as up):
+                rows = {row[0]: Row(*row) for row in found}
+                return Sample(rows, dict(memory), queue, threads, up)
             case other:
                 raise RemoteError(f"{self.there.name} gave no sample: {shown(other)}")
 
     def largest(self, before: Sample, now: Sample, sort: str, count: int) -> list[Row]:
         """The rows to show: reductions since the sample before, and with names."""
         key = next(key for name, key in SORTS.values() if name == sort)
-        rows = [replace(row, reductions=row.reductions - _before(before, row)) for row in now.rows.values()]
+        rows = [
+            replace(row, reductions=row.reductions - _before(before, row))
+            for row in now.rows.values()
+        ]
         rows = sorted(rows, key=key, reverse=True)[:count]
         found = value_of(self.there, self._names, [(Atom("Ps"), [row.pid for row in rows])])
         names = {entry[0]: entry[1:] for entry in found} if isinstance(found, list) else {}
@@ -205,8 +211,8 @@ def _table(rows: list[Row], columns: int) -> list[str]:
     for row in rows:
         name = row.name + " " * max(36 - text_width(row.name), 0)
         lines.append(
-            f"{_pid(row.pid):<14} {_count(row.reductions):>10} {_size(row.memory):>9} {row.queue:>7}"
-            f"  {name} {row.function}"
+            f"{_pid(row.pid):<14} {_count(row.reductions):>10} {_size(row.memory):>9}"
+            f" {row.queue:>7}  {name} {row.function}"
         )
     return [line[:columns] for line in lines]
 
@@ -270,7 +276,8 @@ class _Screen:
             self._redraw = False
             there.allow(self._options.timeout)
             output.write(self._page(before, now))
-            loop.run_until(lambda: self._left or self._redraw or bool(losses), max(due - loop.time(), 0))
+            left = max(due - loop.time(), 0)
+            loop.run_until(lambda: self._left or self._redraw or bool(losses), left)
             if not (self._left or self._redraw or losses):
                 there.allow(self._options.timeout)
                 before, now = now, self._watch.sample()

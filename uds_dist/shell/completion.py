@@ -75,7 +75,8 @@ class Completer:
         future = self._ask(CONSOLE_MODULE, "complete", [self._shell, name])
 
         def completed(found: object) -> None:
-            matches = [chardata_text(match) or "" for match in found] if isinstance(found, list) else []
+            listed = found if isinstance(found, list) else []
+            matches = [chardata_text(match) or "" for match in listed]
             common = os.path.commonprefix(matches)
             insertion = common[len(name) :] if common.startswith(name) else ""
             show = "" if insertion else in_columns(matches[:MAX_MATCHES], self._columns())

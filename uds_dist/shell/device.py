@@ -230,7 +230,7 @@ def on_signals(
 ) -> Iterator[None]:
     """Run callbacks in the loop when signals come."""
 
-    def install(number: signal.Signals, callback: Callable[[], object]) -> object:
+    def install(number: signal.Signals, callback: Callable[[], object]) -> Any:
         def on_signal(_number: int, _frame: FrameType | None) -> None:
             loop.call_soon(callback)
             loop.wakeup()
@@ -243,7 +243,7 @@ def on_signals(
     finally:
         for number, handler in before.items():
             # None: the handler that was there before is not Python's and cannot be put back.
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)  # type: ignore[arg-type]
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
 def has_colour() -> bool:
