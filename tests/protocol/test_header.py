@@ -498,17 +498,17 @@ def fragments(payload: bytes, count: int) -> list[bytes]:
     ("frames", "text"),
     [
         ([LAST], "never began"),
-        ([FIRST, FIRST], "anew"),
+        ([FIRST, FIRST], "again"),
         ([FIRST, LAST, LAST], "never began"),
-        ([FIRST, LAST[:17] + b"\x02" + LAST[18:]], "fragment 2 .* 1 was due"),
+        ([FIRST, LAST[:17] + b"\x02" + LAST[18:]], "fragment 2 .* expected 1"),
         ([FIRST[:17] + b"\x00" + FIRST[18:]], "fragment id 0"),
         ([FIRST, LAST[:18]], None),
-        ([FIRST, LAST + b"a"], "1 bytes behind"),
+        ([FIRST, LAST + b"a"], "1 bytes after"),
         ([FIRST[:18]], "within its header"),
         ([FIRST[:10]], "within its header"),
         ([FIRST, LAST[:10]], "within its header"),
         ([FIRST[:19]], "bad term"),
-        ([FIRST[:19] + b"a\x05"], "no tuple"),
+        ([FIRST[:19] + b"a\x05"], "not a tuple"),
     ],
 )
 @bytes_or_view
@@ -540,7 +540,7 @@ def test_a_binary_in_fragments_is_bytes_wherever_it_is_cut(received: Received, c
 
 @bytes_or_view
 @pytest.mark.parametrize(
-    ("announced", "text"), [(69_999, "1 bytes behind its terms"), (70_001, "bad term")]
+    ("announced", "text"), [(69_999, "1 bytes after its terms"), (70_001, "bad term")]
 )
 @pytest.mark.parametrize("count", [3, 20_000])
 def test_a_binary_that_is_not_as_long_as_it_says(
@@ -618,11 +618,11 @@ def test_a_later_fragment_that_is_not_sanctioned_is_refused_as_such() -> None:
         (b"\x83D\x01\x00\x05h\x01a\x05", "entry 5"),
         (b"\x83D\x01\x08\x00\x02\xff\xfeh\x01a\x05", "bad term"),
         (b"\x83D\x00", "bad term"),
-        (b"\x83D\x00a\x05", "no tuple but int"),
+        (b"\x83D\x00a\x05", "not a tuple but int"),
         (b"\x83D\x00h\x01", "bad term"),
         (b"\x83D\x00h\x01R\x00", "bad term"),
         (b"\x83D\x00h\x01a\x05a", "bad term"),
-        (b"\x83D\x00h\x01a\x05a\x06a\x07", "2 bytes behind"),
+        (b"\x83D\x00h\x01a\x05a\x06a\x07", "2 bytes after"),
     ],
 )
 @bytes_or_view
@@ -637,10 +637,10 @@ def test_malformed_frames(received: Received, frame: bytes, text: str) -> None:
         (b"p", "version"),
         (b"ph\x01a\x05", "version"),
         (b"p\x83", "bad term"),
-        (b"p\x83a\x05", "no tuple"),
+        (b"p\x83a\x05", "not a tuple"),
         (b"p\x83h\x01a\x05a\x06", "payload of a frame does not start"),
         (b"p\x83h\x01a\x05\x83", "bad term"),
-        (b"p\x83h\x01a\x05\x83a\x06a", "1 bytes behind"),
+        (b"p\x83h\x01a\x05\x83a\x06a", "1 bytes after"),
     ],
 )
 def test_malformed_pass_through(frame: bytes, text: str) -> None:

@@ -194,7 +194,8 @@ def test_ready_is_told_where_somebody_asks(folder: str) -> None:
         manager.bind(f"{folder}/notify")
         assert notify_ready({"NOTIFY_SOCKET": f"{folder}/notify"}) is True
         assert manager.recv(100) == b"READY=1"
-    with pytest.raises(ListenError, match=f"{folder}/gone cannot be told: No such file"):
+    message = f"cannot notify the service manager at {folder}/gone: No such file"
+    with pytest.raises(ListenError, match=message):
         notify_ready({"NOTIFY_SOCKET": f"{folder}/gone"})
 
 

@@ -221,7 +221,7 @@ def test_probe_of_what_is_no_socket(tmp_path: Path, what: str) -> None:
         if what == "link to a file":
             (tmp_path / "b").write_text("keep")
         path.symlink_to(tmp_path / "b")
-    with pytest.raises(AddressError, match="no socket"):
+    with pytest.raises(AddressError, match="not a socket"):
         probe(address_of(path))
 
 

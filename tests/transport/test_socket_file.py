@@ -42,7 +42,7 @@ def test_a_removed_file_is_made_anew_within_a_tick_time(
         start = loop.time()
         assert loop.run_until(path.exists, timeout=TICK_TIME)
         assert loop.time() - start < TICK_TIME
-        assert "removed or replaced: it is made anew" in caplog.text
+        assert "removed or replaced: making it again" in caplog.text
         with Node("b@localhost", cookie=COOKIE, socket_dir=folder, loop=loop) as b:
             assert b.ping("a@localhost")
         early.settimeout(1)
@@ -81,7 +81,7 @@ def test_listen_looks_at_the_file(node: Node, path: Path, caplog: pytest.LogCapt
     assert caplog.text == ""
     path.unlink()
     node.listen()
-    assert path.is_socket() and "made anew" in caplog.text
+    assert path.is_socket() and "making it again" in caplog.text
 
 
 def test_another_that_has_the_name_now_is_named(
@@ -100,7 +100,7 @@ def test_another_that_has_the_name_now_is_named(
             loop.run_until(lambda: False, timeout=TICK_TIME)
         assert len(caplog.records) == 1  # it is told once
     # The other one is dead now, and has left its file.
-    assert loop.run_until(lambda: "made anew" in caplog.text, timeout=TICK_TIME)
+    assert loop.run_until(lambda: "making it again" in caplog.text, timeout=TICK_TIME)
 
 
 def test_a_closed_node_looks_no_more(loop: EventLoop, node: Node, path: Path) -> None:

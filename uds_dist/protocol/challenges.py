@@ -1,12 +1,12 @@
-"""The proof of the cookie: a challenge, the digest that answers it, and challenges passed on.
+"""The proof of the cookie: challenges, the digests that answer them, and relayed challenges.
 
-Each node puts the other a number, and whoever has the cookie can answer it. A node answers before
-it knows whom it talks to, and that is how a stranger without the cookie could come in: it dials a
-node, is put a challenge, waits for a node of the same cookie to dial it in turn, puts it the same
-challenge and passes the answer on. The protocol has nothing against that. But where both nodes are
-in one program, the number is known there, and so it is noticed: `Outstanding` holds the challenges
-that are not answered yet, with the node that has put each and the node that it was put to. Between
-these two it is answered; from anybody else it is refused.
+Each node sends the other a number, and only a node with the cookie can answer it. A node answers
+before it knows its peer, which is how a stranger without the cookie could get in: it dials a node,
+receives a challenge, waits for a node with the same cookie to dial it, sends that node the same
+challenge and passes its answer on. The protocol does not prevent this. But if both nodes are in one
+program, the program knows the number and notices: `Outstanding` holds the challenges that are not
+answered yet, with the node that sent each and the node that it was sent to. Between these two it is
+answered; from any other node it is refused.
 
 Source: Distribution Protocol, section "Definitions".
 """
@@ -19,7 +19,7 @@ from secrets import randbits
 
 from uds_dist.errors import LocalProtocolError, NotAllowedError
 
-# Challenge -> (the node that has put it, the node that it was put to).
+# Challenge -> (the node that sent it, the node that it was sent to).
 Outstanding = dict[int, tuple[str, str]]
 
 
@@ -56,12 +56,12 @@ def gen_challenge() -> int:
 def put_challenge(
     outstanding: Outstanding, this: str, other: str, gen: Callable[[], int] = gen_challenge
 ) -> int:
-    """A challenge that nobody else has put at the moment; it is entered as outstanding.
+    """A challenge that no other handshake uses at the moment; it is entered as outstanding.
 
     Args:
         outstanding: of all nodes of the program that may dial each other.
-        this: the node that puts it.
-        other: the node that it is put to.
+        this: the node that sends it.
+        other: the node that it is sent to.
         gen: gives 32 random bits.
     """
     challenge = gen()
@@ -72,15 +72,15 @@ def put_challenge(
 
 
 def check_challenge(outstanding: Outstanding, challenge: int, this: str, other: str) -> None:
-    """Refuse a challenge that was passed on.
+    """Refuse a relayed challenge.
 
     Args:
         outstanding: of all nodes of the program that may dial each other.
-        challenge: the number that has come.
-        this: the node that it has come to.
-        other: the node that it is said to come from.
+        challenge: the number that was received.
+        this: the node that received it.
+        other: the node that claims to send it.
     Raises:
-        NotAllowedError: another node has put it, or it was put to another node.
+        NotAllowedError: another node sent it, or it was sent to another node.
     """
     made = outstanding.get(challenge)
     if made is not None and made != (other, this):

@@ -1,12 +1,12 @@
 """Control messages: the tuple that says what a message between nodes is for.
 
-Each class has the shape of the tuple on the wire, the operation's number first, so that an
-instance is encoded as it stands and costs no more than a tuple. Make one with its number:
-`SendSender(SEND_SENDER, from_pid, to_pid)`; `parse.parse` makes them from what a peer sent.
+Each class has the shape of the tuple on the wire, the operation's number first, so an instance is
+encoded as it is and costs no more than a tuple. Make one with its number: `SendSender(SEND_SENDER,
+from_pid, to_pid)`; `parse.parse` makes them from what a peer sent.
 
-A message is followed by a *payload* (the message sent, the exit reason, the argument list) where
-its row of `TABLE` says so. A *trace token* of seq_trace stands where its class says; a node that does
-not trace ignores it.
+A message is followed by a *payload* (the message sent, the exit reason, the argument list) if its
+row of `TABLE` says so. A *trace token* of seq_trace is where its class has it; a node that does not
+trace ignores it.
 
 A new message is a class, its row in `TABLE`, and its handler in `signals`.
 
@@ -14,7 +14,7 @@ Source: Distribution Protocol, section "Protocol between Connected Nodes", where
 has an entry, from OTP 21 on under "New Ctrlmessages for Erlang/OTP ..."; the classes name theirs.
 """
 
-# No annotations from the future here: as text, NamedTuple would compile each of some hundred.
+# No annotations from the future here: NamedTuple would compile each of about a hundred from text.
 from enum import Enum, IntEnum
 from typing import Final, Literal, NamedTuple, Union, get_args
 
@@ -63,7 +63,7 @@ ALTACT_SIG_SEND: Final = 37
 
 
 class SpawnFlag(IntEnum):
-    """What a SPAWN_REPLY says was set up along with the new process.
+    """What a SPAWN_REPLY set up together with the new process.
 
     Source: Distribution Protocol, "New Ctrlmessages for Erlang/OTP 23", SPAWN_REPLY.
     """
@@ -73,7 +73,7 @@ class SpawnFlag(IntEnum):
 
 
 class AltactFlag(IntEnum):
-    """What an ALTACT_SIG_SEND is: other bits are to be ignored.
+    """The kind of an ALTACT_SIG_SEND; other bits are ignored.
 
     Without ALIAS and NAME it goes to a pid; without EXIT it is a message.
 
@@ -221,7 +221,7 @@ class MonitorP(NamedTuple):
 
 
 class DemonitorP(NamedTuple):
-    """from_pid takes its monitor back; no payload. Source: DEMONITOR_P."""
+    """from_pid removes its monitor; no payload. Source: DEMONITOR_P."""
 
     op: Literal[20]
     from_pid: Pid
@@ -321,7 +321,7 @@ class PayloadMonitorPExit(NamedTuple):
 
 
 class SpawnRequest(NamedTuple):
-    """from_pid asks for a new process; req_id is its monitor's reference too.
+    """from_pid asks for a new process; req_id is also its monitor's reference.
 
     The payload is the list of arguments. Source: OTP 23, SPAWN_REQUEST.
     """
@@ -402,7 +402,7 @@ class AliasSendTt(NamedTuple):
 
 
 class UnlinkId(NamedTuple):
-    """from_pid ends its link with to_pid; to be acknowledged by the id, 1 to 2**64 - 1; no payload.
+    """from_pid ends its link with to_pid; acknowledged by the id, 1 to 2**64 - 1; no payload.
 
     Source: OTP 23, UNLINK_ID.
     """
@@ -414,7 +414,7 @@ class UnlinkId(NamedTuple):
 
 
 class UnlinkIdAck(NamedTuple):
-    """from_pid has seen the UNLINK_ID of to_pid; no payload. Source: OTP 23, UNLINK_ID_ACK."""
+    """from_pid has received the UNLINK_ID of to_pid; no payload. Source: OTP 23, UNLINK_ID_ACK."""
 
     op: Literal[36]
     id: int
@@ -484,9 +484,8 @@ ControlMessage = Union[
     AltactSigSendTt,
 ]
 
-# What a field may be, by its annotation: the Python types that its terms decode to, None for a term
-# of any kind. The atoms true, false and nil decode to True, False and None, and are names like
-# any other here.
+# The Python types that a field's terms decode to, by its annotation; None for any term. The atoms
+# true, false and nil decode to True, False and None; here they are ordinary names.
 Kinds = Union[frozenset[type], None]
 _KINDS: dict[object, Kinds] = {
     object: None,
@@ -505,8 +504,8 @@ class Operation(NamedTuple):
     """A row of the table: one operation.
 
     ``number`` and ``fields`` are those of the class; ``payload`` says whether a payload follows,
-    ``connects`` whether the message is worth a connection where there is none. One that is not
-    ends something, which the end of the connection has ended.
+    ``connects`` whether the message opens a connection if there is none. A message that does not
+    ends something that ended with the connection.
     """
 
     number: int
@@ -558,6 +557,6 @@ TABLE: Final = (
     _row(AltactSigSend, True, True),
 )
 
-# By number; the two shapes of ALTACT_SIG_SEND differ in their last field alone.
+# By number; the two shapes of ALTACT_SIG_SEND differ only in their last field.
 OPERATIONS: Final = {row.number: row for row in TABLE}
 OPENS_CONNECTION: Final = frozenset([row.number for row in TABLE if row.connects])

@@ -1,4 +1,4 @@
-"""The capability flags that two nodes show each other in the handshake.
+"""The capability flags that two nodes exchange in the handshake.
 
 Source: Distribution Protocol, section "Distribution Flags".
 """
@@ -13,8 +13,8 @@ from uds_dist.config import Config
 class Flag(IntEnum):
     """The distribution flags, under the guide's names without their ``DFLAG_``.
 
-    Only the members are of this class: what ``|`` and ``&`` make is a plain int. An IntFlag would
-    keep an object for each combination of bits for ever, and peers choose the bits.
+    Only the members are of this class: ``|`` and ``&`` give plain ints. An IntFlag would keep an
+    object for each combination of bits for ever, and peers choose the bits.
 
     Source: Distribution Protocol, section "Distribution Flags".
     """
@@ -43,7 +43,7 @@ class Flag(IntEnum):
     FRAGMENTS = 0x80_0000
     HANDSHAKE_23 = 0x100_0000
     UNLINK_ID = 0x200_0000
-    # The guide's text gives bit 36; the nodes of OTP 25 to 29 really send and test bit 26.
+    # The guide says bit 36; nodes of OTP 25 to 29 really send and test bit 26.
     MANDATORY_25_DIGEST = 0x400_0000
     SPAWN = 1 << 32
     NAME_ME = 1 << 33
@@ -53,7 +53,7 @@ class Flag(IntEnum):
     NATIVE_RECORDS = 1 << 38
 
 
-# What OTP 25 made mandatory, and what MANDATORY_25_DIGEST says in one bit.
+# The flags that OTP 25 made mandatory; MANDATORY_25_DIGEST stands for all of them.
 MANDATORY_25 = (
     Flag.EXTENDED_REFERENCES
     | Flag.FUN_TAGS
@@ -68,11 +68,11 @@ MANDATORY_25 = (
     | Flag.HANDSHAKE_23
 )
 
-# What OTP 26 added. A peer without one of all these is refused, as a BEAM refuses it.
+# The flags that OTP 26 added. A peer that lacks any of these is refused, as a BEAM does.
 MANDATORY = MANDATORY_25 | Flag.UNLINK_ID | Flag.V4_NC
 
-# Optional by the guide, but a BEAM that misses one of them does without a whole service: no
-# remote spawn and so no rpc, no monitors, no replies to aliases, old I/O requests.
+# Optional in the guide, but without one of them a BEAM drops a whole service: no remote spawn and
+# so no rpc, no monitors, no replies to aliases, old I/O requests.
 SERVICES = (
     Flag.DIST_MONITOR
     | Flag.DIST_MONITOR_NAME
@@ -88,15 +88,15 @@ SERVICES = (
 
 
 def default_flags(config: Config) -> int:
-    """The flags that a node with these settings shows its peers.
+    """The flags that a node with these settings sends its peers.
 
-    NATIVE_RECORDS is left out: OTP 29 sends its records without asking for the flag, and the
-    flag would claim that records of this node's own making have a definition somewhere.
+    NATIVE_RECORDS is left out: OTP 29 sends its records without checking the flag, and the flag
+    would claim that this node's own records have a definition somewhere.
 
     Args:
         config: ``hidden``, ``atom_cache`` and ``fragments`` are read.
     Returns:
-        The flags, without NAME_ME, which is a request and no capability.
+        The flags, without NAME_ME, which is a request, not a capability.
     """
     flags = MANDATORY | Flag.MANDATORY_25_DIGEST | SERVICES
     if not config.hidden:
@@ -109,12 +109,12 @@ def default_flags(config: Config) -> int:
 
 
 def expand_digest(flags: int) -> int:
-    """The flags with all that MANDATORY_25_DIGEST stands for, where that bit is set.
+    """The flags, plus all that MANDATORY_25_DIGEST stands for if that bit is set.
 
     Args:
         flags: as a peer sent them.
     Returns:
-        The flags to be tested and intersected.
+        The flags to test and intersect.
     """
     if flags & Flag.MANDATORY_25_DIGEST:
         return flags | MANDATORY_25
@@ -127,13 +127,13 @@ def missing_mandatory(flags: int) -> int:
     Args:
         flags: as the peer sent them.
     Returns:
-        The missing ones; 0 when the peer can be talked to.
+        The missing flags; 0 if the peer has all of them.
     """
     return MANDATORY & ~expand_digest(flags)
 
 
 def effective_flags(this: int, other: int) -> int:
-    """The capabilities that both ends of a connection have, and that it therefore uses.
+    """The capabilities that both ends of a connection have, and so use.
 
     Args:
         this: this node's flags, as sent.

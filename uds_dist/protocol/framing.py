@@ -1,19 +1,19 @@
 """From a stream of bytes to frames and back: the length prefix, and nothing else.
 
 Every message of the handshake has a prefix of 2 bytes, every later one a prefix of 4; both are
-big-endian and do not count themselves. An empty frame behind a 4-byte prefix is a tick.
+big-endian and do not count themselves. An empty frame after a 4-byte prefix is a tick.
 
 How the bytes travel, and why:
 
-- What one recv brought is kept by reference and its frames are cut out of it in one sweep: small
-  ones as bytes, others, fragments of large messages above all, as views that cost no copy. A
-  connection at rest holds no buffer at all, so that a thousand idle ones take little memory.
-- The rest of a recv, the beginning of a frame, is joined with what comes next only when the
-  frame is complete, and that frame alone: the whole is linear however the bytes arrive.
+- The bytes of one recv are kept by reference, and their frames are cut out in one pass: small ones
+  as bytes, others, mostly fragments of large messages, as views without a copy. A connection at
+  rest holds no buffer at all, so a thousand idle ones take little memory.
+- An incomplete frame at the end of a recv is joined with later bytes only once it is complete, and
+  only that frame: the cost is linear however the bytes arrive.
 - A large frame gets a buffer of its own as soon as its prefix is known, and the socket receives
-  straight into it. That buffer is a BytesIO over `bytes(size)`: the zeroed pages of `bytes(n)`
-  take no memory before they are written, so a peer cannot make this node allocate what it only
-  announces, and `BytesIO.getvalue()` hands over the filled object instead of copying it.
+  directly into it. That buffer is a BytesIO over `bytes(size)`: the zeroed pages of `bytes(n)` take
+  no memory until they are written, so a peer cannot make this node allocate what it only announces;
+  and `BytesIO.getvalue()` returns the filled object without copying it.
 
 Source: Distribution Protocol, sections "Distribution Handshake" and "Protocol between Connected
 Nodes".
@@ -39,10 +39,10 @@ _U32 = Struct(">I")
 
 
 def handshake_frame(message: bytes) -> bytes:
-    """A handshake message with its 2-byte length in front.
+    """A handshake message, preceded by its 2-byte length.
 
     Args:
-        message: what `Handshake.begin` or `Handshake.receive` returned, one item of it.
+        message: one of the messages that `Handshake.begin` or `Handshake.receive` returned.
     Returns:
         The bytes for the wire.
     Raises:
@@ -67,7 +67,7 @@ class FrameReader:
     """Cuts frames out of the bytes of one connection.
 
     While there is a `large_buffer`, receive into that and report with `large_filled`; else `feed`
-    what was received. Then take frames with `next_frame` (in the handshake, where the prefix may
+    the received bytes. Then take frames with `next_frame` (in the handshake, where the prefix may
     change between two frames) or `frames` (afterwards).
 
     Args:
@@ -90,22 +90,22 @@ class FrameReader:
     def __init__(self, config: Config, prefix_size: int = HANDSHAKE_PREFIX) -> None:
         self.prefix_size = prefix_size
         self.max_frame_size = config.max_frame_size
-        # The bytes that no frame was made of yet; a bytearray while a frame is being completed.
+        # The bytes not yet cut into frames; a bytearray while a frame is being completed.
         self.accumulator: bytes | bytearray = b""
-        self._start = 0  # so many of them are taken already
-        self._completed: bytes | None = None  # the frame in front of them
-        self._wanted = 0  # what the accumulator must hold before there is anything to take
+        self._start = 0  # how many of them are taken already
+        self._completed: bytes | None = None  # the prefix before them
+        self._wanted = 0  # the bytes needed before there is a frame to take
         self._large: BytesIO | None = None
-        self.large_buffer: memoryview | None = None  # of what is still to be filled
+        self.large_buffer: memoryview | None = None  # still to be filled
         self._filled = 0
 
     def use_message_prefix(self) -> None:
-        """Go over from the handshake's 2-byte prefix to the 4-byte prefix of messages.
+        """Switch from the handshake's 2-byte prefix to the 4-byte prefix of messages.
 
         Raises:
-            LocalProtocolError: a frame has begun to be read with the old prefix.
+            LocalProtocolError: a frame was begun with the old prefix.
         """
-        # A lone first byte of a prefix that no frame was read by yet is no hindrance.
+        # The first byte of a prefix alone has not begun a frame yet.
         if self._wanted > self.prefix_size or self._large is not None:
             raise LocalProtocolError("the prefix cannot change in the middle of a frame")
         self._wanted = 0
@@ -113,14 +113,14 @@ class FrameReader:
 
     @property
     def unread(self) -> int:
-        """How many bytes are held that no frame has been made of yet."""
+        """How many bytes are held that are not cut into frames yet."""
         completed = 0 if self._completed is None else self.prefix_size + len(self._completed)
         return len(self.accumulator) - self._start + completed + self._filled
 
     # --- bytes in ---
 
     def large_filled(self, count: int) -> None:
-        """Say how many bytes were received into the buffer of `large_buffer`.
+        """Report how many bytes were received into the buffer of `large_buffer`.
 
         Args:
             count: bytes, 0 or more.
@@ -133,7 +133,7 @@ class FrameReader:
         self.large_buffer = rest if len(rest) else None
 
     def feed(self, data: bytes) -> None:
-        """Take in bytes that were received.
+        """Add received bytes.
 
         Args:
             data: any number of bytes, cut anywhere.
@@ -151,7 +151,7 @@ class FrameReader:
         if not begun:
             self.accumulator = data
         elif self._wanted > self.prefix_size and 0 < missing <= len(data):
-            # Only the frame that was begun is joined; what follows it stays where it is.
+            # Join only the frame that was begun; what follows stays where it is.
             self._completed = b"".join(
                 (memoryview(begun)[self.prefix_size :], memoryview(data)[:missing])
             )
@@ -177,16 +177,16 @@ class FrameReader:
         return bytes(found[0]) if found else None
 
     def frames(self, limit: int = maxsize) -> list[Frame]:
-        """Take all frames that are complete, in their order, without their prefixes.
+        """Take all complete frames, in order, without their prefixes.
 
         Args:
             limit: at most this many frames; the rest stays for the next call.
         Returns:
-            The frames; ticks are among them as ``b""``. A view keeps all that came with it in
-            memory: what is to stay is to be copied.
+            The frames; a tick is ``b""``. A view keeps the whole recv in memory: copy what must
+            live longer.
         Raises:
-            RemoteProtocolError: the peer announced a frame above ``max_frame_size``. Frames
-                in front of that one are returned first; the next call raises.
+            RemoteProtocolError: the peer announced a frame above ``max_frame_size``. Frames before
+                that one are returned first; the next call raises.
         """
         found: list[Frame] = []
         if self._large is not None:
@@ -199,7 +199,7 @@ class FrameReader:
         end = len(self.accumulator)
         if end < self._wanted or not end:
             return found
-        data = bytes(self.accumulator)  # no copy where it is bytes already
+        data = bytes(self.accumulator)  # no copy if it is bytes already
         prefix = self.prefix_size
         unpack = (_U32 if prefix == MESSAGE_PREFIX else _U16).unpack_from
         start = self._start
@@ -233,7 +233,7 @@ class FrameReader:
     def _too_large(self, size: int) -> RemoteProtocolError:
         return RemoteProtocolError(
             f"the peer announced a frame of {size} bytes; the limit is"
-            f" {self.max_frame_size}: raise Config.max_frame_size if such messages are wanted"
+            f" {self.max_frame_size}: raise Config.max_frame_size to allow it"
         )
 
     def _begin_large(self, size: int, begun: bytes) -> None:

@@ -2,35 +2,35 @@
 
 Why it is two tables
 --------------------
-The protocol guide tells the handshake as a conversation of two sequences of steps, one for the
-node that connects (A, here the initiator) and one for the node that accepts (B, the acceptor).
-Written as code, each side turns into a staircase of ifs, and whether a message may come in some
-place has to be worked out by reading all of it. As a table it can be read off: what is not in
-the table is refused, by one line of code, with the state and the message in the error's text.
+The protocol guide describes the handshake as two sequences of steps, one for the node that connects
+(A, here the initiator) and one for the node that accepts (B, the acceptor). Written as code, each
+side becomes a staircase of ifs, and you must read all of it to see whether a message is allowed at
+some point. In a table you can look it up: one line of code refuses whatever is not in the table,
+with the state and the message in the error's text.
 
-A *state* bears the name of the step that is due, in the words of the guide: in RECV_CHALLENGE
-the initiator waits for the challenge, in SEND_STATUS the acceptor has yet to answer the name.
-An *event* is either a message of the peer, told apart by its tag and, for a status, by its text
-(OK, ALIVE, NAMED ...), or the outcome of the step before, which is how this side's own decisions
-enter: `recv_name` returns NOT_ALLOWED or ALIVE or OK, and the table says what follows from that.
-A row is (state, event) -> (step, next state). The *step* is the name of the method that carries
-it out, and each method does just what the guide's step of that name does. A step that returns an
-event is followed at once by the row for that event; a step that returns None waits for the peer.
+A *state* is named after the next step, in the words of the guide: in RECV_CHALLENGE the initiator
+waits for the challenge, in SEND_STATUS the acceptor has yet to answer the name. An *event* is
+either a message from the peer, identified by its tag and, for a status, by its text (OK, ALIVE,
+NAMED ...), or the outcome of the previous step, which is how this side's own decisions enter:
+`recv_name` returns NOT_ALLOWED or ALIVE or OK, and the table says what follows. A row is (state,
+event) -> (step, next state). The *step* is the name of the method that carries it out; each method
+does exactly what the guide's step of that name does. A step that returns an event is followed at
+once by the row for that event; a step that returns None waits for the peer.
 
-Three things that the tables decide and that are easy to get wrong:
+The tables decide three things that are easy to get wrong:
 
-- **nok and ok_simultaneous** settle two nodes dialling each other at once: the attempt of the
-  node with the greater name wins. To the loser of `nok` this is no failure but a notice: the
-  peer's own attempt is under way and will be the connection.
-- **alive** asks the initiator whether it really means to connect anew. A BEAM says "true" as long
-  as this attempt is the only one it knows of; so do we, by `still_connected`. After "true" the
-  acceptor drops the old connection and goes on; no second status follows.
+- **nok and ok_simultaneous** settle two nodes that dial each other at once: the attempt of the node
+  with the greater name wins. For the node that gets `nok` this is not a failure: the peer's own
+  attempt is under way and will be the connection.
+- **alive** asks the initiator whether it really means to connect again. A BEAM says "true" if it
+  knows of no other connection; so do we, by `still_connected`. After "true" the acceptor drops the
+  old connection and continues; no second status follows.
 - **A refusal is sent before it is raised.** The acceptor that refuses and the initiator that
-  answers "false" still have a status to flush. They end in REFUSED with `refusal` set, and the
-  transport closes after writing; everything else that fails raises at once and ends in FAILED.
+  answers "false" still have a status to send. They end in REFUSED with `refusal` set, and the
+  transport closes after writing; every other failure raises at once and ends in FAILED.
 
-Messages of version 5 ('n' names, 'c' complements) have no rows but one each, for a refusal in
-plain words: only nodes older than OTP 25 send them, and those lack flags that are mandatory.
+Messages of version 5 ('n' names, 'c' complements) have one row each, which refuses them with a
+clear text: only nodes older than OTP 25 send them, and those lack mandatory flags.
 
 Source: Distribution Protocol, sections "The Handshake in Detail" and "Semigraphic View".
 """
@@ -85,7 +85,7 @@ class Role(Enum):
 
 
 class State(Enum):
-    """The step of the handshake that is due, or how it ended."""
+    """The next step of the handshake, or how it ended."""
 
     SEND_NAME = "send_name"
     RECV_NAME = "recv_name"
@@ -103,7 +103,7 @@ class State(Enum):
 
 
 class Event(Enum):
-    """What moves the handshake beside a `Status`: the other messages, and "go on"."""
+    """What moves the handshake besides a `Status`: the other messages, and "go on"."""
 
     GO = "go"
     NAME = "N (name)"
@@ -155,13 +155,13 @@ ACCEPTOR: Transitions = {
 TABLES = {Role.INITIATOR: INITIATOR, Role.ACCEPTOR: ACCEPTOR}
 FIRST_STATE = {Role.INITIATOR: State.SEND_NAME, Role.ACCEPTOR: State.RECV_NAME}
 
-# After these the step that sends comes at once, without a message from the peer.
+# After these, this side sends at once, without a message from the peer.
 _OWN_TURN = frozenset(
     (State.SEND_NAME, State.SEND_CHALLENGE, State.SEND_CHALLENGE_REPLY, State.SEND_CHALLENGE_ACK)
 )
 _ENDED = frozenset((State.UP, State.REFUSED, State.FAILED))
 
-# An 'N' is a name to the one side and a challenge to the other.
+# An 'N' is a name to one side and a challenge to the other.
 _TAGS: dict[Role, dict[int, Event]] = {
     Role.INITIATOR: {
         ord("N"): Event.CHALLENGE,
@@ -193,27 +193,27 @@ class Handshake:
         role: which side this node is.
         name: this node's full name; with NAME_ME among the flags, its host name only.
         creation: this node's, 32 bits.
-        flags: what this node shows the peer.
+        flags: what this node sends the peer.
         cookie_for: gives the cookie for a peer's name.
         expected: the name of the node that was dialled (initiator); None takes any.
         choose_status: the acceptor's decision on a peer: OK, OK_SIMULTANEOUS, NOK, NOT_ALLOWED or
-            ALIVE. A peer that asked for a name gets NAMED in place of an OK.
-        still_connected: asked by the initiator that was told "alive": is there a living
-            connection to that name? If so this attempt ends, if not it goes on and the peer
-            drops what it took for the old connection.
-        assign_name: gives a name and a creation for a peer that has asked for one by its host
-            name (acceptor); None, or an answer of None, refuses such peers.
+            ALIVE. A peer that asked for a name gets NAMED instead of OK.
+        still_connected: called by an initiator that got "alive": is there a live connection to that
+            name? If so this attempt ends; if not it continues, and the peer drops the old
+            connection.
+        assign_name: gives a name and a creation to a peer that asks for one with its host name
+            (acceptor); None, or a result of None, refuses such peers.
         before_proof: called by the initiator with the peer's name before it answers the peer's
             challenge.
-        outstanding: the challenges that are not answered yet, shared by handshakes that are to
-            notice each other's: see `challenges`.
+        outstanding: the unanswered challenges, shared by handshakes that must notice each other's:
+            see `challenges`.
         challenge: gives this node's challenge, 32 bits.
 
     Attributes:
-        state: the step that is due, or the end.
-        peer: who the other is, once it has said so; None before.
+        state: the next step, or the end.
+        peer: the other node, once it has sent its name; None before.
         name, creation: this node's; changed by the peer's answer to NAME_ME.
-        refusal: why a refusing status was sent; to be raised after the status is flushed.
+        refusal: why a refusing status was sent; raised after the status is written.
     """
 
     __slots__ = (
@@ -285,7 +285,7 @@ class Handshake:
 
     @property
     def effective_flags(self) -> int:
-        """What both nodes are capable of: the flags that govern the connection.
+        """The capabilities of both nodes: the flags that govern the connection.
 
         Raises:
             LocalProtocolError: the peer has not shown its flags yet.
@@ -295,7 +295,7 @@ class Handshake:
         return effective_flags(self.flags, self.peer.flags)
 
     def begin(self) -> list[bytes]:
-        """Start: the initiator sends its name, the acceptor has nothing to say yet.
+        """Start: the initiator sends its name; the acceptor sends nothing yet.
 
         Returns:
             Messages to send, without their length prefix.
@@ -309,18 +309,18 @@ class Handshake:
         raise LocalProtocolError("begin() was called twice for one handshake")
 
     def receive(self, frame: bytes) -> list[bytes]:
-        """Take in one message of the peer.
+        """Process one message from the peer.
 
         Args:
             frame: one whole message without its length prefix.
         Returns:
             Messages to send, without their length prefix, in this order.
         Raises:
-            RemoteProtocolError: the message is malformed, or not the one that is due.
+            RemoteProtocolError: the message is malformed, or not the expected one.
             CookieMismatchError: the digest is wrong.
-            NodeNameMismatchError: another node than the expected one answers.
+            NodeNameMismatchError: a different node than the expected one answers.
             NotAllowedError: the peer refuses this node, or lacks mandatory flags.
-            SimultaneousConnectError: the other attempt to connect goes first.
+            SimultaneousConnectError: the other attempt to connect takes precedence.
         """
         self._frame = frame
         try:
@@ -331,13 +331,13 @@ class Handshake:
             raise
 
     def end(self) -> None:
-        """Expect no answer any more: the handshake is done, has failed, or is broken off."""
+        """Expect no further answer: the handshake is done, has failed, or was broken off."""
         if self._own_challenge is not None:
             self._outstanding.pop(self._own_challenge, None)
             self._own_challenge = None
 
     def _event(self, frame: bytes) -> Status | Event:
-        """Tell what a message is; its contents are the step's affair."""
+        """Identify a message; the step reads its contents."""
         if not frame:
             raise self._unexpected("an empty message")
         tag = frame[0]
@@ -355,7 +355,7 @@ class Handshake:
         return event
 
     def _run(self, event: Status | Event) -> list[bytes]:
-        """Take the table's rows, as long as no message is needed for the next one."""
+        """Follow the table's rows until one needs a message."""
         table = TABLES[self.role]
         self._output = []
         while True:
@@ -393,7 +393,7 @@ class Handshake:
         self._output.append(name_message(self.flags, self.creation, self.name))
 
     def recv_status(self) -> None:
-        """Step 3: the peer goes on with the handshake."""
+        """Step 3: the peer continues the handshake."""
         if self.flags & Flag.NAME_ME:
             raise NotAllowedError(
                 f"{self._dialled()} gave this node no name, though it asked for one: give the"
@@ -401,7 +401,7 @@ class Handshake:
             )
 
     def recv_status_named(self) -> None:
-        """Step 3, "named:": the peer goes on and gives this node its name and creation."""
+        """Step 3, "named:": the peer continues and gives this node its name and creation."""
         if not self.flags & Flag.NAME_ME:
             raise RemoteProtocolError(
                 f"{self._dialled()} gave this node another name without being asked"
@@ -409,10 +409,10 @@ class Handshake:
         self.name, self.creation = read_named(self._frame)
 
     def recv_status_nok(self) -> None:
-        """Step 3, "nok": the peer is connecting to this node itself and goes first."""
+        """Step 3, "nok": the peer is connecting to this node itself and takes precedence."""
         raise SimultaneousConnectError(
-            f"{self._dialled()} is connecting to {self.name} at this moment and its attempt goes"
-            " first: wait for that connection"
+            f"{self._dialled()} is connecting to {self.name} at this moment and its attempt takes"
+            " precedence: wait for that connection"
         )
 
     def recv_status_not_allowed(self) -> None:
@@ -423,12 +423,12 @@ class Handshake:
         )
 
     def recv_status_alive(self) -> Status:
-        """Step 3, "alive": the peer believes it has a connection to this node already."""
+        """Step 3, "alive": the peer believes it already has a connection to this node."""
         name = self._dialled()
         if self._still_connected(name):
             self._status = Status.FALSE
             self.refusal = SimultaneousConnectError(
-                f"there is a living connection to {name} already: use that one"
+                f"there is a live connection to {name} already: use that one"
             )
         else:
             self._status = Status.TRUE
@@ -440,7 +440,7 @@ class Handshake:
         name = self.peer.name
         if self.expected is not None and name != self.expected:
             raise NodeNameMismatchError(
-                f"{name} answers where {self.expected} was expected: check the node's name and"
+                f"{name} answered instead of {self.expected}: check the node's name and"
                 " the socket directory"
             )
         missing = missing_mandatory(self.peer.flags)
@@ -451,8 +451,8 @@ class Handshake:
     def recv_old_challenge(self) -> None:
         """Step 4, of handshake version 5: refused."""
         raise NotAllowedError(
-            f"{self._dialled()} answers with handshake version 5: the node is too old, OTP 26 or"
-            " later is wanted"
+            f"{self._dialled()} answers with handshake version 5: the node is too old; OTP 26 or"
+            " later is required"
         )
 
     def send_challenge_reply(self) -> None:
@@ -469,7 +469,7 @@ class Handshake:
     # --- the acceptor's steps ---
 
     def recv_name(self) -> Status:
-        """Step 2: who is there, and whether it may come in."""
+        """Step 2: the peer's name, and whether it may connect."""
         self.peer = read_name(self._frame)
         name, flags, _ = self.peer
         wants_name = bool(flags & Flag.NAME_ME)
@@ -495,12 +495,12 @@ class Handshake:
             Status.NOT_ALLOWED,
             NotAllowedError(
                 "the peer sent its name in the format of handshake version 5: the node is too"
-                " old, OTP 26 or later is wanted"
+                " old; OTP 26 or later is required"
             ),
         )
 
     def _judge(self, wants_name: bool) -> Status:
-        """Have the node choose the status for the peer."""
+        """Let the node choose the status for the peer."""
         assert self.peer is not None
         name = self.peer.name
         status = self._choose_status(self.peer)
@@ -512,7 +512,7 @@ class Handshake:
             return self._refuse(
                 status,
                 SimultaneousConnectError(
-                    f"{self.name} is connecting to {name} at this moment and its attempt goes first"
+                    f"{self.name} is connecting to {name} now and its attempt takes precedence"
                 ),
             )
         if status in (Status.NAMED, Status.TRUE, Status.FALSE):
@@ -530,7 +530,7 @@ class Handshake:
         return status
 
     def send_status_named(self) -> None:
-        """Step 3, "named:": go on, and tell the peer its name and creation."""
+        """Step 3, "named:": continue, and tell the peer its name and creation."""
         assert self.peer is not None
         self._output.append(named_message(self.peer.name, self.peer.creation))
 
@@ -540,13 +540,13 @@ class Handshake:
     def recv_status_false(self) -> None:
         """Step 3B, "false": the attempt was a mistake."""
         raise SimultaneousConnectError(
-            f"{self._dialled()} has a living connection to {self.name} already and keeps that one"
+            f"{self._dialled()} has a live connection to {self.name} already and keeps that one"
         )
 
     def send_challenge(self) -> None:
         """Step 4: this node's flags, creation and name, and its challenge."""
         assert self.peer is not None
-        # A BEAM that was given its name looks for its own request among the flags of both.
+        # A BEAM that was given its name expects its own request in the flags of both.
         flags = self.flags | self.peer.flags & Flag.NAME_ME
         self._output.append(
             challenge_message(flags, self._put_challenge(), self.creation, self.name)
@@ -609,5 +609,5 @@ class Handshake:
 def _too_old(name: str, missing: int) -> str:
     return (
         f"{name} lacks the mandatory distribution flags {flag_names(missing)}: the node is too"
-        " old, OTP 26 or later is wanted"
+        " old; OTP 26 or later is required"
     )

@@ -1,6 +1,6 @@
 """The messages of the handshake: their bytes, built and read.
 
-All are without the length prefix. What is read has been told apart by its tag before.
+All are without the length prefix. The caller has already identified a message by its tag.
 
 Source: Distribution Protocol, section "The Handshake in Detail".
 """
@@ -24,7 +24,7 @@ _CREATION = Struct(">I")
 
 
 class Status(Enum):
-    """What an acceptor may say to a name that it was told, and what an initiator may answer.
+    """What an acceptor may reply to a name, and what an initiator may answer.
 
     Source: Distribution Protocol, section "The Handshake in Detail", steps 3 and 3B.
     """
@@ -46,9 +46,9 @@ class Peer(NamedTuple):
     """The node at the other end, as it presented itself.
 
     Args:
-        name: its full name; in the acceptor's ``assign_name`` case the name it was given.
+        name: its full name; after the acceptor's ``assign_name``, the name it was given.
         flags: the 64 bits that it sent; `Flag` has names for some.
-        creation: 32 bits; tells its incarnations apart.
+        creation: 32 bits; distinguishes its incarnations.
     """
 
     name: str
@@ -66,7 +66,7 @@ def name_message(flags: int, creation: int, name: str) -> bytes:
 
 
 def read_name(frame: bytes) -> Peer:
-    """Step 2, read; a node that asks for a name gives only its host's.
+    """Step 2, read; a node that asks for a name sends only its host's.
 
     Raises:
         RemoteProtocolError: it is malformed.
@@ -81,12 +81,12 @@ def read_name(frame: bytes) -> Peer:
 
 
 def status_message(status: Status) -> bytes:
-    """Steps 3 and 3B: the status; after "named:" there is more, see `named_message`."""
+    """Steps 3 and 3B: the status; "named:" has more fields, see `named_message`."""
     return b"s" + status.value.encode()
 
 
 def named_message(name: str, creation: int) -> bytes:
-    """Step 3, "named:": the name and the creation (32 bits) that the initiator has asked for."""
+    """Step 3, "named:": the name and the creation (32 bits) that the initiator asked for."""
     encoded = name.encode()
     given = _NAME_LENGTH.pack(len(encoded)) + encoded + _CREATION.pack(creation)
     return status_message(Status.NAMED) + given
@@ -170,7 +170,7 @@ def _check_size(what: str, frame: bytes, struct: Struct, *, exact: bool = False)
 
 
 def _name_at(frame: bytes, begin: int, *, host_only: bool = False) -> tuple[str, int]:
-    """A name that has its 2-byte length in front of ``begin``, and where it ends."""
+    """A name whose 2-byte length precedes ``begin``, and where it ends."""
     if len(frame) < begin:
         raise RemoteProtocolError("the message ends before the node name")
     (length,) = _NAME_LENGTH.unpack_from(frame, begin - _NAME_LENGTH.size)

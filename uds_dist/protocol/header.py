@@ -1,6 +1,6 @@
 """Frames of a connection that is up: distribution header, atom cache and fragments, both ways.
 
-What a frame may look like depends on two flags that both nodes have, or have not:
+The format of a frame depends on whether both nodes have two flags:
 
     ATOM_CACHE  FRAGMENTS   a frame
     no          no          112, 131 Control [131 Message]            "pass through"
@@ -9,19 +9,17 @@ What a frame may look like depends on two flags that both nodes have, or have no
     yes         yes         131 68 Atoms Control [Message]; 69 and 70
 
 with 68 a whole message, 69 the first fragment of one and 70 a later one. A BEAM that sends before
-the handshake is over ("hopefully") writes 68 with no atoms, unfragmented at any size, and turns
-it into pass-through if need be; so a receiver takes 68 of any size, and with no atoms in any of
-the last three lines. What the flags do not sanction is refused: to go on would mean to read
-bytes as something they are not.
+the handshake is over ("hopefully") writes 68 with no atoms, unfragmented at any size, and turns it
+into pass-through if necessary; so a receiver takes 68 of any size, and with no atoms in any of the
+last three lines. Frames that the flags do not allow are refused: reading on would misread bytes.
 
-The atom cache is 2048 entries, 8 segments of 256, one such cache for each direction. The header
-of a message names the entries its atoms are in and brings the text of those that are new; the
-terms behind it refer to atoms by their place in that header. Entries change only by headers, and
-headers count in the order of the frames: a first fragment's when it comes, whatever the fate of
-the rest.
+The atom cache is 2048 entries, 8 segments of 256, one such cache for each direction. The header of
+a message names the entries of its atoms and carries the text of new ones; the terms after it refer
+to atoms by their place in that header. Only headers change entries, in the order of the frames: a
+first fragment's header takes effect when it arrives, whatever happens to the rest.
 
-This side's choice of entries (the protocol leaves it free) is: the next unused one, and when all
-are used, the oldest. So two atoms of one message never compete for one entry, and up to 2048
+The protocol leaves the choice of entries free. This side takes the next unused one, and when all
+are used, the oldest. So two atoms of one message never compete for one entry, and with up to 2048
 atoms none is ever sent twice. A BEAM hashes, and writes an atom out when two compete.
 
 Source: External Term Format, section "Distribution Header" and its subsections; Distribution
@@ -68,12 +66,12 @@ _SANCTIONED: dict[tuple[bool, bool], frozenset[int]] = {
     (True, True): frozenset((HEADER, FIRST_FRAGMENT, LATER_FRAGMENT)),
 }
 
-# Headers of messages whose atoms were all cached before, kept to spare writing or reading them
-# again (of four atoms: 0.15 instead of 2.8 us to write, 0.3 instead of 1.2 us to read): most
-# traffic has few sets of atoms. Beyond the bound they are forgotten, all at once.
+# Headers of messages whose atoms were all cached before, kept to avoid writing or reading them
+# again (with four atoms: 0.15 instead of 2.8 us to write, 0.3 instead of 1.2 us to read): most
+# traffic has few sets of atoms. Above the bound they are all dropped at once.
 _MAX_REMEMBERED: Final = 1024
 
-# Buffers smaller than this are copied behind their header: cheaper than one more buffer to send.
+# Buffers smaller than this are copied after their header: cheaper than one more buffer to send.
 _SMALL_BUFFER: Final = 1024
 
 # Room for the largest table of atoms: the length of a frame has 32 bits.
@@ -84,18 +82,18 @@ _IDS: Final = Struct(">QQ")
 _FRAGMENT: Final = Struct(">IBBQQ")
 _NO_ATOMS: tuple[object, ...] = ()
 
-# Of the control message's term. A name, pids and a trace token take less than 2 KiB.
+# The largest term of a control message. A name, pids and a trace token take less than 2 KiB.
 MAX_CONTROL_SIZE: Final = 64 * 1024
 _MAX_CONTROL_TERMS: Final = 1_000_000
 _COMPRESSED: Final = 80
-# A term takes up to so many times its bytes in memory.
+# A term takes up to this many times its bytes in memory.
 _MEMORY_OF_TERM: Final = 80
 
 Buffer = Union[bytes, memoryview]
 
 
 class Postponed:
-    """A payload that is not decoded yet, and all that `FrameDecoder.payload` needs to do it."""
+    """A payload that is not decoded yet, with all that `FrameDecoder.payload` needs for it."""
 
     __slots__ = ("atoms", "data", "pos", "size")
 
@@ -116,9 +114,8 @@ class FrameDecoder:
             each message, the payloads of all unfinished ones together, and what the control
             messages of all unfinished ones take in memory together.
 
-    ``message_size`` is what the last message took on the wire, or, of a compressed one, what it
-    was before, in bytes. While ``postponing`` is true, `decode` gives a `Postponed` in place of a
-    payload.
+    ``message_size`` is the last message's size on the wire in bytes, or its uncompressed size.
+    While ``postponing`` is true, `decode` gives a `Postponed` instead of a payload.
     """
 
     __slots__ = (
@@ -148,7 +145,7 @@ class FrameDecoder:
         self._terms = config.max_message_terms
         self._caching = bool(effective_flags & Flag.DIST_HDR_ATOM_CACHE)
         self._sanctioned = _SANCTIONED[self._caching, bool(effective_flags & Flag.FRAGMENTS)]
-        # Both directions' caches are dicts, not tables of 2048: idle connections are many.
+        # Both directions' caches are dicts, not tables of 2048: there may be many idle connections.
         self._cache: dict[int, object] = {}
         self._known_tables: dict[bytes, tuple[object, ...]] = {}
         self._sequences: dict[int, FragmentSequence] = {}
@@ -157,7 +154,7 @@ class FrameDecoder:
 
     @property
     def unfinished_sequences(self) -> int:
-        """How many fragmented messages have begun and not ended."""
+        """How many fragmented messages are unfinished."""
         return len(self._sequences)
 
     @property
@@ -166,7 +163,7 @@ class FrameDecoder:
         return self._pending
 
     def decode(self, frame: Frame) -> tuple[tuple[object, ...], object] | None:
-        """Take in one frame.
+        """Decode one frame.
 
         Args:
             frame: without its length prefix, as `FrameReader.frames` gives it.
@@ -174,8 +171,8 @@ class FrameDecoder:
             The control tuple and the payload (`NO_PAYLOAD` where there is none) of a complete
             message; None for a tick, and for a fragment that leaves its message unfinished.
         Raises:
-            RemoteProtocolError: the frame is malformed or not sanctioned by the flags, holds no
-                terms (its cause is then the DecodeError), or goes beyond a limit. The connection
+            RemoteProtocolError: the frame is malformed or not allowed by the flags, does not hold
+                valid terms (the cause is then the DecodeError), or exceeds a limit. The connection
                 cannot be used any more.
 
         Source: Distribution Protocol, section "Protocol between Connected Nodes".
@@ -208,14 +205,14 @@ class FrameDecoder:
                 return self._passed_through(data)
         except DecodeError as error:
             refusal = RemoteProtocolError(f"the peer sent a frame with a bad term: {error}")
-            refusal.__cause__ = error  # mypyc forgets what `raise ... from` says
+            refusal.__cause__ = error  # mypyc drops the cause of `raise ... from`
             raise refusal
         if data[0] == VERSION:
             raise RemoteProtocolError("the peer sent a frame that ends within its header")
         raise self._unsanctioned(data[0])
 
     def payload(self, postponed: Postponed) -> object:
-        """Decode a payload that was left for later.
+        """Decode a postponed payload.
 
         Raises:
             RemoteProtocolError: it is not one whole term.
@@ -242,7 +239,7 @@ class FrameDecoder:
         return payload
 
     def _count_inflated(self, data: bytes, pos: int) -> None:
-        """Have the size of a message say what a compressed payload has become."""
+        """Make the size of a message count a compressed payload's uncompressed size."""
         (size,) = _U32.unpack_from(data, pos + 1)
         self.message_size = max(self.message_size, size)
 
@@ -300,7 +297,7 @@ class FrameDecoder:
     # --- the atom cache ---
 
     def _atom_table(self, frame: bytes, pos: int) -> tuple[tuple[object, ...], int]:
-        """Read the atoms of a header: from the byte that counts them to the first term."""
+        """Read the atoms of a header, from their count to the first term."""
         if pos >= len(frame):
             raise _header_cut_off()
         count = frame[pos]
@@ -315,8 +312,8 @@ class FrameDecoder:
         end = refs + count
         if end > len(frame):
             raise _header_cut_off()
-        # With no new entry the header ends here, and its bytes stand for the same atoms as long
-        # as none of their entries is written over. Headers with new ones are never remembered.
+        # Without a new entry the header ends here, and its bytes mean the same atoms until one of
+        # their entries is overwritten. Headers with new entries are never cached.
         key = frame[pos:end]
         known = self._known_tables.get(key)
         if known is not None:
@@ -379,7 +376,7 @@ class FrameDecoder:
         atoms, pos = self._atom_table(frame, 18)
         if sequence_id in self._sequences:
             raise RemoteProtocolError(
-                f"the peer began the fragment sequence {sequence_id:#x} anew before its end"
+                f"the peer began the fragment sequence {sequence_id:#x} again before its end"
             )
         if fragment_id == 0:
             raise RemoteProtocolError("the peer began a fragment sequence with fragment id 0")
@@ -388,7 +385,7 @@ class FrameDecoder:
         if len(self._sequences) >= self.max_fragment_sequences:
             raise RemoteProtocolError(
                 f"the peer has {len(self._sequences)} unfinished fragment sequences: raise"
-                " Config.max_fragment_sequences if that many are wanted"
+                " Config.max_fragment_sequences to allow more"
             )
         control, end = decode_term(
             frame, pos, atoms, self._depth, MAX_CONTROL_SIZE, _MAX_CONTROL_TERMS
@@ -399,7 +396,7 @@ class FrameDecoder:
         if size > MAX_CONTROL_SIZE:
             raise _control_too_large(size)
         if frame[pos] == _COMPRESSED:
-            size = MAX_CONTROL_SIZE  # the most that it was before
+            size = MAX_CONTROL_SIZE  # its largest possible uncompressed size
         sequence = FragmentSequence(control, atoms, fragment_id - 1, size)
         held = self._held + size * _MEMORY_OF_TERM
         if held > self.max_message_size and self._sequences:
@@ -429,8 +426,8 @@ class FrameDecoder:
             )
         if fragment_id != sequence.due:
             raise RemoteProtocolError(
-                f"the peer sent fragment {fragment_id} of the sequence {sequence_id:#x} where"
-                f" {sequence.due} was due"
+                f"the peer sent fragment {fragment_id} of the sequence {sequence_id:#x},"
+                f" expected {sequence.due}"
             )
         self._add(sequence, frame, 18)
         if fragment_id > 1:
@@ -469,7 +466,7 @@ class FrameDecoder:
     def _too_large(self, size: int) -> RemoteProtocolError:
         return RemoteProtocolError(
             f"the peer sent {size} bytes of one message or of unfinished ones; the limit is"
-            f" {self.max_message_size}: raise Config.max_message_size if they are wanted"
+            f" {self.max_message_size}: raise Config.max_message_size to allow more"
         )
 
     def _unsanctioned(self, kind: int) -> RemoteProtocolError:
@@ -481,7 +478,7 @@ class FrameDecoder:
 
 def _no_tuple(control: object) -> RemoteProtocolError:
     return RemoteProtocolError(
-        f"the peer sent a control message that is no tuple but {type(control).__name__}"
+        f"the peer sent a control message that is not a tuple but {type(control).__name__}"
     )
 
 
@@ -496,7 +493,7 @@ def _no_version(what: str) -> RemoteProtocolError:
 
 
 def _trailing(count: int) -> RemoteProtocolError:
-    return RemoteProtocolError(f"the peer sent a frame with {count} bytes behind its terms")
+    return RemoteProtocolError(f"the peer sent a frame with {count} bytes after its terms")
 
 
 def _header_cut_off() -> RemoteProtocolError:
@@ -506,8 +503,8 @@ def _header_cut_off() -> RemoteProtocolError:
 class FrameEncoder:
     """Turns control tuples and payloads into the frames of one connection.
 
-    What `encode` returned has to be sent, all of it and in order: the peer's copy of the atom
-    cache follows what it receives.
+    Everything that `encode` returns must be sent, in order: the peer's copy of the atom cache
+    follows what it receives.
 
     Args:
         effective_flags: what both nodes are capable of, `Handshake.effective_flags`.
@@ -546,10 +543,10 @@ class FrameEncoder:
 
         Args:
             control: the control tuple, or one of the classes of `uds_dist.protocol.control`.
-            payload: the term that goes with it.
+            payload: the message term.
         Returns:
-            The buffers to send one after the other, length prefixes included: one for a small
-            message. Large binaries are views of the caller's own, not copies.
+            The buffers to send in order, with length prefixes: one for a small message. Large
+            binaries are views of the caller's own, not copies.
         Raises:
             EncodeError: a value has no term; nothing has changed.
             LocalProtocolError: the message is too large to go unfragmented; nothing has changed.
@@ -580,7 +577,7 @@ class FrameEncoder:
     def _large(
         self, atoms: dict[str, int] | None, head: list[bytes], tail: list[bytes]
     ) -> list[Buffer]:
-        """Any message at all: several buffers, pass-through, fragments."""
+        """Encode any message: several buffers, pass-through, fragments."""
         control_size = sum(map(len, head))
         size = sum(map(len, tail))
         fragmented = self._fragmenting and size > self.fragment_size
@@ -609,7 +606,7 @@ class FrameEncoder:
     def _fragments(
         self, table: bytes, head: list[bytes], control_size: int, tail: list[bytes], size: int
     ) -> list[Buffer]:
-        """Cut the payload into fragments; the first takes the whole control message along."""
+        """Cut the payload into fragments; the first one includes the whole control message."""
         limit = self.fragment_size
         sequence_id = self._sequence_id = (self._sequence_id + 1) & 0xFFFF_FFFF_FFFF_FFFF
         fragment_id = (size + limit - 1) // limit
@@ -619,7 +616,7 @@ class FrameEncoder:
             _FRAGMENT.pack(length, VERSION, FIRST_FRAGMENT, sequence_id, fragment_id) + table
         ]
         _append(buffers, head)
-        room = first  # of the fragment that is being filled
+        room = first  # of the fragment being filled
         left = size - first  # behind it
         for part in tail:
             view = memoryview(part)
@@ -684,7 +681,7 @@ class FrameEncoder:
         return table
 
     def _enter(self, atom: str, atoms: dict[str, int]) -> int:
-        """Give a new atom an entry: the next one that no other atom of the message is in."""
+        """Give a new atom the next entry that no other atom of the message uses."""
         entry = self._next_entry
         old = self._atoms.get(entry)
         while old is not None and old in atoms:
@@ -700,7 +697,7 @@ class FrameEncoder:
 
 
 def _append(buffers: list[Buffer], parts: list[bytes] | list[memoryview]) -> None:
-    """Put parts behind the buffers: small ones into the last buffer, large ones as they are."""
+    """Append parts to the buffers: small ones into the last buffer, large ones as they are."""
     for part in parts:
         if len(part) < _SMALL_BUFFER and type(buffers[-1]) is bytes:
             if len(buffers[-1]) < _SMALL_BUFFER:

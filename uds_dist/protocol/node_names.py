@@ -1,9 +1,9 @@
-"""Node names: what a BEAM takes for one, and so what is given, dialled or taken from a peer here.
+"""Node names: the names that a BEAM accepts, and so the only ones accepted here.
 
-The part before the ``@`` holds letters and digits of ASCII, ``_`` and ``-``. A BEAM that meets
+The part before the ``@`` holds letters and digits of ASCII, ``_`` and ``-``. A BEAM that receives
 another character there writes an error report and answers ``nok``, at every attempt. The part after
-it holds printable characters of Latin-1, without white space. ``@`` and ``/`` are left out besides:
-the one parts the two, the other parts the folders that a socket is in.
+it holds printable characters of Latin-1, without white space. ``@`` and ``/`` are excluded too: the
+first separates the two parts, the second the folders of a socket path.
 
 Source: Distribution Protocol, section "The Handshake in Detail"; OTP's net_kernel.
 """
@@ -29,7 +29,7 @@ def split_node_name(name: str) -> tuple[str, str]:
     Returns:
         The part before the ``@`` and the part after it.
     Raises:
-        NodeNameError: it is not such a name.
+        NodeNameError: it is not a valid node name.
     """
     if not isinstance(name, str):
         raise NodeNameError(f"a node name must be text, not {type(name).__name__}")
@@ -56,10 +56,10 @@ def split_node_name(name: str) -> tuple[str, str]:
 
 
 def is_node_part(text: str) -> bool:
-    """Whether a text can stand before the ``@`` of a node name."""
+    """Whether a text is valid before the ``@`` of a node name."""
     return _NODE.match(text) is not None
 
 
 def is_host_part(text: str) -> bool:
-    """Whether a text can stand after the ``@`` of a node name."""
+    """Whether a text is valid after the ``@`` of a node name."""
     return _HOST.match(text) is not None

@@ -1,4 +1,4 @@
-"""From the tuple that a peer sent to a control message, every field checked.
+"""Make a control message of the tuple that a peer sent, and check every field.
 
 Source: Distribution Protocol, section "Protocol between Connected Nodes".
 """
@@ -59,7 +59,7 @@ _NAMED_CONSTANTS = frozenset((bool, type(None)))
 
 # ALTACT_SIG_SEND has two shapes, told apart by a flag.
 _ALTACT: Final = {row.kind: row for row in TABLE if row.number == ALTACT_SIG_SEND}
-# Plain integers, which a peer's own are compared with.
+# Plain integers, to compare with a peer's.
 _TOKEN = int(AltactFlag.TOKEN)
 _ALIAS = int(AltactFlag.ALIAS)
 _NAME_FLAG = int(AltactFlag.NAME)
@@ -76,12 +76,12 @@ def parse(control: tuple[object, ...], has_payload: bool | None = None) -> Contr
     Returns:
         An instance of the operation's class.
     Raises:
-        RemoteProtocolError: the operation is unknown, the tuple has not its number of fields,
-            a field is not of its kind, or there is a payload too many or too few.
+        RemoteProtocolError: the operation is unknown, the tuple has the wrong number of fields, a
+            field has the wrong type, or a payload is missing or unexpected.
 
     Source: Distribution Protocol, section "Protocol between Connected Nodes".
     """
-    # What carries nearly all traffic, first and by itself: in a third of the time.
+    # The operations of nearly all traffic come first: they take a third of the time.
     size = len(control)
     op = control[0] if size else None
     if type(op) is int:
@@ -105,13 +105,13 @@ def parse(control: tuple[object, ...], has_payload: bool | None = None) -> Contr
                         if type(control[3]) is Reference:
                             return _new(PayloadMonitorPExit, control)
                 elif op == ALTACT_SIG_SEND:
-                    # What a reply to a call is sent with between nodes of OTP 28 and later.
+                    # The reply to a call between nodes of OTP 28 and later.
                     flags = control[1]
                     if type(flags) is int and flags == _ALIAS:
                         if type(control[2]) is Pid and type(control[3]) is Reference:
                             return _new(AltactSigSend, control)
         elif size == 5 and op == SPAWN_REPLY:
-            # How a call of a function is answered: this, and a PAYLOAD_MONITOR_P_EXIT.
+            # The answer to a call of a function: this, and a PAYLOAD_MONITOR_P_EXIT.
             if type(control[1]) is Reference and type(control[2]) is Pid:
                 flags = control[3]
                 if type(flags) is int and flags >= 0 and type(control[4]) is Pid:
@@ -128,7 +128,7 @@ def parse(control: tuple[object, ...], has_payload: bool | None = None) -> Contr
 
 def _parse_any(control: tuple[object, ...], has_payload: bool | None) -> ControlMessage:
     op = control[0] if control else None
-    # bool is a subclass of int, and True == 1: the atom true is no LINK.
+    # bool is a subclass of int, and True == 1: the atom true must not be a LINK.
     if type(op) is not int:
         raise RemoteProtocolError(
             f"the peer sent a control message without an operation: {_shown(control)}"
@@ -160,7 +160,7 @@ def _parse_any(control: tuple[object, ...], has_payload: bool | None) -> Control
 def _checked(
     row: Operation, control: tuple[object, ...], has_payload: bool | None
 ) -> tuple[object, ...]:
-    """The control tuple with every field of its kind, and atoms as Atom."""
+    """The control tuple with every field checked, and atoms as Atom."""
     name = row.kind.__name__
     fields = row.fields
     if len(control) != len(fields) + 1:
@@ -189,9 +189,9 @@ def _parse_altact(control: tuple[object, ...], has_payload: bool | None) -> Cont
     flags = control[1] if len(control) > 1 else None
     if type(flags) is not int or flags < 0:
         raise RemoteProtocolError(
-            f"the flags of the control message AltactSigSend are no number: {_shown(control)}"
+            f"the flags of the control message AltactSigSend are not a number: {_shown(control)}"
         )
-    # Nodes to come may append elements: the guide wants more than the known ones ignored.
+    # Future nodes may append elements: the guide says to ignore unknown ones.
     if flags & _TOKEN:
         checked = _checked(_ALTACT[AltactSigSendTt], control[:5], has_payload)
     else:

@@ -1,7 +1,7 @@
 """One connection's protocol without a socket and without a clock: bytes in, events out.
 
-This is where the protocol is put together. Whoever moves the bytes, a connection, a test's peer, a
-fuzzer or a relay, uses it in the same way:
+This is where the protocol is put together. A connection, a test's peer, a fuzzer or a relay moves
+the bytes and uses it in the same way:
 
     session = Session(handshake, config)
     write(session.begin())
@@ -12,21 +12,20 @@ fuzzer or a relay, uses it in the same way:
 
 Why events come one by one
 --------------------------
-One read can bring thousands of messages, and the one behind the next may be malformed. So what has
-come is cut into frames at once, which is cheap, and a frame is decoded only when its event is asked
-for. The caller decides how many messages it takes in one go; what it does not ask for waits in
-``backlog`` as bytes. A message is handed out before the error of the one that follows it is raised.
+One read can bring thousands of messages, and a later one may be malformed. So received bytes are
+cut into frames at once, which is cheap, and a frame is decoded only when its event is asked for.
+The caller decides how many messages it takes at a time; the others wait in ``backlog`` as bytes. A
+message is returned before the error of the one after it is raised.
 
 What changes at the end of the handshake
 ----------------------------------------
-The length prefix goes from 2 to 4 bytes, and there are a decoder and an encoder that follow the
-flags that both nodes have. All three change at one place, between two events: the last answer of
-the handshake, an `Answer`, comes before `Up`, so that it is written with the old prefix; and bytes
-of the peer's first messages, which may have come together with its last answer, are read with the
-new one. The peer that is refused is told so, with an `Answer`, before `Refused`: the caller writes,
-then closes.
+The length prefix goes from 2 to 4 bytes, and a decoder and an encoder are made for the flags that
+both nodes have. All three change at one place, between two events: the last answer of the
+handshake, an `Answer`, comes before `Up`, so it is written with the old prefix; and the peer's
+first messages, which may have come together with its last answer, are read with the new one. A peer
+that is refused gets an `Answer` before `Refused`: the caller writes, then closes.
 
-After an exception the session is at its end: the caller closes the connection.
+After an exception the session cannot be used: the caller closes the connection.
 
 Source: Distribution Protocol, sections "Distribution Handshake" and "Protocol between Connected
 Nodes".
@@ -49,19 +48,19 @@ from uds_dist.protocol.header import Buffer, FrameDecoder, FrameEncoder
 
 @dataclass(frozen=True)
 class Answer:
-    """The handshake answers: ``data`` is to be written, its length prefixes are in it."""
+    """The handshake's answer: write ``data``, which includes its length prefixes."""
 
     data: bytes
 
 
 @dataclass(frozen=True)
 class Up:
-    """The handshake is done: messages can be sent, and come, from now on."""
+    """The handshake is done: messages can be sent and received from now on."""
 
 
 @dataclass(frozen=True)
 class Refused:
-    """This side refuses the peer, which has been told by the `Answer` before: close."""
+    """This side refuses the peer, which the `Answer` before has told it: close."""
 
     error: HandshakeError
 
@@ -74,10 +73,10 @@ UP: Final = Up()
 
 
 class Encoder(Protocol):
-    """What a session needs of its FrameEncoder; a test may put another one in its place."""
+    """What a session needs of its FrameEncoder; a test may replace it."""
 
     def encode(self, control: tuple[object, ...], payload: object) -> Iterable[Buffer]:
-        """The buffers of one message, to be sent one after the other."""
+        """The buffers of one message, to send in order."""
 
 
 class Session:
@@ -88,11 +87,11 @@ class Session:
         config: the limits of frames and messages, and the size of fragments.
 
     Attributes:
-        handshake: the handshake; it stays after it has ended, for what it found out.
-        reader: cuts frames out of the bytes; a socket may receive right into it.
-        backlog: frames that have come and whose events were not asked for yet.
+        handshake: the handshake; kept after its end for its results.
+        reader: cuts frames out of the bytes; a socket may receive directly into it.
+        backlog: received frames whose events were not asked for yet.
         is_up: whether `Up` has been handed out.
-        decoder: what decodes the peer's frames, from then on.
+        decoder: decodes the peer's frames from then on.
     """
 
     __slots__ = (
@@ -112,7 +111,7 @@ class Session:
         self.backlog: deque[Frame] = deque()
         self.is_up = False
         self._config = config
-        self.decoder = FrameDecoder(0, config)  # takes no frame before the handshake is done
+        self.decoder = FrameDecoder(0, config)  # decodes no frame before the handshake is done
         self._encoder: Encoder | None = None
         self._refused = False
 
@@ -132,7 +131,7 @@ class Session:
         """Start the handshake.
 
         Returns:
-            What is to be written: the name of the side that connects; nothing of the other side.
+            The bytes to write: the name of the side that connects; nothing for the other side.
         Raises:
             LocalProtocolError: the handshake has begun already.
         """
@@ -141,7 +140,7 @@ class Session:
     # --- in ---
 
     def receive_data(self, data: bytes) -> None:
-        """Take in bytes of the peer; their events are `next_event`'s.
+        """Add bytes from the peer; `next_event` gives their events.
 
         Args:
             data: any number of bytes, cut anywhere.
@@ -149,19 +148,19 @@ class Session:
         self.reader.feed(data)
 
     def next_event(self) -> Event | None:
-        """What the peer's bytes mean, one event a call.
+        """The next event in the peer's bytes.
 
         Returns:
             In the handshake an Answer, Up or Refused; afterwards messages. None when more bytes
             are needed.
         Raises:
             HandshakeError: the handshake has failed.
-            RemoteProtocolError: the peer sent what the protocol forbids, or more than a limit.
+            RemoteProtocolError: the peer sent what the protocol forbids, or exceeded a limit.
         """
         return self.next_message() if self.is_up else self._next_step()
 
     def next_message(self) -> Message | None:
-        """The next message of a session that is up; all is as of `next_event`."""
+        """The next message of a session that is up; otherwise like `next_event`."""
         backlog = self.backlog
         decoder = self.decoder
         while True:
@@ -172,7 +171,7 @@ class Session:
                 return message
 
     def cut_frames(self) -> bool:
-        """Cut what has come into frames, for `backlog`; True if there was a frame in it."""
+        """Cut received bytes into frames for `backlog`; True if there was a frame."""
         frames = self.reader.frames()
         self.backlog.extend(frames)
         return bool(frames)
@@ -209,10 +208,9 @@ class Session:
 
         Args:
             control: a control message in its shape on the wire.
-            payload: the term that goes with it, or NO_PAYLOAD.
+            payload: the message term, or NO_PAYLOAD.
         Returns:
-            Buffers to be written one after the other, all of them: the peer's atom cache follows
-            what it receives.
+            Buffers to write in order, all of them: the peer's atom cache follows what it receives.
         Raises:
             EncodeError: a value has no term; the session is as it was.
             LocalProtocolError: the handshake is not done, or the message fits no frame.
@@ -222,7 +220,7 @@ class Session:
         return self._encoder.encode(control, payload)
 
     def watch_sent(self, watch: Callable[[tuple[object, ...], object], object]) -> None:
-        """Show each message to a function before its bytes are made.
+        """Pass each message to a function before it is encoded.
 
         Raises:
             LocalProtocolError: the handshake is not done.
@@ -233,7 +231,7 @@ class Session:
 
 
 class _Watched:
-    """An encoder whose messages are shown to a function."""
+    """An encoder that passes its messages to a function."""
 
     __slots__ = ("_encoder", "_watch")
 

@@ -1,4 +1,4 @@
-"""Socket activation: what a service manager such as systemd gives to a program, and is told by it.
+"""Socket activation: the socket from a service manager such as systemd, and the reply to it.
 
 Source: sd_listen_fds(3) and sd_notify(3), which other service managers follow.
 """
@@ -22,11 +22,11 @@ def inherited_socket(
     """The listening socket that this process was started with.
 
     Args:
-        address: where this node would listen by itself; of several sockets, that one is taken.
+        address: where this node would listen by itself; picks one of several sockets.
         environ: the environment to read, by default this process's.
     Returns:
-        A duplicate. The inherited descriptor stays open, so that a peer that dials between two
-        calls waits, as it does when the service manager starts a program.
+        A duplicate. The inherited descriptor stays open, so a peer that dials between two calls
+        waits, as it does while the service manager starts a program.
     Raises:
         ListenError: there is no such socket, or there are several and none of them at `address`.
     """
@@ -83,8 +83,8 @@ def notify_ready(environ: Mapping[str, str] | None = None) -> bool:
     Args:
         environ: the environment to read, by default this process's.
     Returns:
-        True when it was told; False where NOTIFY_SOCKET is not set, so that a program may call
-        this wherever it runs.
+        True if the message was sent; False if NOTIFY_SOCKET is not set, so a program may call this
+        wherever it runs.
     Raises:
         ListenError: the service manager's socket cannot be written to.
     """
@@ -98,6 +98,6 @@ def notify_ready(environ: Mapping[str, str] | None = None) -> bool:
             sock.sendto(b"READY=1", path)
     except OSError as error:
         raise ListenError(
-            error.errno, f"the service manager at {name} cannot be told: {error.strerror}"
+            error.errno, f"cannot notify the service manager at {name}: {error.strerror}"
         ) from None
     return True

@@ -1,12 +1,12 @@
 """Where a node's socket is: a file in `socket_dir`, or a Linux abstract socket.
 
-Where no folder is named, versions of the Erlang carrier differ: 1.0 listens in the working folder,
-2.0 on ``/tmp/uds-dist-NAME.sock``. A node listens at the place of its layout, and is looked for at
-both.
+Without a configured folder, versions of the Erlang carrier differ: 1.0 listens in the working
+folder, 2.0 on ``/tmp/uds-dist-NAME.sock``. A node listens at the place of its own layout, and looks
+for others at both.
 
 Only the part of a node name before the ``@`` counts; the host part is a convention. So
-``a@localhost`` and ``a@elsewhere`` are the same socket, and the handshake tells whether the node
-behind it is the one that was meant.
+``a@localhost`` and ``a@elsewhere`` are the same socket, and the handshake shows whether the node
+that answers is the one that was meant.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from uds_dist.protocol.node_names import is_node_part, split_node_name
 
 # sun_path: 108 bytes on Linux, 104 on the BSDs and macOS; a path needs its final NUL within.
 PATH_LIMIT = (108 if sys.platform == "linux" else 104) - 1
-# An abstract name starts with a NUL and needs none at its end.
+# An abstract name starts with a NUL and has none at its end.
 ABSTRACT_LIMIT = 107
 
 ALIVE = "alive"
@@ -34,7 +34,7 @@ NO_SOCKET = "no socket"
 
 
 class SocketAddress(NamedTuple):
-    """One node's socket: ``value`` is what bind and connect take, ``text`` what people read."""
+    """One node's socket: ``value`` for bind and connect, ``text`` for people."""
 
     value: str
     abstract: bool
@@ -50,7 +50,8 @@ class SocketAddress(NamedTuple):
 class Place(NamedTuple):
     """A pattern of sockets: the files ``FOLDER/PREFIXnodeSUFFIX``, or abstract sockets.
 
-    ``given`` is the folder as it was named; ``folder`` is absolute, or the name of abstract ones.
+    ``given`` is the folder as the user gave it; ``folder`` is the absolute path, or the prefix of
+    abstract names.
     """
 
     folder: str
@@ -66,7 +67,7 @@ class Place(NamedTuple):
         """The socket of the node called `name`.
 
         Args:
-            name: a full node name, or only its part before the ``@``.
+            name: a full node name, or just the part before the ``@``.
         Returns:
             The address. No system call is made for it.
         Raises:
@@ -82,7 +83,7 @@ class Place(NamedTuple):
         path = os.path.join(self.folder, file)
         size = _size(path)
         if size > PATH_LIMIT:
-            # The relative path may still do: deep folders are no reason to fail.
+            # In a deep folder the relative path may still fit.
             relative = os.path.join(self.given, file)
             if _size(relative) > PATH_LIMIT:
                 raise AddressError(
@@ -93,7 +94,7 @@ class Place(NamedTuple):
         return SocketAddress(path, False)
 
     def nodes(self) -> list[str]:
-        """The parts of node names before the ``@`` for which there is a socket."""
+        """The node names, without ``@`` and host, that have a socket."""
         if self.abstract:
             names = _abstract_names(self.folder)
         else:
@@ -108,14 +109,14 @@ class Place(NamedTuple):
         return sorted(name for name in set(names) if is_node_part(name))
 
 
-# Where nodes of the carrier's version 2 meet when no folder is named.
+# Where nodes with version 2 of the carrier meet without a configured folder.
 SHARED = Place("/tmp", "/tmp", "uds-dist-", ".sock")
 
 
 class Places(NamedTuple):
     """Where a node listens, and where it looks for others, in this order.
 
-    ``folder`` is the one that was named, if nodes with the carrier `uds_dist` can share it.
+    ``folder`` is the configured one, if nodes with the carrier `uds_dist` can share it.
     """
 
     own: Place
@@ -129,7 +130,7 @@ class Places(NamedTuple):
             try:
                 found.append(place.address(name))
             except AddressError:
-                # With another place to look, a working folder that is too deep does not matter.
+                # A working folder that is too deep does not matter: there is another place.
                 if place is self.others[-1]:
                     raise
         return tuple(found)
@@ -138,8 +139,8 @@ class Places(NamedTuple):
 def places(config: Config) -> Places:
     """Where nodes meet.
 
-    A relative folder, and the working folder where none is named, is taken to be what it is now:
-    a later `chdir` changes nothing.
+    A relative folder, or the working folder if none is configured, is resolved now: a later `chdir`
+    changes nothing.
 
     Args:
         config: `socket_dir` and `layout` are used.
@@ -165,7 +166,7 @@ def _absolute(folder: str) -> str:
 
 
 def _size(path: str) -> int:
-    """How many bytes a path has for the system."""
+    """The size of a path in bytes, as the system counts it."""
     try:
         return len(os.fsencode(path))
     except UnicodeEncodeError:
@@ -194,7 +195,7 @@ def probe(address: SocketAddress) -> str:
     """Find out whether a node listens at an address, without a handshake.
 
     Args:
-        address: the socket to knock at.
+        address: the socket to try.
     Returns:
         ALIVE, STALE (a socket file that nobody listens at), or NO_SOCKET (nothing is there).
     Raises:
@@ -207,14 +208,14 @@ def probe(address: SocketAddress) -> str:
         except (FileNotFoundError, NotADirectoryError):
             if not os.path.islink(address.value):
                 return NO_SOCKET
-            mode = stat.S_IFLNK  # a link to nothing: bind would find it in its way
+            mode = stat.S_IFLNK  # a dangling link, which bind would fail on
         if not stat.S_ISSOCK(mode):
-            raise AddressError(f"{address} exists and is no socket: it is left as it is")
+            raise AddressError(f"{address} exists and is not a socket: it is left as it is")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as knock:
         knock.setblocking(False)
         error = knock.connect_ex(address.value)
     if error in (0, errno.EAGAIN, errno.EINPROGRESS):
-        return ALIVE  # EAGAIN: the backlog is full, so somebody listens
+        return ALIVE  # EAGAIN: the backlog is full, so a process listens
     if error == errno.ECONNREFUSED:
         return NO_SOCKET if address.abstract else STALE
     if error == errno.ENOENT:
@@ -227,7 +228,7 @@ def probe(address: SocketAddress) -> str:
 class Found(NamedTuple):
     """A socket that was found: the part of its node's name before the ``@``, and its state.
 
-    ``state`` is ALIVE, STALE, or DENIED (this user may not knock).
+    ``state`` is ALIVE, STALE, or DENIED (this user may not connect).
     """
 
     name: str
@@ -236,7 +237,7 @@ class Found(NamedTuple):
 
 
 def listening_nodes(where: Places) -> list[Found]:
-    """What is where nodes meet: live sockets, and files of dead nodes.
+    """The sockets where nodes meet: live ones, and files of dead nodes.
 
     Returns:
         By name; of abstract sockets only live ones exist.
@@ -245,14 +246,14 @@ def listening_nodes(where: Places) -> list[Found]:
         AddressError: abstract sockets do not exist on this system.
     """
     found: dict[SocketAddress, Found] = {}
-    # In /tmp, the files of the last place are also files of the first, with other names.
+    # In /tmp, the files of the last place also match the first, under other names.
     for place in reversed(where.others):
         try:
             nodes = place.nodes()
         except OSError:
             if len(where.others) == 1:
                 raise
-            continue  # nodes can be in the other place all the same
+            continue  # nodes may still be in the other place
         for name in nodes:
             try:
                 address = place.address(name)
@@ -260,7 +261,7 @@ def listening_nodes(where: Places) -> list[Found]:
             except PermissionError:
                 state = DENIED
             except AddressError:
-                continue  # not a node's: a path too long to be dialled, or no stream socket
+                continue  # not a node's: a path too long to dial, or not a stream socket
             if state != NO_SOCKET:
                 found.setdefault(address, Found(name, state, address))
     return sorted(reversed(found.values()), key=lambda one: one.name)
@@ -270,7 +271,7 @@ def _is_socket(path: str) -> bool:
     try:
         return stat.S_ISSOCK(os.stat(path).st_mode)
     except OSError:
-        return False  # it went meanwhile, or is a link to nothing
+        return False  # it was removed meanwhile, or is a dangling link
 
 
 def _abstract_names(directory: str) -> list[str]:

@@ -1,32 +1,33 @@
-"""How a node bounds what its peers' requests make it queue, without two nodes blocking each other.
+"""How a node bounds what its peers make it queue, without two nodes blocking each other.
 
 An answer that the library sends is never refused, so a peer that asks and does not read would make
 this node queue without bound. Every queue of bytes for one peer therefore has a high-water mark
-(``Config.write_high_water``). When a message that is being handed on makes the library queue above
-the mark, whichever peer the queue is for, the connection that the message came by stops serving:
-it *holds* what comes next until that queue is down to the low-water mark. So a queue has at most
-the high-water mark and, for each connection that was being served, one answer. An answer that a
-future brings later waits for room in the queue in the same way.
+(``Config.write_high_water``). When serving a message makes the library queue more than the mark,
+for whichever peer, the connection that brought the message stops serving: it *holds* what comes
+next until that queue is down to the low-water mark. So a queue holds at most the high-water mark
+plus one answer for each connection that was being served. An answer that a future brings later
+waits for room in the same way.
 
-Not to read at all would be simpler, and two nodes that do it to each other would wait for ever:
-each has a full queue that the other does not read. So a connection that holds goes on reading:
+It would be simpler not to read at all, but two nodes that do this to each other would wait for
+ever: each has a full queue that the other does not read. So a connection that holds goes on
+reading:
 
 1. Answers to this node's own calls are handed on at once. They need no answer themselves.
-2. Everything else is held, in its order and undecoded, and handed on after the queue is down.
-3. As long as something is held, this program's own sends to that peer raise Busy.
-4. When all that is held, its largest message aside, exceeds the high-water mark and `IN_TRANSIT`,
-   the connection reads nothing more.
+2. Everything else is held, in order and undecoded, and handed on once the queue has drained.
+3. While anything is held, this program's own sends to that peer raise Busy.
+4. When what is held, without its largest message, exceeds the high-water mark plus `IN_TRANSIT`,
+   the connection stops reading.
 
 Why this cannot block two nodes A and B with the same settings. By 3, a node adds no request of its
-program to its queue while it holds. Suppose both hold, and A began to hold last. What requests
-still come to A were in B's queue by then: by the rule for Busy, at most the high-water mark and
-one message, and what was in the sockets. So A never comes to the limit of 4 and keeps reading;
-B's queue therefore drains, B serves all that it holds, which is finite because A adds nothing, and
-then reads without holding; so A's queue drains as well. Suppose only one holds: the other one reads
-everything, and the queue of the first drains. A BEAM always reads, and never holds.
+program to its queue while it holds. Suppose both hold, and A began last. The requests that still
+reach A were in B's queue by then: by the rule for Busy, at most the high-water mark and one
+message, plus what was in the sockets. So A never reaches the limit of 4 and keeps reading; B's
+queue therefore drains, B serves all that it holds, which is finite because A adds nothing, and then
+reads without holding; so A's queue drains as well. Suppose only one holds: the other reads
+everything, and the first one's queue drains. A BEAM always reads, and never holds.
 
-A peer that breaks this, or has a higher mark, can bring a connection to the limit of 4 for good.
-When no byte is read or written for the tick time in that state, the connection ends.
+A peer that breaks this, or has a higher mark, can keep a connection at the limit of 4. If no byte
+is read or written for the tick time in that state, the connection ends.
 """
 
 from __future__ import annotations
@@ -40,16 +41,16 @@ from uds_dist.config import Config
 from uds_dist.protocol.header import FrameDecoder
 from uds_dist.transport.loop import EventLoop
 
-# Bytes that may be between two write queues: in the sockets, and in one recv.
+# Bytes that may be in transit between two write queues: in the sockets, and in one recv.
 IN_TRANSIT: Final = 4 * 1024 * 1024
-# What a held message takes in memory beyond its bytes.
+# Memory that a held message takes in addition to its bytes.
 OVERHEAD: Final = 256
 
 Waiters = list[Callable[[], object]]
 
 
 class Source(Protocol):
-    """The connection that a message came by."""
+    """The connection that brought a message."""
 
     def pause(self) -> None: ...
 
@@ -57,20 +58,20 @@ class Source(Protocol):
 
 
 class QueueOwner(Protocol):
-    """What knows the queues of a node, and what it has asked for."""
+    """What knows a node's queues and its pending calls."""
 
     def is_answer(self, control: tuple[object, ...]) -> bool:
-        """Tell whether a control message is an answer to a call of this node."""
+        """Whether a control message answers a call of this node."""
 
     def begins_to_hold(self, source: Source) -> None:
-        """Note that a connection begins to hold what its peer asks."""
+        """Note that a connection begins to hold its peer's requests."""
 
     def full_queue(self, node: str) -> Waiters | None:
-        """The waiters of a node's queue, if that is above its high-water mark."""
+        """The waiters of a node's queue if it is above its high-water mark, else None."""
 
 
 class NoQueues:
-    """The owner of a single connection's queue: nothing is known of others."""
+    """The owner of a single connection's queue, which knows of no others."""
 
     def is_answer(self, control: tuple[object, ...]) -> bool:
         return False
@@ -83,13 +84,13 @@ class NoQueues:
 
 
 class Pressure:
-    """Shared by the connections of a node: what its processes and its sockets ask of each other.
+    """What a node's processes and its connections share about full queues.
 
-    ``waiters`` are those of the queue that the library has just found above its high-water mark,
-    None if there is none: what is appended to them is called by the loop when the queue is down to
-    its low-water mark. ``source`` is the connection whose messages are being acted on, and
-    ``decoder`` its decoder, None outside of that. ``owner`` has the queues. ``batch`` is None but
-    within `Node.batch`: then what writes the messages sent so far.
+    ``waiters`` belong to the queue that the library has just found above its high-water mark, None
+    if there is none; the loop calls each waiter when the queue is down to its low-water mark.
+    ``source`` is the connection whose messages are being acted on, and ``decoder`` its decoder,
+    None otherwise. ``owner`` has the queues. ``batch`` is None outside `Node.batch`; inside, it
+    holds what writes the messages sent so far.
     """
 
     __slots__ = ("batch", "decoder", "owner", "source", "waiters")
@@ -102,21 +103,21 @@ class Pressure:
         self.decoder: FrameDecoder | None = None
 
     def begin(self, source: Source, decoder: FrameDecoder) -> None:
-        """Note whose messages are acted on from now on; `end` takes it back."""
+        """Note whose messages are acted on from now until `end`."""
         self.source = source
         self.decoder = decoder
         self.waiters = None
 
     def end(self) -> None:
-        """Note that no message is acted on any more."""
+        """Note that no message is being acted on."""
         self.source = None
         self.decoder = None
 
     def wait(self, callback: Callable[[], object]) -> bool:
-        """Have `callback` called when the queue that was found too full has drained.
+        """Call `callback` when the queue that was found too full has drained.
 
         Returns:
-            False if none was found too full since the last call.
+            False if no queue was found too full since the last call.
         """
         waiters, self.waiters = self.waiters, None
         if waiters is None:
@@ -126,9 +127,9 @@ class Pressure:
 
     @contextmanager
     def batched(self, loop: EventLoop) -> Iterator[None]:
-        """Collect what writes the messages that are sent within, and call it at the end."""
+        """Collect the writes of messages sent inside, and make them at the end."""
         if self.batch is not None:
-            yield  # within another, whose end it is
+            yield  # inside another batch, which writes at its end
             return
         writes: list[Callable[[], object]] = []
         self.batch = writes
@@ -136,12 +137,12 @@ class Pressure:
             yield
         finally:
             self.batch = None
-            if not loop.forked:  # else the messages are the parent's
+            if not loop.forked:  # in a child the messages are the parent's
                 for write in writes:
                     write()
 
     def wait_for_room(self, node: str, callback: Callable[[], object]) -> bool:
-        """Have `callback` called when a node's queue has drained, for an answer that came late.
+        """Call `callback` when a node's queue has drained, for an answer that came late.
 
         Returns:
             False if there is room for the answer now.
@@ -154,7 +155,7 @@ class Pressure:
 
 
 class Held:
-    """Messages that wait to be handed on, in their order, with their payloads undecoded.
+    """Messages that wait to be handed on, in order, their payloads undecoded.
 
     Args:
         config: the high-water mark is used.
@@ -170,7 +171,7 @@ class Held:
 
     @property
     def full(self) -> bool:
-        """True when nothing more is to be read."""
+        """True when the connection should stop reading."""
         return self.size - self._largest > self.limit
 
     def add(self, control: tuple[object, ...], payload: object, size: int) -> None:

@@ -1,18 +1,18 @@
-"""A listening socket: how it comes to be at its address, and how it goes.
+"""A listening socket: how it is bound to its address, and how it is removed.
 
-Three things can stand in the way at the path of a new socket. A live node: then this one is a
-duplicate and says so. A file that its dead owner left: then it is taken over. Anything that is no
-socket: then it is never touched. Two nodes that both find the same dead file could each unlink the
-other's new one, so the look and the take-over happen under an advisory lock on the folder; it
-needs no file of its own and the kernel drops it with the process. Whoever can read the folder can
-hold that lock, so the wait for it is bounded. Where there is none to be had, on a file system
-without locks or in a folder that this user may write to and not read, a warning says so.
+Three things can be at the path of a new socket already. A live node: this one is a duplicate and
+fails. A file that a dead node left: it is taken over. Anything that is not a socket: it is never
+touched. Two nodes that both find the same dead file could each unlink the other's new one, so the
+check and the take-over happen under an advisory lock on the folder; it needs no extra file and the
+kernel drops it with the process. Anyone who can read the folder can hold that lock, so the wait for
+it is bounded. If there is no lock, on a file system without locks or in a folder that this user may
+write to but not read, a warning says so.
 
-The file is never open wider than `socket_mode`, not for a moment: Linux takes the mode of a new
+The file is never more open than `socket_mode`, not even for a moment: Linux takes the mode of a new
 socket file from the socket itself, so it is set there before bind. Elsewhere the umask does it. On
-a file system that keeps no modes the kernel's word on the user id decides in their place.
+a file system without modes the peer's user id decides instead.
 
-Whatever fails, no file stays that nobody listens at, and the error is a ListenError.
+On any failure no dead file is left, and the error is a ListenError.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ from uds_dist.transport.folder import folder_lock, make_folder
 
 logger = logging.getLogger(__name__)
 
-# Permission bits of a new socket file, and of one that `allowed_uids` guards.
+# Permission bits of a new socket file, and of one with `allowed_uids` set.
 OWN_MODE = 0o600
 GUARDED_MODE = 0o666
 
 
 class Binding:
-    """A listening socket at its address; with its file, if one was made here.
+    """A listening socket at its address, and its file if one was made here.
 
-    ``bits_hold`` is False where the file stayed open wider than asked for; ``given`` tells a socket
-    that another program has made and may still hold.
+    ``bits_hold`` is False if the file stayed more open than asked for; ``given`` is True for a
+    socket that another program made and may still hold.
     """
 
     def __init__(self, sock: socket.socket, address: SocketAddress, given: bool = False) -> None:
@@ -51,9 +51,9 @@ class Binding:
         self.address = address
         self.given = given
         self.bits_hold = True
-        # The folder may be given relative to a current directory that changes later.
+        # A relative folder must survive a later chdir.
         self._path = address.value if address.abstract else os.path.abspath(address.value)
-        self._made = False  # there is a socket file that was made here
+        self._made = False  # this node made a socket file
         self._file: tuple[int, int] | None = None
 
     @property
@@ -62,12 +62,12 @@ class Binding:
         return not self._made or _file_id(self._path) == self._file
 
     def made(self) -> None:
-        """The file is there, and is this socket's."""
+        """True if the file exists and is this socket's."""
         self._made = True
         self._file = _file_id(self._path)
 
     def remove(self) -> None:
-        """Remove the socket file, if it is still the one made here."""
+        """Remove the socket file if it is still the one made here."""
         if self._made and self.in_place:
             try:
                 os.unlink(self._path)
@@ -75,11 +75,11 @@ class Binding:
                 logger.warning("%s: the socket file stays: %s", self.address, error.strerror)
 
     def close(self) -> None:
-        """Remove the file and end the socket; one that was given is only closed."""
+        """Remove the file and shut the socket down; one that was given is only closed."""
         self.remove()
         if not self.given:
             try:
-                # A forked child may hold the socket too: whoever dials it shall not wait for ever.
+                # A forked child may hold the socket too: a peer that dials would wait for ever.
                 self.sock.shutdown(socket.SHUT_RDWR)
             except OSError:
                 pass  # some systems shut down connected sockets only
@@ -90,9 +90,9 @@ def bind(address: SocketAddress, config: Config, wait: bool = True) -> Binding:
     """Listen at an address.
 
     Args:
-        address: where to listen; the last part of a folder's path is made if it is missing.
+        address: where to listen; the folder is made if only its last part is missing.
         config: `backlog`, `socket_mode` and `allowed_uids` are used.
-        wait: False not to wait while another process has locked the folder.
+        wait: False to fail at once if another process has locked the folder.
     Raises:
         DuplicateNameError: a live node listens there.
         ListenError: the address cannot be listened at.
@@ -129,13 +129,13 @@ def _listen(binding: Binding, config: Config, wait: bool) -> None:
         _bind_file(sock, address, _mode(config))
         binding.made()
         binding.bits_hold = _set_mode(address, _mode(config))
-        # Within the lock: another node that looks must not find a bound socket that does not
-        # listen yet and call it stale.
+        # Under the lock: another node must not find a socket that is bound but does not listen yet,
+        # and call it stale.
         sock.listen(config.backlog)
 
 
 def adopt(sock: socket.socket) -> Binding:
-    """Take a socket that listens already.
+    """Use a socket that already listens.
 
     Raises:
         ListenError: it is not a Unix stream socket, or does not listen.
@@ -159,7 +159,7 @@ def _listens(sock: socket.socket) -> bool:
         return bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
     except OSError as error:
         if error.errno == errno.ENOPROTOOPT:
-            return True  # a system that does not tell: accept will
+            return True  # the system does not tell; accept will fail instead
         raise
 
 
@@ -177,7 +177,7 @@ def _take_over(address: SocketAddress) -> None:
         state = probe(address)
         if state == STALE:
             os.unlink(address.value)
-            logger.info("%s: the file of a dead node is taken over", address)
+            logger.info("%s: taking over the file of a dead node", address)
     except AddressError as error:
         raise ListenError(errno.EADDRINUSE, str(error)) from None
     except OSError as error:
@@ -204,8 +204,8 @@ def _bind_file(listener: socket.socket, address: SocketAddress, mode: int) -> No
 
 
 def _set_mode(address: SocketAddress, mode: int) -> bool:
-    """Give a new socket file its mode; False if it stays open wider than that."""
-    # A wider mode than the umask lets through is asked for on purpose.
+    """Give a new socket file its mode; False if it stays more open than that."""
+    # A mode wider than the umask allows was set on purpose.
     found = stat.S_IMODE(os.lstat(address.value).st_mode)
     if found == mode:
         return True
@@ -235,7 +235,7 @@ def _narrow_mode(listener: socket.socket, mode: int) -> Iterator[None]:
         try:
             os.fchmod(listener.fileno(), mode)
         except OSError:
-            pass  # what the file is given is looked at after bind
+            pass  # the file's mode is checked after bind
         else:
             yield
             return
@@ -261,7 +261,7 @@ def _duplicate(address: SocketAddress) -> DuplicateNameError:
 
 
 def _holder(address: SocketAddress) -> str:
-    """Whose a live socket is, in brackets, where the system tells it."""
+    """The owner of a live socket in brackets, if the system tells it."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as knock:
         knock.setblocking(False)
         if knock.connect_ex(address.value):

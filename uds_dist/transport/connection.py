@@ -1,31 +1,31 @@
 """One connection to one node, from connect or accept to its close.
 
-A Connection moves bytes and keeps time; what the bytes mean is the protocol storey's, what is done
-about them its owner's. Everything that it knows is in plain fields, and `repr` shows them:
+A Connection moves bytes and keeps time; the protocol storey gives the bytes their meaning, and the
+owner acts on them. Everything that it knows is in plain fields, and `repr` shows them:
 
     CONNECTING --connected--> HANDSHAKE --challenge answered--> UP
         \\                        |                              |
          `------------------------+--------- failed, closed -----+--> CLOSING --> CLOSED
 
-CLOSING is a connection that has a last thing to say, a refusal in the handshake or what was written
-before `close`, and is given the rest of its time to say it.
+A CLOSING connection still has bytes to send, a refusal in the handshake or what was written before
+`close`, and a limited time to send them.
 
-Writing. A message is tried at once when the program sends it from outside the loop, so that a
-program which computes for a while afterwards does not keep it back. Inside a round the messages
-are kept to the round's end and leave together: one `sendmsg` of many buffers. So they are within
-`Node.batch`, to its end, or to the end of a round if the loop runs before that. What the socket does
-not take stays in `write_queue`, and only then is the descriptor watched for writing.
+Writing. A message that the program sends outside the loop is written at once, so a program that
+computes for a while afterwards does not delay it. Inside a round, messages wait for the round's end
+and leave together: one `sendmsg` of many buffers. Inside `Node.batch` they wait for its end, or for
+the end of a round if the loop runs before that. What the socket does not take stays in
+`write_queue`, and only then is the descriptor watched for writing.
 
-Signals. A signal handler of the program may raise anywhere, also between a recv and the line that
-stores what it brought. Where bytes may have been lost, doubled or torn by that, the connection
-ends, as if the network had broken it; nothing is ever patched up. In the code below a local `torn`
-is true as long as an exception would leave such a state.
+Signals. A signal handler of the program may raise anywhere, even between a recv and the line that
+stores its bytes. If that may have lost, doubled or torn bytes, the connection ends, as if the
+network had broken it; nothing is ever patched up. In the code below a local `torn` is true while an
+exception would leave such a state.
 
-Time. One timer serves the handshake's deadline first and the ticks after it. A quarter of the tick
-time without a byte written sends a tick. A peer with a shorter tick time than this node's would not
-wait for that; so whatever comes in is answered with a tick when nothing went out for a second.
-Silence alone proves nothing, since deployed carriers send no ticks at all: after three silent
-quarters the owner is asked to provoke an answer, and one more silent quarter ends the connection.
+Time. One timer serves first the handshake's deadline, then the ticks. After a quarter of the tick
+time without a byte written, a tick is sent. A peer with a shorter tick time would not wait that
+long, so whatever comes in is answered with a tick if nothing was sent for a second. Silence alone
+proves nothing, since deployed carriers send no ticks at all: after three silent quarters the owner
+is asked to provoke an answer, and one more silent quarter ends the connection.
 """
 
 from __future__ import annotations
@@ -64,18 +64,18 @@ logger = logging.getLogger(__name__)
 
 # Seconds between two attempts to connect while the other side's backlog is full.
 BACKLOG_RETRY = (0.002, 0.05)
-# Whatever comes in is answered with a tick when nothing went out for this many seconds.
+# Whatever comes in is answered with a tick if nothing was sent for this many seconds.
 ANSWER_AFTER: Final = 1.0
 SILENT_QUARTERS: Final = 3
 # Seconds that a closing connection may take for its last bytes.
 LINGER: Final = 2.0
-# Seconds that a peer may take to read the last bytes or to close its side, after this one has.
+# Seconds that a peer may take, after this side has closed, to read the last bytes or to close.
 PARTING: Final = 0.1
-# Seconds until the first look whether the peer has read everything; each pause is twice as long.
+# Seconds until the first check that the peer has read everything; each pause doubles.
 PARTING_LOOK: Final = 0.001
-# Seconds between two looks whether a peer that is not read from is still there.
+# Seconds between two checks that a peer we do not read from is still there.
 HANG_UP_CHECK: Final = 0.25
-# Bytes that are still read after the peer has closed: more than the system's buffers hold.
+# Bytes to read at most after the peer has closed: more than the system's buffers hold.
 LAST_WORDS: Final = 16 * 1024 * 1024
 
 
@@ -91,7 +91,8 @@ class Phase(Enum):
 
 PhaseName = Literal["connecting", "handshake", "up", "closing", "closed"]
 
-# Plain names: to find a member in its Enum takes ten times as long, and a message asks eight times.
+# Plain names: finding a member in its Enum takes ten times as long, and a message does it eight
+# times.
 CONNECTING: Final = Phase.CONNECTING
 HANDSHAKE: Final = Phase.HANDSHAKE
 UP: Final = Phase.UP
@@ -100,7 +101,7 @@ CLOSED: Final = Phase.CLOSED
 
 
 class ConnectionOwner(Protocol):
-    """What a connection tells the storey above, always from inside `run_once`."""
+    """What a connection tells its owner, always from inside `run_once`."""
 
     def connection_up(self, connection: Connection) -> None:
         """The handshake is done."""
@@ -114,10 +115,10 @@ class ConnectionOwner(Protocol):
         """Nothing has come for three quarters of the tick time: provoke an answer."""
 
     def connection_ended(self, connection: Connection) -> None:
-        """The connection is closed, at this moment; its `error` says why. Must not raise."""
+        """The connection has just been closed; its `error` says why. Must not raise."""
 
     def connection_down(self, connection: Connection, error: UdsDistError) -> None:
-        """The round in which the connection was closed is at its end. This is its last word."""
+        """The round in which the connection was closed ends. This is the last call."""
 
 
 class Connection:
@@ -126,7 +127,7 @@ class Connection:
     Args:
         loop: the loop that watches the socket.
         config: sizes and times.
-        owner: who is told of messages and changes.
+        owner: receives messages and changes.
         handshake: this side's part of the handshake, not begun.
         name: the peer's node name where it is known already.
         pressure: shared by the connections of a node.
@@ -190,7 +191,7 @@ class Connection:
         self.address: SocketAddress | None = None
         self._addresses: tuple[SocketAddress, ...] = ()  # where the peer may listen
         self.sock: socket.socket | None = None
-        self.peer_uid: int | None = None  # of the process that listens, where it is known
+        self.peer_uid: int | None = None  # of the process that listens, if known
         self.phase = CONNECTING
         self.error: UdsDistError | None = None
         self.receiver = Receiver(self.session.reader, config.receive_size)
@@ -200,11 +201,11 @@ class Connection:
         self.messages_in = 0
         self.messages_out = 0
         self.paused = False  # a mailbox is full
-        self.held: Held | None = None  # while a queue is too full for answers: see `backpressure`
+        self.held: Held | None = None  # a queue is too full for answers: see `backpressure`
         self.choked = False  # no more can be held
-        self.ended = False  # the peer has gone; what it said before is still being handed on
+        self.ended = False  # the peer has closed; its last messages are still being handed on
         self.pressure = Pressure() if pressure is None else pressure
-        self.waiters: Waiters = []  # for the write queue to be down to its low-water mark
+        self.waiters: Waiters = []  # waiting for the write queue to reach its low-water mark
         self.silent_quarters = 0
         self.last_sent = loop.now
         self.tick_deadline: float | None = None
@@ -213,7 +214,7 @@ class Connection:
         self._hang_up_timer: Timer | None = None
         self._flushing = False
         self._interest = 0
-        self._parting = False  # an end is still to be agreed on with the peer
+        self._parting = False  # the peer has still to agree to the end
         self._passed_over = 0
         self._retry_delay = BACKLOG_RETRY[0]
         self._timer: Timer | None = loop.call_later(config.handshake_timeout, self.too_late)
@@ -245,18 +246,18 @@ class Connection:
         sock: socket.socket | None = None,
         more: tuple[SocketAddress, ...] = (),
     ) -> None:
-        """Begin to connect; the outcome comes as `connection_up` or `connection_down`.
+        """Start connecting; the outcome comes as `connection_up` or `connection_down`.
 
         Args:
             address: where the peer listens.
-            sock: a non-blocking socket that is connected to it already, if there is one.
-            more: where to look in turn when nobody listens there.
+            sock: a non-blocking socket already connected to it, if there is one.
+            more: where to look next if nobody listens there.
         """
         self.address = address
         self._addresses = (address, *more)
         if sock is not None:
             self.sock = sock
-            self._begin_handshake()  # to whom it leads is known to whoever has made it
+            self._begin_handshake()  # the caller made it and knows the peer
             return
         try:
             self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -274,8 +275,8 @@ class Connection:
         if error == 0:
             self._connected()
         elif error == errno.EAGAIN:
-            # The backlog is full. A Unix socket does not queue this attempt, nor does it become
-            # ready later: all there is to do is to try again until the handshake's time is over.
+            # The backlog is full. A Unix socket neither queues this attempt nor becomes ready
+            # later: try again until the handshake's time is over.
             self.loop.call_later(self._retry_delay, self._try_connect)
             self._retry_delay = min(self._retry_delay * 2, BACKLOG_RETRY[1])
         elif error == errno.EINPROGRESS:
@@ -284,9 +285,9 @@ class Connection:
             self.fail(reasons.connect_failed(self.name, self._addresses, error))
 
     def _knock(self, sock: socket.socket) -> int:
-        """Connect to the first address with a listener; the number of errno, or 0.
+        """Connect to the first address with a listener; return errno, or 0.
 
-        Afterwards `_addresses` are those that the number is about.
+        Afterwards `_addresses` are the ones that errno is about.
         """
         dead: SocketAddress | None = None
         for address in self._addresses:
@@ -319,7 +320,7 @@ class Connection:
         self._answer(self.session.begin())
 
     def accept(self, sock: socket.socket, address: SocketAddress) -> None:
-        """Take over a socket that the listener has accepted."""
+        """Use a socket that the listener has accepted."""
         self.sock = sock
         suppress_sigpipe(sock)
         self.address = address
@@ -327,7 +328,7 @@ class Connection:
         self._watch(READ)
 
     def _shake_hands(self) -> None:
-        """Take the steps of the handshake that what has come allows."""
+        """Take the handshake steps that the received bytes allow."""
         session = self.session
         while self.phase is HANDSHAKE:
             try:
@@ -366,7 +367,7 @@ class Connection:
             if events & WRITE:
                 self.flush()
             if self.phase is CLOSED:
-                self._release()  # an exception kept `_finish` from it
+                self._release()  # an exception interrupted `_finish`
             elif events & READ:
                 if self.phase is CLOSING:
                     self._drop_what_comes()
@@ -388,17 +389,16 @@ class Connection:
             self._connected()
 
     def _pass_over(self) -> None:
-        """Leave the socket for a later round: the rest of an earlier recv goes first.
+        """Leave the socket for a later round: hand on the rest of an earlier recv first.
 
-        `_go_on` is queued for that; unless an exception came just when it began, which this finds
-        out.
+        Queues `_go_on` again if an exception interrupted it at its start.
         """
         self._passed_over += 1
         if self._passed_over > 2:
             self._hand_on()
 
     def _receive(self) -> bool:
-        """One recv; True if what it brought is to be handed on in this round."""
+        """One recv; True if its bytes should be handed on in this round."""
         assert self.sock is not None
         try:
             count = self.receiver.receive(self.sock)
@@ -414,7 +414,7 @@ class Connection:
         if self.phase is HANDSHAKE:
             self._shake_hands()
             if self.session.is_up and self.session.cut_frames():
-                # The owner's notices of a new node go out at this round's end: they first.
+                # The owner's notices of a new node go out first, at this round's end.
                 self.loop.call_soon(self._go_on)
             return False
         return self.phase is UP and self.session.cut_frames()
@@ -425,7 +425,7 @@ class Connection:
             self._hand_on()
 
     def _hand_on(self, receive: bool = False) -> None:
-        """Decode and hand on a round's share of the backlog; see to it that the rest follows."""
+        """Decode and hand on a round's share of the backlog; queue the rest."""
         session = self.session
         hand_on = self.owner.connection_message
         left = self.config.messages_per_round
@@ -461,14 +461,14 @@ class Connection:
             pressure.end()
             if torn:
                 self._interrupted("reading")
-            # Also when a handler raised: the messages behind its own are not lost.
+            # Also if a handler raised: the messages after its own are not lost.
             elif session.backlog and self.phase is UP:
                 self.loop.call_soon(self._go_on)
             elif self.ended and self.held is None:
                 self._finish()
 
     def _end_if_own_fault(self, error: Exception) -> None:
-        """End the connection where a message of its peer broke the library; else raise again."""
+        """End the connection if a peer's message broke the library; else raise again."""
         if error is self.loop.program_error or not is_own_fault(error):
             raise error
         if isinstance(error, RemoteProtocolError):
@@ -533,14 +533,14 @@ class Connection:
                 self._fit_reading()
 
     def _serve_again(self) -> None:
-        """Nothing is held any more."""
+        """Note that nothing is held any more."""
         self.held = None
         self.session.decoder.postponing = False
         if self.session.backlog or self.ended:
             self.loop.call_soon(self._go_on)
 
     def _interrupted(self, what: str) -> None:
-        """End the connection: an exception came where its state cannot be made good again."""
+        """End the connection: an exception left its state beyond repair."""
         self.fail(reasons.interrupted(self.name, what))
 
     def _lost(self, reason: str) -> NoConnection:
@@ -559,7 +559,7 @@ class Connection:
         return self.session.handshake.state is State.RECV_CHALLENGE_ACK
 
     def pause(self) -> None:
-        """Read nothing for a while; what was read already is still handed on."""
+        """Stop reading for now; what was read already is still handed on."""
         if self.phase is UP and not self.paused:
             self.paused = True
             self._fit_reading()
@@ -572,7 +572,7 @@ class Connection:
                 self._fit_reading()
 
     def _fit_reading(self) -> None:
-        """Read unless something keeps the connection from it; then look for its end by writing."""
+        """Read if nothing prevents it; otherwise notice the peer's end by writing."""
         if not (self.paused or self.choked or self.ended):
             self._watch(self._interest | READ)
             return
@@ -581,8 +581,8 @@ class Connection:
             self._hang_up_timer = self.loop.call_later(HANG_UP_CHECK, self._look_for_hang_up)
 
     def _look_for_hang_up(self) -> None:
-        # A selector cannot be asked for a hang-up alone. A tick to a peer that is gone fails; and
-        # where the socket takes nothing, it is watched for writing and that reports the hang-up.
+        # No selector reports a hang-up alone. A tick to a peer that is gone fails; and a socket
+        # that takes nothing is watched for writing, which reports the hang-up.
         self._hang_up_timer = None
         if self.phase is UP and (self.paused or self.choked):
             self._tick()
@@ -590,9 +590,9 @@ class Connection:
                 self._fit_reading()
 
     def _peer_gone(self) -> None:
-        """Writing has failed: the peer is gone. Hand on what it said before that, and end.
+        """Writing has failed: the peer is gone. Hand on its last messages, and end.
 
-        Whatever kept this connection from reading: what the system holds is bounded.
+        Reads even if the connection is paused: what the system's buffers hold is bounded.
         """
         if self.ended or self.sock is None:
             return
@@ -609,7 +609,7 @@ class Connection:
                 self.bytes_in += count
                 self.session.cut_frames()
         except (OSError, RemoteProtocolError):
-            pass  # the end of it in any case
+            pass  # it ends in any case
         self.loop.call_soon(self._go_on)
 
     # -- writing ---------------------------------------------------------------------------
@@ -619,7 +619,7 @@ class Connection:
 
         Args:
             control: the control message in its wire shape.
-            payload: the message term that goes with it, or NO_PAYLOAD.
+            payload: the message term, or NO_PAYLOAD.
         Raises:
             EncodeError: a term cannot be encoded; nothing was written.
             NoConnection: the connection is not up.
@@ -632,7 +632,7 @@ class Connection:
             self.write_queue.extend(self.session.send(control, payload))
             torn = False
         except UdsDistError:
-            torn = False  # the encoder has refused the term and is as it was
+            torn = False  # the encoder refused the term and is unchanged
             raise
         finally:
             if torn:
@@ -684,13 +684,13 @@ class Connection:
             self._part()
 
     def call_waiters(self) -> None:
-        """Call, in the next round, what waits for the write queue to be low."""
+        """In the next round, call what waits for the write queue to be low."""
         waiters, self.waiters = self.waiters, []
         for callback in waiters:
             self.loop.call_soon(callback)
 
     def _write_failed(self, error: OSError) -> None:
-        # What the peer said before it closed is still to be read, and it may say why.
+        # The peer's last messages are still unread, and may say why.
         self.write_queue.clear()
         self.call_waiters()
         if self.phase is CLOSING:
@@ -712,7 +712,8 @@ class Connection:
             if not self._interest:
                 self.loop.register(self.sock, interest, self._on_events)
             elif not interest:
-                # Not kept with nothing to watch for: a hang-up would then be reported for ever.
+                # Unregister it if there is nothing to watch for: a hang-up would be reported for
+                # ever.
                 self.loop.unregister(self.sock)
             else:
                 self.loop.modify(self.sock, interest)
@@ -751,13 +752,13 @@ class Connection:
         self.tick_deadline = self._timer.when
 
     def _on_quarter(self) -> None:
-        """A quarter of the tick time is over: tick if nothing was sent, judge if nothing came."""
+        """A quarter of the tick time is over: tick if nothing was sent, check for silence."""
         self._next_quarter()
         if self.session.backlog:
-            self.loop.call_soon(self._go_on)  # one too many, but where an exception took one away
+            self.loop.call_soon(self._go_on)  # redundant unless an exception lost a call
         if self.loop.now - self.last_sent >= self.config.tick_time / 4 - 0.001:
             self._tick()
-        # A connection that reads nothing may still write: see `backpressure`.
+        # A connection that does not read may still write: see `backpressure`.
         moved = self.paused or (self.choked and self.bytes_out != self._bytes_out_at_tick)
         if self.bytes_in != self._bytes_in_at_tick or moved:
             self._bytes_in_at_tick = self.bytes_in
@@ -772,8 +773,8 @@ class Connection:
             self.owner.connection_silent(self)
 
     def _tick(self) -> None:
-        # Unwritten bytes are as good as a tick, and one put before them would break a frame. They
-        # are tried once more, in case an exception kept them from being watched.
+        # Unwritten bytes count as a tick, and a tick before them would break a frame. Try them once
+        # more, in case an exception kept them from being watched.
         if self.phase is UP:
             if not self.write_queue.size:
                 self.write_queue.append(TICK)
@@ -781,8 +782,8 @@ class Connection:
             self.flush()
 
     def _urgent_tick(self, now: float) -> None:
-        # Between two bytecodes of anything: only a connection at rest may be touched, and the
-        # queue must stay as it is, for the interrupted code may be about to look at it.
+        # This may run between any two bytecodes: touch only a connection at rest, and leave the
+        # queue alone, because the interrupted code may be about to read it.
         if self.phase is not UP or self.write_queue.size or self.sock is None:
             return
         if now - self.last_sent >= self.config.tick_time / 4:
@@ -790,12 +791,12 @@ class Connection:
             try:
                 self.sock.send(TICK, NO_SIGPIPE)
             except OSError:
-                pass  # full: bytes are under way already; broken: the next read will tell
+                pass  # full: bytes are already under way; broken: the next read reports it
 
     # -- the way down ----------------------------------------------------------------------
 
     def fail(self, error: UdsDistError) -> None:
-        """Close at once, for a reason."""
+        """Close at once, with a reason."""
         if self.phase is CLOSED:
             return
         if self.error is None:
@@ -803,7 +804,7 @@ class Connection:
         self._finish()
 
     def close(self) -> None:
-        """Close when what is queued has been written, or when that takes too long."""
+        """Close once the queue is written, or when that takes too long."""
         if self.phase in (CLOSING, CLOSED):
             return
         if self.error is None:
@@ -826,10 +827,10 @@ class Connection:
         self.tick_deadline = self._timer.when
 
     def _part(self) -> None:
-        """Everything is written: end this side, and give the peer a moment to end its own.
+        """Everything is written: shut down this side, and give the peer a moment to close its own.
 
-        A BEAM of OTP 29 that writes to a socket which is gone, while it has not read all that came
-        before, learns of the end only at its next tick. When it reads the end first, all is well.
+        A BEAM of OTP 29 that writes to a closed socket before it has read everything learns of the
+        end only at its next tick. If it reads the end first, all is well.
         """
         if not self._parting:
             self._finish()
@@ -847,7 +848,7 @@ class Connection:
         self._end_when_read(self.loop.time() + PARTING, PARTING_LOOK)
 
     def _end_when_read(self, deadline: float, pause: float) -> None:
-        """End when the peer has read everything: a deployed carrier never closes its side."""
+        """End once the peer has read everything: a deployed carrier never closes its side."""
         assert self.sock is not None
         unread = unread_bytes(self.sock)
         left = deadline - self.loop.time()
@@ -860,7 +861,7 @@ class Connection:
         self.tick_deadline = self._timer.when
 
     def _drop_what_comes(self) -> None:
-        """Read until the peer has closed its side, too."""
+        """Read until the peer has closed its side too."""
         assert self.sock is not None
         try:
             data = self.sock.recv(self.config.receive_size)
@@ -875,7 +876,7 @@ class Connection:
             self._watch(self._interest & ~READ)
 
     def _finish(self) -> None:
-        """Mark, unregister, close; the owner hears of it at once, users at the end of the round."""
+        """Mark, unregister, close; tell the owner now, programs at the end of the round."""
         if self.phase is CLOSED:
             return
         self.phase = CLOSED
@@ -884,7 +885,7 @@ class Connection:
         self.owner.connection_ended(self)
 
     def _release(self) -> None:
-        """Give back what the connection holds, as far as it has not been done."""
+        """Release what the connection still holds."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -899,7 +900,7 @@ class Connection:
                 try:
                     self.loop.unregister(self.sock)
                 except (KeyError, ValueError):
-                    pass  # it is not watched at the moment, or this is done already
+                    pass  # not watched at the moment, or done already
                 self._hang_up(self.sock)
             self._interest = 0
             self.sock.close()
@@ -911,8 +912,8 @@ class Connection:
 
     @staticmethod
     def _hang_up(sock: socket.socket) -> None:
-        # A child that was forked meanwhile holds the socket too: its copy would keep the stream
-        # open, and the peer waiting, after this one's close.
+        # A forked child holds the socket too: its copy would keep the stream open, and the peer
+        # waiting, after close.
         try:
             sock.shutdown(socket.SHUT_RDWR)
         except OSError:

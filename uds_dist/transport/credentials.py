@@ -1,7 +1,7 @@
-"""Who is at the other end of a socket, by the kernel's word, and whether it is admitted.
+"""The user at the other end of a socket, as the kernel reports it, and whether it is admitted.
 
-The cookie proves too little: who dials shows its proof to whoever listens, and a proof given to a
-stranger can be passed on. So the user id at the other end is asked for before a byte is sent:
+The cookie proves too little: a node that dials shows its proof to any process that listens, and a
+stranger can pass that proof on. So the peer's user id is checked before a byte is sent:
 
     accepted, file        whom the permission bits let in; with `allowed_uids` set, of those only
                           this uid, root and the listed ones
@@ -10,9 +10,9 @@ stranger can be passed on. So the user id at the other end is asked for before a
                           but the owner and root may write to it: there no stranger takes a name
     dialled, abstract     this uid, root and the listed ones
 
-`ANY` lists every user. Where a rule needs the uid and the system does not tell it, the answer is no.
-A uid is the effective one on both sides; of a listener it is that of the time when it called
-listen. Each system has its own question and its own bytes for an answer.
+`ANY` lists every user. A rule that needs the uid refuses if the system does not tell it. Uids are
+effective ones; a listener's is the one it had when it called listen. Each system has its own socket
+option and its own answer format.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ _LOCAL_PEEREID = 3
 
 
 class Question(NamedTuple):
-    """How a system is asked for the uid at the other end: `getsockopt`, and what reads the answer.
+    """How to ask a system for the peer's uid: the `getsockopt` option, and what reads the answer.
 
-    ``size`` is that of the answer in bytes, at most.
+    ``size`` is the largest answer in bytes.
     """
 
     level: int
@@ -74,7 +74,7 @@ def uid_on_openbsd(data: bytes) -> int | None:
     return int(_OPENBSD.unpack(data)[0]) if len(data) == _OPENBSD.size else None
 
 
-# By what sys.platform begins with. Python may lack the constants of its own system.
+# By the prefix of sys.platform. Python may lack the constants of its own system.
 QUESTIONS = {
     "linux": Question(
         socket.SOL_SOCKET, getattr(socket, "SO_PEERCRED", 17), _LINUX.size, uid_on_linux
@@ -88,7 +88,7 @@ QUESTIONS = {
 
 
 def peer_uid(peer: socket.socket) -> int | None:
-    """The effective user id of the process at the other end; None where nothing tells it."""
+    """The peer's effective user id; None where the system does not tell it."""
     for system, question in QUESTIONS.items():
         if sys.platform.startswith(system):
             try:
@@ -100,7 +100,7 @@ def peer_uid(peer: socket.socket) -> int | None:
 
 
 def peer_pid(peer: socket.socket) -> int | None:
-    """The process id at the other end; None where the system does not tell it with the uid."""
+    """The peer's process id; None where the system does not tell it with the uid."""
     if sys.platform != "linux":
         return None
     try:
@@ -113,13 +113,13 @@ def peer_pid(peer: socket.socket) -> int | None:
 def may_accept(
     uid: int | None, address: SocketAddress, config: Config, *, bits_hold: bool = True
 ) -> bool:
-    """Tell whether a process that has connected to this node is admitted.
+    """Whether a process that has connected to this node is admitted.
 
     Args:
         uid: of the other end; None when it is unknown.
-        address: where it has connected to.
+        address: where it connected.
         config: `allowed_uids` is used.
-        bits_hold: the permission bits of the socket file are those that were asked for.
+        bits_hold: True if the socket file has the permission bits that were asked for.
     """
     if not address.abstract and bits_hold and not config.allowed_uids:
         return True
@@ -127,11 +127,11 @@ def may_accept(
 
 
 def may_dial(uid: int | None, address: SocketAddress, config: Config) -> bool:
-    """Tell whether the process that listens at an address is admitted.
+    """Whether the process that listens at an address is admitted.
 
     Args:
         uid: of the other end; None when it is unknown.
-        address: where this node has connected to.
+        address: where this node connected.
         config: `allowed_uids` is used.
     """
     if _is_trusted(uid, config):
@@ -147,12 +147,12 @@ def _is_trusted(uid: int | None, config: Config) -> bool:
 
 
 def _sole_writer(address: SocketAddress) -> int | None:
-    """The owner of a socket's folder where no other user but root may write to it."""
+    """The owner of a socket's folder, if nobody else but root may write to it."""
     try:
         status = os.stat(os.path.dirname(address.value) or ".")
     except OSError:
         return None
-    # With an access list, the bits of the group are those of all that it names.
+    # With an access list, the group bits cover everyone that the list names.
     if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) or status.st_uid == overflow_uid():
         return None
     return status.st_uid

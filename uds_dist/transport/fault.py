@@ -1,8 +1,8 @@
-"""Whose fault an exception is: the library's own, or the program's.
+"""Whether the library or the program caused an exception.
 
-What a peer sends must not make `run_once` raise. Where the library itself fails at a message, the
-connection ends and the log says why. What a handler of the program raises, though, is for the
-program; and so is what a signal handler of the program raises while the library is at work.
+What a peer sends must not make `run_once` raise. If the library itself fails on a message, the
+connection ends and the log says why. But what the program's handlers raise is for the program, as
+is what its signal handlers raise while the library runs.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _LIBRARY: Final = __name__.partition(".")[0]
 
 
 def is_own_fault(error: BaseException) -> bool:
-    """True when only code of this library, and of Python's own, took part in raising `error`."""
+    """True if only this library and Python's own modules took part in raising `error`."""
     traceback: TracebackType | None = error.__traceback__
     while traceback is not None:
         module = str(traceback.tb_frame.f_globals.get("__name__", "")).partition(".")[0]

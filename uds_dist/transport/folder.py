@@ -1,7 +1,7 @@
-"""The folder of a socket file: made if it is missing, looked at, and locked.
+"""The folder of a socket file: made if it is missing, checked, and locked.
 
-Nodes with version 2.0 of the Erlang carrier listen only in a folder that is their user's own, no
-symbolic link, and of mode 0755 exactly. A node of this library is less strict, and warns.
+Nodes with version 2.0 of the Erlang carrier listen only in a folder that their user owns, that is
+not a symbolic link, and that has exactly the mode 0755. This library is less strict, and warns.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ FOLDER_MODE = 0o755
 # Seconds to wait for the lock on the folder; a node holds it for a millisecond.
 LOCK_PATIENCE = 2.0
 LOCK_RETRY = 0.005
-# What a system says whose file system has no locks, and what it says of a lock that is held.
+# The errors of a file system without locks, and those of a lock that is held.
 NO_LOCKS = frozenset(
     {errno.ENOLCK, errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EBADF}
 )
@@ -33,7 +33,7 @@ HELD = frozenset({errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES})
 
 
 def make_folder(folder: str) -> None:
-    """Make a folder with mode 0755 if it is missing; those above it must be there.
+    """Make a folder with mode 0755 if it is missing; its parent must exist.
 
     Raises:
         ListenError: it cannot be made.
@@ -43,11 +43,11 @@ def make_folder(folder: str) -> None:
     try:
         os.mkdir(folder, FOLDER_MODE)
     except FileExistsError:
-        return  # another node was first
+        return  # another node made it first
     except OSError as error:
         raise _unusable(folder, error) from None
     try:
-        os.chmod(folder, FOLDER_MODE)  # the umask may have taken something from it
+        os.chmod(folder, FOLDER_MODE)  # the umask may have removed bits
     except OSError:
         pass  # a file system without modes
     logger.info("socket_dir %r was made", folder)
@@ -58,7 +58,7 @@ def warn_of_folder(folder: str) -> None:
     try:
         status = os.lstat(folder)
     except OSError:
-        return  # whatever needs it will say so
+        return  # whatever needs it will fail
     quoted, mode = shlex.quote(folder), stat.S_IMODE(status.st_mode)
     if stat.S_ISLNK(status.st_mode):
         real = shlex.quote(os.path.realpath(folder))
@@ -67,7 +67,7 @@ def warn_of_folder(folder: str) -> None:
         flaw = f"it belongs to uid {status.st_uid} and they may run as uid {os.geteuid()}"
         cure = f"chown {os.geteuid()} {quoted}"
     elif mode != FOLDER_MODE:
-        # GNU chmod takes the set-group-ID bit from a folder at five digits only.
+        # GNU chmod clears a folder's set-group-ID bit only with five digits.
         digits = 5 if mode & 0o7000 else 4
         flaw, cure = f"its mode is {mode:04o}", f"chmod {FOLDER_MODE:0{digits}o} {quoted}"
     else:
@@ -79,7 +79,7 @@ def warn_of_folder(folder: str) -> None:
 
 @contextmanager
 def folder_lock(folder: str, wait: bool = True) -> Iterator[None]:
-    """Hold the lock on a folder, where there can be one.
+    """Hold the lock on a folder, if the file system has locks.
 
     Args:
         folder: its path.
@@ -98,7 +98,7 @@ def folder_lock(folder: str, wait: bool = True) -> Iterator[None]:
 
 
 def _open_folder(folder: str) -> int | None:
-    """Open a folder for its lock; None for one that may be written to and not read."""
+    """Open a folder for its lock; None if this user may write to it but not read it."""
     try:
         return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except PermissionError as error:
@@ -113,7 +113,7 @@ def _unusable(folder: str, error: OSError) -> ListenError:
 
 
 def _lock(folder: str, descriptor: int, patience: float) -> None:
-    """Wait for the lock on a folder, for so many seconds."""
+    """Wait up to `patience` seconds for the lock on a folder."""
     deadline = time.monotonic() + patience
     while True:
         try:

@@ -1,8 +1,8 @@
-"""Who is let in: a listening socket in the loop, and the look after its file.
+"""A listening socket in the loop: it admits peers, and looks after its file.
 
-How the socket comes to be is in `binding`. A file that was removed or replaced is noticed within a
-quarter of the tick time, and made anew; or the log says which process has the name now, and this
-node tries again as long as it lives.
+The module `binding` makes the socket. A file that was removed or replaced is noticed within a
+quarter of the tick time and made again; if another process has the name now, the log says which,
+and this node keeps trying.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from uds_dist.transport.timers import Timer
 
 logger = logging.getLogger(__name__)
 
-# Accepting is one of many things in a round: the rest of the backlog waits for the next one.
+# Accept at most this many in a round; the rest of the backlog waits for the next one.
 ACCEPTS_PER_ROUND = 16
 # With no descriptor left, accept is tried again after this many seconds.
 PAUSE = 0.5
@@ -38,7 +38,7 @@ class Listener:
         address: where to listen; with `sock`, its own address is taken.
         config: `backlog`, `socket_mode`, `allowed_uids` and `tick_time` are used.
         on_accept: called with each admitted, non-blocking socket.
-        sock: a socket that listens already. Its file is left as it is.
+        sock: a socket that already listens. Its file is left as it is.
     Raises:
         DuplicateNameError: a live node listens there.
         ListenError: the address cannot be listened at.
@@ -60,7 +60,7 @@ class Listener:
         self._resume: Timer | None = None
         self._held_back = False
         self._refusals = BoundedLog(logger, loop.time)
-        self._told = ""  # the last complaint of a file that cannot be made anew
+        self._told = ""  # the last warning about a file that cannot be made again
         self._binding = bind(address, config) if sock is None else adopt(sock)
         self._socket = self._binding.sock
         try:
@@ -92,8 +92,8 @@ class Listener:
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:
-                # Without a descriptor to give, above all; and whatever it is, the peer is as well
-                # served by another attempt as the program is by a listener that stays.
+                # Usually out of descriptors; whatever the reason, the peer can try again, and the
+                # listener should stay.
                 self._pause(error)
                 return
             try:
@@ -102,12 +102,12 @@ class Listener:
                 accepted.close()
                 if not is_own_fault(error):
                     raise
-                logger.error("%s: a caller could not be served", self.address, exc_info=error)
+                logger.error("%s: could not serve a caller", self.address, exc_info=error)
             if self._socket.fileno() < 0 or self._held_back:  # by on_accept
                 return
 
     def _admit(self, accepted: socket.socket) -> None:
-        """Hand on who may connect."""
+        """Hand on an admitted connection."""
         accepted.setblocking(False)
         uid = peer_uid(accepted)
         if may_accept(uid, self.address, self._config, bits_hold=self._binding.bits_hold):
@@ -123,7 +123,7 @@ class Listener:
         return self._resume is None and not self._held_back
 
     def hold_back(self) -> None:
-        """Accept nobody until `go_on`; who dials meanwhile waits in the backlog."""
+        """Accept nobody until `go_on`; a peer that dials meanwhile waits in the backlog."""
         if not self._held_back and self._socket.fileno() >= 0:
             if self._watched:
                 self._loop.unregister(self._socket)
@@ -151,10 +151,10 @@ class Listener:
     # -- the file --------------------------------------------------------------------------
 
     def check(self, wait: bool = True) -> None:
-        """Make the socket file anew if it was removed or replaced.
+        """Make the socket file again if it was removed or replaced.
 
         Args:
-            wait: False not to wait while another process has locked the folder.
+            wait: False to fail at once if another process has locked the folder.
         Raises:
             DuplicateNameError: another process listens at its path.
             ListenError: it cannot be made.
@@ -173,10 +173,10 @@ class Listener:
         self._binding = new
         self._socket = new.sock
         self._told = ""
-        logger.warning("%s: the socket file was removed or replaced: it is made anew", self.address)
+        logger.warning("%s: the socket file was removed or replaced: making it again", self.address)
         try:
             if self._watched:
-                self._accept_from(old.sock)  # those who have connected to it already
+                self._accept_from(old.sock)  # peers that have already connected to it
         finally:
             old.close()
 
@@ -194,7 +194,7 @@ class Listener:
                 )
 
     def close(self) -> None:
-        """Stop listening and remove the socket file, if it is still the one made here."""
+        """Stop listening, and remove the socket file if it is still the one made here."""
         if self._socket.fileno() < 0:
             return
         if self._loop.forked:

@@ -1,4 +1,4 @@
-"""A log that peers cannot fill: what they provoke is written at a bounded rate."""
+"""A log that peers cannot flood: what they provoke is written at a bounded rate."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
-# So many records in so many seconds; the others are counted.
+# At most BURST records in PERIOD seconds; the others are counted.
 BURST: Final = 10
 PERIOD: Final = 60.0
 
 
 class BoundedLog:
-    """Writes at most `BURST` records in `PERIOD` seconds and says how many it has left out.
+    """Writes at most `BURST` records in `PERIOD` seconds, and says how many it left out.
 
-    One is for one kind of record, so that a rush of one kind does not hide another.
+    Use one for each kind of record, so that a flood of one kind does not hide another.
 
     Args:
         logger: where the records go.
@@ -80,7 +80,7 @@ class BoundedLogs:
         """Write a record, or count it.
 
         Args:
-            kind: which records count together: one of a few texts, never a peer's.
+            kind: which records are counted together: one of a few fixed texts, never a peer's.
             level, text, args, exc_info: as of `logging.Logger.log`.
         """
         log = self._kinds.get(kind)

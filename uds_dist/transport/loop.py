@@ -5,25 +5,25 @@
 1. wait, at most `timeout` seconds, for a ready descriptor or the next timer;
 2. descriptors that were ready when the wait ended;
 3. timers that were due by then;
-4. callbacks that `call_soon` had queued before the round;
-5. end-of-round callbacks: writes joined over the round, notices of what went down.
+4. callbacks that `call_soon` queued before the round;
+5. end-of-round callbacks: the round's joined writes, notices of lost nodes.
 
 Whatever a handler starts runs in the next round at the earliest, so a handler that keeps itself
 busy cannot starve the others. A handler's exception leaves `run_once` at once, and the next call
-does the rest of that round and nothing else: so even a handler that raises every time, before it
-has taken what made it ready, keeps nobody waiting for more than one call.
+does the rest of that round and nothing else. So even a handler that raises every time, before it
+has read anything, delays the others by one call at most.
 
-The selector is level-triggered on purpose: a handler that reads only part of what is there, or
-that raises before reading, loses nothing. It also makes `fileno` nestable: epoll and kqueue
-descriptors are readable exactly while something registered with them is ready.
+The selector is level-triggered on purpose: a handler that reads only part of the data, or that
+raises before reading, loses nothing. It also makes `fileno` nestable: epoll and kqueue descriptors
+are readable exactly while something registered with them is ready.
 
-To fall asleep and to be woken takes longer than a BEAM on the same machine takes to answer. So a
-wait that follows a short one looks a few times before it sleeps, as the BEAM's own schedulers do
-(``+sbwt``): a round trip takes two thirds of the time. A program that waits longer never does it.
+Sleeping and waking costs more than a local BEAM needs to reply. So a wait that follows a short one
+spins for up to 100 microseconds before it sleeps, as the BEAM's own schedulers do (``+sbwt``): a
+round trip takes two thirds of the time. A program whose waits are longer never spins.
 
-A round that finds nothing costs less than twice the bare `select(0)`. That is why forks are
-counted by a hook instead of asking for the process id, which is a system call, and why what a
-round does stands in a method of its own that an idle one does not enter.
+A round that finds nothing costs less than twice the bare `select(0)`. That is why a hook counts
+forks, where getpid would be a system call, and why the work of a round is in a separate method that
+an idle round does not enter.
 """
 
 from __future__ import annotations
@@ -53,10 +53,10 @@ from uds_dist.transport.timers import Timer, Timers
 READ: Final = selectors.EVENT_READ
 WRITE: Final = selectors.EVENT_WRITE
 
-# A longer wait would overflow the timeout of poll(2) and hide a clock that was set back.
+# A longer wait would overflow the timeout of poll(2), and hide a clock that was set back.
 LONGEST_WAIT: Final = 3600.0
-# A wait below this, in seconds, is short, and the next one begins with so many looks. They take
-# about as long; an answer that comes meanwhile is found without the process having slept.
+# A wait below this, in seconds, is short, and the next one begins with this many polls. They take
+# about as long; an answer that comes meanwhile is found without sleeping.
 SHORT_WAIT: Final = 100e-6
 LOOKS: Final = 40
 
@@ -66,24 +66,24 @@ RUNNING: Final = 1
 CLOSED: Final = 2
 STATES = ("idle", "running", "closed")
 
-# A program may have greenlets; they are not imported for it.
+# A program may use greenlets; this module does not import them for it.
 _modules: Final = sys.modules
 
-# How many forks lie between the first process that made a loop and this one; -1 before that. A
-# loop that was made before a fork finds another number after it, in the child only.
+# How many forks lie between the first process that made a loop and this one; -1 before that. After
+# a fork the number differs from that of older loops, in the child only.
 _forks = -1
 
 Ready = list[tuple[selectors.SelectorKey, int]]
 
 
 class HasFileno(Protocol):
-    """Anything with `fileno() -> int`, a socket for one."""
+    """Anything with `fileno() -> int`, such as a socket."""
 
     def fileno(self) -> int: ...
 
 
 class Completable(Protocol):
-    """Anything with `done() -> bool`, a Future for one."""
+    """Anything with `done() -> bool`, such as a Future."""
 
     def done(self) -> bool: ...
 
@@ -103,7 +103,7 @@ class LoopStatistics(NamedTuple):
 
 
 class _Registration:
-    """What a descriptor is watched for; `events` is re-checked at dispatch, 0 when it is over."""
+    """What a descriptor is watched for; `events` is checked at dispatch, 0 once unregistered."""
 
     __slots__ = ("callback", "events")
 
@@ -113,10 +113,10 @@ class _Registration:
 
 
 class _Unfinished(NamedTuple):
-    """What an exception kept a round from doing.
+    """The part of a round that an exception prevented.
 
     ``registrations`` that were ready; ``timers`` below this number belong to the round; ``soon``
-    and ``round_end`` so many callbacks of each queue, None for all that there are.
+    and ``round_end`` are numbers of callbacks of each queue, None for all.
     """
 
     registrations: frozenset[object]
@@ -131,10 +131,10 @@ class EventLoop:
     Args:
         selector: any `selectors` selector, by default the best one of this system.
         clock: a monotonic clock in seconds, by default `time.monotonic`.
-        on_error: called with an exception that a handler raised, instead of letting it out of
-            `run_once`. KeyboardInterrupt and SystemExit are let out in any case.
-        busy_wait: look a few times before a wait that follows a short one, for at most about
-            100 microseconds of processor time; by default where there are two processors or more.
+        on_error: called with an exception that a handler raised; `run_once` then does not raise it.
+            KeyboardInterrupt and SystemExit are always raised.
+        busy_wait: spin for up to 100 microseconds before a wait that follows a short one; by
+            default on two or more processors.
     """
 
     def __init__(
@@ -155,25 +155,25 @@ class EventLoop:
         self._soon: deque[Callable[[], object]] = deque()
         self._round_end: deque[Callable[[], object]] = deque()
         self._unfinished: _Unfinished | None = None
-        # What each round looks at, together: one attribute is found sooner than five.
+        # What each round looks at, together: one attribute lookup is faster than five.
         self._parts = (self._selector.select, clock, self._timers.heap, self._soon, self._round_end)
         self._state = IDLE
-        # Where the present round runs, or the last one did that waited or had work.
+        # Where the present round runs, or the last one that waited or had work.
         self._thread_id = 0
         self._greenlet = 0
         self._stopping = False
-        # Who looks on the only processor keeps those from answering that it waits for.
+        # With one processor, spinning would starve the peer we wait for.
         self._busy_wait = _processors() > 1 if busy_wait is None else busy_wait
         self._was_short = False
-        self.now = clock()  # when the present round, or the last that had work, began it
+        self.now = clock()  # when the present round, or the last one with work, began it
         self._rounds = 0
         self._events = 0
         # What a program's handler of messages has just raised, on its way out of `run_once`.
         self.program_error: BaseException | None = None
         self._urgent: set[Callable[[float], object]] = set()
         self._held: set[object] = set()
-        # The challenges of the handshakes on this loop that are not answered yet: by which node to
-        # which. One that comes back from elsewhere is a stranger's who wants the answer to it.
+        # The unanswered challenges of this loop's handshakes, by sending and receiving node. If one
+        # comes back from elsewhere, a stranger is trying to obtain its answer.
         self.challenges: dict[int, tuple[str, str]] = {}
         self._waker, self._wakeup_socket = socket.socketpair()
         self._waker.setblocking(False)
@@ -226,7 +226,7 @@ class EventLoop:
             self._state = IDLE
 
     def _wait(self, timeout: float | None) -> Ready:
-        """Wait for a descriptor; if the last wait was short, by looking a few times first."""
+        """Wait for a descriptor; spin first if the last wait was short."""
         if timeout is not None and timeout < 0:
             raise ValueError(f"timeout is {timeout}: use 0 to poll, None to wait")
         due = self.next_timeout()
@@ -251,10 +251,10 @@ class EventLoop:
         return ready
 
     def _dispatch(self, ready: Ready, first_new: int, soon: int, round_end: int | None) -> int:
-        """Do a round: what was ready and what is due, then `soon` and `round_end` callbacks.
+        """Do a round: ready descriptors and expired timers, then `soon` and `round_end` callbacks.
 
-        A timer from number `first_new` on was started by a handler of this round: it is for the
-        next one, even on a clock that has not moved since.
+        Timers numbered `first_new` or higher were started by handlers of this round: they run in
+        the next one, even if the clock has not moved since.
         """
         self._thread_id = get_ident()
         self._greenlet = _greenlet() if "greenlet" in _modules else 0
@@ -325,7 +325,7 @@ class EventLoop:
             self._unfinished = left
 
     def _finish_round(self, left: _Unfinished) -> int:
-        """Do what an exception has left of a round, as far as it is still to be done."""
+        """Finish the part of a round that an exception prevented."""
         self._unfinished = None
         ready: Ready = []
         if left.registrations:
@@ -346,7 +346,7 @@ class EventLoop:
             raise LoopReentryError(self._why_not_here())
 
     def _why_not_here(self) -> str:
-        """What is wrong with a call into the running loop."""
+        """The error text for a call into the running loop."""
         if get_ident() != self._thread_id:
             return (
                 "the loop is running in another thread: a loop and its nodes are used by one thread"
@@ -425,7 +425,7 @@ class EventLoop:
     def call_later(
         self, delay: float, callback: Callable[..., object], *args: object
     ) -> Timer:
-        """Run a callback once, not before some time has passed.
+        """Run a callback once, after some time has passed.
 
         Args:
             delay: seconds from now; 0 means in the next round.
@@ -446,21 +446,21 @@ class EventLoop:
     def call_soon_threadsafe(self, callback: Callable[..., object], *args: object) -> None:
         """Run a callback in the next round, and end a wait that is under way.
 
-        This and `wakeup` are all of the loop that another thread may use.
+        Another thread may call only this and `wakeup`.
         """
         self.call_soon(callback, *args)
         self.wakeup()
 
     def call_at_round_end(self, callback: Callable[[], object]) -> None:
-        """Run a callback when the present round, or else the next one, is otherwise done."""
+        """Run a callback at the end of the present round, or of the next one outside a round."""
         self._round_end.append(callback)
 
     def hold(self, thing: object) -> None:
-        """Keep something alive until `release`: what nothing else refers to but the outside."""
+        """Keep a strong reference until `release`."""
         self._held.add(thing)
 
     def release(self, thing: object) -> None:
-        """Let go of what `hold` was given, if it was."""
+        """Drop a reference that `hold` keeps, if it does."""
         self._held.discard(thing)
 
     @property
@@ -515,7 +515,7 @@ class EventLoop:
     def modify(self, fileobj: int | HasFileno, events: int) -> None:
         """Change the events that a registered descriptor is watched for.
 
-        What it is no longer watched for is not reported any more, in this round included.
+        Events that are no longer watched for are not reported any more, even in this round.
 
         Raises:
             ValueError: `events` is empty.
@@ -523,14 +523,14 @@ class EventLoop:
         """
         self.check_owner()
         if not events:
-            # Some selectors take it; a hang-up would then be reported in every round, for ever.
+            # Some selectors accept 0; they would then report a hang-up in every round, for ever.
             raise ValueError("events is 0: unregister the descriptor instead")
         registration: _Registration = self._selector.get_key(fileobj).data
         self._selector.modify(fileobj, events, registration)
         registration.events = events
 
     def unregister(self, fileobj: int | HasFileno) -> None:
-        """Watch a descriptor no longer, a callback due in this round included.
+        """Stop watching a descriptor; a callback pending in this round does not run either.
 
         Raises:
             KeyError: it is not registered.
@@ -545,7 +545,7 @@ class EventLoop:
             raise KeyError("the socket is not registered") from None
 
     def check_owner(self) -> None:
-        """Make sure that the descriptors may be used here.
+        """Raise an error unless the descriptors may be used here.
 
         Raises:
             ForkedLoopError: this is a child of the process that made the loop.
@@ -607,7 +607,7 @@ class EventLoop:
             pass
 
     def waiting_timers(self) -> list[tuple[float, Callable[[], object]]]:
-        """The timers that wait: for how many seconds, and what each calls."""
+        """The waiting timers: how many seconds are left, and what each calls."""
         now = self._clock()
         return [
             (when - now, timer.callback)
@@ -618,7 +618,7 @@ class EventLoop:
     # -- ticks from a signal ---------------------------------------------------------------
 
     def add_urgent(self, callback: Callable[[float], object]) -> None:
-        """Have `signal_ticks` call back with the present time; the callback only sends ticks."""
+        """Let `signal_ticks` call `callback` with the present time; it only sends ticks."""
         self._urgent.add(callback)
 
     def send_ticks(self) -> None:
@@ -628,7 +628,7 @@ class EventLoop:
             callback(now)
 
     def remove_urgent(self, callback: Callable[[float], object]) -> None:
-        """Take a callback of `add_urgent` back."""
+        """Remove a callback of `add_urgent`."""
         self._urgent.discard(callback)
 
     @contextmanager
@@ -638,11 +638,11 @@ class EventLoop:
         """Send due ticks from a signal handler while the program computes.
 
         Python runs the handler between two bytecodes of the main thread. It does nothing while
-        the loop is inside `run_once`, which sends ticks itself. A peer that got no byte for its
-        tick time would take this node for dead.
+        the loop is inside `run_once`, which sends ticks itself. A peer that gets no byte for its
+        tick time believes this node is dead.
 
         Args:
-            interval: seconds between two looks at what is due.
+            interval: seconds between two checks for due ticks.
             timer: signal.ITIMER_REAL (SIGALRM), ITIMER_VIRTUAL (SIGVTALRM) or ITIMER_PROF.
         Raises:
             ValueError: called off the main thread, or the interval is not above 0.
@@ -668,7 +668,7 @@ class EventLoop:
             yield
         finally:
             signal.setitimer(timer, 0.0)
-            # None: the handler that was there before is not Python's and cannot be put back.
+            # None: the previous handler is not Python's and cannot be restored.
             signal.signal(number, signal.SIG_DFL if before is None else before)
 
     # -- the end ---------------------------------------------------------------------------
@@ -684,11 +684,11 @@ class EventLoop:
         )
 
     def _descriptors(self) -> int:
-        # The loop's own wake-up pipe is nobody's business.
+        # The loop's own wake-up pipe is not counted.
         return 0 if self._state == CLOSED else len(self._selector.get_map()) - 1
 
     def close(self) -> None:
-        """Give the loop's own descriptors back; what others registered is left to them.
+        """Close the loop's own descriptors; those that others registered stay open.
 
         In a forked child this closes only the child's copies: the parent's registrations live
         in the shared epoll instance and are not touched.
@@ -723,13 +723,13 @@ def _processors() -> int:
 
 
 def _greenlet() -> int:
-    """What tells the greenlet that this runs in; 0 in a program without greenlets."""
+    """Identifies the current greenlet; 0 in a program without greenlets."""
     current = getattr(_modules.get("greenlet"), "getcurrent", None)
     return 0 if current is None else id(current())
 
 
 def _count_forks() -> None:
-    # The hook cannot be taken back, so there is one for all loops and it holds on to none.
+    # The hook cannot be removed, so one serves all loops, and it refers to none.
     global _forks
     if _forks < 0:
         _forks = 0

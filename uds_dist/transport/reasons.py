@@ -18,14 +18,14 @@ from uds_dist.transport.address import SocketAddress
 
 
 def no_socket(name: str | None, reason: str | None) -> ConnectFailedError:
-    """The system gives this process no socket."""
+    """The system refused to create a socket."""
     return ConnectFailedError(f"no socket for {name}: {reason}")
 
 
 def connect_failed(
     name: str | None, addresses: Sequence[SocketAddress], error: int
 ) -> ConnectFailedError:
-    """The system refused to connect to each address, with this number of errno."""
+    """The system refused to connect to any of the addresses, with this errno."""
     if error == errno.ENOENT:
         reason = "there is no such socket; is the node started, and is socket_dir the same?"
     elif error == errno.ECONNREFUSED:
@@ -47,7 +47,7 @@ def caller_refused(uid: int | None) -> str:
 
 
 def listener_refused(uid: int | None, address: SocketAddress) -> NotAllowedError:
-    """The process that listens is not one that this node trusts."""
+    """This node does not trust the process that listens."""
     return NotAllowedError(
         f"the process at {address} runs under another user, {_user(uid)}, and this one as uid"
         f" {os.geteuid()}; nothing was sent to it: add that user to allowed_uids"
@@ -62,7 +62,7 @@ def _user(uid: int | None) -> str:
 def refused_there(
     name: str | None, address: SocketAddress, reason: str, uid: int
 ) -> NotAllowedError:
-    """A node of another user broke off before it answered a byte: it refuses this user."""
+    """A node of another user closed before it sent a byte: it refuses this user."""
     own = os.geteuid()
     return NotAllowedError(
         f"{name} at {address} broke off before it answered a byte ({reason}): it runs as"
@@ -73,9 +73,9 @@ def refused_there(
 
 
 def no_proof(name: str | None, what: str) -> CookieMismatchError:
-    """The peer did something else than answer this node's proof of its cookie.
+    """The peer did not answer this node's proof of its cookie.
 
-    A node that finds its challenge answered wrongly says nothing: it closes, or, with the deployed
+    A node whose challenge was answered wrongly says nothing: it closes, or, with the deployed
     carrier, leaves the socket open and mute. A program that runs its loop too seldom does the same.
     """
     return CookieMismatchError(
@@ -90,12 +90,12 @@ _OFTEN_ENOUGH = "run_once() at least once a second keeps connections"
 
 
 def broke_off(name: str | None, reason: str) -> HandshakeError:
-    """The socket failed, or its end came, in the handshake."""
+    """The socket failed or was closed during the handshake."""
     return HandshakeError(f"the handshake with {name or 'a peer'} broke off: {reason}")
 
 
 def caller_left(name: str, reason: str) -> HandshakeError:
-    """A node that has dialled this one gave up before it had proved its cookie."""
+    """A node that dialled this one gave up before it proved its cookie."""
     return HandshakeError(
         f"the handshake with {name} broke off: {reason}: either this program runs its loop too"
         f" seldom for that node's patience ({_OFTEN_ENOUGH}), or the cookies differ"
@@ -112,19 +112,19 @@ def too_late(name: str | None, seconds: float, where: str) -> HandshakeTimeoutEr
 
 
 def lost(name: str | None, reason: str) -> NoConnection:
-    """The socket failed, or its end came."""
+    """The socket failed or was closed."""
     return NoConnection(f"the connection to {name} was lost: {reason}")
 
 
 def silent(name: str | None, seconds: float) -> NoConnection:
-    """Nothing has come for the tick time."""
+    """Nothing was received for the tick time."""
     return NoConnection(
         f"{name} has said nothing for {seconds:g} s and does not answer: the connection is given up"
     )
 
 
 def interrupted(name: str | None, what: str) -> NoConnection:
-    """An exception came where a connection's state cannot be made good again."""
+    """An exception left the connection's state beyond repair."""
     return NoConnection(f"the connection to {name} was ended: an exception interrupted its {what}")
 
 
@@ -134,7 +134,7 @@ def closed_here(name: str | None) -> NoConnection:
 
 
 def blocked(name: str | None, seconds: float) -> NoConnection:
-    """The peer has taken no byte for the tick time, and no more of its requests can be held."""
+    """The peer has read no byte for the tick time, and no more of its requests can be held."""
     return NoConnection(
         f"{name} has read nothing for {seconds:g} s, while its own requests wait for room to be"
         " answered: the connection is given up; the nodes should have the same write_high_water"
@@ -142,7 +142,7 @@ def blocked(name: str | None, seconds: float) -> NoConnection:
 
 
 def own_fault(name: str | None, error: BaseException) -> NoConnection:
-    """This library failed at a message of the peer."""
+    """This library failed on a message from the peer."""
     return NoConnection(
         f"the connection to {name} was ended: a message of it broke this node"
         f" ({type(error).__name__}; the log has more)"

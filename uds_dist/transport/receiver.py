@@ -1,8 +1,8 @@
-"""How one socket is read: one `recv` at a time, as large as the last ones deserve.
+"""How one socket is read: one `recv` at a time, sized by the last ones.
 
-A recv of 256 KiB costs 20 us, most of it to map and unmap the memory; one of 32 KiB costs 2.5 us.
-So the first asks for little, and large ones are kept for connections that fill them. The bytes of
-a large frame that has begun are received right into their place.
+A recv of 256 KiB costs 20 us, mostly for mapping and unmapping memory; one of 32 KiB costs 2.5 us.
+So the first one is small, and only connections that fill them get large ones. The rest of a large
+frame is received directly into its place.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ FIRST_RECEIVE: Final = 32 * 1024
 def keep_large_blocks() -> None:
     """Have malloc keep freed blocks of up to 24 MiB instead of returning them to the system.
 
-    That is what glibc's does after a block of that size was made and freed, even if no byte of it
-    was ever touched; elsewhere it is without effect. Otherwise each message of 1 MiB comes with a
-    thousand page faults: one way in, such messages go at 500 MB/s without and 3,200 MB/s with it.
+    glibc does so after a block of that size was allocated and freed, even if it was never touched;
+    elsewhere this has no effect. Otherwise each message of 1 MiB costs a thousand page faults: such
+    messages arrive at 500 MB/s without this and at 3,200 MB/s with it.
     """
     bytes(24 * 1024 * 1024)
 
 
 class Receiver:
-    """Brings what has come to a socket into the accumulator.
+    """Moves a socket's received bytes into the accumulator.
 
     ``size`` is what the next recv asks for.
 
     Args:
-        accumulator: takes the bytes in.
-        largest: bytes that one recv asks for at most, ``Config.receive_size``.
+        accumulator: takes the bytes.
+        largest: the most bytes that one recv asks for, ``Config.receive_size``.
     """
 
     __slots__ = ("accumulator", "size", "_largest")
@@ -53,8 +53,8 @@ class Receiver:
         Returns:
             How many bytes came, 0 at the end of the stream; None when there is nothing now.
         Raises:
-            OSError: nothing will come any more. When a signal handler raises it is not known
-                whether bytes have come.
+            OSError: the socket is broken. If a signal handler raises, it is unknown whether bytes
+                were received.
         """
         accumulator = self.accumulator
         buffer = accumulator.large_buffer
@@ -74,7 +74,7 @@ class Receiver:
         return count
 
     def _fit_size(self, count: int) -> None:
-        """Ask for more when a recv was filled, for less when it was nearly empty."""
+        """Ask for more after a recv that was filled, for less after one that was nearly empty."""
         if count == self.size:
             self.size = min(count * 4, self._largest)
             keep_large_blocks()

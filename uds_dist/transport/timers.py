@@ -1,7 +1,7 @@
 """The timers of a loop, the next one first.
 
-A cancelled timer stays in the heap until it comes up; when cancelled ones are the most of it, they
-are swept out, so that the timeouts of calls which rarely time out do not pile up.
+A cancelled timer stays in the heap until its time comes; when most timers are cancelled, they are
+all removed, so that the timeouts of successful calls do not pile up.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from heapq import heapify, heappop, heappush
 
 
 class Timer:
-    """A callback that waits for its time; `cancel` is all there is to do with it."""
+    """A callback that waits for its time; `cancel` is its only method."""
 
     __slots__ = ("callback", "when", "_timers")
 
@@ -21,7 +21,7 @@ class Timer:
         self._timers = timers
 
     def cancel(self) -> None:
-        """Make sure the callback does not run; a no-op when it has run."""
+        """Make sure the callback does not run; no effect if it has run."""
         if self.callback is not None:
             self.callback = None
             self._timers.cancelled_one()
@@ -32,9 +32,9 @@ class Timer:
 
 
 class Timers:
-    """A heap of (when, number, timer); of two for the same time the older comes first.
+    """A heap of (when, number, timer); of two timers for the same time the older comes first.
 
-    ``number`` is that of the next timer to be started, ``cancelled`` how many in the heap are.
+    ``number`` is the next timer's number; ``cancelled`` counts cancelled timers in the heap.
     """
 
     __slots__ = ("cancelled", "heap", "number")
@@ -48,7 +48,7 @@ class Timers:
         return len(self.heap) - self.cancelled
 
     def start(self, when: float, callback: Callable[[], object]) -> Timer:
-        """Have a callback wait for a time of the loop's clock."""
+        """Run a callback at a time of the loop's clock."""
         timer = Timer(self, when, callback)
         heappush(self.heap, (when, self.number, timer))
         self.number += 1
@@ -60,7 +60,7 @@ class Timers:
         return bool(heap) and heap[0][0] <= now and heap[0][1] < below
 
     def take(self) -> Callable[[], object] | None:
-        """The callback of the next timer, which is spent by that; None if it was cancelled."""
+        """Remove the next timer and return its callback; None if it was cancelled."""
         timer = heappop(self.heap)[2]
         callback, timer.callback = timer.callback, None
         if callback is None:
@@ -68,7 +68,7 @@ class Timers:
         return callback
 
     def next_when(self) -> float | None:
-        """When the next timer is due that is not cancelled; None without one."""
+        """When the next timer is due, not counting cancelled ones; None if there is none."""
         heap = self.heap
         while heap and heap[0][2].callback is None:
             heappop(heap)
@@ -76,7 +76,7 @@ class Timers:
         return heap[0][0] if heap else None
 
     def cancelled_one(self) -> None:
-        """Count a timer that was cancelled; sweep them out when they are too many."""
+        """Count a cancelled timer; remove them all when there are too many."""
         self.cancelled += 1
         if self.cancelled > 64 and self.cancelled * 2 > len(self.heap):
             self.heap[:] = [entry for entry in self.heap if entry[2].callback is not None]

@@ -1,11 +1,11 @@
-"""What is still to be written to one socket, and how it is written.
+"""The bytes still to be written to one socket, and how they are written.
 
 Many buffers leave together, in one `sendmsg`. What the socket does not take stays here.
 
-Of a Unix socket's send buffer, 208 KiB on Linux, three quarters must have been read before it takes
-more: a message of 1 MiB would go in five parts, and the peer run dry before each. So while bulk is
-to be written the buffer is wide. For small messages it is not: what fills it waits in the queue and
-leaves together, where a wide one would take each by itself, which costs both sides more.
+A Unix socket's send buffer, 208 KiB on Linux, takes more only after three quarters of it were read:
+a message of 1 MiB would go in five parts, and the peer would wait before each. So the buffer is
+widened for bulk. For small messages it stays narrow: they queue behind a full buffer and leave
+together, while a wide one would take each separately, which costs both sides more.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-if TYPE_CHECKING:  # a type alone: the loop, which writes too, comes without the protocol
+if TYPE_CHECKING:  # a type only: the loop, which also writes, does not load the protocol
     from uds_dist.protocol.header import Buffer
 from uds_dist.transport.sigpipe import NO_SIGPIPE
 
-# How many buffers one sendmsg takes at most: below every system's IOV_MAX.
+# The most buffers for one sendmsg: below every system's IOV_MAX.
 BUFFERS_PER_SEND: Final = 512
 # One call writes at most about this much, so that a fast reader cannot hold the loop.
 BYTES_PER_WRITE: Final = 4 * 1024 * 1024
-# Above so many bytes what is to be written is bulk.
+# A queue of more bytes than this is bulk.
 BULK: Final = 128 * 1024
-# Linux makes a send buffer twice as large as it is asked to, and reports that.
+# Linux doubles the requested size of a send buffer, and reports the doubled size.
 GRANTED: Final = 2 if sys.platform == "linux" else 1
 
 
 class WriteQueue:
-    """Buffers in their order, and their byte count.
+    """Buffers in order, and their byte count.
 
     ``blocked`` is true when the last `write` left something behind, ``wide`` while the socket's
-    send buffer is one for bulk.
+    send buffer is widened for bulk.
 
     Args:
-        wide_size: bytes that the send buffer is to have for bulk, ``Config.send_buffer_size``.
+        wide_size: the send buffer's size for bulk in bytes, ``Config.send_buffer_size``.
     """
 
     __slots__ = ("blocked", "buffers", "size", "wide", "_usual_size", "_wide_size")
@@ -79,8 +79,8 @@ class WriteQueue:
         Returns:
             How many bytes it took.
         Raises:
-            OSError: it takes nothing any more. Then, and when a signal handler raises, it is not
-                known how much it took.
+            OSError: the socket is broken. Then, and if a signal handler raises, it is unknown how
+                much it took.
         """
         queue = self.buffers
         bulk = self.size > BULK
@@ -104,14 +104,14 @@ class WriteQueue:
         """Drop the first `size` bytes."""
         queue = self.buffers
         self.size -= size
-        # Not clear(), even if all is gone: an emptied deque holds on to a second block, 528 bytes.
+        # Not clear(), even if all is written: an emptied deque keeps a second block of 528 bytes.
         while queue and len(queue[0]) <= size:
             size -= len(queue.popleft())
         if size:
             queue[0] = memoryview(queue[0])[size:]
 
     def _fit_send_buffer(self, sock: socket.socket) -> None:
-        """Widen the send buffer for bulk, or give it back its usual size."""
+        """Widen the send buffer for bulk, or restore its usual size."""
         self.wide = not self.wide
         size = self._wide_size
         if self.wide:
@@ -122,11 +122,11 @@ class WriteQueue:
             try:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size)
             except OSError:
-                pass  # more than the system allows, or a broken socket: sending will tell
+                pass  # more than the system allows, or a broken socket: sending reports it
 
 
 def unread_bytes(sock: socket.socket) -> int | None:
-    """How much of what was sent the peer has not read, in bytes of the system's memory.
+    """How much the peer has not read yet, in bytes of system memory.
 
     Returns:
         0 when everything was read; None where the system does not tell (SIOCOUTQ of Linux does).
