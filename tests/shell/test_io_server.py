@@ -135,13 +135,13 @@ def test_many_requests_take_linear_time_and_no_depth(desk: Desk) -> None:
     put = (Atom("put_chars"), UNICODE, b"x")
 
     def seconds(count: int) -> float:
-        began = time.perf_counter()
+        began = time.process_time()
         assert desk.answers((Atom("requests"), [put] * count)) == OK
-        return time.perf_counter() - began
+        return time.process_time() - began
 
     seconds(1000)
-    small, large = (min(seconds(count) for _ in range(3)) for count in (2000, 20000))
-    assert large < 40 * small
+    small, large = (min(seconds(count) for _ in range(5)) for count in (2000, 20000))
+    assert large < 50 * small  # what is quadratic takes 100 times as long
     deep: object = put
     for _ in range(400):
         deep = (Atom("requests"), [deep])
