@@ -542,14 +542,14 @@ def test_an_early_import_is_found(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("table", "faults"),
     [
-        ({"Busy": "uds_dist.errors", "Node": "uds_dist.node"}, []),
-        ({"Busy": "uds_dist.errors"}, ["Node is imported from uds_dist.node and loaded from None"]),
+        ({"BusyError": "uds_dist.errors", "Node": "uds_dist.node"}, []),
+        ({"BusyError": "uds_dist.errors"}, ["Node is imported from uds_dist.node and loaded from None"]),
         (
-            {"Busy": "uds_dist.config", "Node": "uds_dist.node"},
-            ["Busy is imported from uds_dist.errors and loaded from uds_dist.config"],
+            {"BusyError": "uds_dist.config", "Node": "uds_dist.node"},
+            ["BusyError is imported from uds_dist.errors and loaded from uds_dist.config"],
         ),
         (
-            {"Atom": "uds_dist.etf", "Busy": "uds_dist.errors", "Node": "uds_dist.node"},
+            {"Atom": "uds_dist.etf", "BusyError": "uds_dist.errors", "Node": "uds_dist.node"},
             ["Atom is imported from None and loaded from uds_dist.etf"],
         ),
     ],
@@ -560,7 +560,7 @@ def test_a_name_with_two_modules_is_found(
     project(
         tmp_path,
         init="if TYPE_CHECKING:\n"
-        "    from uds_dist.errors import Busy\n"
+        "    from uds_dist.errors import BusyError\n"
         "    from uds_dist.node import Node\n"
         f"_MODULES = {table}\n",
     )
@@ -574,16 +574,16 @@ def test_a_difference_of_names_is_found(tmp_path: Path) -> None:
         "from typing import TYPE_CHECKING\n"
         "import os as _os\n"
         "if TYPE_CHECKING:\n"
-        "    from uds_dist.errors import Busy, ClosedError\n"
+        "    from uds_dist.errors import BusyError, ClosedError\n"
         "COMPILED: bool = False\n"
-        "__all__ = ['Busy', 'COMPILED']\n",
+        "__all__ = ['BusyError', 'COMPILED']\n",
     )
     contract = tmp_path / "typings" / PACKAGE / "__init__.pyi"
     contract.parent.mkdir(parents=True)
     contract.write_text(
         "from collections.abc import Mapping\n"
-        "from uds_dist.errors import Busy as Busy\n"
-        "__all__ = ['Busy', 'COMPILED', 'Node']\n"
+        "from uds_dist.errors import BusyError as BusyError\n"
+        "__all__ = ['BusyError', 'COMPILED', 'Node']\n"
         "class Node: ...\n"
     )
     assert name_faults(tmp_path) == [

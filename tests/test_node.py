@@ -13,7 +13,7 @@ import pytest
 from tests.scripted import ScriptedPeer
 from uds_dist import (
     Atom,
-    Busy,
+    BusyError,
     CancelledError,
     Config,
     ConfigError,
@@ -22,12 +22,12 @@ from uds_dist import (
     GenServer,
     LocalProtocolError,
     LoopReentryError,
-    NoConnection,
+    NoConnectionError,
     Node,
-    NoProcess,
+    NoProcessError,
     Pid,
     RemoteError,
-    RemoteTimeout,
+    RemoteTimeoutError,
 )
 from uds_dist.services.kernel import reply
 
@@ -77,7 +77,7 @@ def test_2000_calls_leave_nothing_behind(a: Node, b: Node, loop: EventLoop) -> N
     for number in range(500):
         assert a.call(("echo", b.name), number).result(timeout=5) == number
     for number in range(500):
-        with pytest.raises(NoProcess):
+        with pytest.raises(NoProcessError):
             a.call(("nobody", b.name), number).result(timeout=5)
     pending: list[Future[object]] = [a.call(("silent", b.name), n) for n in range(500)]
     for future in pending[:250]:
@@ -98,7 +98,7 @@ def test_an_answer_that_is_late_is_dropped(a: Node, b: Node) -> None:
     requests: list[object] = []
     server = b.mailbox("slow", on_message=requests.append)
     future = a.call(("slow", b.name), 1)
-    with pytest.raises(RemoteTimeout):
+    with pytest.raises(RemoteTimeoutError):
         future.result(timeout=0.02)
     future.cancel()
     (request,) = requests
@@ -196,7 +196,7 @@ def test_on_down_and_the_error_say_why(make_node: MakeNode, b: Node, loop: Event
     future = node.call(("silent", b.name), 1)
     loop.run_until(lambda: b.statistics().watchers == 1, 5)
     b.close()
-    with pytest.raises((NoConnection, RemoteError)):
+    with pytest.raises((NoConnectionError, RemoteError)):
         future.result(timeout=5)
     loop.run_until(lambda: bool(losses), 5)
     assert losses == [("b@localhost", "the connection to b@localhost was lost: the peer closed it")]
@@ -342,7 +342,7 @@ def test_every_setting_is_read_by_a_node_that_is_used(loop: EventLoop, folder: s
             assert one.ping(two.name)
             one.send(("box", two.name), bytes(200_000))
             assert box.receive(timeout=5) == bytes(200_000)
-            with pytest.raises(Busy):
+            with pytest.raises(BusyError):
                 for _ in range(100):
                     one.send(("box", two.name), bytes(200_000))
     assert {setting.name for setting in fields(Config)} - Recorded.read == set()

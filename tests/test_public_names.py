@@ -62,12 +62,12 @@ def test_an_unknown_name_is_an_ordinary_error() -> None:
 @pytest.mark.parametrize(
     "program",
     [
-        "import uds_dist; uds_dist.errors.Busy, uds_dist.config.Config",
-        "import uds_dist.errors; uds_dist.errors.Busy",
+        "import uds_dist; uds_dist.errors.BusyError, uds_dist.config.Config",
+        "import uds_dist.errors; uds_dist.errors.BusyError",
         "import uds_dist.testing; uds_dist.testing.FakeClock",
-        "from uds_dist import config, errors, testing; errors.Busy",
-        "import uds_dist.errors as errors; errors.Busy",
-        "from uds_dist import Busy, errors; assert Busy is errors.Busy",
+        "from uds_dist import config, errors, testing; errors.BusyError",
+        "import uds_dist.errors as errors; errors.BusyError",
+        "from uds_dist import BusyError, errors; assert BusyError is errors.BusyError",
     ],
 )
 def test_modules_are_there_as_in_any_package(program: str) -> None:
@@ -112,7 +112,7 @@ def test_a_switch_is_given_by_its_name() -> None:
 @pytest.mark.parametrize(
     ("name", "absent"),
     [
-        ("Busy", {"config", "etf", "protocol", "transport", "processes", "services", "node"}),
+        ("BusyError", {"config", "etf", "protocol", "transport", "processes", "services", "node"}),
         ("Config", {"etf", "protocol", "transport", "processes", "services", "node"}),
         ("decode", {"protocol", "transport", "processes", "services", "node"}),
         ("EventLoop", {"config", "etf", "protocol", "processes", "services", "node"}),
@@ -127,5 +127,5 @@ def test_a_name_brings_in_only_what_is_below_it(name: str, absent: set[str]) -> 
 
 def test_what_was_pickled_is_read_before_the_first_use() -> None:
     term = uds_dist.Export("m", "f", 1)  # type: ignore[arg-type]  # it takes any str
-    data = pickle.dumps((term, uds_dist.Busy("full")))
+    data = pickle.dumps((term, uds_dist.BusyError("full")))
     assert afresh(f"import pickle; print(pickle.loads({data!r})[0])") == "fun m:f/1"

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from uds_dist.config import ANY, Config, __version__
     from uds_dist.errors import (
         AddressError,
-        Busy,
+        Busy,  # old name
+        BusyError,
         CancelledError,
         ClosedError,
         ConfigError,
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
         DuplicateNameError,
         EncodeError,
         ErlangError,
-        ErlangException,
+        ErlangException,  # old name
+        ErlangRaiseError,
         Exit,
         ForkedLoopError,
         HandshakeError,
@@ -30,17 +32,20 @@ if TYPE_CHECKING:
         ListenError,
         LocalProtocolError,
         LoopReentryError,
-        NoConnection,
+        NoConnection,  # old name
+        NoConnectionError,
         NodeNameError,
         NodeNameMismatchError,
-        NoProcess,
+        NoProcess,  # old name
+        NoProcessError,
         NotAllowedError,
         ParseError,
         ProtocolError,
         ReceiveTimeoutError,
         RemoteError,
         RemoteProtocolError,
-        RemoteTimeout,
+        RemoteTimeout,  # old name
+        RemoteTimeoutError,
         SimultaneousConnectError,
         TermError,
         Throw,
@@ -84,7 +89,8 @@ __all__ = [
     "AddressError",
     "Atom",
     "BitString",
-    "Busy",
+    "Busy",  # old name
+    "BusyError",
     "COMPILED",
     "CancelledError",
     "ClosedError",
@@ -99,7 +105,8 @@ __all__ = [
     "EMPTY",
     "EncodeError",
     "ErlangError",
-    "ErlangException",
+    "ErlangException",  # old name
+    "ErlangRaiseError",
     "EventHandler",
     "EventLoop",
     "EventManager",
@@ -123,8 +130,10 @@ __all__ = [
     "Mailbox",
     "Map",
     "MultiReply",
-    "NoConnection",
-    "NoProcess",
+    "NoConnection",  # old name
+    "NoConnectionError",
+    "NoProcess",  # old name
+    "NoProcessError",
     "NoReply",
     "Node",
     "NodeNameError",
@@ -142,7 +151,8 @@ __all__ = [
     "Reference",
     "RemoteError",
     "RemoteProtocolError",
-    "RemoteTimeout",
+    "RemoteTimeout",  # old name
+    "RemoteTimeoutError",
     "SimultaneousConnectError",
     "Stop",
     "TaggedTuple",
@@ -165,7 +175,8 @@ _MODULES = {
     "Config": "uds_dist.config",
     "__version__": "uds_dist.config",
     "AddressError": "uds_dist.errors",
-    "Busy": "uds_dist.errors",
+    "Busy": "uds_dist.errors",  # old name
+    "BusyError": "uds_dist.errors",
     "CancelledError": "uds_dist.errors",
     "ClosedError": "uds_dist.errors",
     "ConfigError": "uds_dist.errors",
@@ -175,7 +186,8 @@ _MODULES = {
     "DuplicateNameError": "uds_dist.errors",
     "EncodeError": "uds_dist.errors",
     "ErlangError": "uds_dist.errors",
-    "ErlangException": "uds_dist.errors",
+    "ErlangException": "uds_dist.errors",  # old name
+    "ErlangRaiseError": "uds_dist.errors",
     "Exit": "uds_dist.errors",
     "ForkedLoopError": "uds_dist.errors",
     "HandshakeError": "uds_dist.errors",
@@ -184,17 +196,20 @@ _MODULES = {
     "ListenError": "uds_dist.errors",
     "LocalProtocolError": "uds_dist.errors",
     "LoopReentryError": "uds_dist.errors",
-    "NoConnection": "uds_dist.errors",
+    "NoConnection": "uds_dist.errors",  # old name
+    "NoConnectionError": "uds_dist.errors",
     "NodeNameError": "uds_dist.errors",
     "NodeNameMismatchError": "uds_dist.errors",
-    "NoProcess": "uds_dist.errors",
+    "NoProcess": "uds_dist.errors",  # old name
+    "NoProcessError": "uds_dist.errors",
     "NotAllowedError": "uds_dist.errors",
     "ParseError": "uds_dist.errors",
     "ProtocolError": "uds_dist.errors",
     "ReceiveTimeoutError": "uds_dist.errors",
     "RemoteError": "uds_dist.errors",
     "RemoteProtocolError": "uds_dist.errors",
-    "RemoteTimeout": "uds_dist.errors",
+    "RemoteTimeout": "uds_dist.errors",  # old name
+    "RemoteTimeoutError": "uds_dist.errors",
     "SimultaneousConnectError": "uds_dist.errors",
     "TermError": "uds_dist.errors",
     "Throw": "uds_dist.errors",

@@ -1,40 +1,43 @@
 """Every exception of uds_dist, in one tree.
 
 UdsDistError
-├── ConfigError (ValueError)              a setting or an argument cannot be used
-│   └── NodeNameError                     a node name is malformed
-├── AddressError (ValueError)             a socket address cannot exist on this system
+├── ConfigError (ValueError)               a setting or an argument cannot be used
+│   └── NodeNameError                      a node name is malformed
+├── AddressError (ValueError)              a socket address cannot exist on this system
 ├── TermError (ValueError)
-│   ├── EncodeError                       a Python value has no Erlang term
-│   ├── DecodeError                       bytes are no external term; has .offset and .tag
-│   └── ParseError                        text is no Erlang term; has .offset
-├── ListenError (OSError)                 the listening socket cannot be had
-│   └── DuplicateNameError                a live node listens under this name already
+│   ├── EncodeError                        a Python value has no Erlang term
+│   ├── DecodeError                        bytes are no external term; has .offset and .tag
+│   └── ParseError                         text is no Erlang term; has .offset
+├── ListenError (OSError)                  the listening socket cannot be had
+│   └── DuplicateNameError                 a live node listens under this name already
 ├── ProtocolError
-│   ├── LocalProtocolError                this program asked for what the protocol forbids
-│   └── RemoteProtocolError               the peer sent what the protocol forbids
-├── NoConnection (ConnectionError)        there is no connection to the node, or it was lost
-│   ├── ConnectFailedError                nothing answers at the node's socket
-│   └── HandshakeError                    the handshake did not end in a connection
-│       ├── CookieMismatchError           the two nodes do not have the same cookie
-│       ├── HandshakeTimeoutError         the peer fell silent within the handshake
-│       ├── NotAllowedError               one side refuses the other's name, user or flags
-│       ├── NodeNameMismatchError         another node answers at that socket
-│       └── SimultaneousConnectError      the peer's own connection attempt goes first
-├── Busy (BlockingIOError)                too much waits to be written to the node
-├── RemoteError                           the call raised in the remote process
-│   └── NoProcess                         no such process, or it is gone
-├── RemoteTimeout (TimeoutError)          the answer did not come in time
-├── ReceiveTimeoutError (TimeoutError)    no matching message came in time
-├── CancelledError                        the future was cancelled
-├── InvalidStateError                     the future has its outcome already
-├── ClosedError                           the node, the mailbox or the loop is closed
-├── LoopReentryError (RuntimeError)       a blocking call from inside a handler
-├── ForkedLoopError (RuntimeError)        the loop belongs to the parent process
-└── ErlangException                       raised by a handler to answer in Erlang's classes
-    ├── ErlangError                       error:Reason
-    ├── Throw                             throw:Term
-    └── Exit                              exit:Reason
+│   ├── LocalProtocolError                 this program asked for what the protocol forbids
+│   └── RemoteProtocolError                the peer sent what the protocol forbids
+├── NoConnectionError (ConnectionError)    there is no connection to the node, or it was lost
+│   ├── ConnectFailedError                 nothing answers at the node's socket
+│   └── HandshakeError                     the handshake did not end in a connection
+│       ├── CookieMismatchError            the two nodes do not have the same cookie
+│       ├── HandshakeTimeoutError          the peer fell silent within the handshake
+│       ├── NotAllowedError                one side refuses the other's name, user or flags
+│       ├── NodeNameMismatchError          another node answers at that socket
+│       └── SimultaneousConnectError       the peer's own connection attempt goes first
+├── BusyError (BlockingIOError)            too much waits to be written to the node
+├── RemoteError                            the call raised in the remote process
+│   └── NoProcessError                     no such process, or it is gone
+├── RemoteTimeoutError (TimeoutError)      the answer did not come in time
+├── ReceiveTimeoutError (TimeoutError)     no matching message came in time
+├── CancelledError                         the future was cancelled
+├── InvalidStateError                      the future has its outcome already
+├── ClosedError                            the node, the mailbox or the loop is closed
+├── LoopReentryError (RuntimeError)        a blocking call from inside a handler
+├── ForkedLoopError (RuntimeError)         the loop belongs to the parent process
+└── ErlangRaiseError                       raised by a handler to answer in Erlang's classes
+    ├── ErlangError                        error:Reason
+    ├── Throw                              throw:Term
+    └── Exit                               exit:Reason
+
+The old names Busy, NoConnection, NoProcess, RemoteTimeout and ErlangException are aliases, for
+this release alone.
 """
 
 from __future__ import annotations
@@ -103,15 +106,15 @@ class RemoteProtocolError(ProtocolError):
     """The peer sent something the distribution protocol forbids."""
 
 
-class NoConnection(UdsDistError, ConnectionError):
+class NoConnectionError(UdsDistError, ConnectionError):
     """There is no connection to the node, or it was lost before the answer came."""
 
 
-class ConnectFailedError(NoConnection):
+class ConnectFailedError(NoConnectionError):
     """Nothing answers at the node's socket: no such file, or nobody listens."""
 
 
-class HandshakeError(NoConnection):
+class HandshakeError(NoConnectionError):
     """The handshake did not end in a connection."""
 
 
@@ -135,7 +138,7 @@ class SimultaneousConnectError(HandshakeError):
     """The peer is connecting to this node at the same time and its attempt goes first."""
 
 
-class Busy(UdsDistError, BlockingIOError):
+class BusyError(UdsDistError, BlockingIOError):
     """More than ``write_high_water`` bytes wait for the node: nothing was sent.
 
     Sending goes on when no more than ``write_low_water`` bytes wait, for which the loop must run.
@@ -163,11 +166,11 @@ class RemoteError(UdsDistError):
         self.stack = stack
 
 
-class NoProcess(RemoteError):
+class NoProcessError(RemoteError):
     """There is no such process, or it was gone before it could answer."""
 
 
-class RemoteTimeout(UdsDistError, TimeoutError):
+class RemoteTimeoutError(UdsDistError, TimeoutError):
     """The answer did not come in time; it is dropped if it comes later."""
 
 
@@ -195,7 +198,7 @@ class ForkedLoopError(UdsDistError, RuntimeError):
     """The loop belongs to the parent process; a forked child may only close it."""
 
 
-class ErlangException(UdsDistError):
+class ErlangRaiseError(UdsDistError):
     """Raised by a handler to end its call in one of Erlang's three exception classes."""
 
     class_: Literal["error", "exit", "throw"] = "error"
@@ -205,17 +208,25 @@ class ErlangException(UdsDistError):
         self.reason = reason
 
 
-class ErlangError(ErlangException):
+class ErlangError(ErlangRaiseError):
     """Answers as ``erlang:error(Reason)``; a plain str reason becomes an atom."""
 
 
-class Throw(ErlangException):
+class Throw(ErlangRaiseError):
     """Answers as ``throw(Term)``."""
 
     class_: Literal["error", "exit", "throw"] = "throw"
 
 
-class Exit(ErlangException):
+class Exit(ErlangRaiseError):
     """Answers as ``exit(Reason)``; a plain str reason becomes an atom."""
 
     class_: Literal["error", "exit", "throw"] = "exit"
+
+
+# What these classes were called before: for this release alone, then they go.
+Busy = BusyError  # old name
+NoConnection = NoConnectionError  # old name
+NoProcess = NoProcessError  # old name
+RemoteTimeout = RemoteTimeoutError  # old name
+ErlangException = ErlangRaiseError  # old name

@@ -14,10 +14,10 @@ from uds_dist.errors import (
     ConfigError,
     LocalProtocolError,
     NodeNameError,
-    NoConnection,
-    NoProcess,
+    NoConnectionError,
+    NoProcessError,
     RemoteProtocolError,
-    RemoteTimeout,
+    RemoteTimeoutError,
     UdsDistError,
 )
 from uds_dist.etf.atoms import limit_atoms
@@ -258,7 +258,7 @@ class Node:
         Args:
             name: the node's full name.
         Returns:
-            A future; its errors are NoConnection and its kinds, RemoteProtocolError, NodeNameError and
+            A future; its errors are NoConnectionError and its kinds, RemoteProtocolError, NodeNameError and
             AddressError.
         """
         return self._peers.connect(name)
@@ -286,7 +286,7 @@ class Node:
             answer = self.call((NET_KERNEL, name), (IS_AUTH, self.name)).result(left)
         except NodeNameError:
             raise
-        except (NoConnection, NoProcess, RemoteProtocolError, RemoteTimeout):
+        except (NoConnectionError, NoProcessError, RemoteProtocolError, RemoteTimeoutError):
             return False
         return answer == YES
 
@@ -398,7 +398,7 @@ class Node:
 
         Raises:
             EncodeError: the message is not a term, or `dest` is not a destination.
-            Busy: more than ``write_high_water`` bytes wait for the node; nothing was sent.
+            BusyError: more than ``write_high_water`` bytes wait for the node; nothing was sent.
             ClosedError: the node is closed.
             LocalProtocolError: the node has no name yet.
         """
@@ -439,11 +439,11 @@ class Node:
             monitor: have the parent told by a DOWN message when the process ends.
         Returns:
             A future with the pid, and the monitor's reference or None; its errors are
-            NoConnection and RemoteError.
+            NoConnectionError and RemoteError.
         Raises:
             TypeError: the arguments are a text, not a list of terms, or a name is not text.
             EncodeError: an argument is not a term.
-            Busy, ClosedError, LocalProtocolError: as of `send`; ClosedError if the parent has ended.
+            BusyError, ClosedError, LocalProtocolError: as of `send`; ClosedError if the parent has ended.
         """
         own = self._own if parent is None else parent
         return start_spawn(
@@ -466,11 +466,11 @@ class Node:
             dest: a Pid, a registered name here, or ``(name, node)``.
             request: any term.
         Returns:
-            A future with the reply; its errors are NoProcess, NoConnection and RemoteError, and
-            RemoteTimeout and LoopReentryError from waiting for it.
+            A future with the reply; its errors are NoProcessError, NoConnectionError and RemoteError, and
+            RemoteTimeoutError and LoopReentryError from waiting for it.
         Raises:
             EncodeError: the request is not a term, or `dest` is not a destination.
-            Busy, ClosedError, LocalProtocolError: as of `send`.
+            BusyError, ClosedError, LocalProtocolError: as of `send`.
         """
         return start_call(self.processes, self._own, dest, request)
 
@@ -482,7 +482,7 @@ class Node:
             request: any term.
         Raises:
             EncodeError: the request is not a term, or `dest` is not a destination.
-            Busy, ClosedError, LocalProtocolError: as of `send`.
+            BusyError, ClosedError, LocalProtocolError: as of `send`.
         """
         cast(self.processes, self._own, dest, request)
 
@@ -501,7 +501,7 @@ class Node:
         Raises:
             TypeError: `nodes` is one name: give a list of names.
             EncodeError: the request is not a term.
-            Busy, ClosedError, LocalProtocolError: as of `call`.
+            BusyError, ClosedError, LocalProtocolError: as of `call`.
         """
         check_names(nodes)
         return start_multi_call(
@@ -519,12 +519,12 @@ class Node:
                 None stand for the atoms `true`, `false` and `nil`.
             arguments: the argument terms.
         Returns:
-            A future with the function's value; its errors are RemoteError and NoConnection, and
-            RemoteTimeout and LoopReentryError from waiting for it.
+            A future with the function's value; its errors are RemoteError and NoConnectionError, and
+            RemoteTimeoutError and LoopReentryError from waiting for it.
         Raises:
             TypeError: the arguments are a text, not a list of terms, or a name is not text.
             EncodeError: an argument is not a term.
-            Busy, ClosedError, LocalProtocolError: as of `send`.
+            BusyError, ClosedError, LocalProtocolError: as of `send`.
         """
         return start_rpc(
             self.processes,

@@ -350,7 +350,7 @@ def connect(
         The wire between them, when both are up.
     Raises:
         ConfigError: the nodes are not on one loop.
-        NoConnection: the handshake failed; the kinds of it say why.
+        NoConnectionError: the handshake failed; the kinds of it say why.
     """
     if initiator.loop is not acceptor.loop:
         raise ConfigError("the nodes are on different loops: give both the same fake_loop()")

@@ -10,7 +10,7 @@ from time import perf_counter
 
 from tests.bench.figures import Figure, Sample, interleave
 from tests.bench.lab import MODULE, PEER, TIMEOUT, Cluster, Lab, nanoseconds
-from uds_dist import Atom, Busy, Mailbox, Pid
+from uds_dist import Atom, BusyError, Mailbox, Pid
 
 PANEL = "messages: throughput against BEAM to BEAM"
 
@@ -69,7 +69,7 @@ def send_to_beam(cluster: Cluster, message: object, count: int) -> float:
     for _ in range(count):
         try:
             box.send(dest, message)
-        except Busy:
+        except BusyError:
             _send_when_not_busy(cluster, box, dest, message)
     if box.receive(timeout=TIMEOUT) != "done":
         raise AssertionError("the counter answered something else")
@@ -83,7 +83,7 @@ def _send_when_not_busy(
         cluster.node.loop.run_once(TIMEOUT)
         try:
             return box.send(dest, message)
-        except Busy:
+        except BusyError:
             continue
 
 

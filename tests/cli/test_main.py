@@ -488,10 +488,10 @@ def test_every_error_has_an_exit_code() -> None:
     kinds = [kind for kind in kinds if issubclass(kind, errors.UdsDistError)]
     codes = {kind.__name__: exit_code(kind("text")) for kind in kinds}
     assert len(codes) > 30 and set(codes.values()) == {1, 2, 3, 4, 5}
-    assert codes["NoProcess"] == 1
+    assert codes["NoProcessError"] == 1
     assert codes["NodeNameError"] == codes["ParseError"] == 2
     assert codes["ConnectFailedError"] == codes["NotAllowedError"] == 3
-    assert codes["HandshakeTimeoutError"] == codes["RemoteTimeout"] == 5
+    assert codes["HandshakeTimeoutError"] == codes["RemoteTimeoutError"] == 5
 
 
 # --- as a process ---------------------------------------------------------------------------------

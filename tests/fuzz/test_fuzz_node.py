@@ -19,7 +19,7 @@ import pytest
 from uds_dist import (
     Atom,
     BitString,
-    Busy,
+    BusyError,
     ClosedError,
     Config,
     EventHandler,
@@ -266,7 +266,7 @@ class World:
                         future.set_result(1)
                 case _:
                     self.box.unlink(pid(rng.randrange(5)))
-        except (Busy, ClosedError):
+        except (BusyError, ClosedError):
             pass
         if not self.box.alive:
             self.box = node.mailbox("box", trap_exit=True)

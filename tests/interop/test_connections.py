@@ -17,9 +17,9 @@ from uds_dist import (
     EMPTY,
     Atom,
     Mailbox,
-    NoConnection,
+    NoConnectionError,
     Node,
-    NoProcess,
+    NoProcessError,
     Pid,
     RemoteError,
     SimultaneousConnectError,
@@ -295,7 +295,7 @@ def test_2000_calls_leave_nothing_behind(both: Together) -> None:
         late.pop().cancel()
         assert futures[0].result(timeout=5) == number
         assert futures[1].result(timeout=5) == number
-        with pytest.raises(NoProcess):
+        with pytest.raises(NoProcessError):
             futures[2].result(timeout=5)
         for future in futures[3:]:
             with pytest.raises(RemoteError):
@@ -412,7 +412,7 @@ class Watch:
         for ref in self.refs:
             assert sum(message[1] == ref for message in found if isinstance(message, tuple)) == 1
         for call in self.calls:
-            with pytest.raises(NoConnection):
+            with pytest.raises(NoConnectionError):
                 call.result(timeout=5)
         for _ in range(5):
             both.loop.run_once(0)
@@ -434,7 +434,7 @@ def test_a_beam_that_is_killed_and_started_at_once(otp: Otp, mute: bool) -> None
         assert watch.notices == ["nodeup", "nodedown"] * 2 + ["nodeup"]
         again.kill()
         watch.check_fired_once(both)
-        with pytest.raises(NoConnection):
+        with pytest.raises(NoConnectionError):
             watch.node.rpc(BEAM_NAME, "erlang", "node").result(timeout=5)
         assert not watch.node.ping(BEAM_NAME)
 
@@ -463,7 +463,7 @@ def test_a_call_into_a_beam_that_is_stopped(otp: Otp) -> None:
         assert node.ping(both.name)
         both.beam.suspend()
         try:
-            with pytest.raises(NoConnection):
+            with pytest.raises(NoConnectionError):
                 node.rpc(both.name, "erlang", "node").result(timeout=10)
             assert not node.ping(both.name, timeout=0.2)
         finally:

@@ -10,12 +10,12 @@ from tests.conftest import MakeNode, MakePeer
 from tests.scripted import ScriptedPeer
 from uds_dist import (
     Atom,
-    Busy,
+    BusyError,
     Config,
     EventLoop,
     Future,
     GenServer,
-    NoConnection,
+    NoConnectionError,
     Node,
     Pid,
     Reference,
@@ -158,7 +158,7 @@ def test_two_nodes_that_flood_each_other_get_through(
                 if len(made) < count:
                     try:
                         made.append(node.rpc(nodes[1 - side].name, "m", "f", [b"r" * request_size]))
-                    except Busy:
+                    except BusyError:
                         break
             for _ in range(rng.randrange(1, 20)):
                 node.loop.run_once(0)
@@ -279,7 +279,7 @@ def test_a_program_s_own_sends_are_busy_while_requests_are_held(
     for _ in range(50):
         ask(peer, ANSWER)
     peer.until(lambda: connection_to(node, peer.name).held is not None)
-    with pytest.raises(Busy):
+    with pytest.raises(BusyError):
         node.send(peer.pid(), "x")
     assert not node.flush(0.01)
     answers(peer, 50)
@@ -321,7 +321,7 @@ def test_a_peer_that_reads_nothing_is_given_up_when_no_more_can_be_held(
     peer.connect(folder, node)
     flood(peer, node)
     peer.until(lambda: errors)
-    assert isinstance(errors[0], NoConnection) and "write_high_water" in str(errors[0])
+    assert isinstance(errors[0], NoConnectionError) and "write_high_water" in str(errors[0])
 
 
 @pytest.mark.parametrize("kind", ["rpc", "call", "task"])

@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import MakeNode, MakePeer
 from tests.scripted import ScriptedPeer
-from uds_dist import Busy, EventLoop, Node
+from uds_dist import BusyError, EventLoop, Node
 
 
 def readable(peer: ScriptedPeer) -> bool:
@@ -109,7 +109,7 @@ def test_a_batch_that_is_too_large_is_busy_and_goes_on_after_a_flush(make_node: 
     assert a.ping(b.name)
     box = b.mailbox("box")
     with a.batch():
-        with pytest.raises(Busy):
+        with pytest.raises(BusyError):
             for _ in range(5):
                 a.send(("box", b.name), bytes(100_000))
         assert a.flush(5)

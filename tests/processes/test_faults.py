@@ -16,7 +16,7 @@ import pytest
 
 from tests.conftest import MakeNode, MakePeer
 from tests.scripted import ScriptedPeer
-from uds_dist import Atom, Busy, EventLoop, Node, UdsDistError
+from uds_dist import Atom, BusyError, EventLoop, Node, UdsDistError
 from uds_dist.errors import RemoteProtocolError
 from uds_dist.etf.decode import decode
 from uds_dist.protocol.control import LINK, MONITOR_P, REG_SEND
@@ -83,7 +83,7 @@ def test_a_fault_at_a_message_that_waited_is_logged(
 
 
 @pytest.mark.parametrize(
-    "error", [ValueError("v"), Busy("b"), RemoteProtocolError("r"), UdsDistError("u")]
+    "error", [ValueError("v"), BusyError("b"), RemoteProtocolError("r"), UdsDistError("u")]
 )
 def test_what_a_program_s_handler_raises_is_for_the_program(
     node: Node, bad_peer: ScriptedPeer, error: Exception, loop: EventLoop

@@ -12,7 +12,7 @@ from uds_dist import (
     Future,
     InvalidStateError,
     LoopReentryError,
-    RemoteTimeout,
+    RemoteTimeoutError,
 )
 
 
@@ -47,7 +47,7 @@ def test_there_is_one_outcome(loop: EventLoop) -> None:
 
 def test_a_timeout_leaves_it_pending(loop: EventLoop) -> None:
     future: Future[int] = Future(loop, "the answer of s")
-    with pytest.raises(RemoteTimeout, match="the answer of s did not come within 0.01 s"):
+    with pytest.raises(RemoteTimeoutError, match="the answer of s did not come within 0.01 s"):
         future.result(timeout=0.01)
     future.set_result(1)
     assert future.result(timeout=0) == 1

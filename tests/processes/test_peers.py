@@ -21,7 +21,7 @@ from uds_dist import (
     HandshakeError,
     HandshakeTimeoutError,
     LocalProtocolError,
-    NoConnection,
+    NoConnectionError,
     Node,
     NodeNameError,
     NotAllowedError,
@@ -108,7 +108,7 @@ def test_a_name_that_cannot_be_dialled(a: Node, loop: EventLoop) -> None:
         a.connect(a.name).result(timeout=5)
     with pytest.raises(NodeNameError):
         a.ping("no name")
-    with pytest.raises(NoConnection):
+    with pytest.raises(NoConnectionError):
         a.call(("name", "x" * 200 + "@localhost"), 1).result(timeout=5)
     assert a.ping(a.name)
 
@@ -895,7 +895,7 @@ def test_a_send_in_the_round_in_which_the_connection_ended(
     peer.listen(folder)
     connection = a._peers.nodes[peer.name].connection
     assert connection is not None
-    connection.fail(NoConnection("made up"))
+    connection.fail(NoConnectionError("made up"))
     later = box.monitor(peer.pid(2))  # before anybody was told
     box.send(("name", peer.name), 1)
     peer.welcome()
@@ -950,7 +950,7 @@ def test_close_ends_everything_and_says_so(a: Node, b: Node, loop: EventLoop) ->
     assert (Atom("DOWN"), ref, Atom("process"), name, shutdown) in found
     assert (Atom("EXIT"), box.pid, shutdown) in found
     for future in (call, local, connecting):
-        with pytest.raises((ClosedError, NoConnection, UdsDistError)):
+        with pytest.raises((ClosedError, NoConnectionError, UdsDistError)):
             future.result(timeout=5)
     assert not box.alive and a.closed
     for action in (
@@ -1047,9 +1047,9 @@ def test_what_was_tied_to_a_connection_fires_when_it_ends(
     call = a.call(("server", peer.name), 1)
     connection = a._peers.nodes[peer.name].connection
     assert connection is not None
-    connection.fail(NoConnection("the test ends it"))
+    connection.fail(NoConnectionError("the test ends it"))
     # In that call, and the next signal opens a new connection.
     assert not a._peers.nodes and a.nodes() == [] and not a.processes.ties
-    assert call.done() and isinstance(call.exception(), NoConnection)
+    assert call.done() and isinstance(call.exception(), NoConnectionError)
     assert box.poll() == (Atom("DOWN"), ref, Atom("process"), peer.pid(), Atom("noconnection"))
     assert box.poll() is EMPTY

@@ -11,13 +11,13 @@ from tests.scripted import ScriptedPeer
 from uds_dist import (
     EMPTY,
     Atom,
-    Busy,
+    BusyError,
     Config,
     EncodeError,
     EventLoop,
     Future,
     Mailbox,
-    NoConnection,
+    NoConnectionError,
     Node,
     Pid,
     RemoteError,
@@ -484,7 +484,7 @@ def test_everything_fires_once_when_the_connection_is_lost(a: Node, peer: Script
     peer.settle()
     peer.close()
     for future in outcomes:
-        with pytest.raises(NoConnection):
+        with pytest.raises(NoConnectionError):
             future.result(timeout=5)
     noconnection = Atom("noconnection")
     found = [box.poll(), box.poll(), box.poll()]
@@ -558,13 +558,13 @@ def test_busy_says_so_and_flush_helps(
     peer = make_peer()
     peer.connect(folder, node)
     sent = 0
-    with pytest.raises(Busy, match="flush"):
+    with pytest.raises(BusyError, match="flush"):
         while True:
             node.send(("name", peer.name), (sent, bytes(10_000)))
             sent += 1
-    with pytest.raises(Busy):
+    with pytest.raises(BusyError):
         node.call(("name", peer.name), 1)
-    with pytest.raises(Busy):
+    with pytest.raises(BusyError):
         node.rpc(peer.name, "m", "f", [1])
     assert node.statistics().monitors == node.statistics().futures == 0
     assert not node.flush(timeout=0)
@@ -579,7 +579,7 @@ def test_busy_says_so_and_flush_helps(
     while node.statistics().unwritten > 1_000_000:
         take()
     assert node.statistics().unwritten > 1000
-    with pytest.raises(Busy):
+    with pytest.raises(BusyError):
         node.send(("name", peer.name), 1)
     while len(numbers) < sent:
         take()

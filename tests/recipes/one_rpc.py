@@ -8,14 +8,14 @@ from __future__ import annotations
 import os
 import sys
 
-from uds_dist import Node, NoConnection, RemoteError, RemoteTimeout
+from uds_dist import Node, NoConnectionError, RemoteError, RemoteTimeoutError
 
 
 def main(peer: str) -> int:
     with Node(f"script-{os.getpid()}@localhost") as node:
         try:
             print(node.rpc(peer, "erlang", "node").result(timeout=5))
-        except (NoConnection, RemoteError, RemoteTimeout) as error:
+        except (NoConnectionError, RemoteError, RemoteTimeoutError) as error:
             print(error, file=sys.stderr)
             return 1
     return 0

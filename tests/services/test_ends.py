@@ -12,7 +12,7 @@ from uds_dist import (
     Future,
     GenServer,
     Node,
-    NoProcess,
+    NoProcessError,
     Pid,
     RemoteError,
     UdsDistError,
@@ -127,7 +127,7 @@ def test_what_serves_the_node_itself_is_not_ended(a: Node, b: Node) -> None:
     assert isinstance(rex, Pid)
     assert not a.stop_server("rex") and not a.stop_server(rex)
     assert a.serve_tasks("tasks") and a.stop_server("tasks")
-    with pytest.raises(NoProcess):
+    with pytest.raises(NoProcessError):
         b.call(("tasks", a.name), 1).result(SOON)
 
 

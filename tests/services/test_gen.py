@@ -12,7 +12,7 @@ from tests.conftest import MakeNode, MakePeer
 from tests.scripted import ScriptedPeer
 from uds_dist import (
     Atom,
-    Busy,
+    BusyError,
     ClosedError,
     ConfigError,
     EncodeError,
@@ -28,11 +28,11 @@ from uds_dist import (
     LocalProtocolError,
     MultiReply,
     Node,
-    NoProcess,
+    NoProcessError,
     NoReply,
     Pid,
     RemoteError,
-    RemoteTimeout,
+    RemoteTimeoutError,
     Stop,
     Throw,
 )
@@ -55,7 +55,7 @@ def test_a_mailbox_calls_in_its_own_name(a: Node, b: Node) -> None:
     box = b.mailbox()
     assert box.call(("named", A), 5).result(SOON) == 5
     assert seen == [box.pid] and len(box) == 0
-    with pytest.raises(NoProcess):
+    with pytest.raises(NoProcessError):
         box.call(("nobody", A), 1).result(SOON)
     with pytest.raises(EncodeError):
         box.call(("named", A), object())
@@ -217,7 +217,7 @@ def test_a_future_may_be_done_already_and_may_be_a_stop(b: Node, calc: Calc) -> 
     ask(b, (Atom("add"), 1))
     calc.futures[0].set_result(Stop(Atom("normal"), 9))
     assert future.result(SOON) == 9
-    assert isinstance(fail(b, 1), NoProcess)
+    assert isinstance(fail(b, 1), NoProcessError)
 
 
 def test_a_handler_calls_another_server(a: Node, b: Node, calc: Calc) -> None:
@@ -249,7 +249,7 @@ def test_a_reply_goes_out_however_much_waits_to_be_written(
     node.serve("calc", Calc())
     peer = make_peer()
     peer.connect(folder, node)
-    with pytest.raises(Busy):
+    with pytest.raises(BusyError):
         while True:
             node.send(("somebody", peer.name), bytes(100_000))
     tag = ImproperList((Atom("alias"),), peer.reference())
@@ -287,7 +287,7 @@ def test_an_exception_ends_the_server_at_its_caller(
         module, function, arity, where = error.reason[1][0]
         assert (module, arity) == (__name__, 3) and "handle_call" in function
         assert bytes(dict(where)["file"]).decode() == __file__ and dict(where)["line"] > 0
-    assert isinstance(fail(b, (Atom("add"), 1)), NoProcess)
+    assert isinstance(fail(b, (Atom("add"), 1)), NoProcessError)
     assert calc.ended == [error.reason]
 
 
@@ -553,7 +553,7 @@ def test_a_stop_ends_with_its_reason(
         error = future.exception(SOON)
         assert isinstance(error, RemoteError) and error.reason == b"x"
     assert calc.ended == [request_[1]]
-    assert isinstance(fail(b, 1), NoProcess)
+    assert isinstance(fail(b, 1), NoProcessError)
 
 
 def test_the_others_who_wait_hear_of_the_end(b: Node, calc: Calc) -> None:
@@ -649,7 +649,7 @@ def test_a_caller_that_times_out_leaves_nothing(b: Node, a: Node, calc: Calc) ->
     a.serve("down", Downstream())
     ledger.before = ledger.held()
     future = b.call(("down", A), Atom("never"))
-    with pytest.raises(RemoteTimeout):
+    with pytest.raises(RemoteTimeoutError):
         future.result(0.05)
     assert ledger.held() != ledger.before
     del future
@@ -660,7 +660,7 @@ def test_a_caller_that_times_out_leaves_nothing(b: Node, a: Node, calc: Calc) ->
 
 def test_a_late_answer_lands_in_no_mailbox(b: Node, calc: Calc) -> None:
     future = b.call(("calc", A), Atom("later"))
-    with pytest.raises(RemoteTimeout):
+    with pytest.raises(RemoteTimeoutError):
         future.result(0.01)
     future.cancel()
     b.cast(("calc", A), Atom("flush"))
@@ -749,7 +749,7 @@ def test_the_restart_policy(a: Node, b: Node, restart: str, reason: str, again: 
         assert pid != first and calc.lives == 2
         assert ask(b, (Atom("add"), 1)) == 1  # `init` has built the state anew
     else:
-        assert isinstance(fail(b, 1), NoProcess)
+        assert isinstance(fail(b, 1), NoProcessError)
 
 
 def test_a_killed_server_is_started_again_from_its_class(a: Node, b: Node, loop: EventLoop) -> None:

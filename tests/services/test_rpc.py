@@ -21,12 +21,12 @@ from uds_dist import (
     Export,
     Future,
     ImproperList,
-    NoConnection,
+    NoConnectionError,
     Node,
     Pid,
     Reference,
     RemoteError,
-    RemoteTimeout,
+    RemoteTimeoutError,
     Throw,
 )
 from uds_dist.protocol import control as ctl
@@ -265,7 +265,7 @@ def test_a_caller_that_times_out_leaves_nothing(
     assert b.ping(A)
     ledger = Ledger(a, b)
     future = b.rpc(A, "svc", "never")
-    with pytest.raises(RemoteTimeout):
+    with pytest.raises(RemoteTimeoutError):
         future.result(0.05)
     assert ledger.held() != ledger.before and len(a._named().jobs) == 1
     future.cancel()
@@ -308,7 +308,7 @@ def test_a_lost_connection_is_no_connection(
     future = b.rpc(A, "svc", "never")
     loop.run_until(lambda: len(a._named().jobs) == 1, SOON)
     a.disconnect("b@localhost")
-    assert isinstance(future.exception(SOON), NoConnection)
+    assert isinstance(future.exception(SOON), NoConnectionError)
 
 
 # --- on the wire ----------------------------------------------------------------------------------

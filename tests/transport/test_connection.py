@@ -19,7 +19,7 @@ from uds_dist import (
     EventLoop,
     HandshakeError,
     HandshakeTimeoutError,
-    NoConnection,
+    NoConnectionError,
     RemoteProtocolError,
     UdsDistError,
 )
@@ -112,7 +112,7 @@ class Pair:
     def close(self) -> None:
         for side in (self.left, self.right):
             if hasattr(side, "connection"):
-                side.connection.fail(NoConnection("the test is over"))
+                side.connection.fail(NoConnectionError("the test is over"))
 
 
 @pytest.fixture
@@ -151,11 +151,11 @@ def test_a_life(pair: Pair) -> None:
     assert pair.right.messages == [b"last words"]
     assert "closed by this node" in str(pair.left.error)
     assert "was lost: the peer closed it" in str(pair.right.error)
-    for again in (left.close, lambda: left.fail(NoConnection("no")), left.flush):
+    for again in (left.close, lambda: left.fail(NoConnectionError("no")), left.flush):
         again()
     settle(pair.loop)
     assert pair.left.told == ["up", "down"]
-    with pytest.raises(NoConnection, match="is closed"):
+    with pytest.raises(NoConnectionError, match="is closed"):
         left.send(CONTROL, 1)
 
 
@@ -289,13 +289,13 @@ def test_what_the_peer_said_before_it_closed_is_read(pair: Pair) -> None:
     settle(pair.loop)
     assert pair.left.messages == list(range(50))
     assert pair.left.told == ["up", "down"]
-    assert type(pair.left.error) is NoConnection
+    assert type(pair.left.error) is NoConnectionError
 
 
 def test_an_end_in_the_middle_of_a_frame(pair: Pair) -> None:
     pair.up()
     pair.ends[1].send(b"\0\0\1\0 half of")
-    pair.right.connection.fail(NoConnection("broken"))
+    pair.right.connection.fail(NoConnectionError("broken"))
     settle(pair.loop)
     assert pair.left.told == ["up", "down"] and pair.left.messages == []
 
@@ -356,7 +356,7 @@ def test_close_writes_what_is_queued_first(pair: Pair) -> None:
         pair.left.connection.send(CONTROL, (number, b"x" * 200))
     pair.left.connection.close()
     assert pair.left.connection.phase is Phase.CLOSING
-    with pytest.raises(NoConnection, match="is closing"):
+    with pytest.raises(NoConnectionError, match="is closing"):
         pair.left.connection.send(CONTROL, 1)
     settle(pair.loop)
     assert len(pair.right.messages) == 20

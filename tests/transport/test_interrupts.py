@@ -23,7 +23,7 @@ import pytest
 
 import uds_dist
 from tests.transport.support import Interrupted, settle
-from uds_dist import ClosedError, EventLoop, NoConnection, Node
+from uds_dist import ClosedError, EventLoop, NoConnectionError, Node
 from uds_dist.protocol.header import FrameEncoder
 from uds_dist.testing import MemorySocket, connect, fake_loop
 
@@ -97,7 +97,7 @@ class Story:
                 self.loop.run_once()
             except Interrupted:
                 interrupted = True
-            except (NoConnection, ClosedError):
+            except (NoConnectionError, ClosedError):
                 break
             if interrupted and self.down:
                 break

@@ -29,7 +29,7 @@ from tests.transport.support import (
     open_descriptors,
     settle,
 )
-from uds_dist import ConfigError, ConnectFailedError, EventLoop, ForkedLoopError, NoConnection, Node
+from uds_dist import ConfigError, ConnectFailedError, EventLoop, ForkedLoopError, NoConnectionError, Node
 from uds_dist.testing import FakeClock, connect, fake_loop
 from uds_dist.transport.connection import Connection
 from uds_dist.transport.listener import PAUSE
@@ -392,7 +392,7 @@ def test_14_the_peer_sees_the_close_though_a_child_holds_the_socket(
     else:
         connection = a._peers.nodes["b@test"].connection
         assert connection is not None
-        connection.fail(NoConnection("given up"))
+        connection.fail(NoConnectionError("given up"))
     gone = loop.run_until(lambda: not b.nodes(), timeout=5)
     os.close(alive_w)
     os.waitpid(child, 0)

@@ -7,11 +7,11 @@ from typing import Literal
 from typing_extensions import assert_type
 
 from uds_dist.errors import (
-    Busy,
+    BusyError,
     DecodeError,
-    ErlangException,
+    ErlangRaiseError,
     HandshakeTimeoutError,
-    NoConnection,
+    NoConnectionError,
     RemoteError,
     UdsDistError,
 )
@@ -32,12 +32,12 @@ def remote(error: RemoteError) -> str:
     return error.class_
 
 
-def raised_by_a_handler(error: ErlangException) -> None:
+def raised_by_a_handler(error: ErlangRaiseError) -> None:
     assert_type(error.reason, object)
-    ErlangException()  # type: ignore[call-arg]
+    ErlangRaiseError()  # type: ignore[call-arg]
 
 
 def caught_as(
-    busy: Busy, lost: NoConnection, late: HandshakeTimeoutError
+    busy: BusyError, lost: NoConnectionError, late: HandshakeTimeoutError
 ) -> tuple[BlockingIOError, ConnectionError, TimeoutError, list[UdsDistError]]:
     return busy, lost, late, [busy, lost, late]

@@ -17,7 +17,8 @@ from typing_extensions import Self
 from uds_dist.config import ANY as ANY, Config as Config
 from uds_dist.errors import (
     AddressError as AddressError,
-    Busy as Busy,
+    Busy as Busy,  # old name
+    BusyError as BusyError,
     CancelledError as CancelledError,
     ClosedError as ClosedError,
     ConfigError as ConfigError,
@@ -27,7 +28,8 @@ from uds_dist.errors import (
     DuplicateNameError as DuplicateNameError,
     EncodeError as EncodeError,
     ErlangError as ErlangError,
-    ErlangException as ErlangException,
+    ErlangException as ErlangException,  # old name
+    ErlangRaiseError as ErlangRaiseError,
     Exit as Exit,
     ForkedLoopError as ForkedLoopError,
     HandshakeError as HandshakeError,
@@ -36,8 +38,10 @@ from uds_dist.errors import (
     ListenError as ListenError,
     LocalProtocolError as LocalProtocolError,
     LoopReentryError as LoopReentryError,
-    NoConnection as NoConnection,
-    NoProcess as NoProcess,
+    NoConnection as NoConnection,  # old name
+    NoConnectionError as NoConnectionError,
+    NoProcess as NoProcess,  # old name
+    NoProcessError as NoProcessError,
     NodeNameError as NodeNameError,
     NodeNameMismatchError as NodeNameMismatchError,
     NotAllowedError as NotAllowedError,
@@ -46,7 +50,8 @@ from uds_dist.errors import (
     ReceiveTimeoutError as ReceiveTimeoutError,
     RemoteError as RemoteError,
     RemoteProtocolError as RemoteProtocolError,
-    RemoteTimeout as RemoteTimeout,
+    RemoteTimeout as RemoteTimeout,  # old name
+    RemoteTimeoutError as RemoteTimeoutError,
     SimultaneousConnectError as SimultaneousConnectError,
     TermError as TermError,
     Throw as Throw,
@@ -58,7 +63,8 @@ __all__ = [
     "AddressError",
     "Atom",
     "BitString",
-    "Busy",
+    "Busy",  # old name
+    "BusyError",
     "COMPILED",
     "CancelledError",
     "ClosedError",
@@ -73,7 +79,8 @@ __all__ = [
     "EMPTY",
     "EncodeError",
     "ErlangError",
-    "ErlangException",
+    "ErlangException",  # old name
+    "ErlangRaiseError",
     "EventHandler",
     "EventLoop",
     "EventManager",
@@ -97,8 +104,10 @@ __all__ = [
     "Mailbox",
     "Map",
     "MultiReply",
-    "NoConnection",
-    "NoProcess",
+    "NoConnection",  # old name
+    "NoConnectionError",
+    "NoProcess",  # old name
+    "NoProcessError",
     "NoReply",
     "Node",
     "NodeNameError",
@@ -116,7 +125,8 @@ __all__ = [
     "Reference",
     "RemoteError",
     "RemoteProtocolError",
-    "RemoteTimeout",
+    "RemoteTimeout",  # old name
+    "RemoteTimeoutError",
     "SimultaneousConnectError",
     "Stop",
     "TaggedTuple",

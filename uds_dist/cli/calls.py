@@ -12,7 +12,7 @@ from uds_dist import (
     Map,
     ParseError,
     RemoteError,
-    RemoteTimeout,
+    RemoteTimeoutError,
     TermError,
     UdsDistError,
     format_term,
@@ -104,8 +104,8 @@ def answer_line(
     except RemoteError as error:
         raised = _raised(error, there if options.elixir else None)
         raise RemoteError(f"{what} raised {raised}", error.class_) from None
-    except RemoteTimeout:
-        raise RemoteTimeout(
+    except RemoteTimeoutError:
+        raise RemoteTimeoutError(
             f"{what} did not answer within {options.timeout:g} s: give --timeout more seconds"
         ) from None
     if options.json:

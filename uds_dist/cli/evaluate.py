@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from uds_dist import Atom, ConfigError, RemoteError, RemoteTimeout, format_term
+from uds_dist import Atom, ConfigError, RemoteError, RemoteTimeoutError, format_term
 from uds_dist.cli.calls import escape_elixir, escape_erlang, inspected, utf8_word
 from uds_dist.cli.connected import Connected, connected
 from uds_dist.cli.exit_codes import OK, RAISED
@@ -95,8 +95,8 @@ def _eval(options: argparse.Namespace, text: str, show: Show) -> int:
     except EvalError as error:
         write_error(str(error).rstrip("\n") + "\n")
         return RAISED
-    except RemoteTimeout:
-        raise RemoteTimeout(
+    except RemoteTimeoutError:
+        raise RemoteTimeoutError(
             f"the expression was not evaluated within {options.timeout:g} s: give --timeout more"
             " seconds"
         ) from None

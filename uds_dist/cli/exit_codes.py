@@ -8,7 +8,7 @@ from uds_dist import (
     CookieMismatchError,
     HandshakeTimeoutError,
     RemoteError,
-    RemoteTimeout,
+    RemoteTimeoutError,
     TermError,
     UdsDistError,
 )
@@ -37,7 +37,7 @@ EXIT_CODES: tuple[tuple[type[Exception], int], ...] = (
     (CookieMissingError, COOKIE),
     (CookieMismatchError, COOKIE),
     (HandshakeTimeoutError, TIMEOUT),
-    (RemoteTimeout, TIMEOUT),
+    (RemoteTimeoutError, TIMEOUT),
     (ConfigError, USAGE),
     (AddressError, USAGE),
     (TermError, USAGE),

@@ -20,7 +20,7 @@ from uds_dist import (
     Config,
     ConnectFailedError,
     HandshakeTimeoutError,
-    NoConnection,
+    NoConnectionError,
     NotAllowedError,
     RemoteError,
     UdsDistError,
@@ -165,7 +165,7 @@ def _shake_hands(
     except OSError as error:
         if isinstance(error, UdsDistError):
             raise
-        raise NoConnection(
+        raise NoConnectionError(
             f"{name} closed the connection in the handshake: {error.strerror}"
         ) from None
     finally:
@@ -200,7 +200,7 @@ def _next_frame(sock: socket.socket, reader: FrameReader) -> bytes:
     while (frame := reader.next_frame()) is None:
         data = sock.recv(4096)
         if not data:
-            raise NoConnection(
+            raise NoConnectionError(
                 "the node closed the connection in the handshake: it refuses this user or cookie"
             )
         reader.feed(data)

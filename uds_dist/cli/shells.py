@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 
-from uds_dist import Node, NoConnection, UdsDistError
+from uds_dist import Node, NoConnectionError, UdsDistError
 from uds_dist.cli.connected import connected
 from uds_dist.cli.exit_codes import OK, RAISED
 from uds_dist.cli.output import OutputError, complain, write_error
@@ -160,7 +160,7 @@ def _print(console: Console, text: str) -> None:
 def _close(shell: RemoteShell) -> None:
     try:
         shell.close()
-    except NoConnection:
+    except NoConnectionError:
         pass  # the node is gone: nothing of the shell is left there
 
 

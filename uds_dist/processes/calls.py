@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from uds_dist.errors import NoConnection, NoProcess, RemoteError, UdsDistError
+from uds_dist.errors import NoConnectionError, NoProcessError, RemoteError, UdsDistError
 from uds_dist.etf.shown import printable, shown
 from uds_dist.etf.terms import Atom, ImproperList, Pid, Reference
 from uds_dist.processes.destination import Destination, process_and_node
@@ -101,7 +101,7 @@ def start_call(
         request: any term.
         label: the tag of the message: ``$gen_call``, ``system`` and their like.
     Returns:
-        A future with the reply. Its errors are NoProcess, NoConnection and RemoteError.
+        A future with the reply. Its errors are NoProcessError, NoConnectionError and RemoteError.
     Raises:
         EncodeError: the request is not a term, or `dest` is not a destination.
     """
@@ -133,9 +133,9 @@ def down_error(processes: CallTable, dest: object, reason: object) -> UdsDistErr
     if is_atom(reason, NOCONNECTION):
         if processes.down_error is not None:
             return processes.down_error
-        return NoConnection(f"the connection to the node of {dest_text(dest)} was lost")
+        return NoConnectionError(f"the connection to the node of {dest_text(dest)} was lost")
     if is_atom(reason, NOPROC):
-        return NoProcess(f"there is no process {dest_text(dest)}", "exit", NOPROC)
+        return NoProcessError(f"there is no process {dest_text(dest)}", "exit", NOPROC)
     text = f"{dest_text(dest)} exited before it answered: {shown(reason)}"
     return RemoteError(text, "exit", processes.converted_or_plain(reason))
 

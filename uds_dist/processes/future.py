@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Generic, TypeVar, overload
 
-from uds_dist.errors import CancelledError, InvalidStateError, RemoteTimeout
+from uds_dist.errors import CancelledError, InvalidStateError, RemoteTimeoutError
 from uds_dist.transport.loop import EventLoop
 
 T = TypeVar("T")
@@ -77,7 +77,7 @@ class Future(Generic[T]):
         Returns:
             The result.
         Raises:
-            RemoteTimeout: no outcome within the timeout; the future stays pending and can be
+            RemoteTimeoutError: no outcome within the timeout; the future stays pending and can be
                 asked again. Cancel it or drop it to withdraw the call.
             CancelledError: the future was cancelled.
             LoopReentryError: there is no outcome yet and this is a handler.
@@ -96,7 +96,7 @@ class Future(Generic[T]):
 
     def _wait(self, timeout: float | None) -> None:
         if self._state is PENDING and not self._loop.run_until(self, timeout):
-            raise RemoteTimeout(f"{self.what} did not come within {timeout:g} s")
+            raise RemoteTimeoutError(f"{self.what} did not come within {timeout:g} s")
         if self._state is CANCELLED:
             raise CancelledError(f"{self.what}: cancelled")
 

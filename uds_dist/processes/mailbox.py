@@ -213,7 +213,7 @@ class Mailbox:
                 made for that and both nodes know of it (OTP 28); else it is sent as any other.
         Raises:
             EncodeError: the message is no term; nothing was sent.
-            Busy: the connection's write queue is full; nothing was sent.
+            BusyError: the connection's write queue is full; nothing was sent.
             ClosedError: this process or its node has ended.
         """
         if self._signals is None:

@@ -29,9 +29,9 @@ from typing import Protocol
 from uds_dist.config import Config
 from uds_dist.errors import (
     AddressError,
-    Busy,
+    BusyError,
     ClosedError,
-    NoConnection,
+    NoConnectionError,
     NodeNameError,
     SimultaneousConnectError,
     UdsDistError,
@@ -136,7 +136,7 @@ class Peers:
     # -- sending ---------------------------------------------------------------------------
 
     def route_message(self, node: str, control: tuple[object, ...], payload: object) -> None:
-        """Send a program's message; Busy when too much waits to be written."""
+        """Send a program's message; BusyError when too much waits to be written."""
         peer = self.nodes.get(node)
         if peer is not None:
             connection = peer.connection
@@ -163,12 +163,12 @@ class Peers:
         low = config.write_low_water
         peer.busy = holds or waiting > (low if peer.busy else config.write_high_water)
         if holds:
-            raise Busy(
+            raise BusyError(
                 f"{peer.name} is still to be answered, and {waiting} bytes wait to be written to"
                 " some node: run the loop, or call Node.flush(), and try again"
             )
         if peer.busy:
-            raise Busy(
+            raise BusyError(
                 f"{waiting} bytes wait to be written to {peer.name}: run the loop until there are"
                 f" no more than {low}, or call Node.flush(), and try again"
             )
@@ -247,7 +247,7 @@ class Peers:
             peer = self.dialling.attempt(node)
         except (NodeNameError, AddressError) as error:
             # Down like any other, in the next round.
-            self._loop.call_soon(partial(self._unreachable, node, NoConnection(str(error))))
+            self._loop.call_soon(partial(self._unreachable, node, NoConnectionError(str(error))))
             return
         peer.waiting.append((control, data))
         peer.size += 64 if data is None else len(data) + 64
@@ -335,7 +335,7 @@ class Peers:
             attempt.fail(SimultaneousConnectError(f"the attempt of {name} went first"))
         if old is not None:
             # The peer has forgotten the old connection, as it does when it was started anew.
-            old.fail(NoConnection(f"{name} has replaced its connection"))
+            old.fail(NoConnectionError(f"{name} has replaced its connection"))
         self.nodes[name] = peer
         peer.connection = connection
         peer.dialect = dialect(handshake.effective_flags)
@@ -409,7 +409,7 @@ class Peers:
         """A connection that was up has ended: everything that was tied to it fires."""
         peer.connection = None
         self._forget_if_idle(peer)
-        error = connection.error or NoConnection(f"the connection to {peer.name} was lost")
+        error = connection.error or NoConnectionError(f"the connection to {peer.name} was lost")
         self.inbox.node_down(peer.name, error)
         self._tell(NODEDOWN, peer.name, error)
         self._tell_loss(peer.name, error)

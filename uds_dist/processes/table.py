@@ -79,7 +79,7 @@ class Router(Protocol):
         """Send a signal to another node, now or when it is connected; it is never refused."""
 
     def route_message(self, node: str, control: tuple[object, ...], payload: object) -> None:
-        """Send a program's message; raises Busy when too much waits to be written."""
+        """Send a program's message; raises BusyError when too much waits to be written."""
 
     def hold_back(self, process: Mailbox) -> None:
         """Read no more from the peer whose message has filled a mailbox until it is half empty."""
@@ -436,7 +436,7 @@ class Processes:
             own: the node asks, not the program: it is never refused.
         Raises:
             EncodeError: an argument is no term.
-            Busy: the connection's write queue is full.
+            BusyError: the connection's write queue is full.
         """
         self.spawns[call.ref] = call
         self.ties_with(call.node).spawns.add(call)

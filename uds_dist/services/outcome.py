@@ -1,6 +1,6 @@
 """How a Python function ended, in Erlang's words: returned, or raised one of three classes.
 
-An exception that is no ErlangException is the class ``error`` with the reason
+An exception that is no ErlangRaiseError is the class ``error`` with the reason
 ``{python_error, 'ValueError', <<"text">>}``, so that an Erlang caller can match on the name. The
 stack is Python's own, written as Erlang writes one: innermost first, with file and line.
 """
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import NamedTuple
 
-from uds_dist.errors import ConfigError, ErlangError, ErlangException, Exit, TermError
+from uds_dist.errors import ConfigError, ErlangError, ErlangRaiseError, Exit, TermError
 from uds_dist.etf.atoms import MAX_ATOM_CHARACTERS
 from uds_dist.etf.conversion import Hook
 from uds_dist.etf.encode import encode
@@ -77,7 +77,7 @@ def raised(
     stack = _stack(error)
     if called is not None:
         stack.append((Atom(called[0]), Atom(called[1]), called[2], []))
-    if isinstance(error, ErlangException):
+    if isinstance(error, ErlangRaiseError):
         value = error.reason
         if isinstance(error, (ErlangError, Exit)) and type(value) is str:
             value = Atom(value[:MAX_ATOM_CHARACTERS])

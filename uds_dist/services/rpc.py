@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from uds_dist.errors import NoConnection, RemoteError, UdsDistError
+from uds_dist.errors import NoConnectionError, RemoteError, UdsDistError
 from uds_dist.etf.shown import printable, shown
 from uds_dist.etf.terms import Atom, Pid, Reference
 from uds_dist.processes.calls import down_error, settle
@@ -48,11 +48,11 @@ def start_rpc(
         arguments: the argument terms.
         own: the node asks, not the program: it is never refused because much waits.
     Returns:
-        A future with the function's value. Its errors are RemoteError and NoConnection.
+        A future with the function's value. Its errors are RemoteError and NoConnectionError.
     Raises:
         TypeError: the arguments are not a list of terms.
         EncodeError: an argument is not a term.
-        Busy: more than ``write_high_water`` bytes wait for the node; nothing was sent.
+        BusyError: more than ``write_high_water`` bytes wait for the node; nothing was sent.
     """
     check_arguments(arguments)
     what = f"the answer of {module}:{function}/{len(arguments)} at {node}"
@@ -219,7 +219,7 @@ def start_spawn(
     Raises:
         TypeError: the arguments are not a list of terms.
         EncodeError: an argument is not a term.
-        Busy: more than ``write_high_water`` bytes wait for the node; nothing was sent.
+        BusyError: more than ``write_high_water`` bytes wait for the node; nothing was sent.
     """
     check_arguments(arguments)
     what = f"the process of {module}:{function}/{len(arguments)} at {node}"
@@ -234,6 +234,6 @@ def start_spawn(
 
 def _refused(processes: Processes, node: str, reason: object) -> UdsDistError:
     if is_atom(reason, NOCONNECTION):
-        return processes.down_error or NoConnection(f"there is no connection to {node}")
+        return processes.down_error or NoConnectionError(f"there is no connection to {node}")
     text = f"{node} starts no process: {shown(reason)}"
     return RemoteError(text, "error", processes.converted_or_plain(reason))

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from uds_dist.errors import ConfigError, NoConnection, RemoteError, RemoteTimeout, UdsDistError
+from uds_dist.errors import ConfigError, NoConnectionError, RemoteError, RemoteTimeoutError, UdsDistError
 from uds_dist.etf.shown import shown
 from uds_dist.etf.terms import Atom, Pid, Reference
 from uds_dist.node import Node
@@ -137,7 +137,7 @@ class RemoteShell:
             colour: have a Python prompt colour its tracebacks.
         Raises:
             RemoteError: the node could not start it.
-            NoConnection: the node is gone.
+            NoConnectionError: the node is gone.
         """
         self.node.on_down = self._on_down
         # The Erlang shell's completion asks the group leader's node which shell it is.
@@ -174,7 +174,7 @@ class RemoteShell:
         """Serve the shell until it ends.
 
         Raises:
-            NoConnection: the node was lost.
+            NoConnectionError: the node was lost.
             RemoteError: the shell ended with an error.
         """
         self.node.loop.run_until(lambda: self._ended)
@@ -260,7 +260,7 @@ class RemoteShell:
             case (Atom("EXIT"), Pid() as pid, reason) if pid == self._shell:
                 self.reason = reason
                 if reason == NOCONNECTION and self.lost is None:
-                    self.lost = NoConnection(f"the connection to {self.name} was lost")
+                    self.lost = NoConnectionError(f"the connection to {self.name} was lost")
                 self._ended = True
             case _:
                 self._server.message(message)

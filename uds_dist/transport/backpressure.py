@@ -14,13 +14,13 @@ reading:
 
 1. Answers to this node's own calls are handed on at once. They need no answer themselves.
 2. Everything else is held, in order and undecoded, and handed on once the queue has drained.
-3. While anything is held, this program's own sends to that peer raise Busy.
+3. While anything is held, this program's own sends to that peer raise BusyError.
 4. When what is held, without its largest message, exceeds the high-water mark plus `IN_TRANSIT`,
    the connection stops reading.
 
 Why this cannot block two nodes A and B with the same settings. By 3, a node adds no request of its
 program to its queue while it holds. Suppose both hold, and A began last. The requests that still
-reach A were in B's queue by then: by the rule for Busy, at most the high-water mark and one
+reach A were in B's queue by then: by the rule for BusyError, at most the high-water mark and one
 message, plus what was in the sockets. So A never reaches the limit of 4 and keeps reading; B's
 queue therefore drains, B serves all that it holds, which is finite because A adds nothing, and then
 reads without holding; so A's queue drains as well. Suppose only one holds: the other reads

@@ -40,7 +40,7 @@ from typing import Final, Literal, Protocol
 from uds_dist.config import Config
 from uds_dist.errors import (
     HandshakeError,
-    NoConnection,
+    NoConnectionError,
     ProtocolError,
     RemoteProtocolError,
     UdsDistError,
@@ -543,7 +543,7 @@ class Connection:
         """End the connection: an exception left its state beyond repair."""
         self.fail(reasons.interrupted(self.name, what))
 
-    def _lost(self, reason: str) -> NoConnection:
+    def _lost(self, reason: str) -> NoConnectionError:
         if self.phase is not HANDSHAKE:
             return reasons.lost(self.name, reason)
         if self._awaits_proof():
@@ -622,10 +622,10 @@ class Connection:
             payload: the message term, or NO_PAYLOAD.
         Raises:
             EncodeError: a term cannot be encoded; nothing was written.
-            NoConnection: the connection is not up.
+            NoConnectionError: the connection is not up.
         """
         if self.phase is not UP:
-            raise NoConnection(f"the connection to {self.name} is {self.phase.value}")
+            raise NoConnectionError(f"the connection to {self.name} is {self.phase.value}")
         at_rest = self.loop.at_rest()  # a forked child must not write into its parent's stream
         torn = True
         try:

@@ -11,7 +11,7 @@ from uds_dist.errors import (
     CookieMismatchError,
     HandshakeError,
     HandshakeTimeoutError,
-    NoConnection,
+    NoConnectionError,
     NotAllowedError,
 )
 from uds_dist.transport.address import SocketAddress
@@ -111,39 +111,39 @@ def too_late(name: str | None, seconds: float, where: str) -> HandshakeTimeoutEr
     )
 
 
-def lost(name: str | None, reason: str) -> NoConnection:
+def lost(name: str | None, reason: str) -> NoConnectionError:
     """The socket failed or was closed."""
-    return NoConnection(f"the connection to {name} was lost: {reason}")
+    return NoConnectionError(f"the connection to {name} was lost: {reason}")
 
 
-def silent(name: str | None, seconds: float) -> NoConnection:
+def silent(name: str | None, seconds: float) -> NoConnectionError:
     """Nothing was received for the tick time."""
-    return NoConnection(
+    return NoConnectionError(
         f"{name} has said nothing for {seconds:g} s and does not answer: the connection is given up"
     )
 
 
-def interrupted(name: str | None, what: str) -> NoConnection:
+def interrupted(name: str | None, what: str) -> NoConnectionError:
     """An exception left the connection's state beyond repair."""
-    return NoConnection(f"the connection to {name} was ended: an exception interrupted its {what}")
+    return NoConnectionError(f"the connection to {name} was ended: an exception interrupted its {what}")
 
 
-def closed_here(name: str | None) -> NoConnection:
+def closed_here(name: str | None) -> NoConnectionError:
     """This node has closed the connection."""
-    return NoConnection(f"the connection to {name} was closed by this node")
+    return NoConnectionError(f"the connection to {name} was closed by this node")
 
 
-def blocked(name: str | None, seconds: float) -> NoConnection:
+def blocked(name: str | None, seconds: float) -> NoConnectionError:
     """The peer has read no byte for the tick time, and no more of its requests can be held."""
-    return NoConnection(
+    return NoConnectionError(
         f"{name} has read nothing for {seconds:g} s, while its own requests wait for room to be"
         " answered: the connection is given up; the nodes should have the same write_high_water"
     )
 
 
-def own_fault(name: str | None, error: BaseException) -> NoConnection:
+def own_fault(name: str | None, error: BaseException) -> NoConnectionError:
     """This library failed on a message from the peer."""
-    return NoConnection(
+    return NoConnectionError(
         f"the connection to {name} was ended: a message of it broke this node"
         f" ({type(error).__name__}; the log has more)"
     )
