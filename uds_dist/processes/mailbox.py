@@ -248,8 +248,8 @@ class Mailbox:
             TypeError: the timeout is not a number, or `match` cannot be called.
             ValueError: the timeout is negative, or NaN.
         """
-        if timeout is not None:
-            _check_timeout(timeout)
+        if timeout is not None and not (isinstance(timeout, (int, float)) and timeout >= 0):
+            raise _wrong_timeout(timeout)
         queue = self.queue
         if match is None:
             if not (queue or self.prior):
@@ -562,14 +562,8 @@ class Mailbox:
         self.exit_reason = reason
 
 
-def _check_timeout(timeout: object) -> None:
-    """Refuse what is not a time to wait, also when a message is there and nothing waits.
-
-    Raises:
-        TypeError: it is not a number.
-        ValueError: it is negative, or NaN.
-    """
-    if not isinstance(timeout, (int, float)):
-        raise TypeError(f"timeout is {shown(timeout)}: give seconds, or None to wait")
-    if not timeout >= 0:
-        raise ValueError(f"timeout is {timeout}: use 0 to poll, None to wait")
+def _wrong_timeout(timeout: object) -> Exception:
+    """What is raised for what is not a time to wait: also when a message is there already."""
+    if isinstance(timeout, (int, float)):
+        return ValueError(f"timeout is {timeout}: use 0 to poll, None to wait")
+    return TypeError(f"timeout is {shown(timeout)}: give seconds, or None to wait")
