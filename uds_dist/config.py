@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 
 from uds_dist.errors import ConfigError
 
-# The same as in pyproject.toml: a folder that was copied into a project has no other place for it.
+# The same as in pyproject.toml: a copied folder has no other place for it.
 __version__: Final = "0.1.0"
 
 KIB = 1024
@@ -22,8 +22,8 @@ LAYOUTS = ("uds_dist", "uds_dist2", "erl_uds_dist")
 # The value of `allowed_uids` that admits every user.
 ANY: Final = "any"
 
-# The environment's name of each setting that an operator may want to give there. Of two for one
-# setting, the later one decides.
+# The environment variables of settings for operators. If two variables name one setting, the later
+# one wins.
 ENVIRONMENT = {
     "UDS_DIST_DIR": "socket_dir",
     "UDS_DIST_SOCKET_DIR": "socket_dir",
@@ -53,14 +53,14 @@ class Config:
     layout: Literal["uds_dist", "uds_dist2", "erl_uds_dist"] = "uds_dist"
     backlog: int = 5
     socket_mode: int | None = None  # None: 0600, or 0666 with allowed_uids
-    # User ids and names beside this process's own and root, or ANY; kept as a set of numbers.
+    # User ids and names besides this process's own and root, or ANY; kept as a set of numbers.
     allowed_uids: Collection[int | str] | str = frozenset()
 
-    # Who may come in
+    # Who may connect
     cookie: str | bytes | None = field(default=None, repr=False)  # None: environment or file
     hidden: bool = True
 
-    # How terms and the program's values become one another
+    # How terms and the program's values are converted
     text: bool = False  # binaries that are UTF-8 come as str
     # Makes a term of a value that has none.
     default: Callable[[object], object] | None = None
@@ -72,7 +72,7 @@ class Config:
     tick_time: float = 60.0
     handshake_timeout: float = 7.0
 
-    # What is asked of a peer in the handshake
+    # What the handshake asks of a peer
     atom_cache: bool = True
     fragments: bool = True
 
@@ -127,11 +127,11 @@ class Config:
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None, **settings: Any) -> Config:
-        """Read the settings that the environment gives, the rest being defaults.
+        """Read settings from the environment; the rest have their defaults.
 
         Args:
             environ: the environment to read, by default this process's.
-            settings: values that precede the environment's, whose variables are not read then.
+            settings: values that take precedence; their environment variables are not read.
         Returns:
             A Config.
         Raises:
@@ -182,7 +182,7 @@ def _path(setting: str, value: object) -> str:
 
 
 def _uids(value: object) -> frozenset[int] | str:
-    """What `allowed_uids` was given, as user ids or ANY."""
+    """The value of `allowed_uids`, as user ids or ANY."""
     if isinstance(value, str):
         value = [part.strip() for part in value.split(",") if part.strip()]
         if ANY in [part.lower() for part in value]:
@@ -217,7 +217,7 @@ def overflow_uid() -> int | None:
     """The user id that the kernel gives for users without a number in this user namespace.
 
     Returns:
-        On Linux, where alone there is one, the number; elsewhere None.
+        The number on Linux; None elsewhere, where there is none.
     """
     if sys.platform != "linux":
         return None
@@ -238,7 +238,7 @@ def _convert(variable: str, text: str, default: object) -> object:
             return float(text)
     except (KeyError, ValueError):
         kind = {bool: "true or false", int: "a whole number", float: "a number"}[type(default)]
-        raise ConfigError(f"{variable} is {text!r}: it wants {kind}") from None
+        raise ConfigError(f"{variable} is {text!r}: it must be {kind}") from None
     return text
 
 

@@ -1,7 +1,7 @@
-"""For tests of programs that use uds_dist: a clock that is set by hand, and sockets in memory.
+"""For tests of programs that use uds_dist: a clock set by hand, and sockets in memory.
 
-Nothing here waits for real time and nothing touches the file system. A tick time, a timeout or a
-peer that hangs for a minute are tested in a millisecond, and come out the same in every run:
+Nothing here waits for real time or touches the file system. A tick time, a timeout or a peer that
+hangs for a minute is tested in a millisecond, with the same result in every run:
 
     from uds_dist import Node
     from uds_dist.testing import FakeClock, connect, fake_loop
@@ -18,10 +18,10 @@ peer that hangs for a minute are tested in a millisecond, and come out the same 
             ours.close()
             theirs.close()
 
-The loop is the ordinary one; what is not is its selector. `MemorySelector` asks in-memory sockets
-and real descriptors alike what is ready. When nothing is, it does not wait: it moves the clock on
-by as much as it was allowed to wait. So the answer of another process or thread may seem late by
-hours; for such a test use an ordinary loop, and node sockets in a temporary folder.
+The loop is the ordinary one; only its selector differs. `MemorySelector` watches both in-memory
+sockets and real descriptors. When nothing is ready it does not wait: it moves the clock on by the
+time that it was allowed to wait. So an answer from another process or thread may seem hours late;
+for such a test use an ordinary loop, and node sockets in a temporary folder.
 """
 
 from __future__ import annotations
@@ -38,17 +38,17 @@ from uds_dist.node import Node
 from uds_dist.transport.address import SocketAddress
 from uds_dist.transport.loop import EventLoop
 
-# How many bytes an in-memory socket holds for its reader before its writer has to wait.
+# How many bytes an in-memory socket holds for its reader before its writer must wait.
 CAPACITY = 64 * 1024
-# Seconds of fake time after which a wait is taken for one without an end.
+# Seconds of fake time after which a wait counts as endless.
 PATIENCE = 7 * 24 * 3600.0
 
 
 class FakeClock:
-    """A monotonic clock that moves when it is told to.
+    """A monotonic clock that moves only when told to.
 
     Args:
-        start: what it shows at first, in seconds.
+        start: its first value, in seconds.
     """
 
     def __init__(self, start: float = 0.0) -> None:
@@ -62,7 +62,7 @@ class FakeClock:
         return f"<FakeClock {self._now:.3f}>"
 
     def advance(self, seconds: float) -> None:
-        """Move the clock on; what is due by then runs in the loop's next round.
+        """Move the clock on; timers that expire by then run in the loop's next round.
 
         Args:
             seconds: 0 or more.
@@ -75,7 +75,7 @@ class FakeClock:
 
 
 class MemorySocket:
-    """One end of a stream in memory: as much of a socket as a connection uses.
+    """One end of a stream in memory, with the socket methods that a connection uses.
 
     Made in pairs by `memory_pair`. Only a loop with a `MemorySelector` can watch it.
     """
@@ -86,8 +86,8 @@ class MemorySocket:
         self._unread = bytearray()
         self._peer: MemorySocket | None = None
         self._closed = False
-        self._ended = False  # this side writes no more
-        self._deaf = False  # this side reads no more
+        self._ended = False  # this side is shut down for writing
+        self._deaf = False  # this side is shut down for reading
         self.muted = False
 
     def __repr__(self) -> str:
@@ -99,7 +99,7 @@ class MemorySocket:
         return -1
 
     def setblocking(self, flag: bool) -> None:
-        """Accept that it does not block, which it never does."""
+        """Accept False: it never blocks."""
         if flag:
             raise ValueError("an in-memory socket cannot block")
 
@@ -111,7 +111,7 @@ class MemorySocket:
         """Accept any option; the capacity stays what it is."""
 
     def shutdown(self, how: int) -> None:
-        """End the way to the other end, with SHUT_RDWR the way back too.
+        """Shut down the direction to the other end; with SHUT_RDWR the way back too.
 
         Args:
             how: socket.SHUT_WR or socket.SHUT_RDWR.
@@ -148,7 +148,7 @@ class MemorySocket:
         """Write as much as there is room for.
 
         Returns:
-            How many bytes that was.
+            How many bytes were written.
         Raises:
             BlockingIOError: there is no room.
             BrokenPipeError: the other end is closed.
@@ -171,12 +171,12 @@ class MemorySocket:
         return self.send(b"".join(buffers))
 
     def recv(self, size: int) -> bytes:
-        """Read what is there, at most `size` bytes.
+        """Read the available bytes, at most `size`.
 
         Returns:
-            The bytes; none when the other end is closed and all is read.
+            The bytes; empty when the other end is closed and everything is read.
         Raises:
-            BlockingIOError: nothing is there yet.
+            BlockingIOError: nothing is available yet.
         """
         self._check_open()
         if not self.readable:
@@ -186,7 +186,7 @@ class MemorySocket:
         return found
 
     def recv_into(self, buffer: bytearray | memoryview) -> int:
-        """Read into a buffer; see `recv`. Returns how many bytes that was."""
+        """Read into a buffer; see `recv`. Returns how many bytes were read."""
         found = self.recv(len(buffer))
         buffer[: len(found)] = found
         return len(found)
@@ -196,7 +196,7 @@ class MemorySocket:
             raise OSError(errno.EBADF, os.strerror(errno.EBADF))
 
     def close(self) -> None:
-        """Close this end; the other reads what was written and then the end of the stream."""
+        """Close this end; the other reads what was written, then the end of the stream."""
         self._closed = True
         self._unread.clear()
 
@@ -207,7 +207,7 @@ def memory_pair(
     """Two in-memory sockets, each the other's peer.
 
     Args:
-        capacity: bytes that each holds for its reader before the writer has to wait.
+        capacity: bytes that each holds for its reader before the writer must wait.
         chunk: bytes that one send or receive moves at most; None for no such limit.
     """
     first, second = MemorySocket(capacity, chunk), MemorySocket(capacity, chunk)
@@ -220,7 +220,7 @@ class MemorySelector(selectors.BaseSelector):
 
     Args:
         clock: the clock of the loop that this selector is for.
-        patience: seconds of the clock's time that may be waited in all.
+        patience: seconds of the clock's time that may pass in waits, in total.
     """
 
     def __init__(self, clock: FakeClock, patience: float = PATIENCE) -> None:
@@ -243,7 +243,7 @@ class MemorySelector(selectors.BaseSelector):
         return key
 
     def unregister(self, fileobj: object) -> selectors.SelectorKey:
-        """Watch it no longer."""
+        """Stop watching it."""
         if isinstance(fileobj, MemorySocket):
             return self._memory.pop(fileobj)
         return self._real.unregister(cast(int, fileobj))
@@ -258,10 +258,10 @@ class MemorySelector(selectors.BaseSelector):
     def select(
         self, timeout: float | None = None
     ) -> list[tuple[selectors.SelectorKey, int]]:
-        """What is ready now; if nothing is, the clock moves on by `timeout`.
+        """What is ready now; if nothing is, moves the clock on by `timeout`.
 
         Raises:
-            TimeoutError: the patience is at its end; what is waited for will not come.
+            TimeoutError: the patience is used up; what the test waits for will not come.
         """
         ready = self._real.select(0)
         for fileobj, key in self._memory.items():
@@ -277,8 +277,8 @@ class MemorySelector(selectors.BaseSelector):
         self._patience -= seconds
         if self._patience <= 0:
             raise TimeoutError(
-                "so much fake time has passed that what is waited for will not come"
-                " (a longer test wants a larger patience)"
+                "the patience is used up: what the test waits for will not come"
+                " (give a longer test a larger patience)"
             )
         self._clock.advance(seconds)
 
@@ -296,7 +296,7 @@ class MemorySelector(selectors.BaseSelector):
         return found
 
     def close(self) -> None:
-        """Forget everything and give the real selector's descriptor back."""
+        """Forget everything and close the real selector."""
         self._memory.clear()
         self._real.close()
 
@@ -306,7 +306,7 @@ def fake_loop(clock: FakeClock | None = None, patience: float = PATIENCE) -> Eve
 
     Args:
         clock: the clock, by default one of its own.
-        patience: seconds of fake time that may be waited in all; a wait beyond it raises
+        patience: seconds of fake time that may pass in waits, in total; a longer wait raises
             TimeoutError.
     Returns:
         A loop that never waits.
@@ -316,13 +316,13 @@ def fake_loop(clock: FakeClock | None = None, patience: float = PATIENCE) -> Eve
 
 
 class Wire:
-    """The two ends of an in-memory connection: where a test can break it."""
+    """The two ends of an in-memory connection, where a test can break it."""
 
     def __init__(self, ends: tuple[MemorySocket, MemorySocket]) -> None:
         self.ends = ends
 
     def mute(self) -> None:
-        """Let every byte vanish on its way, as if both peers hung: neither notices by itself."""
+        """Drop every byte, as if both peers hung: neither notices by itself."""
         for end in self.ends:
             end.muted = True
 
@@ -332,7 +332,7 @@ class Wire:
             end.muted = False
 
     def cut(self) -> None:
-        """Break the connection: both ends read what is there and then the end of the stream."""
+        """Break the connection: both ends read the bytes in transit, then the end of the stream."""
         first, second = self.ends
         first._peer = second._peer = None
 
@@ -340,17 +340,17 @@ class Wire:
 def connect(
     initiator: Node, acceptor: Node, capacity: int = CAPACITY, chunk: int | None = None
 ) -> Wire:
-    """Connect two nodes through memory, with the handshake that they would have over a socket.
+    """Connect two nodes through memory, with the same handshake as over a socket.
 
     Args:
         initiator, acceptor: nodes on the same `fake_loop`; neither needs to listen.
-        capacity: bytes on their way before a writer has to wait, each way.
+        capacity: bytes in transit before a writer must wait, each way.
         chunk: bytes that one send or receive moves at most; None for no such limit.
     Returns:
         The wire between them, when both are up.
     Raises:
         ConfigError: the nodes are not on one loop.
-        NoConnectionError: the handshake failed; the kinds of it say why.
+        NoConnectionError: the handshake failed; its subclass says why.
     """
     if initiator.loop is not acceptor.loop:
         raise ConfigError("the nodes are on different loops: give both the same fake_loop()")

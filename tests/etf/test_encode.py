@@ -207,10 +207,10 @@ class Thing:
 @pytest.mark.parametrize(
     ("term", "reason"),
     [
-        (math.inf, "inf is no Erlang float: send an atom"),
-        (-math.inf, "-inf is no Erlang float"),
-        (math.nan, "nan is no Erlang float"),
-        (Amount("nan"), "nan is no Erlang float"),
+        (math.inf, "inf is not an Erlang float: send an atom"),
+        (-math.inf, "-inf is not an Erlang float"),
+        (math.nan, "nan is not an Erlang float"),
+        (Amount("nan"), "nan is not an Erlang float"),
         ({1}, "set has no Erlang term: send a list"),
         (deque([1]), "deque has no Erlang term: send a list"),
         (range(3), "range has no Erlang term: send a list"),

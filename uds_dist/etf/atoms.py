@@ -1,4 +1,4 @@
-"""Atoms: names that are texts in Python too.
+"""Atoms: names, which are str in Python.
 
 Source: External Term Format.
 """
@@ -12,7 +12,7 @@ MAX_ATOM_CHARACTERS = 255
 
 
 class _KnownAtoms(dict[str, "Atom"]):
-    """The atoms that came before, by their text."""
+    """The atoms that were decoded before, by their text."""
 
     limit = Config().max_atoms
 
@@ -21,18 +21,18 @@ _atoms = _KnownAtoms()
 
 
 def limit_atoms(count: int) -> None:
-    """Say how many atoms this process keeps for reuse; a node does so when it is made.
+    """Set how many atoms this process keeps for reuse; a node does so when it is made.
 
-    The caches are the process's, as an atom may be of any of its nodes.
+    The caches belong to the process, since all of its nodes share the atoms.
 
     Args:
-        count: how many; each cache of atoms forgets all of them when it has more.
+        count: the limit; a cache of atoms that exceeds it drops all of them.
     """
     _atoms.limit = count
 
 
 def has_room_for_atoms(count: int) -> bool:
-    """Whether a cache that holds so many atoms may take one more."""
+    """Whether a cache that holds `count` atoms may take one more."""
     return count < _atoms.limit
 
 
@@ -45,7 +45,7 @@ class Atom(str):
     Args:
         text: the atom's text, at most 255 characters.
     Raises:
-        EncodeError: the text is longer than that, or no Unicode text.
+        EncodeError: the text is longer than that, or is not valid Unicode.
 
     Source: External Term Format, ATOM_UTF8_EXT.
     """
@@ -63,10 +63,10 @@ class Atom(str):
                 "send a binary (a plain str) instead"
             )
         if not atom.isprintable() and any("\ud800" <= char <= "\udfff" for char in atom):
-            raise EncodeError(f"half a surrogate pair is no character of an atom: {ascii(text)}")
+            raise EncodeError(f"half a surrogate pair is not a valid character: {ascii(text)}")
         if cls is Atom:
             if len(_atoms) >= _atoms.limit:
-                # Afresh, so that a flood of one-off atoms does not fill the cache for good.
+                # Start again, so that a flood of one-off atoms does not fill the cache for good.
                 _atoms.clear()
             _atoms[str(atom)] = atom
         return atom
@@ -79,7 +79,7 @@ class Atom(str):
 
 
 def as_atom(name: str) -> Atom:
-    """The atom of that name, which may be one already."""
+    """The atom of that name, or the name itself if it is an atom."""
     return name if type(name) is Atom else Atom(name)
 
 
@@ -87,7 +87,7 @@ _CONSTANTS = {True: Atom("true"), False: Atom("false"), None: Atom("nil")}
 
 
 def atom_of(term: object) -> Atom | None:
-    """The atom that a term is, the three that Python has constants for among them.
+    """The atom that a term stands for, including True, False and None.
 
     Args:
         term: any term.

@@ -1,12 +1,11 @@
 """Terms as a program wants them: text for binaries, its own types for structs and records.
 
-What comes is decoded plainly, since the protocol and the library's own services tell atoms from
-binaries. A term is converted where it is handed to the program: by `decode` when it is asked to, and
-by a node at its mailboxes, handlers and results. So nothing of this is in the way where it is not
-asked for.
+Received terms are decoded plainly, since the protocol and the library's own services tell atoms
+from binaries. A term is converted when the program gets it: by `decode` on request, and by a node
+at its mailboxes, handlers and results. So a program that does not ask for it pays nothing.
 
 Nothing is lost: a binary that is not UTF-8 stays bytes, a map whose keys would be merged is a Map,
-and a fun is opaque, the values in it included.
+and a fun is opaque, including the values in it.
 """
 
 from __future__ import annotations
@@ -38,16 +37,16 @@ from uds_dist.etf.terms import (
 if TYPE_CHECKING:
     from mypy_extensions import i64
 
-# What a program gives to have its types made of terms, and terms of its types.
+# The program's hooks that make its types from terms, and terms from its types.
 Hook = Callable[[object], object]
-# The records that it wants: classes made by `record`, or tags, whose tuples go to the hook.
+# Records to convert: classes made by `record`, or tags, whose tuples go to the hook.
 Records = Collection["type[object] | str"]
 
 STRUCT: Final = Atom("__struct__")
 ANY_SIZE: Final = -1
 
-# How deep `_convert` calls itself, less than Python's frames and the C stack allow; what is deeper
-# is walked with a stack.
+# How deep `_convert` recurses, less than Python's frames and the C stack allow; deeper terms are
+# walked with a stack.
 _FRAMES: Final = 64
 
 _LEAVES: Final = (PLAIN - {bytes}) | {Export, BitString, Fun, LocalTerm}
@@ -57,15 +56,14 @@ _ATOM: Final = Atom
 
 
 class Conversion:
-    """What is to become of terms that come.
+    """How received terms are converted.
 
     Args:
         text: whether a binary that is valid UTF-8 becomes a str.
         object_hook: called with each map that has a key ``__struct__``, and with each tuple that
-            begins with one of the tags in `records`; its parts are converted already. What it
-            returns takes the place of the term.
-        records: classes made by `record`, of which the tuples with their tag and size become
-            objects; and tags.
+            begins with one of the tags in `records`; its parts are already converted. Its result
+            replaces the term.
+        records: classes made by `record`, whose tuples, by tag and size, become objects; and tags.
     Raises:
         ConfigError: a hook is not callable, or something in `records` is neither of these.
     """
@@ -76,7 +74,7 @@ class Conversion:
         self.text = text
         self.object_hook = object_hook
         self.left_alone = _LEAVES if text else _LEAVES_AND_BYTES
-        # Of each tag: what makes the value, by the size of the tuple.
+        # By tag and tuple size: what makes the value.
         self._by_tag: dict[str, dict[int, Hook]] = {}
         if object_hook is not None and not callable(object_hook):
             raise ConfigError("object_hook cannot be called: give a function")
@@ -102,7 +100,7 @@ class Conversion:
         return term if type(term) in self.left_alone else _convert(self, term, 0)
 
     def tagged(self, values: tuple[object, ...]) -> object:
-        """What becomes of a tuple whose parts are converted."""
+        """The value for a tuple whose parts are converted."""
         if not self._by_tag or not values or type(values[0]) is not _ATOM:
             return values
         makers = self._by_tag.get(values[0])
@@ -113,13 +111,13 @@ class Conversion:
 
 
 def conversion(text: bool, object_hook: Hook | None, records: Records) -> Conversion | None:
-    """The conversion that settings ask for; None where terms are wanted as they come."""
+    """The conversion that the settings ask for; None to leave terms as they are."""
     if not text and object_hook is None and not records:
         return None
     return Conversion(text, object_hook, records)
 
 
-# What `decode` needs most often.
+# The commonest case of `decode`.
 ONLY_TEXT: Final = Conversion(True, None, ())
 
 
@@ -145,7 +143,7 @@ def _convert(wanted: Conversion, term: Any, depth: i64) -> object:
         )
     parts: Any
     if kind is dict and left_alone.issuperset(map(type, term)):
-        # Nearly every map: its keys are atoms or numbers, and stay so.
+        # Nearly every map: its keys are atoms or numbers, which do not change.
         if not left_alone.issuperset(map(type, term.values())):
             made_map: dict[object, object] = {}
             for key, value in term.items():
@@ -171,7 +169,7 @@ def _convert(wanted: Conversion, term: Any, depth: i64) -> object:
     elif kind is Record:
         parts = [value for _name, value in term.fields]
     else:
-        return term  # not a term: the program's own, converted already
+        return term  # not a term: the program's own value, already converted
     made = [
         part if type(part) in left_alone else _convert(wanted, part, depth + 1) for part in parts
     ]
@@ -211,12 +209,12 @@ def _rebuilt(wanted: Conversion, source: Any, parts: list[Any]) -> object:
         return replace(source, fields=tuple(zip(names, parts)))
     tail = parts.pop()
     if isinstance(tail, (list, ImproperList, FrozenList)):
-        tail = source.tail  # of a hook: a tail must not be a list
+        tail = source.tail  # from a hook: a tail must not be a list
     return ImproperList(parts, tail)
 
 
 def _with_hook(wanted: Conversion, source: Any, made: object) -> object:
-    """What the hook makes of a map, if it is for the hook."""
+    """The hook's value for a map, if the map is for the hook."""
     hook = wanted.object_hook
     return made if hook is None or STRUCT not in source else hook(made)
 
@@ -224,8 +222,8 @@ def _with_hook(wanted: Conversion, source: Any, made: object) -> object:
 def _map(source: Any, parts: list[Any]) -> object:
     """The map like `source` with keys and values in turn.
 
-    Keys that Python would merge after the conversion, as an atom and the text that equals it, are
-    kept apart by a Map; a key for which the hook gave something that cannot be one stays as it came.
+    A Map keeps apart the keys that Python would merge after the conversion, such as an atom and an
+    equal text; a key stays as it was if the hook's value cannot be a key.
     """
     keys = parts[::2]
     values = parts[1::2]

@@ -1,13 +1,12 @@
 """External Term Format to Python values: the way in.
 
-Interpreted, everything is left to the loop of ``reader``. Compiled with mypyc, the tags that most
-terms are made of are read here, by a function that calls itself for each container: what it does
-then is C, with numbers that are no objects. Over the corpus of the benchmarks it takes two thirds
-of the time of the same loop compiled.
+Interpreted, the loop of ``reader`` does everything. Compiled with mypyc, a recursive function here
+reads the commonest tags: it becomes C with native integers. On the corpus of the benchmarks it
+takes two thirds of the time of the compiled loop.
 
-It knows only well-formed input of those tags. Another tag, or nesting that might exhaust the C
-stack, is the loop's; and so is any fault: the loop reads the term again from its beginning and says
-what is wrong. So both builds give the same values and the same errors.
+It handles only well-formed input of those tags. The loop handles other tags, nesting that might
+exhaust the C stack, and every fault: it reads the term again from its beginning and says what is
+wrong. So both builds give the same values and the same errors.
 
 Source: External Term Format.
 """
@@ -36,7 +35,7 @@ VERSION: Final = 131
 DEFAULT_MAX_DEPTH: Final = Config().max_term_depth
 DEFAULT_MAX_SIZE: Final = Config().max_decompressed_size
 DEFAULT_MAX_TERMS: Final = Config().max_message_terms
-# How deep `_read` calls itself: a level takes less than 500 bytes of the C stack.
+# How deep `_read` recurses: a level takes less than 500 bytes of the C stack.
 NATIVE_DEPTH: Final = 64
 
 _ATOM: Final = Atom
@@ -45,10 +44,10 @@ _new: Final = object.__new__
 _TERMS: Final = TERMS
 _FROM_BYTES: Final = int.from_bytes
 
-# Atoms of up to 15 bytes that came lately: each has one place, by its bytes.
+# Recent atoms of up to 15 bytes: each has one slot, by its bytes.
 _RECENT: Final = 1024
 _RECENT_SIZE: Final = 15
-_recent_heads: Final = [-1] * _RECENT  # of no atom: the byte in front is its length
+_recent_heads: Final = [-1] * _RECENT  # matches no atom: an atom's length byte comes first
 _recent_tails: Final = [0] * _RECENT
 _recent_terms: Final[list[object]] = [None] * _RECENT
 
@@ -66,14 +65,14 @@ def decode(
     """Read one term in the External Term Format, as ``term_to_binary`` writes it.
 
     Args:
-        data: the version byte 131 and one term, nothing behind it.
+        data: the version byte 131 and one term, with nothing after it.
         max_depth: how deep terms may be nested, at most 20,000; the elements of a list are one
             level.
         max_size: how many bytes a compressed term may have when it is decompressed.
         max_terms: how many elements its containers may have, all in all.
         text: whether binaries that are valid UTF-8 come as str.
         object_hook: called with each map that has a key ``__struct__``, and with each tuple that
-            begins with a tag in `records`; what it returns takes the place of the term.
+            begins with a tag in `records`; its result replaces the term.
         records: classes made by `record`, whose tuples become their objects; and tags.
     Returns:
         The term.
@@ -118,7 +117,7 @@ def decode_term(
         size_limit: how many bytes a compressed term may have when it is decompressed.
         max_terms: how many elements its containers may have, all in all.
     Returns:
-        The term, and where the byte behind it is.
+        The term, and the position of the byte after it.
     Raises:
         DecodeError: the bytes are not a term, or one beyond a limit.
 
@@ -150,7 +149,7 @@ def _read(
     max_terms: i64,
     budget: Budget | None,
 ) -> i64:
-    """Append so many terms from `p` on, and return where the last ends: it may lack bytes."""
+    """Append `n` terms from `p` on, and return where the last ends, perhaps beyond the input."""
     if n > len(data) - p:
         raise DecodeError("more elements are claimed than there are bytes")
     if budget is not None:
@@ -318,7 +317,7 @@ def _join_list(items: list[object], tail: Any) -> object:
         tail = tail._tail
     if not items:
         return tail
-    # No constructor, as for a pid: it would check what is known here.
+    # No constructor, as for a pid: it would check what is already known.
     improper = _new(_IMPROPER_LIST)
     improper._tail = tail
     improper._items = tuple(items)
@@ -349,8 +348,8 @@ def _read_atom(data: bytes, p: i64, budget: Budget | None) -> object:
     n: i64 = data[p + 1]
     if n > _RECENT_SIZE or p + 17 > len(data):
         return _look_up(data[p + 2 : p + 2 + n], budget)
-    # Up to 15 bytes and their number are two integers, which tell one atom from every other. To
-    # make bytes of them, to hash and to compare those would take five times as long.
+    # Up to 15 bytes and their number fit in two integers, which identify an atom. Making, hashing
+    # and comparing bytes objects would take five times as long.
     head: i64 = read_i64_be(data, p + 1)
     tail: i64 = 0
     if n <= 7:

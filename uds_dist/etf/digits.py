@@ -1,8 +1,8 @@
-"""Integers of any length to digits and back, in time that grows little faster than their length.
+"""Integers of any length to digits and back, in nearly linear time.
 
-Python's own conversions take the square of the length, and refuse more than 4,300 digits at a time.
-Decimal multiplies and divides long numbers fast, so longer ones are halved until Python's own
-conversions are the faster ones.
+Python's own conversions take quadratic time, and refuse more than 4,300 digits at a time. Decimal
+multiplies and divides long numbers fast, so longer ones are halved until Python's own conversions
+are faster.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def _exact() -> Context:
 
 
 def _powers(bits: int) -> list[Decimal]:
-    """2**UNIT, its square, the square of that and so on, as far as a number of `bits` needs them."""
+    """2**UNIT, its square, the square of that and so on, as needed for a number of `bits`."""
     powers = [Decimal(2) ** UNIT]
     while UNIT << len(powers) < bits:
         powers.append(powers[-1] * powers[-1])
@@ -73,7 +73,7 @@ def _decimal(number: int, level: int, powers: list[Decimal]) -> Decimal:
 
 
 def _joined(digits: str, base: int) -> Decimal:
-    """The number of digits whose base is neither 10 nor a power of 2."""
+    """The number that digits of a base other than 10 or a power of 2 stand for."""
     start = len(digits) % SHORT
     parts = [Decimal(int(digits[:start] or "0", base))]
     parts += [Decimal(int(digits[at : at + SHORT], base)) for at in range(start, len(digits), SHORT)]

@@ -1,13 +1,12 @@
-"""Python values to External Term Format: the way in.
+"""Python values to External Term Format: the way out.
 
-Interpreted, everything is left to the loop of ``writer``, which collects pieces and joins them.
-Compiled with mypyc, the values that most terms are made of are written here, by a function that
-calls itself for each element and writes into one growing buffer. Over the corpus of the benchmarks
-it takes two fifths of the time of the same loop compiled.
+Interpreted, the loop of ``writer`` does everything: it collects pieces and joins them. Compiled
+with mypyc, a recursive function here writes the commonest values into one growing buffer. On the
+corpus of the benchmarks it takes two fifths of the time of the compiled loop.
 
-What it does not know, and nesting that might exhaust the C stack, is the loop's; and so is any
-fault: the loop writes the term again and says what is wrong, and where. So both builds give the
-same bytes and the same errors.
+The loop handles other values, nesting that might exhaust the C stack, and every fault: it writes
+the term again and says what is wrong, and where. So both builds give the same bytes and the same
+errors.
 
 Source: External Term Format.
 """
@@ -39,7 +38,7 @@ if TYPE_CHECKING:
     from mypy_extensions import i16, i32, i64, u8
 
 DEFAULT_MAX_DEPTH: Final = Config().max_term_depth
-# How deep `_write` calls itself: a level takes less than 500 bytes of the C stack.
+# How deep `_write` recurses: a level takes less than 500 bytes of the C stack.
 NATIVE_DEPTH: Final = 64
 
 _COMPILED: Final = not __file__.endswith((".py", ".pyc"))
@@ -51,7 +50,7 @@ _FROZEN_LIST: Final = FrozenList
 _IMPROPER_LIST: Final = ImproperList
 _COMPRESSED: Final = Struct(">BBI").pack
 
-# Atoms that were written lately, and how: each has one place, by its identity.
+# Recent atoms and their bytes: each has one slot, by its identity.
 _RECENT: Final = 1024
 _recent_atoms: Final[list[str]] = [""] * _RECENT
 _recent_codes: Final[list[bytes]] = [b""] * _RECENT
@@ -67,17 +66,16 @@ def encode(
     """Write one term in the External Term Format, as ``term_to_binary`` does.
 
     Args:
-        term: any value that stands for an Erlang term.
-        compressed: zlib's level, 1 to 9; 0 does not compress. What would not become smaller is
-            left as it is.
+        term: any value that stands for an Erlang term. compressed: zlib's level, 1 to 9; 0 does not
+        compress. What would not become smaller is left as it is.
         max_depth: how deep terms may be nested, at most 20,000; the elements of a list are one
             level.
-        default: called with each value that has no term of its own; returns a term for it, in
-            which there may be more such values.
+        default: called with each value that has no term of its own; returns a term for it, which
+            may hold more such values.
     Returns:
         The version byte 131 and the term.
     Raises:
-        EncodeError: the value, or one within it, has no Erlang term; the text says which.
+        EncodeError: the value, or one inside it, has no Erlang term; the text says which.
 
     Source: External Term Format.
     """
@@ -97,7 +95,7 @@ def encode(
     try:
         write_term(term, None, out, limit, default)
     except EncodeError as error:
-        if isinstance(term, LocalTerm):  # fit to stand by itself only
+        if isinstance(term, LocalTerm):  # valid only as a whole term
             return b"\x83\x79" + term.data
         raise _without_context(located(error, term, limit, default))
     data = b"".join(out)
@@ -105,7 +103,7 @@ def encode(
 
 
 def _without_context(error: EncodeError) -> EncodeError:
-    """An error to be raised in an `except`, whose cause is what a program's `default` raised."""
+    """The error to raise in an `except`; its cause is what a program's `default` raised."""
     error.__suppress_context__ = True
     return error
 
@@ -125,7 +123,7 @@ def encode_parts(
     depth_limit: int = DEFAULT_MAX_DEPTH,
     default: Default | None = None,
 ) -> list[bytes]:
-    """Write one term without the version byte, its large binaries uncopied.
+    """Write one term without the version byte, without copying its large binaries.
 
     Args:
         term: any value that stands for an Erlang term.
@@ -134,15 +132,15 @@ def encode_parts(
         depth_limit: how deep terms may be nested; the elements of a list are one level.
         default: makes terms of values that have none of their own.
     Returns:
-        The bytes in one part or more: binaries of 64 KiB or more are parts of their own, the
-        very objects that the term holds.
+        The bytes in one or more parts: each binary of 64 KiB or more is a part of its own, the same
+        object that the term holds.
     Raises:
         EncodeError: as of ``encode``; `atoms` may hold new atoms then.
 
     Source: External Term Format; Distribution Protocol, "Distribution Header".
     """
     if type(term) is not tuple and isinstance(term, tuple):
-        term = tuple(term)  # a control message: a NamedTuple would take the long way
+        term = tuple(term)  # a control message: a NamedTuple would take the slow path
     if _COMPILED:
         try:
             written = BytesWriter()
@@ -285,7 +283,7 @@ def _write(
 
 def _write_atom(atom: str, out: BytesWriter, atoms: dict[str, int] | None) -> None:
     if atoms is None:
-        # A look-up in a dict would take three times as long.
+        # A dict lookup would take three times as long.
         place: i64 = (id(atom) >> 4) & (_RECENT - 1)
         if _recent_atoms[place] is not atom:
             _recent_codes[place] = _CODES[atom]
@@ -337,7 +335,7 @@ def _write_float(number: float, out: BytesWriter) -> None:
 
 
 def _write_numbers(items: list[Any], out: BytesWriter) -> i64:
-    """Write the numbers that a list begins with; how many they are."""
+    """Write the numbers that a list begins with; return how many."""
     n: i64 = len(items)
     i: i64 = 0
     while i < n:
@@ -353,7 +351,7 @@ def _write_numbers(items: list[Any], out: BytesWriter) -> i64:
 
 
 def _is_plain_key(key: Any) -> bool:
-    """Whether a key of a dict is, among others of these kinds, another one in Erlang too."""
+    """Whether different dict keys of these kinds are also different in Erlang."""
     kind = type(key)
     if kind is _ATOM or kind is int or kind is bytes:
         return True
@@ -367,7 +365,7 @@ def _is_plain_key(key: Any) -> bool:
 
 
 def _write_string(items: list[Any], out: BytesWriter) -> bool:
-    """Write a list of bytes as STRING_EXT; False if it is no such list."""
+    """Write a list of bytes as STRING_EXT; False if it is not such a list."""
     n: i64 = len(items)
     i: i64 = 0
     number: int
@@ -397,7 +395,7 @@ def _write_binary(text: bytes, out: BytesWriter, parts: list[bytes]) -> None:
 
 
 def _write_piece(piece: bytes, out: BytesWriter, parts: list[bytes]) -> None:
-    """Write bytes that are part of a term: copied, or, from a size on, as they are."""
+    """Write bytes that are part of a term: small ones copied, large ones as they are."""
     if len(piece) < LARGE_BINARY:
         out.write(piece)
         return

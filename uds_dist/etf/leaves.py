@@ -1,4 +1,4 @@
-"""Leaves of the External Term Format: atoms, and the tags that are seldom seen.
+"""Leaves of the External Term Format: atoms, and the rare tags.
 
 Source: External Term Format.
 """
@@ -19,7 +19,7 @@ _WORD: Final = Struct(">I").unpack_from
 
 
 class _Terms(dict[bytes, object]):
-    """The terms of atoms that came before, by their UTF-8 text."""
+    """The terms of atoms decoded before, by their UTF-8 text."""
 
     def __missing__(self, text: bytes) -> object:
         try:
@@ -49,7 +49,7 @@ def atom_term(text: bytes) -> object:
     Returns:
         The term; usually the same object for the same text.
     Raises:
-        DecodeError: the text is no UTF-8, or longer than 255 characters.
+        DecodeError: the text is not UTF-8, or longer than 255 characters.
 
     Source: External Term Format, ATOM_UTF8_EXT.
     """
@@ -61,14 +61,14 @@ def cut_short(data: bytes, tag: int) -> DecodeError:
 
 
 def check_reference(data: bytes, p: int, atoms: tuple[object, ...]) -> None:
-    """Refuse an ATOM_CACHE_REF that the header has no atom for, at `p` or in what starts there."""
+    """Refuse an ATOM_CACHE_REF, at `p` or in the term there, without an atom in the header."""
     at = p + {82: 0, 88: 1, 90: 3}.get(data[p], len(data)) if p < len(data) else len(data)
     if at + 1 < len(data) and data[at] == 82 and data[at + 1] >= len(atoms):
         raise DecodeError(f"no atom {data[at + 1]} in the header", at, 82)
 
 
 def _atom_text(data: bytes, p: int) -> tuple[bytes, int] | None:
-    """The UTF-8 text of an atom at `p` and the end of it; None where there is no atom."""
+    """The UTF-8 text of an atom at `p`, and its end; None if there is no atom."""
     tag = data[p]
     if tag == 115 or tag == 119:  # SMALL_ATOM_EXT, SMALL_ATOM_UTF8_EXT
         start = p + 2
@@ -87,7 +87,7 @@ def _atom_text(data: bytes, p: int) -> tuple[bytes, int] | None:
 
 
 def atom_at(data: bytes, p: int, atoms: tuple[object, ...]) -> tuple[Atom, int]:
-    """The atom at `p` where no other term may be, and the end of it."""
+    """The atom at `p`, where no other term is allowed, and its end."""
     if data[p] == 82:
         check_reference(data, p, atoms)
         return name_of(atoms[data[p + 1]], p, 82), p + 2
@@ -107,7 +107,7 @@ def name_of(term: object, p: int, tag: int) -> Atom:
 
 
 def rare_leaf(data: bytes, p: int, tag: int, atoms: tuple[object, ...]) -> tuple[object, int]:
-    """A leaf of one of the tags that are seldom seen, and the end of it.
+    """A leaf of one of the rare tags, and its end.
 
     Raises IndexError or struct.error where the input ends within it, as read_term expects.
     """
@@ -120,7 +120,7 @@ def rare_leaf(data: bytes, p: int, tag: int, atoms: tuple[object, ...]) -> tuple
         module, end = atom_at(data, p + 1, atoms)
         function, end = atom_at(data, end, atoms)
         if data[end] != 97:
-            raise DecodeError(f"an arity is due, here is tag {data[end]}", end, 113)
+            raise DecodeError(f"expected an arity, found tag {data[end]}", end, 113)
         return Export(module, function, data[end + 1]), end + 2
     if tag == 77:  # BIT_BINARY_EXT
         end = p + 6 + _WORD(data, p + 1)[0]
@@ -168,7 +168,7 @@ def _old_float(data: bytes, p: int) -> float:
     text = data[p + 1 : p + 32]
     if len(text) < 31:
         raise IndexError
-    # Python's float() takes more than C's sscanf("%lf") writes: underscores, spaces, "inf".
+    # Python's float() accepts more than C's sscanf("%lf"): underscores, spaces, "inf".
     digits = text.rstrip(b"\0")
     if digits.translate(None, b"+-.0123456789e"):
         raise DecodeError(f"a float is no number: {digits!r}", p, 99)

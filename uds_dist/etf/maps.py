@@ -1,10 +1,10 @@
-"""Maps from keys and values: a dict where Python can hold the keys, else a Map.
+"""Maps from keys and values: a dict if it can hold the keys, else a Map.
 
-Keys come from peers, and a dict trusts its keys in three ways. It merges those that Python holds
-for equal, as 1 and 1.0. It hashes and compares a nested key on the C stack, which a thread may
-have little of. And it takes time of the square of their number where their hashes follow one path
-through its table: hashes of texts differ from run to run, but hashes of numbers, and of what holds
-numbers, can be computed by anybody. Maps of such keys are held by exact keys: see `Map`.
+Keys come from peers, and a dict trusts its keys in three ways. It merges keys that are equal in
+Python, such as 1 and 1.0. It hashes and compares a nested key on the C stack, which may be small in
+a thread. And it takes quadratic time if their hashes follow one path through its table: hashes of
+texts differ from run to run, but anybody can compute the hashes of numbers, and of values made of
+numbers. Maps with such keys use exact keys: see `Map`.
 
 Source: External Term Format, MAP_EXT.
 """
@@ -34,25 +34,25 @@ from uds_dist.etf.terms import (
 if TYPE_CHECKING:
     from mypy_extensions import i64
 
-# How deep tuples may be nested in a dict's keys; hashing takes C stack for each level.
+# How deep tuples may be nested in a dict's keys; hashing uses C stack for each level.
 MAX_KEY_DEPTH: Final = 16
-# A dict of up to so many keys is quick whatever they are.
+# A dict of up to this many keys is fast with any keys.
 FEW_KEYS: Final = 16
 
-# What a key costs in the budget of a message, in elements of other kinds.
+# The cost of a key in a message's budget, in elements of other kinds.
 _COST_OF_MAP: Final = 1
 _COST_OF_EXACT_KEY: Final = 16
 _COST_OF_FREEZING: Final = 12
 _COST_OF_NESTING: Final = 3
 _STEPS_FOR_COST: Final = 4
 
-# Keys whose hashes are made of texts, or that there are few of: nobody can choose their hashes.
+# Types whose hashes depend on texts, or that have few values: nobody can choose their hashes.
 _UNPREDICTABLE: Final = frozenset(
     {Atom, str, bytes, bool, type(None), Pid, Port, Reference, Export, BitString, LocalTerm}
 )
 _UNPREDICTABLE_OR_NUMBERS: Final = _UNPREDICTABLE | {int, float}
 _PLAIN: Final = PLAIN
-_SLOW_HASH: Final = (ImproperList, Record, Fun)  # theirs are functions of Python
+_SLOW_HASH: Final = (ImproperList, Record, Fun)  # theirs are Python functions
 _LEVELS_OF_SLOW_HASH: Final = 4
 
 # How many steps through a dict's table each key may take. Ordinary keys take less than 8, the
@@ -62,11 +62,11 @@ _HIGH_BITS: Final = 0x07FF_FFFF_FFFF_FFFF
 
 
 def make_map(keys: list[object], values: list[object]) -> dict[Any, object] | Map:
-    """A dict where Python can hold the keys, else a Map.
+    """A dict if it can hold the keys, else a Map.
 
     Args:
         keys: the keys; those that are not hashable are frozen here.
-        values: as many values.
+        values: the values, in the same order.
     Returns:
         The map.
     Raises:
@@ -82,7 +82,7 @@ def decoded_map(parts: list[object], p: int) -> tuple[object, int]:
         parts: the keys and values.
         p: where the map ends in the input.
     Returns:
-        The map, and what it has cost, in elements of other kinds.
+        The map, and its cost in elements of other kinds.
     Raises:
         DecodeError: a key comes twice.
     """
@@ -117,7 +117,7 @@ def _build(keys: list[object], values: list[object]) -> tuple[dict[Any, object] 
 
 
 def _weigh(keys: list[object]) -> tuple[int, int, bool]:
-    """What it costs to freeze keys, how deep they are nested, whether any of them must be."""
+    """The cost of freezing keys, their depth, and whether any must be frozen."""
     elements = 0
     deepest = 0
     changeable = False
@@ -141,7 +141,7 @@ def _weigh(keys: list[object]) -> tuple[int, int, bool]:
 
 
 def _parts_to_weigh(term: object) -> list[object] | tuple[object, ...] | None:
-    """What a key is made of; None where its hash is known or takes one step."""
+    """The parts of a key; None if its hash is known or takes one step."""
     if isinstance(term, (tuple, list)):
         return term
     if isinstance(term, (dict, Map)):
@@ -158,7 +158,7 @@ def _parts_to_weigh(term: object) -> list[object] | tuple[object, ...] | None:
 
 
 def _are_dense(keys: list[Any], kinds: set[type]) -> bool:
-    """Whether the keys are integers close to one another, which no dict is slow with."""
+    """Whether the keys are integers close to one another, which are never slow."""
     if kinds != {int}:
         return False
     low = min(keys)
@@ -167,9 +167,9 @@ def _are_dense(keys: list[Any], kinds: set[type]) -> bool:
 
 
 def _steps(keys: list[object]) -> int:
-    """How many steps beyond the first a dict would take to enter these keys, up to a bound.
+    """How many extra steps a dict would take to insert these keys, up to a bound.
 
-    This is how CPython's dict looks for a free place, and grows. All hashes count, equal ones too.
+    Follows CPython's dict in its search for a free slot and its growth. Equal hashes count too.
     """
     fair: i64 = _FAIR_STEPS * len(keys)
     steps: i64 = 0
@@ -180,7 +180,7 @@ def _steps(keys: list[object]) -> int:
     i: i64 = 0
     n: i64 = len(hashes)
     while i < n:
-        if used * 3 >= size * 2:  # enter all of them again, into a table of twice the size
+        if used * 3 >= size * 2:  # insert all of them again, into a table of twice the size
             size += size
             table = bytearray(size)
             used = 0

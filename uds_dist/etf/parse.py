@@ -1,8 +1,8 @@
 """The text that Erlang reads to terms.
 
-``parse_term`` reads what ``erl_parse:parse_term`` does: a constant term. What is open is kept on a
-stack of its own: a term may be nested deeper than Python's frames. The work is proportional to the
-length of the text.
+``parse_term`` reads what ``erl_parse:parse_term`` does: a constant term. Open containers are kept
+on a separate stack: a term may be nested deeper than Python's frames. The work is proportional to
+the length of the text.
 
 Source: Erlang Reference Manual, "Data Types" and "Bit Syntax Expressions".
 """
@@ -25,7 +25,7 @@ MAX_DEPTH = Config().max_term_depth
 _CLOSE = {"{": "}", "[": "]", "#": "}", "(": ")", "<<": ">>"}
 _NUMBERS = ("int", "float", "char")
 _VALUES: dict[object, object] = {"true": True, "false": False, "nil": None}
-# How a value was written, where it matters to what stands around it.
+# How a value was written, where that matters to what is around it.
 NUMBER, STRING, OTHER = "number", "string", "other"
 
 
@@ -38,11 +38,11 @@ class _Open:
         self.kind = token.kind
         self.at = token.at
         self.items: list[object] = []  # of a map: each key, then its value
-        # What must follow the last value, innermost last. Of a list whose tail is written as a
-        # list there are several, and its elements are all in `items`: [a|[b|[c]]].
+        # What must follow the last value, innermost last. A list whose tail is written as a list
+        # has several, and `items` has all of its elements: [a|[b|[c]]].
         self.closers = [_CLOSE[token.kind]]
-        self.in_tail = False  # of a list: what is read next, or was, is its tail
-        self.sign = sign  # of a parenthesis: what stands before it
+        self.in_tail = False  # of a list: the next value, or the last one, is its tail
+        self.sign = sign  # of a parenthesis: the sign before it
         self.bits = Bits() if token.kind == "<<" else None
         self.written = OTHER  # of a parenthesis: how its value was written
         self.value_at = token.at  # where the last value begins
@@ -55,8 +55,8 @@ def parse_term(text: str) -> object:
         text: a constant term, with or without a dot after it:
             ``{ok, [1, 16#FF, $a], #{"k" => <<1:4>>}}``.
     Returns:
-        The term, as ``decode`` would give it: a string is a list of integers. Of a key that a map
-        has twice the last value counts.
+        The term, as ``decode`` would give it: a string is a list of integers. If a map has a key
+        twice, the last value counts.
     Raises:
         ParseError: the text is not such a term, is nested too deep, or has binaries of more than
             64 MiB; ``offset`` is where.
@@ -106,7 +106,7 @@ class _Parser:
             raise _expected(wanted, token)
 
     def _begin(self) -> tuple[object, str] | None:
-        """Read a value that is not made of others, or the beginning of one that is (None)."""
+        """Read a leaf, or the beginning of a container (None)."""
         if self._stack:
             self._stack[-1].value_at = self._token.at
         sign = ""
@@ -134,7 +134,7 @@ class _Parser:
         return None
 
     def _place(self, value: object, written: str) -> tuple[object, str] | None:
-        """Put a value where it belongs; the value of what it completes, if it does."""
+        """Put a value into its container; return the container's value if that completes it."""
         top = self._stack[-1]
         if top.bits is not None:
             self._segment(top.bits, value, written, top.value_at)
@@ -155,7 +155,7 @@ class _Parser:
         return None
 
     def _tail(self, top: _Open) -> tuple[object, str] | None:
-        """Read on after a list's bar; the list, if it ends at once."""
+        """Continue after a list's bar; return the list if it ends at once."""
         top.in_tail = True
         self._next()
         while self._token.kind == "(":
@@ -186,7 +186,7 @@ class _Parser:
         return _container(top), OTHER
 
     def _simple(self, sign: str) -> tuple[object, str]:
-        """A value that is not made of others."""
+        """The value of a leaf."""
         token = self._token
         kind = token.kind
         if kind in _NUMBERS:
@@ -259,7 +259,7 @@ class _Parser:
         self._bits += add_segment(bits, value, written == STRING, kind, at, MAX_BITS - self._bits)
 
     def _size(self) -> int:
-        """A segment's size: a number, which may stand in parentheses and there have a sign."""
+        """A segment's size: a number, in parentheses possibly with a sign."""
         at = self._token.at
         parentheses, sign = 0, ""
         while self._token.kind == "(" or (
@@ -288,7 +288,7 @@ def _signed(sign: str, value: object) -> object:
 
 
 def _container(opened: _Open) -> object:
-    """The value of a list, tuple or map that is closed."""
+    """The value of a closed list, tuple or map."""
     items = opened.items
     if opened.kind == "{":
         return tuple(items)
@@ -315,7 +315,7 @@ def _expected(what: str, token: Token) -> ParseError:
 
 
 def _unexpected(token: Token) -> ParseError:
-    """What is wrong with a token where a term was expected."""
+    """The error text for a token where a term was expected."""
     name = printable(token.text, 40)
     if token.kind == "variable":
         hint = "is a variable and has no value here: put an atom in single quotes"

@@ -1,9 +1,9 @@
-"""External Term Format to Python values: every tag, and what is wrong where there is none.
+"""External Term Format to Python values: every tag, and every error.
 
-One loop reads every term and keeps the open containers on a stack of its own, so that no input
-can exhaust Python's (or, compiled, C's) stack. A leaf costs a walk down an if-chain and nothing
-else: no call, no check of its length. A leaf cut short leaves the cursor behind the end of the
-input, where the next read or the last line notices.
+One loop reads every term and keeps the open containers on a separate stack, so that no input can
+exhaust Python's (or, compiled, C's) stack. A leaf costs only a walk down an if-chain: no call, no
+check of its length. A leaf cut short leaves the cursor after the end of the input, where the next
+read or the last line notices.
 
 Written so that mypyc can compile it: module functions with explicit cursors over `bytes`, native
 integers as annotated locals only, and parameters that take any term typed `object`.
@@ -35,23 +35,23 @@ from uds_dist.etf.terms import Atom, Fun, ImproperList, LocalTerm, Pid, Record
 if TYPE_CHECKING:
     from mypy_extensions import i64
 
-# Names of this module are Final, classes of other modules have a name here: compiled, such a name
-# is a static variable, any other one a look-up in a dict, 10 ns each.
+# Names of this module are Final, and classes of other modules have a name here: compiled, such a
+# name is a static variable, while any other is a dict lookup of 10 ns.
 _ATOM: Final = Atom
 _FROM_BYTES: Final = int.from_bytes
 
-# No setting goes beyond this: an end for a term that holds itself.
+# No setting may exceed this: it ends a term that holds itself.
 DEEPEST: Final = 20_000
 
-# A message is large, and what it costs is counted, where it might have a budget's worth of elements:
-# no byte costs more than this many of them.
+# A message is large, and its cost is counted, if it might use up the budget of elements: no byte
+# costs more than this many.
 DEAREST_BYTE: Final = 16
-# What some terms cost, beyond the element that each of them is: time, mostly.
+# The extra cost of some terms, mostly time.
 _COST_OF_IDENTIFIER: Final = 1
 _COST_OF_MAP: Final = 1
 _COST_OF_RARE_LEAF: Final = 8
 _COST_OF_RECORD_OR_FUN: Final = 12
-# Of a large message's budget in elements this part may be different atoms, or this many.
+# This part of a large message's budget may be different atoms, or at least this many.
 _SHARE_OF_ATOMS: Final = 16
 _LEAST_ATOMS: Final = 4096
 
@@ -59,7 +59,7 @@ _INT: Final = Struct(">i").unpack_from
 _WORD: Final = Struct(">I").unpack_from
 _DOUBLE: Final = Struct(">d").unpack_from
 
-# A list of many numbers of one tag is read in runs: 20 ns a number instead of 140 ns.
+# A list of many numbers with one tag is read in runs: 20 ns a number instead of 140 ns.
 _RUN: Final = 32
 _RUN_OF_INTS: Final = Struct(">" + "xi" * _RUN).unpack_from
 _RUN_OF_DOUBLES: Final = Struct(">" + "xd" * _RUN).unpack_from
@@ -67,16 +67,16 @@ _INT_TAGS: Final = b"b" * _RUN
 _DOUBLE_TAGS: Final = b"F" * _RUN
 
 # Kinds of open containers: the tag of their own, or one of these.
-_WHOLE: Final = 0  # not a container: the term that is asked for
+_WHOLE: Final = 0  # not a container: the whole term
 _IMPROPER: Final = 1  # the tail of an improper list; for an error, its tag is the list's
 
-_FEW: Final = 2 * FEW_KEYS  # elements of a map that needs no care
+_FEW: Final = 2 * FEW_KEYS  # elements of a map with safe keys
 
 _new: Final = object.__new__
 
 
 class _FewTerms(dict[bytes, object]):
-    """The terms of the atoms of one large message, which may be of a bounded number."""
+    """The terms of one large message's atoms, bounded in number."""
 
     def __init__(self, bound: int) -> None:
         super().__init__()
@@ -104,7 +104,7 @@ class Budget:
 
 
 def budget_for(size: int, max_terms: int) -> Budget | None:
-    """The budget of a message of so many bytes; None where it cannot have too many elements."""
+    """The budget of a message of `size` bytes; None if it cannot have too many elements."""
     return Budget(max_terms) if size * DEAREST_BYTE > max_terms else None
 
 
@@ -118,18 +118,18 @@ def read_term(
     budget: Budget | None,
     strict: bool = False,
 ) -> tuple[object, int]:
-    """Read one term of any tag; all is as of ``decode_term`` in ``decode``.
+    """Read one term of any tag, like ``decode_term`` in ``decode``.
 
-    The elements that containers claim are counted. In a small message there cannot be more of them
-    than bytes; a large one has a budget. When a small one is at fault it is read again, strictly:
-    then the claim of each container is looked at, to say what is wrong first.
+    The elements that containers claim are counted. A small message cannot have more of them than
+    bytes; a large one has a budget. A small message with a fault is read again, strictly: then each
+    container's claim is checked, to report the first fault.
     """
     size: i64 = len(data)
     p: i64 = pos
     tag: i64 = 0
     n: i64
     end: i64
-    # Of the innermost open container: its elements so far, how many are to come, its kind.
+    # The innermost open container: its elements so far, how many are left, its kind.
     items: list[object] = []
     left: i64 = 1
     kind: i64 = _WHOLE
@@ -139,7 +139,7 @@ def read_term(
     if budget is not None:
         terms = budget.terms
         room = budget.left
-    # Up to here keys of maps are sure to be flat enough for Python to hash.
+    # Up to this depth, keys of maps are flat enough for Python to hash.
     limit: i64 = depth_limit if depth_limit < MAX_KEY_DEPTH else MAX_KEY_DEPTH
     deeper: i64 = depth_limit
     if strict:
@@ -218,7 +218,7 @@ def read_term(
                             while left >= _RUN and data[p : p + 9 * _RUN : 9] == _DOUBLE_TAGS:
                                 run = _RUN_OF_DOUBLES(data, p)
                                 if not isfinite(sum(run)):
-                                    break  # one is not, or the sum overflows: one by one
+                                    break  # one is not finite, or the sum overflows: one by one
                                 items.extend(run)
                                 p += 9 * _RUN
                                 left -= _RUN
@@ -422,7 +422,7 @@ def _check(
     depth_limit: int,
     budget: Budget | None,
 ) -> None:
-    """Say why a term cannot be, unless it is only deep: it claims too much, or lies too deep.
+    """Say why a term is refused: it claims too many elements, or is nested too deep.
 
     Args:
         data: all of the input.
@@ -430,7 +430,7 @@ def _check(
         start: where its elements start.
         tag: its tag.
         n: how many elements it claims.
-        room: how many elements more there may be in the message, this one's subtracted.
+        room: how many more elements the message may have, without this one's.
         depth: how many containers are open around it.
         depth_limit: how many may be.
         budget: of the message, if it is large.
@@ -445,7 +445,7 @@ def _check(
             tag,
         )
     if room < 0:
-        raise cut_short(data, tag)  # all in all, more elements are claimed than there are bytes
+        raise cut_short(data, tag)  # in total, more elements are claimed than there are bytes
     if depth >= depth_limit:
         raise DecodeError(
             f"terms are nested deeper than {depth_limit}: raise max_term_depth if you trust the "
@@ -456,7 +456,7 @@ def _check(
 
 
 def _record(data: bytes, items: list[object]) -> Record:
-    """A native record, of the place of its head and the terms that follow the head."""
+    """A native record, from the position of its head and the terms after it."""
     p = items[0]
     assert isinstance(p, int)
     if data[p + 5] > 1:
@@ -468,7 +468,7 @@ def _record(data: bytes, items: list[object]) -> Record:
 
 
 def _fun(data: bytes, items: list[object]) -> Fun:
-    """A fun, of the place of its head and the terms that follow the head."""
+    """A fun, from the position of its head and the terms after it."""
     p = items[0]
     assert isinstance(p, int)
     if data[p] == 112:
@@ -496,7 +496,7 @@ def _compressed(
     size_limit: int,
     max_terms: int,
 ) -> tuple[object, int]:
-    """A compressed term at `p`, and the end of it."""
+    """A compressed term at `p`, and its end."""
     if p + 5 > len(data):
         raise cut_short(data, 80)
     claimed: int = _WORD(data, p + 1)[0]
@@ -509,7 +509,8 @@ def _compressed(
         )
     inflate = zlib.decompressobj()
     try:
-        # One byte more than claimed shows a claim too low; nothing is made room for beforehand.
+        # One byte more than claimed shows that the claim is too low; nothing is allocated
+        # beforehand.
         plain = inflate.decompress(data[p + 5 :], claimed + 1)
     except zlib.error as error:
         raise DecodeError(f"a compressed term is broken: {error}", p, 80) from None

@@ -1,7 +1,7 @@
 """Records of Erlang as classes: tuples whose first element is the record's name.
 
-A record is a tuple everywhere else: it encodes, compares and prints as one, so the codec needs to
-know nothing of these classes to send them.
+A record is still a tuple: it encodes, compares and prints as one, so the codec can send these
+classes without knowing them.
 
 Source: Erlang Reference Manual, "Records".
 """
@@ -21,7 +21,7 @@ R = TypeVar("R", bound="TaggedTuple")
 
 
 class TaggedTuple(tuple[object, ...]):
-    """A record of Erlang: ``(tag, value, ...)``, whose values are attributes, too.
+    """A record of Erlang: ``(tag, value, ...)``, whose values are also attributes.
 
     `record` makes classes of this kind; they have the methods of a NamedTuple. The first element
     is the tag, so a record equals the plain tuple that comes over the wire.
@@ -32,7 +32,7 @@ class TaggedTuple(tuple[object, ...]):
     _fields: ClassVar[tuple[str, ...]] = ()
 
     def __new__(cls: type[R], *values: object, **named: object) -> R:
-        """Make a record from its values, in their order or by name."""
+        """Make a record from its values, in order or by name."""
         fields = cls._fields
         rest = fields[len(values) :]
         if len(values) > len(fields) or named.keys() != set(rest):
@@ -43,7 +43,7 @@ class TaggedTuple(tuple[object, ...]):
 
     @classmethod
     def _make(cls: type[R], term: tuple[object, ...]) -> R:
-        """The record of a tuple, its tag included.
+        """The record of a tuple that includes the tag.
 
         Raises:
             ValueError: the tuple has another tag or another size.
@@ -78,7 +78,7 @@ def record(tag: str, *fields: str) -> type[TaggedTuple]:
 
     Args:
         tag: the record's name.
-        fields: the names of its fields, which must be names in Python, too.
+        fields: the names of its fields, which must be valid names in Python.
     Returns:
         A class: ``User(name, age)`` is the tuple ``{user, Name, Age}``. Give the class to `decode`
         or `Config` as one of ``records``, and such tuples come as its objects.

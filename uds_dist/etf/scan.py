@@ -1,6 +1,6 @@
 """The tokens of Erlang's text, as ``erl_scan`` of OTP 29 finds them.
 
-Strings, sigils and numbers are read here: their tokens have values. OTP 27 reads the same, but for
+Strings, sigils and numbers are read here: their tokens have values. OTP 27 reads the same, except
 floats with a base (``16#f.8``), which are new in OTP 28.
 
 Source: Erlang Reference Manual, "Data Types"; EEP 64, triple-quoted strings; EEP 66, sigils.
@@ -45,7 +45,7 @@ _TOKEN = rf"""
 _ESCAPE = (
     r"\\(?:x\{([0-9A-Fa-f]+)\}|x([0-9A-Fa-f]{2})|([0-7]{1,3})|\^([?-_a-z])|([^x^])|[x^]?)"
 )
-# An escape as far as it must be known to find the end of a string.
+# As much of an escape as is needed to find the end of a string.
 _SKIPPED = r"\\(?:x\{[0-9A-Fa-f]*\}|\^.|[^^])"
 _DELIMITERS = {"(": ")", "[": "]", "{": "}", "<": ">"} | {char: char for char in "/|'\"`#"}
 _SIGILS = ("", "b", "B", "s", "S")
@@ -58,7 +58,7 @@ class Token(NamedTuple):
     """A token: its kind, its value, its text and the index of its first character.
 
     The kinds: int, float, char, string, sigil (a ``~s`` string), binary (a ``~b`` string), atom,
-    word (a reserved word), variable, dot, end; and each sign is a kind of its own.
+    word (a reserved word), variable, dot, end; and each sign is its own kind.
     """
 
     kind: str
@@ -68,7 +68,7 @@ class Token(NamedTuple):
 
 
 def scan(text: str) -> Iterator[Token]:
-    """The tokens of a text; after the last one, "end" again and again.
+    """The tokens of a text; after the last one, "end" repeatedly.
 
     Raises:
         ParseError: a character, a number or a string is not one of Erlang's.
@@ -171,7 +171,7 @@ def _quoted(text: str, found: str, start: int, at: int) -> tuple[Token, int]:
 
 
 def _checked(body: str | None, quote: str, at: int) -> str:
-    """What stands between quotes, when it was closed and holds nothing but characters."""
+    """The text between quotes; refuses one that is not closed or holds invalid characters."""
     if body is None:
         what = {"'": "a quoted atom", '"': "a string"}.get(quote, "a sigil")
         raise ParseError(f"{what} is not closed", at)
@@ -213,7 +213,7 @@ def _triple_quoted(text: str, start: int, escapes: bool) -> tuple[str, int]:
         if line is None:
             raise ParseError("a triple-quoted string is not closed", start)
         raw = _checked(line.group(), '"', at)
-        # A backslash before the line's end stands for nothing: the line ends all the same.
+        # A backslash before the line's end has no effect: the line ends there.
         lines.append(_unescaped(raw, at) if escapes else raw)
         at = line.end()
         closing = closing_at(text, at)

@@ -1,4 +1,4 @@
-"""Binaries of Erlang's text: what the segments between ``<<`` and ``>>`` stand for.
+"""Binaries of Erlang's text: the values of the segments between ``<<`` and ``>>``.
 
 Source: Erlang Reference Manual, "Bit Syntax Expressions".
 """
@@ -18,7 +18,7 @@ from uds_dist.etf.terms import BitString
 
 MAX_BITS = 8 * 64 * 1024 * 1024  # of all segments of one text: a few characters may ask for many
 
-# What each word after the slash says: the type, the unit, the byte order or the sign.
+# The meaning of each word after the slash: the type, the unit, the byte order or the sign.
 _WORDS: dict[str, tuple[tuple[str, object], ...]] = {
     "integer": (("type", "integer"),),
     "float": (("type", "float"),),
@@ -53,8 +53,8 @@ def segment_kind(size: int | None, words: Sequence[tuple[str, int | None]], at: 
     """How a segment is written.
 
     Args:
-        size: what stands after the colon, None without one.
-        words: what stands after the slash, each with the number after its own colon or None.
+        size: the value after the colon, None without one.
+        words: the words after the slash, each with the number after its own colon or None.
         at: the index of the segment.
     Raises:
         ParseError: there is no such type, or the words contradict each other.
@@ -93,7 +93,7 @@ class Bits:
     def __init__(self) -> None:
         self._bytes = bytearray()
         self._rest = 0  # the bits after the last whole byte, as a number
-        self._length = 0  # how many they are: 0 to 7
+        self._length = 0  # how many: 0 to 7
 
     def add(self, number: int, width: int) -> None:
         """Append a number that has at most `width` bits."""
@@ -142,7 +142,7 @@ def add_segment(
         return 8 * len(values)
     try:
         if is_string and not values:
-            _add(Bits(), 0, kind)  # a type that numbers cannot have is refused all the same
+            _add(Bits(), 0, kind)  # a type that numbers cannot have is refused in any case
         return sum([_add(bits, item, kind) for item in values])
     except (ValueError, KeyError, OverflowError, StructError):
         raise ParseError(
@@ -151,7 +151,7 @@ def add_segment(
 
 
 def _add(bits: Bits, value: object, kind: Kind) -> int:
-    """Append one segment; raises ValueError and the like where it cannot have the value."""
+    """Append one segment; raises ValueError and the like if the value does not fit it."""
     if kind.type == "integer" and type(value) is int and kind.bits is not None:
         return _add_integer(bits, value, kind.bits, kind.little)
     if kind.type == "binary" and isinstance(value, (bytes, BitString)):
@@ -159,7 +159,7 @@ def _add(bits: Bits, value: object, kind: Kind) -> int:
     if kind.type == "float" and isinstance(value, (int, float)) and not isinstance(value, bool):
         data = _float_bytes(float(value), kind)
     elif kind.type in _CODECS and type(value) is int:
-        # With the byte order in its name, or Python would write a byte order mark.
+        # With the byte order in the name, or Python would write a byte order mark.
         order = "" if kind.type == "utf8" else "le" if kind.little else "be"
         data = chr(value).encode(_CODECS[kind.type] + order)
     else:
@@ -173,13 +173,13 @@ def _float_bytes(value: float, kind: Kind) -> bytes:
     try:
         return pack(layout, value)
     except OverflowError:
-        return pack(layout, copysign(inf, value))  # too large for so few bits: as a BEAM does
+        return pack(layout, copysign(inf, value))  # a float out of range: as a BEAM does
 
 
 def _add_integer(bits: Bits, value: int, width: int, little: bool) -> int:
     number = value & ((1 << width) - 1)
     if little:
-        # Whole bytes from the lowest on; what is left over is the highest and comes last.
+        # Whole bytes from the lowest on; the remaining bits are the highest and come last.
         whole, part = divmod(width, 8)
         data = number.to_bytes(whole + 1, "little")
         number = int.from_bytes(data[:whole], "big") << part | data[whole]

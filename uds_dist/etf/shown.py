@@ -1,9 +1,9 @@
 """The text of a foreign term, for an error, a line of the log or a repr.
 
 A peer chooses what it sends. An integer of a million digits, a term nested deeper than Python's
-frames, or a line end that would forge a line of the log must do no harm where its text is made. So
-the text is bounded in length and in depth, control characters are escaped, and no value makes it
-fail. It is Python's notation.
+frames, or a newline that would forge a line of the log must do no harm when its text is made. So
+the text is bounded in length and depth, control characters are escaped, and no value makes it fail.
+It is in Python's notation.
 
 A class that holds other terms has a method ``_shown_parts``, which gives the text before its
 parts, the parts, and the text after them.
@@ -22,7 +22,7 @@ MORE: Final = "..."
 # Python may refuse to write an integer of more than 640 digits; one of this many bits has 309.
 _LONGEST_INTEGER: Final = 1024
 
-# What a container's text begins with, its parts with the text before each, and what it ends with.
+# The start of a container's text, its parts with the text before each, and its end.
 _Container = tuple[str, Iterable[tuple[str, object]], str]
 
 
@@ -31,7 +31,7 @@ def shown(term: object, length: int = LENGTH) -> str:
 
     Args:
         term: the value, a term or not.
-        length: about how many characters the text may have; what is left out shows as ``...``.
+        length: the rough limit in characters; ``...`` marks what is left out.
     Returns:
         Printable text on one line.
     """
@@ -41,11 +41,11 @@ def shown(term: object, length: int = LENGTH) -> str:
 
 
 def printable(text: str, length: int = LENGTH) -> str:
-    """A foreign text without quotes around it, its control characters escaped.
+    """A foreign text without quotes, with its control characters escaped.
 
     Args:
         text: the text.
-        length: how many characters of it are shown.
+        length: how many characters of it to show.
     Returns:
         Printable text on one line.
     """
@@ -121,6 +121,6 @@ def _repr(value: object) -> str:
     try:
         text = repr(value)
     except Exception:
-        # A value of the program's own, whose repr raises.
+        # The repr of a program's own value may raise.
         return f"<{type(value).__name__}>"
     return text if text.isprintable() else printable(text, len(text))

@@ -1,9 +1,9 @@
-"""The Erlang terms that Python has no type of its own for.
+"""The Erlang terms that have no Python type.
 
-Atoms and identifiers are in ``identifiers``; here is what is made of other terms. A key of a map
-that is a list or a map becomes a hashable twin (FrozenList, Map), at any depth, and a map whose
-keys Python would merge, as 1, 1.0 and True, is a Map instead of a dict. All of that is rare, so it
-is written to be safe: nothing recurses, and what was frozen once is not walked again.
+Identifiers are in ``identifiers``; here are the terms made of other terms. A map's key that is a
+list or a map becomes a hashable twin (FrozenList, Map), at any depth, and a map whose keys Python
+would merge, such as 1, 1.0 and True, is a Map instead of a dict. All of that is rare, so it is
+written to be safe: nothing recurses, and frozen values are not walked again.
 
 Source: External Term Format.
 """
@@ -96,7 +96,7 @@ class Fun:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class BitString:
-    """A bit string whose length is no multiple of 8.
+    """A bit string whose length is not a multiple of 8.
 
     Args:
         data: the bits, from the highest bit of the first byte on; unused bits are made 0.
@@ -128,7 +128,7 @@ class BitString:
 
 
 class ImproperList:
-    """A list whose last tail is no list: ``[a, b | tail]``.
+    """A list whose last tail is not a list: ``[a, b | tail]``.
 
     Args:
         items: the elements before the tail, 1 or more.
@@ -149,7 +149,7 @@ class ImproperList:
         self._tail = tail
         if not self._items or isinstance(tail, (list, ImproperList, FrozenList)):
             raise EncodeError(
-                "an ImproperList has 1 or more items and a tail that is no list: "
+                "an ImproperList has 1 or more items and a tail that is not a list: "
                 "write a list that ends in [] as a plain list"
             )
 
@@ -189,7 +189,7 @@ class Record:
         module: the module that defines it.
         name: its name there.
         fields: its fields, name and value.
-        exported: whether other modules may look into it.
+        exported: whether other modules may access its fields.
 
     Source: External Term Format, RECORD_EXT (OTP 29).
     """
@@ -221,12 +221,12 @@ class Record:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class LocalTerm:
-    """A term in the format that one node keeps for itself: opaque, it goes back as it came.
+    """A term in a node's private format: opaque, it goes back unchanged.
 
     Source: External Term Format, LOCAL_EXT.
     """
 
-    data: bytes  # all that follows the tag
+    data: bytes  # all bytes after the tag
 
     def __repr__(self) -> str:
         return shown(self, REPR_LENGTH)
@@ -235,12 +235,12 @@ class LocalTerm:
         return "LocalTerm(", (self.data,), ")"
 
 
-# Types of leaves that are hashable as they are; of subclasses nothing is known.
+# Leaf types that are hashable as they are; subclasses may not be.
 PLAIN = frozenset({int, float, bytes, str, bool, type(None), Atom, Pid, Port, Reference})
 
 
 class FrozenList:
-    """A list in the place of a map's key, where Python wants a hashable value.
+    """A list as a map's key, where Python needs a hashable value.
 
     It equals the list of the same items and encodes as a list.
     """
@@ -257,7 +257,7 @@ class FrozenList:
         if PLAIN.issuperset(map(type, self._items)):  # a string, nearly always, is plain
             self._hash = hash((FrozenList, self._items))
         else:
-            # By its exact key: to hash or to compare nested ones level by level would take Python
+            # By its exact key: hashing or comparing nested ones level by level would use Python
             # frames and the C stack.
             self._items = tuple([freeze(item) for item in self._items])
             self._token = exact_key(self)
@@ -292,7 +292,7 @@ class FrozenList:
         return self._hash
 
     def __reduce__(self) -> tuple[object, ...]:
-        return FrozenList, (self._items,)  # a hash is of one process
+        return FrozenList, (self._items,)  # a hash is valid in one process only
 
     def __repr__(self) -> str:
         return shown(self, REPR_LENGTH)
@@ -302,10 +302,10 @@ class FrozenList:
 
 
 class Map:
-    """A map that a dict cannot hold: its keys may be equal in Python, as 1, 1.0 and True are.
+    """A map that a dict cannot hold: its keys may be equal in Python, such as 1, 1.0 and True.
 
-    A map in the place of a map's key is one, too, as a key has to be hashable. Maps and their keys
-    are told apart as Erlang tells them apart; a dict of the same keys and values is equal.
+    A map as a map's key is a Map too, since a key must be hashable. Maps and their keys are equal
+    if Erlang's are; a dict of the same keys and values is equal.
 
     Args:
         pairs: the keys and values, in the order of the wire.
@@ -319,7 +319,7 @@ class Map:
     __match_args__ = ("pairs",)
     _pairs: tuple[tuple[object, object], ...]
     _values: dict[bytes, object]
-    _token: bytes | None  # its exact_key, kept where no value in it can change
+    _token: bytes | None  # its exact_key, kept if no value in it can change
 
     def __init__(self, pairs: Iterable[tuple[object, object]]) -> None:
         self._pairs = tuple(pairs)
@@ -382,7 +382,7 @@ class Map:
         return "Map([", self._pairs, "])"
 
 
-WALK = object()  # what `fold` is told of a term whose parts are to be looked at
+WALK = object()  # what a leaf function returns for a term whose parts `fold` must walk
 
 
 def fold(
@@ -394,7 +394,7 @@ def fold(
 
     Args:
         term: any term.
-        leaf: gives the value of a term that is not to be walked, of others `WALK`.
+        leaf: gives the value of a term that must not be walked, or `WALK`.
         branch: gives the value of a term from the term and the values of its parts.
     Returns:
         The value of the whole.
@@ -424,7 +424,7 @@ _BRANCHES = (tuple, list, dict, Map, FrozenList, ImproperList, Record, Fun)
 
 
 def _parts(term: object) -> Sequence[object]:
-    """What a term of ``_BRANCHES`` is made of."""
+    """The parts of a term of ``_BRANCHES``."""
     if isinstance(term, (tuple, list)):
         return term
     if isinstance(term, FrozenList):
@@ -459,7 +459,7 @@ def freeze(term: object) -> object:
 
 
 def _frozen_leaf(term: object) -> object:
-    # What is frozen already is not walked again, or keys nested in keys would cost their square.
+    # Frozen values are not walked again, or keys nested in keys would take quadratic time.
     if isinstance(term, FrozenList) or (isinstance(term, Map) and term._token is not None):
         return term
     return WALK if isinstance(term, _BRANCHES) else term
@@ -492,7 +492,7 @@ def exact_key(term: object) -> bytes:
     Args:
         term: any term.
     Returns:
-        A digest: of 1, 1.0 and True, or of 0.0 and -0.0, no two are equal.
+        A digest; those of 1, 1.0 and True, or of 0.0 and -0.0, differ.
     """
     token = fold(term, _exact_leaf, _exact_branch)
     assert isinstance(token, bytes)
@@ -500,7 +500,7 @@ def exact_key(term: object) -> bytes:
 
 
 def _digest(kind: str, data: bytes) -> bytes:
-    # A digest, not the data: nested keys then cost what they are long, not the square of it.
+    # A digest, not the data: nested keys then take linear time, not quadratic.
     return blake2b(kind.encode("utf-8", "surrogatepass") + b"\0" + data, digest_size=20).digest()
 
 
@@ -530,12 +530,12 @@ def _exact_leaf(term: object) -> object:
         return _digest("local", term.data)
     if hasattr(type(term), "__index__"):
         return _digest("int", b"%x" % index(term))  # type: ignore[arg-type]
-    return _digest("object", b"%x" % id(term))  # not a term: like nothing but itself
+    return _digest("object", b"%x" % id(term))  # not a term: equal only to itself
 
 
 def _exact_branch(source: object, parts: list[Any]) -> object:
     if isinstance(source, (dict, Map)):
-        # Sorted: two maps are equal whatever the order of their keys.
+        # Sorted: the order of the keys does not matter to equality.
         return _digest("map", b"".join(sorted(key + value for key, value in _pairs_of(parts))))
     if isinstance(source, Record):
         names = [str(name) for name, _value in source.fields]

@@ -1,8 +1,8 @@
 """Terms to the text that Erlang prints, in time proportional to its length.
 
 ``format_term`` writes what ``io:format("~0ktp", [Term])`` does, on one line. As on a plain node a
-list prints as a string where its characters are Latin-1; a binary, where UTF-8 leaves no doubt, in
-any script. ``parse_term`` is in ``parse``.
+list prints as a string if its characters are Latin-1; a binary prints as a string in any script if
+it is valid UTF-8. ``parse_term`` is in ``parse``.
 
 Source: stdlib, io(3); Erlang Reference Manual, "Term Comparisons".
 """
@@ -36,11 +36,11 @@ from uds_dist.etf.terms import (
 
 __all__ = ["format_term", "parse_term"]
 
-MAX_FORMAT_DEPTH = 80_000  # no limit on memory, only an end for a term that holds itself
+MAX_FORMAT_DEPTH = 80_000  # not a limit on memory; it ends a term that holds itself
 
 _Order = tuple[object, ...]
 Orders = dict[int, _Order]  # the orders of containers, by identity
-# What a container's text starts with, its parts with the text before each, what it ends with.
+# The start of a container's text, its parts with the text before each, and its end.
 Opened = tuple[str, Iterator[tuple[str, object]], str]
 
 # Patterns, compiled (and kept, by the re module) at their first use: at import they cost 8 ms.
@@ -52,7 +52,7 @@ _UNICODE = "[\b-\r\x1b -~\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]*"
 
 
 def format_term(term: object) -> str:
-    """The text of a term, as Erlang prints it on one line, a map's keys in order.
+    """The text of a term as Erlang prints it on one line, with a map's keys in order.
 
     Args:
         term: any value that stands for an Erlang term.
@@ -60,7 +60,7 @@ def format_term(term: object) -> str:
         The text. Pids, ports and references show the name of their node; they, funs and records
         cannot be read back.
     Raises:
-        EncodeError: the value, or one within it, has no Erlang term.
+        EncodeError: the value, or one inside it, has no Erlang term.
 
     Source: stdlib, io(3), control sequences ``~p``, ``~t`` and ``~k``.
     """
@@ -75,8 +75,8 @@ def assemble(
 
     Args:
         term: the value.
-        open_: gives what a container's text starts with, its parts, each with the text before
-            it, and what it ends with; None for a leaf.
+        open_: gives the start of a container's text, its parts, each with the text before it, and
+            the end; None for a leaf.
         leaf: gives the text of a leaf.
     Returns:
         The text.
@@ -84,7 +84,7 @@ def assemble(
         EncodeError: the value holds itself.
     """
     out: list[str] = []
-    # Of the innermost open container: its parts, each with the text before it, and its end.
+    # The innermost open container: its parts, each with the text before it, and its end.
     parts: Iterator[tuple[str, object]] = iter((("", term),))
     end = ""
     stack: list[tuple[Iterator[tuple[str, object]], str]] = []
@@ -110,7 +110,7 @@ def assemble(
 
 
 def _open(term: object, orders: Orders) -> Opened | None:
-    """What a container starts with, its parts, what it ends with; None of other terms."""
+    """A container's start, parts and end; None for other terms."""
     if isinstance(term, tuple):
         return "{", _with_commas(term), "}"
     if isinstance(term, (list, FrozenList)):
@@ -143,7 +143,7 @@ def ordered_pairs(term: dict[Any, Any] | Map, orders: Orders) -> list[tuple[obje
 
     Args:
         term: the map.
-        orders: what is known from other maps of the same term; more is added.
+        orders: the known orders of other maps of the same term; more are added.
     """
     pairs = list(term.items())
     if len(pairs) > 1:
@@ -232,7 +232,7 @@ def _binary(data: bytes) -> str:
 def _float(number: float) -> str:
     """A float's shortest digits, with the point where Erlang has it."""
     sign, plain, scientific = float_texts(number)
-    # From 2**53 on not every integer is a float: there the digits would say more than is known.
+    # From 2**53 on not every integer is a float: all digits would claim too much precision.
     return sign + (plain if abs(number) < 2**53 and len(plain) <= len(scientific) else scientific)
 
 
@@ -272,8 +272,8 @@ def _order(term: object, known: Orders) -> _Order:
 
     Args:
         term: a key.
-        known: the keys of the containers that were met before, by identity; more are added. So
-            what stands in nested keys is walked once, and a stack takes the place of recursion.
+        known: the keys of containers met before, by identity; more are added. So nested keys are
+            walked once, with a stack instead of recursion.
 
     Source: Erlang Reference Manual, "Term Comparisons".
     """
@@ -311,7 +311,7 @@ def _parts(term: object) -> Sequence[object]:
 
 
 def _container_order(term: object, known: Orders) -> _Order:
-    """The key of a container, those of all its parts being known."""
+    """The key of a container whose parts' keys are all known."""
     orders = [
         known[id(part)] if isinstance(part, _CONTAINERS) else _leaf_order(part)
         for part in _parts(term)
@@ -324,7 +324,7 @@ def _container_order(term: object, known: Orders) -> _Order:
         pairs = sorted(zip(orders[::2], orders[1::2]))
         return 9, len(pairs), [key for key, _value in pairs], [value for _key, value in pairs]
     if isinstance(term, ImproperList):
-        # Cell by cell, so that a list comes before one that goes on where it ends.
+        # Cell by cell, so that a list sorts before a longer one with the same start.
         return 11, (*[(11, order) for order in orders[:-1]], orders[-1])
     if isinstance(term, Fun):
         return 4, 0, str(term.module), term.index, term.old_uniq, tuple(orders)

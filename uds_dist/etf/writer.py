@@ -1,8 +1,8 @@
-"""Python values to External Term Format: every type, and what is wrong with others.
+"""Python values to External Term Format: every type, and every error.
 
 One loop writes every term: a container's elements are an iterator, and the iterators of the open
 containers lie on a stack, so that no term can exhaust Python's stack. What closes a container (the
-NIL behind a list) is chained to its elements as one more element.
+NIL after a list) is chained to its elements as one more element.
 
 Written so that mypyc can compile it: module functions with explicit cursors over `bytes`, native
 integers as annotated locals only, and parameters that take any term typed `object`.
@@ -45,8 +45,8 @@ from uds_dist.etf.terms import (
 if TYPE_CHECKING:
     from mypy_extensions import i64
 
-# Names of this module are Final, classes of other modules have a name here: compiled, such a name
-# is a static variable, any other one a look-up in a dict, 10 ns each.
+# Names of this module are Final, and classes of other modules have a name here: compiled, such a
+# name is a static variable, while any other is a dict lookup of 10 ns.
 _ATOM: Final = Atom
 _PID: Final = Pid
 _REFERENCE: Final = Reference
@@ -55,7 +55,7 @@ _CHAIN: Final = chain
 _CHAIN_OF: Final = chain.from_iterable
 _IMPROPER_LIST: Final = ImproperList
 
-LARGE_BINARY: Final = 65_536  # bytes; from this size on a binary is handed on as it is, not copied
+LARGE_BINARY: Final = 65_536  # bytes; a binary of at least this size is passed on without a copy
 MAX_CACHE_REFERENCES: Final = 255  # atoms in the header of one message
 
 _INT: Final = Struct(">Bi").pack
@@ -65,7 +65,7 @@ _HEAD_16: Final = Struct(">BH").pack
 _RECORD: Final = Struct(">BIB").pack
 _FUN: Final = Struct(">BIB16sII").pack
 
-# Heads in tables: an index costs 25 ns, packing one 100 ns.
+# Heads in tables: indexing costs 25 ns, packing 100 ns.
 _SMALL_INTS: Final = tuple([bytes((97, n)) for n in range(256)])
 _SMALL_TUPLES: Final = tuple([bytes((104, n)) for n in range(256)])
 _CACHE_REFERENCES: Final = tuple([bytes((82, n)) for n in range(256)])
@@ -78,8 +78,8 @@ _NEGATIVE_BIGS: Final = tuple([bytes((110, n, 1)) for n in range(256)])
 _REFERENCES: Final = {4 + 4 * n: bytes((90, 0, n)) for n in range(1, 6)}
 _CLOSE_LIST: Final[tuple[list[object]]] = ([],)  # an empty list is written as NIL_EXT
 
-# Many numbers are written by packing a chunk of them, with room for the tags, and putting those in
-# at once: 25 ns a number instead of 120 ns.
+# Many numbers are packed in chunks with room for the tags, which are then filled in at once: 25 ns
+# a number instead of 120 ns.
 _CHUNK: Final = 256
 _CHUNK_OF_INTS: Final = Struct(">" + "xi" * _CHUNK).pack
 _CHUNK_OF_DOUBLES: Final = Struct(">" + "xd" * _CHUNK).pack
@@ -88,7 +88,7 @@ _DOUBLE_TAGS: Final = b"F" * _CHUNK
 
 
 class _AtomCodes(dict[str, bytes]):
-    """Atoms that came before, as they are written in full."""
+    """Atoms written before, as their full bytes."""
 
     def __missing__(self, atom: str) -> bytes:
         text = _utf8(atom)
@@ -103,7 +103,7 @@ class _AtomCodes(dict[str, bytes]):
 
 CODES: Final = _AtomCodes()
 
-# Keys of a dict of these types are different keys in Erlang, too.
+# Different dict keys of these types are also different in Erlang.
 _DISTINCT: Final = frozenset({Atom, int, float, Pid, Reference, Port})
 _DISTINCT_WITH_BYTES: Final = _DISTINCT | {bytes}
 _DISTINCT_WITH_STR: Final = _DISTINCT | {str}
@@ -114,17 +114,17 @@ _NO_MORE: Final = object()
 _CONTAINERS = (tuple, list, dict, FrozenList, ImproperList, Map, Record, Fun)
 _LEAVES = (str, int, float, bytes, bytearray, memoryview, Pid, Port, Reference, Export, BitString)
 
-# What makes a term of a value that has none of its own.
+# Makes a term of a value that has none of its own.
 Default = Callable[[object], object]
 
 
 class _FunEnd:
-    """Stands behind a fun's last term: there its size is known and its head can be written."""
+    """Marks the end of a fun's last term, where its size is known and its head can be written."""
 
     __slots__ = ("at", "fun")
 
     def __init__(self, at: int, fun: Fun) -> None:
-        self.at = at  # where in the output the head belongs
+        self.at = at  # the position of the head in the output
         self.fun = fun
 
 
@@ -137,14 +137,15 @@ def write_term(
 ) -> bool:
     """Append a term's pieces to `out`; True if one of them is a large binary."""
     large = False
-    # Locals of one type: compiled, what is done with them is C.
+    # Locals of one type: compiled, they become C.
     n: i64
     number: int
     text: bytes
     values: tuple[Any, ...]
     items: list[Any]
     pairs: dict[Any, Any]
-    # Any: the loop tells types apart by identity, cheaper than the isinstance that mypy follows.
+    # Any: the loop tells types apart by identity, which is cheaper than the isinstance that mypy
+    # follows.
     item: Any
     elements: Iterator[Any] = iter((term,))
     inner: Iterator[Any] | None
@@ -239,7 +240,7 @@ def write_term(
                     large = True
             elif kind is float:
                 if item - item != 0.0:
-                    raise EncodeError(f"{item} is no Erlang float: send an atom instead")
+                    raise EncodeError(f"{item} is not an Erlang float: send an atom instead")
                 out.append(_DOUBLE(70, item))
             elif item is None or kind is bool:
                 name = "nil" if item is None else "true" if item else "false"
@@ -269,12 +270,12 @@ def _too_deep(depth_limit: int) -> EncodeError:
 
 
 def _reference(atom: str, atoms: dict[str, int]) -> bytes:
-    """An atom as the index that it has in the header, or is given there now."""
+    """An atom as its index in the header, old or new."""
     return _CACHE_REFERENCES[atoms[atom]] if atom in atoms else _new_reference(atom, atoms)
 
 
 def _new_reference(atom: str, atoms: dict[str, int]) -> bytes:
-    """An atom that is not in the header yet; in full where the header has no room for more."""
+    """An atom that is not in the header yet; in full if the header is full."""
     index = len(atoms)
     if index >= MAX_CACHE_REFERENCES:
         return CODES[atom]
@@ -302,16 +303,16 @@ def big_integer(number: int) -> bytes:
 
 
 def _numbers(items: list[Any], out: list[bytes], may_open: bool) -> bool:
-    """Write a list if it is of int only or of float only; False if it is not.
+    """Write a list of only int or only float; False if it is not one.
 
-    `may_open` is whether one level more may be opened; a list of bytes, as STRING_EXT, needs none.
+    `may_open` says whether another level may be opened; a list of bytes, as STRING_EXT, needs none.
     """
     n: i64 = len(items)
     kind = type(items[0])
     if list(map(type, items)).count(kind) != n:
         return False
     if kind is float:
-        # A sum that is finite has only finite parts; the long way finds which is not.
+        # A finite sum has only finite parts; the slow path finds the one that is not.
         if not isfinite(sum(items)) and not all(map(isfinite, items)):
             return False
     elif n <= 0xFFFF:
@@ -353,7 +354,7 @@ def _ints(chunk: list[int]) -> bytes:
         except StructError:
             pass  # a big one
         else:
-            # A number of 0 to 255 is the one with zeros in its upper three bytes.
+            # Numbers of 0 to 255 have zeros in their upper three bytes.
             upper = int.from_bytes(packed[1::5], "big")
             upper |= int.from_bytes(packed[2::5], "big") | int.from_bytes(packed[3::5], "big")
             if 0 not in upper.to_bytes(_CHUNK, "big"):
@@ -374,12 +375,12 @@ def _ints(chunk: list[int]) -> bytes:
 
 
 def check_keys(items: dict[Any, Any], default: Default | None = None) -> None:
-    """Refuse a dict of keys that differ in Python and not in Erlang: the peer would hang up."""
+    """Refuse a dict whose keys differ in Python but not in Erlang: the peer would hang up."""
     kinds = set(map(type, items))
     if kinds <= _DISTINCT_WITH_BYTES or kinds <= _DISTINCT_WITH_STR:
         return
     if _FROZEN_LIST in kinds or tuple in kinds:
-        # Lists and tuples of such values, as strings of the BEAM are, differ where those do.
+        # Lists and tuples of such values, such as Erlang strings, differ if the values do.
         kinds.difference_update(_SEQUENCES)
         for key in items:
             if type(key) is tuple:
@@ -405,7 +406,7 @@ def _exact_key(key: object, default: Default | None) -> bytes:
 
 
 def _is_leaf(item: object) -> bool:
-    """Whether a value that is not a container has a term of its own."""
+    """Whether a value that is not a container has its own term."""
     return item is None or isinstance(item, _LEAVES) or hasattr(type(item), "__index__")
 
 
@@ -417,7 +418,7 @@ def _made_by(default: Default, item: object) -> object:
         raise
     except Exception as error:
         refusal = EncodeError(f"default made no term of a {type(item).__name__}: {shown(error)}")
-        refusal.__cause__ = error  # mypyc forgets what `raise ... from` says
+        refusal.__cause__ = error  # mypyc drops the cause of `raise ... from`
         raise refusal
 
 
@@ -429,10 +430,11 @@ def _open_rare(
     depth_limit: int,
     default: Default | None,
 ) -> Iterator[Any] | None:
-    """Write a leaf of one of the rarer types, or the head of a container and give its elements.
+    """Write a leaf of a rarer type, or write a container's head and return its elements.
 
-    What a subclass of a container gives is taken once: it may be another thing each time. What
-    `default` makes counts as a level of nesting, or one that makes itself would never end.
+    A container subclass is read only once: it may give other elements each time. A result of
+    `default` counts as a level of nesting, or a `default` that returns its argument would never
+    end.
     """
     if not isinstance(item, _CONTAINERS):
         if default is not None and not _is_leaf(item) and not isinstance(item, LocalTerm):
@@ -442,7 +444,7 @@ def _open_rare(
         _write_rare(item, atoms, out)
         return None
     if isinstance(item, (list, FrozenList)):
-        items = list(item)  # often, as a string that is a key
+        items = list(item)  # often, such as a string as a key
         if not items:
             out.append(b"j")
             return None
@@ -483,15 +485,15 @@ def _open_fun(fun: Fun, out: list[bytes]) -> Iterator[Any]:
         out.append(_HEAD(117, len(fun.free)))
         return chain((fun.pid, fun.module, fun.old_index, fun.old_uniq), fun.free)
     end = _FunEnd(len(out), fun)
-    out.append(b"")  # its head, when its size is known
+    out.append(b"")  # its head, once its size is known
     return chain((fun.module, fun.old_index, fun.old_uniq, fun.pid), fun.free, (end,))
 
 
 def _close_fun(end: _FunEnd, out: list[bytes], closed: list[tuple[int, int, int]]) -> None:
-    """Write a fun's head, which tells its size, now that all behind the head is there.
+    """Write a fun's head, which holds its size, now that everything after it is written.
 
-    `closed` has the funs written so far that are within no other: where the pieces of each start
-    and end, and their size. So a piece is measured once, however deep funs lie within funs.
+    `closed` has the funs written so far that are not inside another: where the pieces of each start
+    and end, and their size. So each piece is measured once, however deep funs are nested.
     """
     fun = end.fun
     if not isinstance(fun.uniq, bytes) or len(fun.uniq) != 16:
@@ -511,7 +513,7 @@ def _close_fun(end: _FunEnd, out: list[bytes], closed: list[tuple[int, int, int]
 
 
 def _write_rare(item: Any, atoms: dict[str, int] | None, out: list[bytes]) -> None:
-    """Write a leaf of one of the rarer types."""
+    """Write a leaf of a rarer type."""
     if isinstance(item, Port):
         out.append(b"x")
         write_term(item.node, atoms, out, 0)
@@ -533,7 +535,7 @@ def _write_rare(item: Any, atoms: dict[str, int] | None, out: list[bytes]) -> No
 def _plain(item: Any) -> object:
     """The int, float, str, bytes or Atom of a value of another type that stands for one.
 
-    Made by the plain type's own methods, whatever a subclass has in their place.
+    Made by the plain type's own methods, whatever a subclass overrides.
     """
     if isinstance(item, Atom):
         return Atom(str.__str__(item))
@@ -548,7 +550,7 @@ def _plain(item: Any) -> object:
             return bytes(memoryview(item))
         if hasattr(type(item), "__index__"):
             return index(item)
-    except Exception as error:  # a view that was released; and __index__ may raise anything
+    except Exception as error:  # a released view; and __index__ may raise anything
         raise EncodeError(f"{type(item).__name__} cannot be read: {shown(error)}") from None
     name = type(item).__name__
     raise EncodeError(f"{name} has no Erlang term: {_ADVICE.get(name, _ADVICE_FOR_OTHERS)}")
@@ -575,8 +577,8 @@ _ADVICE = {
 def located(
     error: EncodeError, term: object, depth_limit: int, default: Default | None
 ) -> EncodeError:
-    """The error with the place of the value at fault, found by writing the term again in parts."""
-    # Of each open container: the parts still to try, with the step of the path to each.
+    """The error with the path of the faulty value, found by writing the term again in parts."""
+    # For each open container: the parts still to try, with the path step to each.
     stack: list[Iterator[tuple[str, object]]] = [iter([("", term)])]
     path: list[str] = [""]
     while stack:
@@ -587,7 +589,7 @@ def located(
             continue
         path[-1] = step
         if len(stack) > depth_limit + 1:
-            break  # too deep: no path of such a length helps
+            break  # too deep: such a long path does not help
         parts: list[tuple[str, object]] = []
         try:
             parts = _children(item)
@@ -612,14 +614,14 @@ def located(
 
 
 def _step(key: object) -> str:
-    # Only of keys that are sure to have a short text.
+    # Only keys that surely have a short text.
     if isinstance(key, (str, bytes)) and len(key) < 40:
         return f"[{key!r}]"
     return f"[{key}]" if isinstance(key, int) and abs(key) < 1 << 64 else "[...]"
 
 
 def _children(item: object) -> list[tuple[str, object]]:
-    """What a container holds, each with its step of the path."""
+    """A container's parts, each with its path step."""
     if isinstance(item, Fun):
         return [(f".free[{i}]", part) for i, part in enumerate(item.free)]
     if isinstance(item, Record):
