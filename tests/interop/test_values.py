@@ -45,14 +45,14 @@ defmodule Decimal do
     value.(a) == value.(b)
   end
 end
-defmodule MyApp.Order do
+defmodule MyApp.Line do
   @enforce_keys [:number]
   defstruct [:number, note: nil, tags: []]
 end
 """
 
 
-@struct("Elixir.MyApp.Order")
+@struct("Elixir.MyApp.Line")
 @dataclass
 class Order:
     number: int
@@ -133,7 +133,7 @@ SAME: list[tuple[object, str, str]] = [
         "%KeyError{key: :a, term: %{}}",
         'x === y and Exception.message(x) == Exception.message(y)',
     ),
-    (Order(1, "n", ["a"]), '%MyApp.Order{number: 1, note: "n", tags: ["a"]}', "x === y"),
+    (Order(1, "n", ["a"]), '%MyApp.Line{number: 1, note: "n", tags: ["a"]}', "x === y"),
     (User("ann", 7), '{:user, "ann", 7}', "x === y"),
     (keyword([("a", 1), ("b", 2), ("a", 3)]), "[a: 1, b: 2, a: 3]", "x === y and Keyword.keyword?(x)"),
     ([True, None, Atom("ok"), "text", b"\xff"], '[true, nil, :ok, "text", <<255>>]', "x === y"),
