@@ -88,7 +88,7 @@ class GenCall(PendingCall):
 def start_call(
     processes: CallTable,
     caller: Caller,
-    dest: Pid | str | tuple[str, str],
+    dest: object,  # compiled, another type would be checked here, and raise TypeError
     request: object,
     label: str = GEN_CALL,
 ) -> Future[object]:
@@ -106,6 +106,7 @@ def start_call(
         EncodeError: the request is not a term, or `dest` is not a destination.
     """
     call = GenCall(processes, caller.pid, dest)
+    assert isinstance(dest, (Pid, str, tuple))  # anything else was refused there
     future: Future[object] = call.new_future(processes.loop)
     processes.aliases[call.ref] = call
     tag = ImproperList((ALIAS,), call.ref)
