@@ -6,8 +6,8 @@ UdsDistError
 ├── AddressError (ValueError)              a socket address cannot exist on this system
 ├── TermError (ValueError)
 │   ├── EncodeError                        a Python value has no Erlang term
-│   ├── DecodeError                        bytes are no external term; has .offset and .tag
-│   └── ParseError                         text is no Erlang term; has .offset
+│   ├── DecodeError                        bytes are not an external term; has .offset and .tag
+│   └── ParseError                         text is not an Erlang term; has .offset
 ├── ListenError (OSError)                  the listening socket cannot be had
 │   └── DuplicateNameError                 a live node listens under this name already
 ├── ProtocolError

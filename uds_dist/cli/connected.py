@@ -38,7 +38,7 @@ class Connected:
         self._deadline = deadline
 
     def allow(self, seconds: float) -> None:
-        """Let what follows take so many seconds."""
+        """Set the time limit in seconds for what follows."""
         self._deadline = self.node.loop.time() + seconds
 
     def left(self) -> float:

@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `listen` that no other command has."""
     parser.add_argument("--json", action="store_true", help="one JSON object for each message")
     parser.add_argument("--echo", action="store_true", help="send back what comes")
-    parser.add_argument("--count", type=int, metavar="N", help="end after so many messages")
+    parser.add_argument("--count", type=int, metavar="N", help="end after this many messages")
 
 
 def run_listen(options: argparse.Namespace) -> int:

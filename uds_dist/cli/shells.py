@@ -42,7 +42,7 @@ EPILOG = """\
 The shell is IEx where the node has it, else the Erlang shell. Keys are those of Emacs: C-a, C-e,
 C-k, C-r (search), C-w, M-b and so on; Tab completes. C-c gives a new prompt, or interrupts what is
 evaluated; C-d at an empty prompt leaves, and so does C-\\ at any time. The node stays alive.
-Where standard input is no terminal, its lines are evaluated one by one and what they print is
+If standard input is not a terminal, its lines are evaluated one by one and what they print is
 printed; the exit code is 1 when an expression raised.
 
 """

@@ -171,11 +171,11 @@ def _old_float(data: bytes, p: int) -> float:
     # Python's float() accepts more than C's sscanf("%lf"): underscores, spaces, "inf".
     digits = text.rstrip(b"\0")
     if digits.translate(None, b"+-.0123456789e"):
-        raise DecodeError(f"a float is no number: {digits!r}", p, 99)
+        raise DecodeError(f"a float is not a number: {digits!r}", p, 99)
     try:
         number = float(digits)
     except ValueError:
-        raise DecodeError(f"a float is no number: {digits!r}", p, 99) from None
+        raise DecodeError(f"a float is not a number: {digits!r}", p, 99) from None
     if not isfinite(number):
         raise DecodeError("a float that is not finite", p, 99)
     return number

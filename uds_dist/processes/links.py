@@ -64,11 +64,11 @@ class LinkTable:
         return True
 
     def received_link(self, pid: Pid) -> None:
-        """A LINK signal came; an outstanding unlink goes before it."""
+        """A LINK signal came; an outstanding unlink precedes it."""
         self._entries.setdefault(pid, ACTIVE)
 
     def received_unlink(self, pid: Pid) -> None:
-        """An UNLINK_ID signal came; the acknowledgement is due in any case."""
+        """An UNLINK_ID signal came; it is acknowledged in any case."""
         if self._entries.get(pid) == ACTIVE:
             del self._entries[pid]
 

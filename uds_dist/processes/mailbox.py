@@ -21,9 +21,9 @@ from uds_dist.transport.loop import EventLoop
 
 logger = logging.getLogger(__name__)
 
-# A message of up to so many bytes on the wire counts as that many in the size of a mailbox.
+# A message of up to this many bytes on the wire counts as that many in the size of a mailbox.
 SMALL_MESSAGE = 256
-# A receive with a match looks at so many messages before it makes a list of all that wait.
+# A receive with a match looks at this many messages before it makes a list of all that wait.
 LOOK_FIRST = 32
 
 
@@ -212,7 +212,7 @@ class Mailbox:
             priority: let it go before the messages that wait, if `dest` is an alias that was
                 made for that and both nodes know of it (OTP 28); else it is sent as any other.
         Raises:
-            EncodeError: the message is no term; nothing was sent.
+            EncodeError: the message is not a term; nothing was sent.
             BusyError: the connection's write queue is full; nothing was sent.
             ClosedError: this process or its node has ended.
         """
@@ -522,7 +522,7 @@ class Mailbox:
             priority: let the ``EXIT`` message of a process that traps exits go before others,
                 under the conditions of `send`.
         Raises:
-            EncodeError: the reason is no term; nothing was sent.
+            EncodeError: the reason is not a term; nothing was sent.
             ClosedError: this process or its node has ended.
         """
         self._alive().exit_signal(self.pid, dest, reason, priority)
@@ -543,7 +543,7 @@ class Mailbox:
         Args:
             reason: any term.
         Raises:
-            EncodeError: the reason is no term; the process lives on.
+            EncodeError: the reason is not a term; the process continues.
         """
         if self._signals is not None:
             self._signals.terminate(self, reason)

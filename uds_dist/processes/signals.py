@@ -117,7 +117,7 @@ class Incoming:
             control: the tuple, as it was sent.
             payload: the term that came with it, or NO_PAYLOAD.
         Raises:
-            RemoteProtocolError: it is no control message.
+            RemoteProtocolError: it is not a control message.
         """
         message = parse(control, payload is not NO_PAYLOAD)
         self._handlers[type(message)](node, message, payload)

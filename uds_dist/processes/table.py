@@ -213,7 +213,7 @@ class Processes:
         """What a term is on the other side of a connection, even if it stays on this one.
 
         Raises:
-            EncodeError: it is no term.
+            EncodeError: it is not a term.
         """
         return copied(term, self._config.max_term_depth, self.default)[0]
 
@@ -435,7 +435,7 @@ class Processes:
             arguments: of the function that is to be called.
             own: the node asks, not the program: it is never refused.
         Raises:
-            EncodeError: an argument is no term.
+            EncodeError: an argument is not a term.
             BusyError: the connection's write queue is full.
         """
         self.spawns[call.ref] = call
@@ -472,7 +472,7 @@ class Processes:
         """End a process: every tie of it gets its signal.
 
         Raises:
-            EncodeError: the reason is no term; the process lives on.
+            EncodeError: the reason is not a term; the process continues.
         """
         reason = self.copy(reason)
         if self.by_pid.pop(process.pid, None) is None:

@@ -1,4 +1,4 @@
-"""The books of a node, for people: how much of what it holds."""
+"""A node's statistics, for people: how much it holds of what."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from uds_dist.processes.table import Processes
 
 
 class NodeStatistics(NamedTuple):
-    """A snapshot of a node: what it holds at this moment.
+    """A snapshot of what a node holds at this moment.
 
-    ``futures`` are the calls that wait for an answer, `call`, `rpc` and `spawn` alike;
-    ``unwritten`` is in bytes.
+    ``futures`` are the calls that wait for an answer: `call`, `rpc` and `spawn`; ``unwritten`` is
+    in bytes.
     """
 
     name: str

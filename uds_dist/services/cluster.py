@@ -1,14 +1,14 @@
 """`global`, in which a visible node takes part because its peers wait for it.
 
-A BEAM counts every visible node among the members of its cluster. `global` then exchanges the
-names that each side has registered, and as long as a member does not answer, `global:sync/0` hangs
-on every peer, and a lock that is asked for everywhere is never given. So a visible node takes part
-as a passive member: it answers every step, gives every lock, has no names of its own to tell, and
-leaves conflicts of names to the others.
+A BEAM counts every visible node among the members of its cluster. `global` then exchanges the names
+that each side has registered, and while a member does not answer, `global:sync/0` hangs on every
+peer, and a lock on all nodes is never granted. So a visible node takes part as a passive member: it
+answers every step, grants every lock, registers no names of its own, and leaves name conflicts to
+the others.
 
-A peer speaks for itself: a step of the exchange in another node's name is dropped.
+A peer speaks only for itself: a step of the exchange in another node's name is dropped.
 
-The exchange between A, a BEAM, and P, this node; TagA and TagP tell this exchange from others:
+The exchange between A, a BEAM, and P, this node; TagA and TagP identify this exchange:
 
     A: init_connect(TagA)               P: init_connect(TagP), init_connect_ack
     A: init_connect_ack
@@ -42,7 +42,7 @@ LOCKER = Atom("locker")
 NO_LONGER_A_PID = Atom("no_longer_a_pid")
 UNUSED = Atom("unused")
 MAX_TAG_SIZE = 1024  # bytes
-# What a passive member has nothing to do about.
+# Messages that a passive member ignores.
 UNHEEDED = frozenset(
     {
         "async_del_lock",
@@ -83,7 +83,7 @@ class GlobalNameServer:
         # Node -> (its tag, this node's tag) of the exchange under way.
         self._tags: dict[str, tuple[object, int]] = {}
         self._in_sync: set[str] = set()
-        # Node -> the members that it has named, and that were connected to.
+        # Node -> the members that it named and that this node connected to.
         self._met: dict[str, set[str]] = {}
         self._service = NodeService(
             loop, processes, GLOBAL_NAME_SERVER, GLOBAL_NAME_SERVER, self._handle
@@ -119,7 +119,7 @@ class GlobalNameServer:
             case (Atom("cancel_connect"), Atom() as named, _) if named == node:
                 self._forget_exchange(node)
             case (Atom("remove_connection"), Atom() as named) if named == node:
-                # It waits for that: it has lost a member that this node is still connected to.
+                # It waits for this: it has lost a member that this node is still connected to.
                 self._disconnect(node)
             case (Atom() as step, *_):
                 return step in UNHEEDED
@@ -128,7 +128,7 @@ class GlobalNameServer:
         return True
 
     def _on_cast(self, node: str, step: Atom, fields: list[object]) -> bool:
-        """Act on a step of the exchange; False when it is not one, or is of another node."""
+        """Act on a step of the exchange; False if it is not one, or is about another node."""
         match step, *fields:
             case ("init_connect", (_, tag, *_), Atom() as named, _) if (
                 named == node and encoded_size(tag) <= MAX_TAG_SIZE
@@ -164,7 +164,7 @@ class GlobalNameServer:
         return own_tag is not None and type(tag) is int and own_tag == tag
 
     def _answer(self, node: str, tag: object, step: str, *fields: object) -> None:
-        """Take the next step of an exchange, if it is the one under way."""
+        """Take the next step of an exchange, if it is the current one."""
         if self._is_under_way(node, tag):
             self._cast(node, (Atom(step), *fields, self._tags[node][0]))
 
@@ -174,7 +174,7 @@ class GlobalNameServer:
             self._cast(node, (Atom("in_sync"), self._node, True))
 
     def _meet(self, node: str, members: list[object]) -> None:
-        """Connect to the members that are not known: a cluster is a full mesh."""
+        """Connect to unknown members: a cluster is a full mesh."""
         met = self._met.setdefault(node, set())
         for member in members:
             name = member[0] if isinstance(member, tuple) and member else member

@@ -1,7 +1,7 @@
 """An event manager, as gen_event's, with handlers written in Python.
 
-Processes anywhere notify it and ask its handlers; handlers are added here and only here. One that
-raises is removed and logged, and the manager goes on with the others, as in Erlang.
+Processes anywhere notify it and query its handlers; only this program adds handlers. A handler that
+raises is logged and removed, and the manager continues with the others, as in Erlang.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ BAD_MODULE = (ERROR, Atom("bad_module"))
 
 
 class EventHandler:
-    """What an event manager calls: derive from it and override what is needed."""
+    """A handler of events: derive from it and override the methods that you need."""
 
     def handle_event(self, event: object) -> object:
         """Act on an event; the result is ignored."""
@@ -39,7 +39,7 @@ class EventHandler:
         """Answer a query of ``gen_event:call``.
 
         Returns:
-            The answer, or a Future whose result it is.
+            The answer, or a Future of it.
         """
         return (ERROR, Atom("bad_query"))
 
@@ -62,7 +62,7 @@ class EventManager(GenServer):
         """Add a handler, under the name by which ``gen_event:call`` asks for it.
 
         Raises:
-            ConfigError: there is a handler of that name, or a method of it is a coroutine
+            ConfigError: there is a handler of that name, or one of its methods is a coroutine
                 function.
         """
         for method in ("handle_event", "handle_call", "terminate"):
@@ -83,12 +83,12 @@ class EventManager(GenServer):
         return self._guarded(name, handler.terminate, Atom("remove_handler"))
 
     def notify(self, event: object) -> None:
-        """Have every handler act on an event."""
+        """Let every handler act on an event."""
         for name, handler in tuple(self._handlers.items()):
             self._guarded(name, handler.handle_event, event)
 
     def handle_info(self, message: object) -> object:
-        """Tell gen_event's messages from others, which are dropped."""
+        """Handle gen_event's messages; drop others."""
         match message:
             case (Atom("notify"), event):
                 self.notify(event)
@@ -146,7 +146,7 @@ class EventManager(GenServer):
             answer = function(term)
         except Exception as error:
             reason = raised(error, default).exit_reason
-            logger.error("the event handler %s is removed: it raised", name, exc_info=error)
+            logger.error("the event handler %s raised and is removed", name, exc_info=error)
             self._handlers.pop(name, None)
             return (ERROR, (Atom("EXIT"), reason))
         if isinstance(answer, Future) or function.__name__ == "handle_event":

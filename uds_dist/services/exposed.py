@@ -1,13 +1,13 @@
 """The functions that other nodes may call, and the processes that run them.
 
 Every call of a function comes as a spawn request: for ``erpc:execute_call/4`` from ``rpc:call``,
-``erpc:call`` and their like, for ``erpc:execute_cast/3`` from the casts, for the function itself
-from ``spawn``. The reply with the pid always goes before the notice of the end: a BEAM node that
-sees them the other way round disconnects.
+``erpc:call`` and similar, for ``erpc:execute_cast/3`` from the casts, for the function itself from
+``spawn``. The reply with the pid always precedes the notice of the end: a BEAM node that sees them
+the other way round disconnects.
 
-A function runs as soon as its request is read. Where it returns a future its process lives until
-that is done, until it is killed, or, since then nobody would hear of the result, until the caller
-of an ``rpc:call`` or ``erpc:call`` gives up.
+A function runs as soon as its request is read. If it returns a future, its process lives until the
+future is done, until it is killed, or until the caller of an ``rpc:call`` or ``erpc:call`` gives
+up, since nobody would receive the result.
 
 Source: Distribution Protocol, SPAWN_REQUEST; the erpc module of OTP 23 and newer.
 """
@@ -59,7 +59,7 @@ APPLY = Atom("apply")
 BADOPT = Atom("badopt")
 SYSTEM_LIMIT = Atom("system_limit")
 MAX_ARITY = 255
-# Spawn options for the BEAM's scheduler and memory: known, and without effect here.
+# Spawn options for the BEAM's scheduler and memory, which have no effect here.
 BEAM_OPTIONS = frozenset(
     {
         "async_dist",
@@ -85,26 +85,25 @@ class Function(NamedTuple):
 
 
 class Caller(NamedTuple):
-    """Who calls a function: the node, the process, and the group leader of that."""
+    """The caller of a function: its node, its process, and the process's group leader."""
 
     node: str
     pid: Pid
     group_leader: Pid
 
 
-# What answers calls of functions that the program has not exposed: (caller, module, function,
-# arguments) -> how the call ended, or a future, or None where the function is not known to it
-# either.
+# Answers calls of functions that the program has not exposed: (caller, module, function, arguments)
+# -> how the call ended, or a future, or None if it does not know the function either.
 Answers = Callable[[Caller, str, str, list[object]], "Outcome | Future[object] | None"]
 
 
 class Exposed:
     """The table of exposed functions: nothing else can be called from outside.
 
-    ``console`` answers the calls of remote shells' clients; None as long as none is served.
+    ``console`` answers the calls of remote shells' clients; None while no console is served.
 
     Args:
-        config: how arguments come and values go: ``text``, ``default``, ``object_hook`` and
+        config: how arguments and values are converted: ``text``, ``default``, ``object_hook`` and
             ``records`` are used.
     """
 
@@ -116,15 +115,14 @@ class Exposed:
         self._functions: dict[tuple[str, str], Function] = {}
 
     def add(self, module: str, functions: Mapping[str, Callable[..., object]]) -> None:
-        """Let other nodes call functions, as those of an Erlang module.
+        """Let other nodes call functions like those of an Erlang module.
 
         Args:
-            module: the module's name for the callers; of an Elixir module with ``Elixir.``.
+            module: the module's name for the callers; an Elixir module's starts with ``Elixir.``.
             functions: by their names; each is called with as many arguments as the caller gives,
                 if it can take that many, and is undefined otherwise.
         Raises:
-            ConfigError: one cannot be called with positional arguments alone, or is a coroutine
-                function.
+            ConfigError: a function needs keyword arguments, or is a coroutine function.
         """
         found = {}
         for name, function in functions.items():
@@ -135,10 +133,10 @@ class Exposed:
         self._functions.update(found)
 
     def remove(self, module: str, names: Collection[str] | None) -> bool:
-        """Let these functions of a module, or all, be called no longer.
+        """Stop letting other nodes call these functions of a module, or all of them.
 
         Returns:
-            False when none of them was exposed.
+            False if none of them was exposed.
         """
         found = [
             key
@@ -156,13 +154,13 @@ class Exposed:
 
         Args:
             module, function, arguments: what a peer asks for; any terms.
-            caller: who asks, where that is known.
+            caller: the caller, if known.
         Returns:
             How it ended; or the future that it returned.
         """
         module, function = _as_atom(module), _as_atom(function)
         while is_atom(module, ERLANG) and is_atom(function, APPLY):
-            # erlang:apply/3, and erlang:apply/2 of a function that a name stands for.
+            # erlang:apply/3, and erlang:apply/2 of a named function.
             match arguments:
                 case [inner_module, inner_function, list() as inner]:
                     module, function = _as_atom(inner_module), _as_atom(inner_function)
@@ -192,7 +190,7 @@ class Exposed:
 
 
 def _as_atom(term: object) -> object:
-    """The atom that names a module or a function; any other term as it is."""
+    """The atom that names a module or a function; any other term unchanged."""
     atom = atom_of(term)
     return term if atom is None else atom
 
@@ -201,7 +199,7 @@ def _arities(module: str, name: str, function: Callable[..., object]) -> tuple[i
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
-        return 0, MAX_ARITY  # a function in C that does not tell
+        return 0, MAX_ARITY  # a C function without a signature
     least = most = 0
     for parameter in parameters:
         required = parameter.default is parameter.empty
@@ -219,9 +217,9 @@ def _arities(module: str, name: str, function: Callable[..., object]) -> tuple[i
 
 
 class Job(NamedTuple):
-    """One spawn request: who asked, under which reference, and what runs.
+    """One spawn request: its caller, its reference, and what runs.
 
-    ``result`` is the reference under which erpc awaits the outcome, None where nobody does.
+    ``result`` is the reference with which erpc waits for the outcome, None if nobody waits.
     """
 
     parent: Pid
@@ -268,7 +266,7 @@ class Jobs:
         self._processes = processes
         self._exposed = exposed
         self._futures: dict[Pid, tuple[str, Future[object], Done]] = {}
-        self._by_node: dict[str, int] = {}  # node -> how many of these it has asked for
+        self._by_node: dict[str, int] = {}  # node -> how many of them it has requested
 
     def __len__(self) -> int:
         """How many processes wait for a future."""
@@ -277,7 +275,7 @@ class Jobs:
     def on_spawn(
         self, node: str, request: SpawnRequest | SpawnRequestTt, payload: object
     ) -> None:
-        """Answer a spawn request, and run what it asks for."""
+        """Answer a spawn request, and run its function."""
         job = _job(request, payload)
         refusal = BADOPT if job is None else None
         if self._by_node.get(node, 0) >= self._processes.max_pending_requests:
@@ -292,7 +290,7 @@ class Jobs:
         self._run(node, pid, job, request.group_leader)
 
     def _start_process(self, pid: Pid, job: Job, group_leader: Pid) -> None:
-        """A process to be seen and killed, for a function that is not done at once."""
+        """A visible process that can be killed, for a function that is not done at once."""
         process = self._processes.new_mailbox(pid=pid)
         process.group_leader = group_leader
         if job.flags & SpawnFlag.LINK:
@@ -336,7 +334,7 @@ class Jobs:
                 process.close()
 
     def _take(self, pid: Pid) -> tuple[str, Future[object], Done] | None:
-        """Take a process that waits for a future off the books."""
+        """Remove a process that waits for a future from the tables."""
         entry = self._futures.pop(pid, None)
         if entry is not None:
             node = entry[0]
@@ -365,14 +363,14 @@ class Jobs:
                 reason = job.reason(self._unsendable(outcome.value, unsendable))
             process.close(reason)
             return
-        # It was over at once, so nobody has seen the process: only its end is to be told.
+        # It ended at once, so nobody has seen the process: report only its end.
         try:
             self._tell_end(node, pid, job, job.reason(outcome))
         except (TermError, RecursionError) as error:
             self._tell_end(node, pid, job, job.reason(self._unsendable(outcome.value, error)))
 
     def _unsendable(self, value: object, error: Exception) -> Outcome:
-        """The outcome of a function whose value cannot be sent: with the place in the value."""
+        """The outcome of a function whose value cannot be sent, with the path in the value."""
         default = self._exposed.default
         return raised(drop_coroutine(value) or encoding_error(value, default) or error, default)
 
@@ -385,7 +383,7 @@ class Jobs:
 
 
 def _name(term: object) -> str:
-    """A name that a peer gave for a module or function; it may be any term."""
+    """A peer's name for a module or function, which may be any term."""
     atom = atom_of(term)
     return shown(term)[:MAX_ATOM_CHARACTERS] if atom is None else str(atom)
 

@@ -1,4 +1,4 @@
-"""Generic calls as a server sees them, casts, and calls of several servers at once."""
+"""Generic calls on the server's side, casts, and calls of several servers at once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from uds_dist.protocol.control import ALIAS_SEND, SEND_SENDER
 
 
 class From(NamedTuple):
-    """Who waits for a reply: the caller's pid, and the tag by which it knows the reply."""
+    """The caller that waits for a reply: its pid, and the tag by which it recognizes the reply."""
 
     pid: Pid
     tag: object
@@ -33,7 +33,7 @@ class MultiReply(NamedTuple):
 
 
 def cast(processes: Processes, caller: Mailbox, dest: object, request: object) -> None:
-    """Send a request that has no answer. Raises what `Mailbox.send` raises."""
+    """Send a request without an answer. Raises what `Mailbox.send` raises."""
     assert isinstance(dest, (Pid, Reference, str, tuple))
     processes.send(caller, dest, (GEN_CAST, request))
 
@@ -53,11 +53,11 @@ def start_multi_call(
         nodes: the nodes' names.
         name: the servers' registered name.
         request: any term.
-        timeout: seconds after which a node that has not answered is a bad one; None for no end.
+        timeout: seconds after which a node without an answer counts as bad; None for no limit.
     Returns:
         A future with a MultiReply; it does not fail.
     Raises:
-        EncodeError: the request is no term.
+        EncodeError: the request is not a term.
     """
     names = list(dict.fromkeys(nodes))
     calls: dict[str, Future[object]] = {}
@@ -104,15 +104,15 @@ def start_multi_call(
 def reply(processes: Processes, sender: Pid, from_: From, answer: object) -> None:
     """Answer a generic call.
 
-    A reply is never refused because much waits to be written: the caller could not be told.
+    A reply is never refused because the write queue is full: the caller would not know.
 
     Args:
         processes: the node's process table.
         sender: the process that answers.
-        from_: who asked; with an alias in its tag the answer goes to that.
+        from_: the caller; the answer goes to the alias in its tag, if there is one.
         answer: any term.
     Raises:
-        EncodeError: the answer is no term; nothing was sent.
+        EncodeError: the answer is not a term; nothing was sent.
     """
     answer_to(processes, sender, alias_of(from_.tag) or from_.pid, (from_.tag, answer))
 
@@ -120,7 +120,7 @@ def reply(processes: Processes, sender: Pid, from_: From, answer: object) -> Non
 def answer_to(
     processes: Processes, sender: Pid, dest: Pid | Reference, message: object
 ) -> None:
-    """Send what another process waits for; unlike a program's own message it is never refused."""
+    """Send what another process waits for; unlike a program's own message, it is never refused."""
     op = ALIAS_SEND if isinstance(dest, Reference) else SEND_SENDER
     processes.signal(dest.node, (op, sender, dest), message)
 

@@ -1,6 +1,6 @@
-"""The class that a generic server in Python derives from; `server.Runner` runs it.
+"""The base class of generic servers in Python; `server.Runner` runs them.
 
-Its handlers return what is to happen: a reply, a `Future` of one, `NoReply()`, or a `Stop`.
+Their handlers return a reply, a `Future` of one, `NoReply()`, or a `Stop`.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ class Running(Protocol):
 
 @dataclass(frozen=True)
 class NoReply:
-    """What `handle_call` returns when the reply is to come from `GenServer.reply` later."""
+    """What `handle_call` returns if `GenServer.reply` gives the reply later."""
 
     _only: ClassVar[NoReply | None] = None
 
     def __new__(cls) -> NoReply:
-        """The one object of this class; copies are it, too."""
+        """The only object of this class; copies are the same object."""
         if NoReply._only is None:
             NoReply._only = super().__new__(cls)
         return NoReply._only
@@ -58,7 +58,7 @@ NO_REPLY: Final = NoReply()
 
 @dataclass(frozen=True)
 class Stop:
-    """What a handler returns to end its server; with a reply, if one is given.
+    """What a handler returns to end its server, with an optional reply.
 
     ``reason`` is ``normal`` by default; a reason other than ``normal``, ``shutdown`` and
     ``{shutdown, _}`` is logged.
@@ -70,24 +70,25 @@ class Stop:
 
 @dataclass(frozen=True)
 class FailCall:
-    """What `handle_call` returns when its caller is to exit with ``reason`` instead of a reply."""
+    """What `handle_call` returns to make its caller exit with ``reason`` instead of a reply."""
 
     reason: object
 
 
 class GenServer:
-    """A generic server: derive from it and override what is needed; run it by `Node.serve`.
+    """A generic server: derive from it and override the methods that you need; run it with
+    `Node.serve`.
 
     Handlers run inside `run_once`, one at a time. One that raises ends the server, as in Erlang:
     the caller's call exits with the reason, links and monitors fire, the log has the traceback,
-    and the `restart` policy says whether it is started anew.
+    and the `restart` policy says whether it is started again.
 
-    ``trap_exit``: exit signals come to `handle_info` as ``(Atom("EXIT"), pid, reason)`` instead
+    ``trap_exit``: exit signals arrive in `handle_info` as ``(Atom("EXIT"), pid, reason)`` instead
     of ending the server.
     """
 
     trap_exit: bool = False
-    _plain: ClassVar[bool] = False  # takes requests as they came, whatever `Config.text` says
+    _plain: ClassVar[bool] = False  # receives plain terms, whatever `Config.text` says
     _runner: Running | None = None
 
     # -- to override -----------------------------------------------------------------------
@@ -100,11 +101,11 @@ class GenServer:
 
         Args:
             request: the caller's request.
-            from_: whom `reply` would answer.
+            from_: the caller, for `reply`.
         Returns:
-            The reply, any term; or a Future whose result is the reply; or `NoReply()`, when
-            `reply` is called later; or a `Stop`. By default the request is logged as unknown and
-            its caller exits with ``{bad_call, Request}``.
+            The reply, any term; or a Future of the reply; or `NoReply()` if `reply` is called
+            later; or a `Stop`. By default the request is logged as unknown and its caller exits
+            with ``{bad_call, Request}``.
         """
         self._running().complain("a call that it does not know", request)
         return FailCall((Atom("bad_call"), request))
@@ -125,14 +126,15 @@ class GenServer:
         return None
 
     def terminate(self, reason: object) -> object:
-        """Clean up; called once, whatever has ended the server; the result is ignored."""
+        """Clean up; called once, whatever ended the server; the result is ignored."""
 
     def get_state(self) -> object:
         """The state that ``sys:get_state`` shows: by default a map of the public attributes."""
         return {Atom(name): value for name, value in vars(self).items() if name[0] != "_"}
 
     def set_state(self, state: object) -> object:
-        """Take over what ``sys:replace_state`` made of `get_state`'s term; the result is ignored.
+        """Set the state that ``sys:replace_state`` made from `get_state`'s term; the result is
+        ignored.
 
         Raises:
             NotImplementedError: not overridden: the caller is told.
@@ -155,9 +157,9 @@ class GenServer:
 
         Args:
             from_: what `handle_call` was given.
-            answer: any term; or a Future whose result is the reply.
+            answer: any term; or a Future of the reply.
         Raises:
-            EncodeError: the answer is no term; nothing was sent.
+            EncodeError: the answer is not a term; nothing was sent.
         """
         self._running().reply(from_, answer)
 

@@ -1,9 +1,9 @@
 """The group leader of this node's processes: prints what remote functions print.
 
 A function that this node calls elsewhere has this process as its group leader: what it prints
-comes here, as requests of Erlang's I/O protocol. Some of them name a function that makes the text;
-that is run on the node it comes from, by erpc, never in Python. There is no input: whoever reads
-is told that its end is reached.
+arrives here, as requests of Erlang's I/O protocol. Some of them name a function that makes the
+text; it runs on the requesting node, through erpc, never in Python. There is no input: a process
+that reads gets the end of file.
 
 Source: STDLIB user's guide, "The Erlang I/O Protocol".
 """
@@ -40,7 +40,7 @@ Then = Callable[[object], None]
 def write_stdout(text: str) -> None:
     """Print to `sys.stdout`, and flush it.
 
-    Characters that it cannot write are escaped. Where there is no standard output, or it is closed,
+    Characters that it cannot write are escaped. If there is no standard output, or it is closed,
     the text is dropped: what a peer prints must not raise in this program.
     """
     out = sys.stdout
@@ -60,7 +60,7 @@ class GroupLeader:
     """Answers the I/O protocol; prints through `output`.
 
     Args:
-        loop: brings the texts that another node makes.
+        loop: runs the calls for texts that another node makes.
         processes: the node's process table.
         config: `max_pending_requests` is used.
         output: called with each text to print, inside `run_once`.
@@ -99,7 +99,7 @@ class GroupLeader:
         return False
 
     def _serve(self, sender: Pid, request: object, then: Then) -> None:
-        """Serve one request and hand its answer to `then`, now or later, exactly once."""
+        """Serve one request and pass its answer to `then`, now or later, exactly once."""
         match request:
             case (Atom("put_chars"), Atom() as encoding, module, function, list() as arguments):
                 self._make_text(sender, encoding, (module, function, arguments), then)
@@ -125,11 +125,10 @@ class GroupLeader:
     def _serve_all(
         self, sender: Pid, waiting: list[Iterator[object]], last: object, then: Then
     ) -> None:
-        """Serve requests in turn for as long as they succeed; the last answer is the answer.
+        """Serve requests in turn while they succeed; the last answer is the answer.
 
         Args:
-            waiting: the requests that are left; one that is a list of requests itself puts them
-                on top.
+            waiting: the remaining requests; one that is itself a list of requests adds them on top.
         """
         while waiting and not (isinstance(last, tuple) and last[:1] == (ERROR,)):
             for request in waiting[-1]:
@@ -138,7 +137,7 @@ class GroupLeader:
                         waiting.append(iter(requests))
                         last = OK
                     case _:
-                        # By the loop, so that a long list does not become as deep a recursion.
+                        # Through the loop, so that a long list does not become a deep recursion.
                         self._serve(
                             sender,
                             request,
@@ -195,7 +194,7 @@ class GroupLeader:
 
 
 def chardata_text(characters: object, encoding: str = "unicode") -> str | None:
-    """The text of Erlang's chardata: lists, however deep, of characters and binaries.
+    """The text of Erlang's chardata: nested lists of characters and binaries.
 
     Args:
         characters: the term.
@@ -205,7 +204,7 @@ def chardata_text(characters: object, encoding: str = "unicode") -> str | None:
     """
     codec = "latin-1" if encoding == "latin1" else "utf-8"
     parts: list[str] = []
-    # A character is chardata inside of a list only.
+    # A character is chardata only inside a list.
     stack: list[object] = [None if isinstance(characters, int) else characters]
     try:
         while stack:

@@ -1,7 +1,7 @@
-"""What may interrupt code that is evaluated at a prompt: its time limit, and the program's signals.
+"""What may interrupt code that runs at a prompt: its time limit, and the program's signals.
 
 The time limit is an interval timer whose signal handler raises. Python runs signal handlers in the
-main thread, between two bytecodes, so that one call of C is not interrupted before it returns.
+main thread, between two bytecodes, so a call into C is not interrupted before it returns.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from types import CodeType, FrameType
 
 from uds_dist.errors import ConfigError
 
-# The timer raises again after this part of the limit, for code that catches what it raises.
+# The timer raises again after this part of the limit, for code that catches the exception.
 AGAIN = 0.25
-# A function of this package gets this many seconds more to return, and is looked at this often.
+# A function of this package gets this many more seconds to return, and is checked this often.
 GRACE = 1.0
 LOOK_AGAIN = 0.002
 # `while_busy` is called about this often, in seconds.
 INTERVAL = 0.25
 
 PACKAGE = __name__.partition(".")[0] + "."
-# Modules of this package in which an exception may come at any point.
+# Modules of this package in which an exception may occur at any point.
 OPEN = (__name__, "uds_dist.services.evaluator", "uds_dist.services.console_helpers")
 
 
@@ -34,12 +34,12 @@ class TimeLimitError(BaseException):
 
 @contextmanager
 def time_limited(seconds: float | None, while_busy: Callable[[], object]) -> Iterator[None]:
-    """Raise TimeLimitError in what runs for longer; call `while_busy` meanwhile.
+    """Raise TimeLimitError in code that runs for longer; call `while_busy` meanwhile.
 
-    Without a free timer, or outside of the main thread, there is no limit.
+    Without a free timer, or outside the main thread, there is no limit.
 
     Args:
-        seconds: how long it may run; None for as long as it takes.
+        seconds: how long it may run; None for no limit.
         while_busy: called every 0.25 seconds, and more often within a shorter limit.
     """
     free = _free_timer()
@@ -69,7 +69,7 @@ def time_limited(seconds: float | None, while_busy: Callable[[], object]) -> Ite
         yield
     finally:
         active = False
-        # What was evaluated may have taken the timer or the signal for itself.
+        # The evaluated code may use the timer or the signal itself.
         if signal.getitimer(timer)[1] == interval or signal.getsignal(number) is on_signal:
             signal.setitimer(timer, 0.0)
         if signal.getsignal(number) is on_signal:
@@ -77,7 +77,7 @@ def time_limited(seconds: float | None, while_busy: Callable[[], object]) -> Ite
 
 
 def _free_timer() -> tuple[int, int] | None:
-    """An interval timer that nobody uses, and its signal; None where there is none."""
+    """A free interval timer and its signal; None if there is none."""
     if threading.current_thread() is not threading.main_thread():
         return None
     timers = ((signal.ITIMER_REAL, signal.SIGALRM), (signal.ITIMER_PROF, signal.SIGPROF))
@@ -88,9 +88,9 @@ def _free_timer() -> tuple[int, int] | None:
 
 
 def _in_library(frame: FrameType | None) -> bool:
-    """True while a function of this package runs, called by what is evaluated.
+    """True while a function of this package runs, called by the evaluated code.
 
-    An exception in the midst of it could leave the node's books half written.
+    An exception inside it could leave the node's tables half written.
     """
     while frame is not None:
         module = str(frame.f_globals.get("__name__", ""))
@@ -103,10 +103,10 @@ def _in_library(frame: FrameType | None) -> bool:
 
 
 def checked_limit(seconds: object) -> float | None:
-    """A time limit that can be used.
+    """Check a time limit.
 
     Raises:
-        ConfigError: it is not a number of seconds above 0, nor None.
+        ConfigError: it is neither a number of seconds above 0 nor None.
     """
     if seconds is None:
         return None
@@ -122,7 +122,7 @@ def checked_limit(seconds: object) -> float | None:
 def noted_interrupts() -> Iterator[None]:
     """Let `raised_by_signal` recognize the KeyboardInterrupt of Python's own SIGINT handler.
 
-    That handler is a function of C, which leaves no mark in a traceback.
+    That handler is a C function, which leaves no trace in a traceback.
     """
     default = signal.default_int_handler
     if (
@@ -144,7 +144,7 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 
 
 def raised_by_signal(error: BaseException) -> bool:
-    """True when a signal handler of the program raised this, not the code that it interrupted."""
+    """True if a signal handler of the program raised this, not the code that it interrupted."""
     codes = {_interrupt.__code__}
     for number in signal.valid_signals():
         code = _code_of(signal.getsignal(number))

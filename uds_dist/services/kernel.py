@@ -1,8 +1,8 @@
-"""The processes that every node has under a name of its own: what a peer expects to find.
+"""The registered processes that peers expect on every node.
 
-`net_kernel` answers pings. Without an answer `net_adm:ping` hangs, or, at a notice that there is
-no such process, disconnects the node that it asked. `rex` is the server of the older forms of
-remote calls. `logger_proxy` is where a node sends what processes log whose group leader is here.
+`net_kernel` answers pings. Without an answer `net_adm:ping` hangs, or, on a notice that there is no
+such process, disconnects the node. `rex` serves the older forms of remote calls. `logger_proxy`
+receives the log events of processes whose group leader is on this node.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ REX = "rex"
 LOGGER_PROXY = "logger_proxy"
 BADRPC = Atom("badrpc")
 
-# What logger_proxy hands to: a program sets its level and handlers like any other logger's.
+# The logger behind logger_proxy: a program sets its level and handlers like any other logger's.
 remote_logger = logging.getLogger("uds_dist.remote")
 LEVELS = {
     "emergency": logging.CRITICAL,
@@ -43,16 +43,17 @@ LEVELS = {
     "info": logging.INFO,
     "debug": logging.DEBUG,
 }
-# Bytes of one node's log events whose text it is making: beyond, Python makes a shorter one.
+# Bytes of one node's log events whose text that node is making: above this, Python makes a shorter
+# text.
 MAX_IN_WORK = 16 * 1024 * 1024
-EVENT_SIZE = 1024  # bytes that an event counts beside its own
-# Seconds that a node is given to make a text.
+EVENT_SIZE = 1024  # bytes that an event counts besides its own
+# Seconds that a node has to make a text.
 FORMAT_TIMEOUT = 5.0
 MAX_LOG_TEXT = 64 * 1024  # characters
 
 
 class NetKernel:
-    """Answers ``{is_auth, Node}``: the peer that asks has proved the cookie to be connected."""
+    """Answers ``{is_auth, Node}``: a connected peer has already proved the cookie."""
 
     def __init__(self, loop: EventLoop, processes: Processes) -> None:
         self._service = NodeService(loop, processes, NET_KERNEL, NET_KERNEL, self._handle)
@@ -80,7 +81,7 @@ class Rex(GenServer):
         self._exposed = exposed
 
     def init(self) -> object:
-        """No exit signal ends it, and nothing that it is asked or told."""
+        """No exit signal and no message ends it."""
         self.process.system = True
         return None
 
@@ -143,14 +144,14 @@ class Rex(GenServer):
         return None
 
     def get_state(self) -> object:
-        """The calls under way in the BEAM's rex; here they are nobody's business."""
+        """The BEAM's rex shows its calls here; this node shows none."""
         return {}
 
 
 def _rpc_future(
     loop: EventLoop, inner: Future[object], default: Hook | None
 ) -> Future[object]:
-    """A future with the `rpc_result` of another one, which it drops when it is dropped itself."""
+    """A future with the `rpc_result` of another one, which it cancels when it is cancelled."""
 
     def done(_inner: Future[object]) -> None:
         waiting = pending()
@@ -174,13 +175,13 @@ def rpc_result(outcome: Outcome, default: Hook | None) -> object:
 
 
 class LoggerProxy:
-    """Hands the log events of other nodes to Python's logger ``uds_dist.remote``.
+    """Passes the log events of other nodes to Python's logger ``uds_dist.remote``.
 
-    The text is made by the node that the event is of, with its own formatter, since an event may
-    hold functions of that node.
+    The event's own node makes the text with its formatter, since an event may hold functions of
+    that node.
 
     Args:
-        loop: brings the texts.
+        loop: runs the calls for the texts.
         processes: the node's process table.
         group_leader: where the formatter would print.
 
@@ -190,7 +191,7 @@ class LoggerProxy:
     def __init__(self, loop: EventLoop, processes: Processes, group_leader: Pid) -> None:
         self._loop = loop
         self._processes = processes
-        self._in_work: dict[str, int] = {}  # node -> bytes of the events that it makes texts of
+        self._in_work: dict[str, int] = {}  # node -> bytes of the events whose texts it is making
         self._service = NodeService(loop, processes, LOGGER_PROXY, LOGGER_PROXY, self._handle)
         self.process: Mailbox = self._service.process
         self.process.group_leader = group_leader
@@ -273,7 +274,7 @@ def reply(process: Mailbox, caller: Pid, tag: object, answer: object) -> None:
     Args:
         process: the process that answers.
         caller: the pid of the call's ``From``.
-        tag: the tag of it; with an alias in it the answer goes to that.
+        tag: its tag; the answer goes to the alias in it, if there is one.
         answer: any term.
     """
     process.send(alias_of(tag) or caller, (tag, answer))

@@ -1,8 +1,8 @@
-"""A process of the node itself, such as `net_kernel`: nothing that a peer sends ends or stops it.
+"""A process of the node itself, such as `net_kernel`: nothing that a peer sends can end or stop it.
 
-A message that does not have a documented shape is logged, at a bounded rate, and dropped. What the
-service sends is never refused because much waits to be written, and an answer that cannot be
-encoded is not sent: the service goes on.
+A message without a documented shape is logged, at a bounded rate, and dropped. What the service
+sends is never refused because the write queue is full, and an answer that cannot be encoded is not
+sent: the service continues.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from uds_dist.transport.loop import EventLoop
 
 logger = logging.getLogger(__name__)
 
-# What acts on a message: (node that it came from, message); False when its shape is not known.
+# What acts on a message: (sending node, message); False if its shape is unknown.
 Handle = Callable[[str, object], bool]
 
 
@@ -34,7 +34,7 @@ class NodeService:
         loop: the node's loop.
         processes: the node's process table.
         name: the registered name, or None.
-        what: what the service is called in the log.
+        what: the service's name in the log.
         handle: acts on each message.
     Raises:
         ConfigError: the name is taken.
@@ -57,7 +57,7 @@ class NodeService:
             node, message = message.node, message.message
         match message:
             case (Atom("EXIT"), Pid(), _):
-                return  # a link that somebody has made to this process
+                return  # a link from another process to this one
         if not self._handle(node, message):
             self.complain(node, "a message of unknown shape", message)
 
@@ -69,12 +69,12 @@ class NodeService:
         )  # fmt: skip
 
     def reply(self, node: str, caller: Pid, tag: object, answer: object) -> bool:
-        """Answer a generic call; False when it is not the peer's own, and was not answered."""
+        """Answer a generic call; False, without an answer, if the call is not the peer's own."""
         dest = alias_of(tag) or caller
         return dest.node == node and self.send(dest, (tag, answer))
 
     def send(self, dest: Pid | Reference | tuple[str, str], message: object) -> bool:
-        """Send a message for the node; False when it cannot be encoded, and was not sent."""
+        """Send a message for the node; False, with nothing sent, if it cannot be encoded."""
         own = self.process.pid
         control: tuple[object, ...]
         if isinstance(dest, tuple):

@@ -1,6 +1,6 @@
 """How a Python function ended, in Erlang's words: returned, or raised one of three classes.
 
-An exception that is no ErlangRaiseError is the class ``error`` with the reason
+An exception that is not an ErlangRaiseError becomes the class ``error`` with the reason
 ``{python_error, 'ValueError', <<"text">>}``, so that an Erlang caller can match on the name. The
 stack is Python's own, written as Erlang writes one: innermost first, with file and line.
 """
@@ -33,7 +33,7 @@ LIBRARY = __name__.partition(".")[0] + "."
 
 
 class Outcome(NamedTuple):
-    """``return``, ``throw``, ``exit`` or ``error``, the term that goes with it, and the stack."""
+    """``return``, ``throw``, ``exit`` or ``error``, its term, and the stack."""
 
     class_: Atom
     value: object
@@ -41,7 +41,7 @@ class Outcome(NamedTuple):
 
     @property
     def exit_reason(self) -> object:
-        """The reason that a process ends with when this is how its function ended."""
+        """The exit reason of a process whose function ended this way."""
         if self.class_ is RETURN:
             return Atom("normal")
         if self.class_ == "exit":
@@ -57,7 +57,7 @@ def returned(value: object) -> Outcome:
 
 
 def undefined(module: str, function: str, arguments: Sequence[object]) -> Outcome:
-    """The outcome of a call to a function that is not there."""
+    """The outcome of a call to a function that does not exist."""
     no_place: list[object] = []
     return Outcome(ERROR, UNDEF, [(Atom(module), Atom(function), list(arguments), no_place)])
 
@@ -91,7 +91,7 @@ def raised(
 def outcome_of(
     future: Future[object], default: Hook | None, called: tuple[str, str, int] | None = None
 ) -> Outcome:
-    """The outcome of a function that returned a future which is done by now."""
+    """The outcome of a function that returned a future, now done."""
     try:
         return returned(future.result())
     except Exception as error:
@@ -99,7 +99,7 @@ def outcome_of(
 
 
 def encoding_error(term: object, default: Hook | None) -> Exception | None:
-    """What keeps a term from being sent, or None."""
+    """The error that prevents a term from being sent, or None."""
     try:
         encode(term, default=default)
     except (TermError, RecursionError) as error:
@@ -108,12 +108,12 @@ def encoding_error(term: object, default: Hook | None) -> Exception | None:
 
 
 def refuse_coroutines(what: str, function: object) -> None:
-    """Refuse a handler that is an ``async def``: nothing here would run it.
+    """Refuse a handler that is an ``async def``: this library would never run it.
 
     Raises:
         ConfigError: it is a coroutine function, or an asynchronous generator's.
     """
-    call = getattr(function, "__call__", None)  # of an object that can be called
+    call = getattr(function, "__call__", None)  # of a callable object
     for candidate in (function, call):
         if inspect.iscoroutinefunction(candidate) or inspect.isasyncgenfunction(candidate):
             raise ConfigError(
@@ -123,7 +123,7 @@ def refuse_coroutines(what: str, function: object) -> None:
 
 
 def drop_coroutine(answer: object) -> Exception | None:
-    """What is wrong with an answer that is a coroutine, which is closed; None for any other."""
+    """The error for an answer that is a coroutine, which is closed; None for any other answer."""
     if not inspect.iscoroutine(answer):
         return None
     answer.close()
@@ -133,7 +133,7 @@ def drop_coroutine(answer: object) -> Exception | None:
 
 
 def encoded_size(term: object) -> int:
-    """How many bytes a term that came from a peer takes; of what cannot be encoded more than any limit allows."""
+    """The size of a peer's term in bytes; above any limit if it cannot be encoded."""
     try:
         return len(encode(term))
     except (TermError, RecursionError):
@@ -149,7 +149,7 @@ def _stack(error: BaseException) -> list[object]:
     frames: list[tuple[FrameType, int]] = []
     traceback = error.__traceback__
     while traceback is not None:
-        # What this library did before it came to the program's own function is not of interest.
+        # Leave out this library's own frames before the program's function.
         if frames or not _module(traceback.tb_frame).startswith(LIBRARY):
             frames.append((traceback.tb_frame, traceback.tb_lineno))
         traceback = traceback.tb_next

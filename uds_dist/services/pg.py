@@ -1,16 +1,14 @@
-"""`pg`: process groups that every visible node of a cluster knows the members of.
+"""`pg`: process groups whose members every visible node of a cluster knows.
 
-Each scope of `pg` is a process with the scope's name. It sends a greeting to its namesake at every
-node that comes up, which answers with the groups that have members there. OTP 27 and 29 have
-different messages for later changes, and the one's crash the other; what both take is the whole
-state anew.
+Each scope of `pg` is a process with the scope's name. It greets the process of the same name on
+every node that connects, which answers with the groups that have members there. OTP 27 and 29 have
+different messages for later changes, which crash each other; both accept the whole state again.
 
 A group is any term. A Python str is a binary; an Erlang string, as in ``pg:join("workers", Pid)``,
-is a list of code points. Groups are told apart as Erlang tells its terms apart, so that ``1`` and
-``1.0`` are two.
+is a list of code points. Groups are compared like Erlang terms, so ``1`` and ``1.0`` are different.
 
-A peer tells of processes of its own node and of no others, by one scope process at a time, and what
-it tells is bounded by `Config.max_group_size`.
+A peer may report only processes of its own node, through one scope process at a time, and
+`Config.max_group_size` bounds its report.
 
 Source: the module pg of OTP 27 and 29, as observed; no document has this protocol.
 """
@@ -43,7 +41,7 @@ class Group:
         self.pids: dict[Pid, int] = {}
 
     def members(self) -> list[Pid]:
-        """The members, as often as they have joined."""
+        """The members, each as often as it has joined."""
         return [pid for pid, count in self.pids.items() for _ in range(count)]
 
     def leave(self, pid: Pid) -> bool:
@@ -57,7 +55,7 @@ class Group:
 
 
 class Groups:
-    """The groups that have members at one node, with what they take in memory."""
+    """The groups that have members at one node, with the memory that they take."""
 
     def __init__(self, max_size: int | None = None) -> None:
         self.by_key: dict[bytes, Group] = {}
@@ -108,7 +106,7 @@ class Groups:
 
 
 class Namesake:
-    """The scope at another node: its process, the monitor of that, and its groups."""
+    """The scope at another node: its process, the monitor of it, and its groups."""
 
     __slots__ = ("groups", "monitor", "pid")
 
@@ -119,7 +117,7 @@ class Namesake:
 
 
 class PgScope:
-    """One scope of `pg`: process groups that every node of a cluster knows the members of.
+    """One scope of `pg`: process groups whose members every node of a cluster knows.
 
     Args:
         loop: the node's loop.
@@ -142,7 +140,7 @@ class PgScope:
         self._local = Groups()
         self._watched: dict[Pid, set[bytes]] = {}  # members here -> the keys of their groups
         self._others: dict[str, Namesake] = {}  # by node
-        self._unsynced: set[str] = set()  # nodes that are told the state at the round's end
+        self._unsynced: set[str] = set()  # nodes that get the state at the round's end
 
     # -- for the program -------------------------------------------------------------------
 
@@ -152,12 +150,12 @@ class PgScope:
         for groups in (self._local, *(other.groups for other in self._others.values())):
             for key, group in groups.by_key.items():
                 found.setdefault(key, group.term)
-        # A copy: a list that came as the key of a map is a list again, and nobody's else.
+        # A copy: a list that was the key of a map is a plain list again, owned by the caller.
         copy = self._processes.copy
         return [self._processes.converted_or_plain(copy(term)) for term in found.values()]
 
     def members(self, group: object) -> list[Pid]:
-        """The members of a group, those here first.
+        """The members of a group, those on this node first.
 
         Args:
             group: any term; an Erlang string is a list of code points, a str is a binary.
@@ -169,14 +167,14 @@ class PgScope:
         return found
 
     def join(self, group: object, pid: Pid) -> None:
-        """Make a process of this node a member, once more if it is one already.
+        """Make a process of this node a member; a process may join several times.
 
         Args:
             group: any term; an Erlang string is a list of code points, a str is a binary.
             pid: the process.
         Raises:
             EncodeError: the group is not a term.
-            ConfigError: the process is one of another node.
+            ConfigError: the process belongs to another node.
         """
         if pid.node != self._processes.name:
             raise ConfigError(f"{pid} is not a process of this node: it joins at its own node")
@@ -207,7 +205,7 @@ class PgScope:
         return exact_key(self._processes.copy(group))
 
     def greet(self, node: str) -> None:
-        """Say to a node that has come up that this scope is there."""
+        """Tell a newly connected node that this scope exists."""
         self._service.send((self._scope, node), self._greeting())
 
     # -- what its namesakes say ------------------------------------------------------------
@@ -282,8 +280,8 @@ class PgScope:
     def _left(self, node: str, scope: Pid, pids: object, groups: list[object]) -> bool:
         other = self._others.get(node)
         found = _pids(node, pids)
-        # A process that has ended leaves its groups, or processes leave one group: never many
-        # leave many, which would cost the product of the two.
+        # One process leaves its groups when it ends, or several leave one group; never do many
+        # leave many, which would cost the product of both.
         if other is None or other.pid != scope or found is None:
             return False
         if len(found) > 1 and len(groups) > 1:
@@ -312,7 +310,7 @@ class PgScope:
             self._sync_soon(node)
 
     def _sync_soon(self, node: str) -> None:
-        """Tell a node the whole state: once a round, however often it asks."""
+        """Send a node the whole state, once a round however often it asks."""
         if not self._unsynced:
             self._loop.call_at_round_end(self._sync)
         self._unsynced.add(node)
@@ -330,7 +328,7 @@ class PgScope:
 
 
 def _pids(node: str, one_or_many: object) -> list[Pid] | None:
-    """The pids of a peer's processes; None where there is anything else."""
+    """The pids of a peer's processes; None if there is anything else."""
     many = one_or_many if isinstance(one_or_many, list) else [one_or_many]
     found = [pid for pid in many if isinstance(pid, Pid) and pid.node == node]
     return found if len(found) == len(many) else None

@@ -1,7 +1,7 @@
 """Calls of functions at other nodes, as `rpc:call` and `erpc:call` make them.
 
 A call is a spawn request for ``erpc:execute_call/4`` with a monitor: the process runs the
-function and exits with its outcome as the reason. There is no server in between to be waited for.
+function and exits with its outcome as the reason. There is no server in between to wait for.
 
 Source: Distribution Protocol, SPAWN_REQUEST; the erpc module of OTP 23 and newer.
 """
@@ -23,7 +23,7 @@ from uds_dist.processes.table import Processes
 from uds_dist.protocol.control import SPAWN_REQUEST, SpawnReply, SpawnReplyTt
 
 EXECUTE_CALL = (Atom("erpc"), Atom("execute_call"), 4)
-# What a node calls the ways of a function to raise; any other word of it is an error.
+# Erlang's names for the ways a function can raise; any other name is an error.
 _CLASSES: dict[str, Literal["error", "exit", "throw"]] = {
     "error": "error", "exit": "exit", "throw": "throw",
 }  # fmt: skip
@@ -42,11 +42,11 @@ def start_rpc(
 
     Args:
         processes: the node's process table.
-        caller: the process that calls; what the function prints goes to its group leader.
+        caller: the process that calls; its group leader prints the function's output.
         node: the other node's name.
         module, function: what to call; ``Elixir.`` belongs to an Elixir module's name.
         arguments: the argument terms.
-        own: the node asks, not the program: it is never refused because much waits.
+        own: the node calls, not the program: never refused because the write queue is full.
     Returns:
         A future with the function's value. Its errors are RemoteError and NoConnectionError.
     Raises:
@@ -70,7 +70,7 @@ def start_rpc(
 
 
 def leader_of(process: Mailbox) -> Pid:
-    """The group leader of a process, which is its own if it has no other."""
+    """The group leader of a process; without one, the process itself."""
     return process.pid if process.group_leader is None else process.group_leader
 
 
@@ -82,10 +82,10 @@ def start_own_rpc(
     function: str,
     arguments: Sequence[object],
 ) -> Future[object]:
-    """Call a function for the node itself, in the course of a peer's request.
+    """Call a function for the node itself, as part of a peer's request.
 
     Returns:
-        A future as that of `start_rpc`; what `start_rpc` raises is its outcome.
+        A future like `start_rpc`'s; what `start_rpc` raises becomes its outcome.
     """
     try:
         return start_rpc(processes, caller, node, module, function, arguments, own=True)
@@ -108,7 +108,7 @@ def check_arguments(arguments: object) -> None:
 
 
 class Call(PendingCall):
-    """A call of a function: first the request for its process, then the monitor of that."""
+    """A call of a function: first the request for its process, then the process's monitor."""
 
     __slots__ = ("_own", "_processes")
 
@@ -116,11 +116,11 @@ class Call(PendingCall):
         self, processes: Processes, owner: Pid, node: str, what: str, own: bool
     ) -> None:
         super().__init__(processes.new_reference(), owner, node, what)
-        self._own = own  # the node's own services take terms as they come
+        self._own = own  # the node's own services take plain terms
         self._processes = processes
 
     def withdraw(self) -> None:
-        """Leave the process alone; `on_reply` does it when its pid is not known yet."""
+        """Drop the process's monitor; `on_reply` does it if the pid is not known yet."""
         self._processes.stop_monitor(self.ref)
 
     def on_reply(self, reply: SpawnReply | SpawnReplyTt) -> None:
@@ -166,7 +166,7 @@ class Call(PendingCall):
 
 
 class Start(PendingCall):
-    """The start of a process, to be linked to its parent and monitored by it on request."""
+    """The start of a process, linked to its parent and monitored by it on request."""
 
     __slots__ = ("_link", "_monitor", "_parent", "_processes")
 

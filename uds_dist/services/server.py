@@ -1,15 +1,15 @@
-"""What runs a generic server that is written in Python.
+"""Runs a generic server that is written in Python.
 
-What gen_server does for its callback module is done here: requests are told from other messages,
-replies go to the caller's alias, system messages are answered, and a handler that raises ends the
-server with the reason and the stack at everyone who watches or waits. No handler can hold up the
-loop by waiting: it returns a Future, and the reply goes out when that is done.
+It does what gen_server does for its callback module: it separates requests from other messages,
+replies to the caller's alias, answers system messages, and ends a server whose handler raises, with
+the reason and the stack for all that watch or wait. No handler can block the loop by waiting: it
+returns a Future, and the reply is sent when that is done.
 
-A reply that is not a term, or a request that the server does not know, fails that one call: its
-caller exits with the reason, as if the server had ended, and the server goes on.
+A reply that is not a term, or a request that the server does not know, fails only that call: its
+caller exits with the reason, as if the server had ended, and the server continues.
 
-Nothing waits longer than its caller. A call whose caller has given up, has died or is out of reach
-is dropped together with the future that was to answer it.
+Nothing outlives its caller. A call whose caller has given up, has died or is disconnected is
+dropped together with its future.
 """
 
 from __future__ import annotations
@@ -65,34 +65,34 @@ HANDLERS = (
 )
 RESTARTS = ("temporary", "transient", "permanent")
 Restart = Literal["temporary", "transient", "permanent"]
-# A server that ends more often than this within this many seconds stays down, as a supervisor's.
+# A server that ends more often than this within this many seconds stays down, as under a
+# supervisor.
 MAX_RESTARTS = 3
 RESTART_PERIOD = 5.0
-# Seconds that the caller's node is given to run the function of sys:replace_state.
+# Seconds that the caller's node has to run the function of sys:replace_state.
 REPLACE_TIMEOUT = 5.0
 
 
-# What is told that a server has ended for good: (its name or its pid, the reason).
+# Called when a server has ended for good: (its name or its pid, the reason).
 OnServiceDown = Callable[[str, object], object]
 Pending = tuple[Future[object], Callable[[Future[object]], None]]
 
 
 class Runner:
-    """Runs one GenServer: its process, its calls that are not answered yet, its restarts.
+    """Runs one GenServer: its process, its unanswered calls, its restarts.
 
     Args:
         loop: the node's loop.
         processes: the node's process table.
         name: the registered name.
-        server: the server; or what makes one, called anew for each restart.
+        server: the server; or a function that makes one, called for each restart.
         group_leader: the group leader of the server's process.
         restart: ``"temporary"``: never started again; ``"transient"``: after an abnormal end;
             ``"permanent"``: after any end.
-        on_service_down: told of an abnormal end after which the server is not started again.
-        on_over: told of any end after which it is not started again.
+        on_service_down: called after an abnormal end if the server is not started again.
+        on_over: called after any end if it is not started again.
     Raises:
-        ConfigError: the name is taken, the policy is none of these, or a handler is a coroutine
-            function.
+        ConfigError: the name is taken, the policy is unknown, or a handler is a coroutine function.
     """
 
     process: Mailbox
@@ -125,7 +125,8 @@ class Runner:
         self._on_over = on_over
         self.log = BoundedLogs(logger, loop.time)
         self._max_pending = processes.max_pending_requests
-        # Futures of replies by the caller's monitor; of casts and messages by an object of its own.
+        # Futures of replies by the caller's monitor; those of casts and messages by an object of
+        # their own.
         self._pending: dict[object, Pending] = {}
         self._suspended = False
         self._busy = False
@@ -149,7 +150,7 @@ class Runner:
         process.group_leader = self._group_leader
         self.server = server
         self.process = process
-        # The library's own servers know requests by their atoms and take terms as they come.
+        # The library's own servers recognize requests by their atoms and take plain terms.
         self._converts = self.processes.conversion is not None and not server._plain
         server._runner = self
         self._suspended = self._terminated = False
@@ -165,11 +166,11 @@ class Runner:
         process.on_exit = partial(self._ended, process)
         self._busy = False
         self._release_soon()
-        if not process.alive:  # `init` has stopped it, or let the loop run and it was killed
+        if not process.alive:  # `init` stopped it, or ran the loop and it was killed
             self._loop.call_soon(partial(self._ended, process, process.exit_reason))
 
     def stop(self, reason: object, error: BaseException | None = None) -> None:
-        """End the server: `terminate`, then links, monitors and waiting callers hear of it."""
+        """End the server: `terminate`, then notify links, monitors and waiting callers."""
         if not self.process.alive or self._terminated:
             return
         unsendable = encoding_error(reason, self._default)
@@ -195,7 +196,7 @@ class Runner:
         logger.error("%r has ended%s", self, what, exc_info=error)
 
     def _terminate(self, reason: object) -> object:
-        """Let the server clean up, once; the reason may become what that raises."""
+        """Let the server clean up, once; an exception becomes the reason."""
         if self._terminated:
             return reason
         self._terminated = True
@@ -207,7 +208,7 @@ class Runner:
         return reason
 
     def _ended(self, process: Mailbox, reason: object) -> None:
-        """The process is gone, by whatever way."""
+        """The process has ended, for any reason."""
         if process is not self.process or self.over:
             return
         self._end_life(reason)
@@ -267,7 +268,7 @@ class Runner:
         self._pending.clear()
 
     def complain(self, what: str, term: object) -> None:
-        """Log what this server was sent and does not know, at a bounded rate."""
+        """Log a message that this server does not know, at a bounded rate."""
         self.log.log(logging.WARNING, what, "%r was sent %s: %s", self, what, shown(term))
 
     # -- messages --------------------------------------------------------------------------
@@ -284,7 +285,7 @@ class Runner:
         return self.processes.converted_or_plain(term) if self._converts else term
 
     def _convert(self, message: object) -> object:
-        """A message with its request as the program wants it; EMPTY where a call has failed."""
+        """A message with its request converted for the program; EMPTY if a call has failed."""
         if type(message) is not tuple or not message or type(message[0]) is not Atom:
             return self._seen(message)
         if len(message) == 3 and message[0] == GEN_CALL:
@@ -340,7 +341,7 @@ class Runner:
 
     def _crash(self, outcome: Outcome, error: BaseException | None) -> None:
         reason = outcome.exit_reason
-        if outcome.class_ == "throw":  # a thrown term is what the handler returns, in gen_server
+        if outcome.class_ == "throw":  # in gen_server, a thrown term is the handler's result
             reason = (Atom("bad_return_value"), outcome.value)
         self.stop(reason, error)
 
@@ -368,24 +369,24 @@ class Runner:
             self._reply_or_fail(from_, answer)
 
     def answer(self, from_: From, answer: object) -> None:
-        """Answer a call; an answer that cannot be encoded fails the call, and only that."""
+        """Answer a call; an answer that cannot be encoded fails only that call."""
         if isinstance(answer, Future):
             self._wait(from_, answer)
         else:
             self._reply_or_fail(from_, answer)
 
     def _reply_or_fail(self, from_: From, answer: object) -> None:
-        """Send a reply; one that cannot be encoded fails the call, and only that."""
+        """Send a reply; one that cannot be encoded fails only that call."""
         try:
             reply(self.processes, self.process.pid, from_, answer)
         except Exception as error:
-            # With the place in the answer, not in the message that carries it.
+            # With the path in the answer, not in the message that carries it.
             cause = drop_coroutine(answer) or encoding_error(answer, self._default) or error
             self.log.log(logging.ERROR, "reply", "%r: a reply cannot be sent: %s", self, cause)
             self._fail_call(from_, raised(cause, self._default).exit_reason)
 
     def _fail_call(self, from_: From | None, reason: object) -> None:
-        """Have a caller exit with a reason: its monitor of this server fires, and no other."""
+        """Make a caller exit with a reason: only its own monitor of this server fires."""
         ref = None if from_ is None else monitor_of(from_.tag)
         entry = None if ref is None else self.process.watchers.get(ref)
         if ref is None or entry is None:
@@ -411,7 +412,7 @@ class Runner:
     # -- replies to come -------------------------------------------------------------------
 
     def _wait(self, from_: From | None, future: Future[object]) -> None:
-        """Have a future's result as the reply; drop both when the caller is gone."""
+        """Reply with a future's result; drop both if the caller is gone."""
         if not self.process.alive:
             return
         if len(self._pending) >= self._max_pending:
@@ -449,7 +450,7 @@ class Runner:
 
     def _done(self, from_: From | None, watch: object, future: Future[object]) -> None:
         if watch not in self._pending:
-            return  # the caller has gone, or the server is another one by now
+            return  # the caller has gone, or the server was restarted
         if from_ is not None:
             again = partial(self._done, from_, watch, future)
             if self.processes.pressure.wait_for_room(from_.pid.node, again):
@@ -471,7 +472,7 @@ class Runner:
     def _system(self, from_: From, request: object) -> None:
         """Answer a request of the sys module. Source: STDLIB, sys(3) and proc_lib(3)."""
         if self.process.system:
-            # Who stops it stops more than a server.
+            # Stopping this process would stop more than a server.
             match request:
                 case Atom("suspend") | (Atom("terminate" | "replace_state"), _):
                     self._answer_system(from_, (ERROR, Atom("system_process")))
@@ -515,7 +516,7 @@ class Runner:
         )
 
     def _replace_state(self, from_: From, function: object) -> None:
-        """Have the state replaced by a function, which only the caller's node can run."""
+        """Replace the state with a function, which only the caller's node can run."""
         state = self._state()
         if not (isinstance(state, tuple) and state[0] is OK):
             self._answer_system(from_, state)
@@ -563,7 +564,7 @@ class Runner:
             self._loop.call_soon(partial(self._release, self.process))
 
     def _release(self, process: Mailbox) -> None:
-        """Work off what was held back, but not what comes meanwhile."""
+        """Handle the messages held back, but not those that arrive meanwhile."""
         if process is not self.process:
             return
         waits = False

@@ -1,4 +1,4 @@
-"""What runs on a node from the moment on that it has a name: its own processes and services."""
+"""What runs on a node as soon as it has a name: its own processes and services."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from uds_dist.transport.loop import EventLoop
 
 
 class Services:
-    """The process table of a node, its own process, and what answers for the node.
+    """A node's process table, its own process, and the services that answer for it.
 
     Args:
         loop: the node's loop.
         config: `hidden` is used, and the limits of the processes.
         name: the node's name.
         creation: the node's creation.
-        router: what takes signals to other nodes.
+        router: carries signals to other nodes.
         exposed: the functions that other nodes may call.
-        output: takes what functions print that this node runs elsewhere.
-        on_service_down: told of a server that has ended abnormally and is not started again.
+        output: receives the output of functions that this node runs elsewhere.
+        on_service_down: called when a server has ended abnormally and is not started again.
         connect, disconnect: for a visible node's part in `global`.
     """
 
@@ -75,7 +75,7 @@ class Services:
         return self.jobs
 
     def _own_message(self, message: object) -> None:
-        """What comes to the node's own process is for nobody, but for an answer to a call.
+        """Messages to the node's own process are dropped, except answers to calls.
 
         A server on a node without aliases answers the caller's pid instead.
         """
@@ -86,7 +86,7 @@ class Services:
                 call.on_message(message)
 
     def pg(self, scope: str, nodes: Iterable[str]) -> PgScope:
-        """A scope of `pg`, which is made at its first use and then greets the connected nodes."""
+        """A scope of `pg`, made at its first use; it then greets the connected nodes."""
         found = self._pg_scopes.get(scope)
         if found is None:
             found = PgScope(self._loop, self.processes, self._config, scope)
@@ -96,7 +96,7 @@ class Services:
         return found
 
     def node_changed(self, event: NodeEvent, name: str) -> None:
-        """A node has come, or has gone."""
+        """A node has connected or disconnected."""
         if event == NODEUP:
             for scope in self._pg_scopes.values():
                 scope.greet(name)

@@ -1,4 +1,4 @@
-"""The generic servers that a program has its node run: each is started, and can be ended."""
+"""The generic servers that a node runs for its program: starts and ends them."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from uds_dist.transport.loop import EventLoop
 
 
 class Supervisor:
-    """Knows the servers that run, or are about to be started again.
+    """Keeps the servers that run or will be started again.
 
     Args:
         loop: the node's loop.
         processes: the node's process table.
         group_leader: the group leader of the servers' processes.
-        on_service_down: told of a server that has ended abnormally and is not started again.
+        on_service_down: called when a server has ended abnormally and is not started again.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The terms with which a process answers the sys module, as gen_server shapes them.
+"""The terms of answers to the sys module, in gen_server's shapes.
 
 Source: STDLIB, sys(3); the modules sys and gen_server of OTP 27 and 29.
 """
@@ -21,7 +21,7 @@ SUSPENDED = Atom("suspended")
 
 
 def system_state(get_state: Callable[[], object], default: Hook | None) -> object:
-    """The answer to `sys:get_state`: ``{ok, State}``; a part of it that is no term as its repr."""
+    """The answer to `sys:get_state`: ``{ok, State}``; a part that is not a term as its repr."""
     try:
         state = get_state()
     except Exception as error:
@@ -44,10 +44,10 @@ def system_status(
     """The answer to `sys:get_status`: what gen_server shows of itself.
 
     Args:
-        name: how the server is known.
-        class_: the server's class, in place of its callback module.
-        pid, parent: its process, and the process that it belongs to.
-        suspended: whether it is.
+        name: the server's name.
+        class_: the server's class, instead of a callback module.
+        pid, parent: its process, and the process that owns it.
+        suspended: whether it is suspended.
         state: what `system_state` gives.
     """
     status = SUSPENDED if suspended else RUNNING
@@ -73,7 +73,7 @@ def callback_failed(callback: str, outcome: Outcome) -> object:
 
 
 def remote_outcome(future: Future[object], default: Hook | None) -> Outcome:
-    """The outcome of a call at another node, with what was raised there as it was."""
+    """The outcome of a call at another node, with the original exception from there."""
     error = None if future.cancelled() else future.exception()
     if isinstance(error, RemoteError) and error.class_ in ("error", "exit", "throw"):
         return Outcome(Atom(error.class_), error.reason, [])
@@ -89,7 +89,7 @@ def is_system(message: object) -> bool:
 
 
 def debug_answer(command: object) -> object:
-    """The answer to sys:trace, statistics, log and their like: switching off always works."""
+    """The answer to sys:trace, statistics, log and similar: switching off always works."""
     match command:
         case Atom("no_debug") | (Atom("trace" | "log" | "statistics"), False) | (Atom("remove"), _):
             return OK

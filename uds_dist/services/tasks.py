@@ -1,8 +1,8 @@
 """Elixir's Task.Supervisor, answered in Python: tasks that run exposed functions.
 
 ``Task.Supervisor.async({name, node}, module, function, arguments)`` asks the supervisor for a
-process, watches or links it, and only then sends it what to run. The result goes to the alias
-that comes along; a task that fails exits with the reason, as a task of Elixir does.
+process, watches or links it, and only then sends it what to run. The result goes to the alias in
+that message; a task that fails exits with the reason, as an Elixir task does.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from uds_dist.services.outcome import Outcome, encoding_error, outcome_of, raise
 from uds_dist.services.server import is_abnormal
 from uds_dist.transport.timers import Timer
 
-# Seconds that a new task waits to be told what to run, as in Elixir.
+# Seconds that a new task waits for its function, as in Elixir.
 START_TIMEOUT = 5.0
 TEMPORARY = Atom("temporary")
 TASK_MODULES = [Atom("Elixir.Task.Supervised")]
 
 
 class TaskSupervisor(GenServer):
-    """Answers Task.Supervisor's requests; run it by `Node.serve_tasks`.
+    """Answers Task.Supervisor's requests; run it with `Node.serve_tasks`.
 
     Args:
         exposed: the functions that tasks can run.
@@ -67,7 +67,7 @@ class TaskSupervisor(GenServer):
         return super().handle_call(request, from_)
 
     def terminate(self, reason: object) -> object:
-        """Take the tasks along."""
+        """End the tasks too."""
         for task in tuple(self._tasks.values()):
             task.end(SHUTDOWN)
         return None
@@ -94,7 +94,7 @@ class TaskSupervisor(GenServer):
         )
 
     def forget(self, task: Task) -> bool:
-        """Take a task off the books; False when that has been done."""
+        """Remove a task from the tables; False if it was removed before."""
         if self._tasks.pop(task.process.pid, None) is None:
             return False
         node = task.owner.node
@@ -105,7 +105,7 @@ class TaskSupervisor(GenServer):
 
 
 class Task:
-    """One task: a process that is told what to run, runs it, and ends."""
+    """One task: a process that receives a function, runs it, and ends."""
 
     def __init__(
         self,
@@ -127,7 +127,7 @@ class Task:
         if mfa is not None:
             self.process.loop.call_soon(lambda: self._run(None, None, mfa))
         else:
-            # Also where the owner links itself to the task: it may never come to that.
+            # Also if the owner will link itself to the task: it may end before that.
             self._watch = self.process.monitor(owner)
             self._timer = self.process.loop.call_later(START_TIMEOUT, self._too_late)
 

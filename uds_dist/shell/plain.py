@@ -23,7 +23,7 @@ class LineSource(Protocol):
 
 
 class PlainConsole:
-    """The console of a shell whose input is no terminal.
+    """The console of a shell whose input is not a terminal.
 
     Args:
         device: where output goes.
