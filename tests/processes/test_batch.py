@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import MakeNode, MakePeer
 from tests.scripted import ScriptedPeer
-from uds_dist import BusyError, EventLoop, Node
+from uds_dist import COMPILED, BusyError, EventLoop, Node
 
 
 def readable(peer: ScriptedPeer) -> bool:
@@ -36,6 +36,7 @@ def test_what_is_sent_in_a_batch_leaves_at_its_end(a: Node, peer: ScriptedPeer) 
     assert received(peer, 1) == [6]
 
 
+@pytest.mark.skipif(COMPILED, reason="a compiled caller does not see a method that is replaced")
 def test_a_batch_is_one_system_call(
     a: Node, peer: ScriptedPeer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -50,10 +51,7 @@ def test_a_batch_is_one_system_call(
         writes.append(1)
         return write(self, sock)  # type: ignore[arg-type]
 
-    try:
-        monkeypatch.setattr(queue, "write", counted)
-    except TypeError:
-        pytest.skip("the compiled class cannot be changed")
+    monkeypatch.setattr(queue, "write", counted)
     with a.batch():
         for number in range(100):
             a.send(("x", peer.name), number)
