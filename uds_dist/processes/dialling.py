@@ -36,6 +36,7 @@ from uds_dist.processes.remote_node import RemoteNode
 from uds_dist.processes.this_node import ThisNode
 from uds_dist.protocol.handshake import Handshake, Role
 from uds_dist.protocol.node_names import split_node_name
+from uds_dist.transport import reasons
 from uds_dist.transport.address import Places, SocketAddress
 from uds_dist.transport.backpressure import Pressure
 from uds_dist.transport.connection import Connection, ConnectionOwner
@@ -107,9 +108,24 @@ class Dialling:
         if not peer.connecting:
             self._places.addresses(name)  # an address that cannot be fails here, at once
             self._nodes[name] = peer
-            self.start_waiting(peer)
-            self.dial_if_free(peer)
+            begun = False
+            try:
+                self.start_waiting(peer)
+                self.dial_if_free(peer)
+                begun = True
+            finally:
+                if not begun:
+                    self._interrupted(peer)
+        elif peer.deadline is not None and self._loop.time() > peer.deadline:
+            self._too_late(peer)  # normally done; an exception may have prevented it
         return peer
+
+    def _interrupted(self, peer: RemoteNode) -> None:
+        """Begin again: an exception came where an attempt is neither under way nor over."""
+        attempt, peer.attempt = peer.attempt, None
+        if attempt is not None:
+            attempt.fail(reasons.interrupted(peer.name, "connecting"))
+        self._loop.call_soon(self.dial_if_free, peer)
 
     def dial_over(self, name: str, sock: socket.socket) -> Future[None]:
         """Connect to `name` through a non-blocking socket that leads there already.
@@ -164,18 +180,24 @@ class Dialling:
             or self._nodes.get(peer.name) is not peer
         ):
             return
-        left = peer.patience - self._loop.time()
-        if peer.name in self._claims and left > 0:
-            self._loop.call_later(left, self.dial_if_free, peer)
-        else:
-            self._dial(peer, self._places.addresses(peer.name))
+        begun = False
+        try:
+            left = peer.patience - self._loop.time()
+            if peer.name in self._claims and left > 0:
+                self._loop.call_later(left, self.dial_if_free, peer)
+            else:
+                self._dial(peer, self._places.addresses(peer.name))
+            begun = True
+        finally:
+            if not begun:
+                self._interrupted(peer)
 
     def start_waiting(self, peer: RemoteNode) -> None:
         """From now on somebody waits for a connection; until a time that nothing puts off."""
         now, seconds = self._loop.time(), self._config.handshake_timeout
         peer.stop_waiting()
-        peer.deadline = now + seconds
         peer.timer = self._loop.call_later(seconds, self._too_late, peer)
+        peer.deadline = now + seconds  # after the timer: there is none without one
         peer.patience = now + self._claim_patience()
         peer.yielded = False
 
@@ -183,6 +205,8 @@ class Dialling:
         return min(CLAIM_PATIENCE, self._config.handshake_timeout / 4)
 
     def _too_late(self, peer: RemoteNode) -> None:
+        if peer.deadline is None or self._loop.time() < peer.deadline:
+            return  # the timer is of a wait that an exception has ended
         peer.timer = None
         if peer.attempt is not None:
             peer.attempt.too_late()

@@ -362,9 +362,19 @@ class Mailbox:
 
     def deliver_down(self, ref: Reference, message: object) -> None:
         """Have the message of a monitor wait here."""
-        if self._signals is not None:
+        # What is here already an exception has kept from being noted by the caller.
+        if self._signals is not None and self._place_of_down(ref) is None:
             self._downs[ref] = None
             self.deliver(message)
+
+    def _place_of_down(self, ref: Reference) -> int | None:
+        """The place in the queue of the DOWN of a monitor."""
+        if ref in self._downs:
+            for index, message in enumerate(self.queue):
+                if isinstance(message, tuple) and len(message) == 5:
+                    if message[0] == "DOWN" and message[1] == ref:
+                        return index
+        return None
 
     def deliver_now(self, message: object) -> bool:
         """Hand a peer's message to `on_message`, or have it wait; True if it waits."""
@@ -482,16 +492,9 @@ class Mailbox:
             False when there was no such monitor any more.
         """
         found = self._alive().demonitor(self, ref)
-        if flush and not found and ref in self._downs:
-            for index, message in enumerate(self.queue):
-                if (
-                    isinstance(message, tuple)
-                    and len(message) == 5
-                    and message[0] == "DOWN"
-                    and message[1] == ref
-                ):
-                    self._take(index + (len(self.prior) if self.prior else 0))
-                    break
+        index = self._place_of_down(ref) if flush and not found else None
+        if index is not None:
+            self._take(index + (len(self.prior) if self.prior else 0))
         return found
 
     def alias(self, *, priority: bool = False) -> Reference:

@@ -56,6 +56,7 @@ from uds_dist.protocol.control import (
 )
 from uds_dist.protocol.flags import Flag
 from uds_dist.protocol.handshake import Handshake
+from uds_dist.transport import reasons
 from uds_dist.transport.address import places
 from uds_dist.transport.backpressure import Pressure, Source, Waiters
 from uds_dist.transport.connection import Connection
@@ -110,6 +111,8 @@ class Peers:
     ) -> None:
         self.config = config
         self.nodes: dict[str, RemoteNode] = {}
+        # Connections that have ended, until everything that was tied to them has fired.
+        self._ends: dict[Connection, RemoteNode] = {}
         self.notices: list[Notice] = []  # of nodes that come, and go again
         self.losses: list[Callable[[str, UdsDistError], object]] = []  # attempts among them
         self.pressure = Pressure(self)
@@ -315,8 +318,20 @@ class Peers:
 
     # -- the connection's events -----------------------------------------------------------
 
+    # An exception of a signal handler may come anywhere here. Where it leaves something half done,
+    # that is begun again, or the connection ends with everything that waits for it.
+
     def connection_up(self, connection: Connection) -> None:
         """A handshake is done: this is the connection to that node from now on."""
+        done = False
+        try:
+            self._up(connection)
+            done = True
+        finally:
+            if not done:
+                connection.fail(reasons.interrupted(connection.name, "beginning"))
+
+    def _up(self, connection: Connection) -> None:
         self.accepting.handshake_over(connection)
         name = connection.name
         handshake = connection.session.handshake
@@ -330,30 +345,30 @@ class Peers:
             self._take_name(handshake)
         peer = self.nodes.get(name) or RemoteNode(name)
         old, attempt = peer.connection, peer.attempt
-        peer.attempt = None
         if attempt is not None and attempt is not connection:
+            peer.attempt = None
             attempt.fail(SimultaneousConnectError(f"the attempt of {name} went first"))
         if old is not None:
             # The peer has forgotten the old connection, as it does when it was started anew.
             old.fail(NoConnectionError(f"{name} has replaced its connection"))
         self.nodes[name] = peer
-        peer.connection = connection
         peer.dialect = dialect(handshake.effective_flags)
         if self._trace is not None:
             connection.session.watch_sent(partial(self._trace, SENT, name))
+        peer.connection = connection
+        peer.attempt = None
         peer.stop_waiting()
-        waiting, peer.waiting, peer.size = peer.waiting, [], 0
-        futures, peer.futures = peer.futures, []
-        for future in futures:
+        for future in peer.futures:
             if not future.done():
                 future.set_result(None)
-        for control, data in waiting:
+        peer.futures = []
+        for control, data in peer.waiting:
             self._write(peer, connection, control, self._payload(data))
         # The round's end writes, and calls them when the queue is low, which it may be already.
-        waiters, peer.waiters = peer.waiters, []
-        connection.waiters += waiters
-        if not waiting:
+        connection.waiters += peer.waiters
+        if not peer.waiting:
             connection.call_waiters()
+        peer.waiting, peer.size, peer.waiters = [], 0, []
         self._tell(NODEUP, name, None)
 
     def _payload(self, data: bytes | None) -> object:
@@ -382,18 +397,32 @@ class Peers:
 
     def connection_ended(self, connection: Connection) -> None:
         """A connection has ended, at this moment: nothing is sent over it any more."""
-        peer = self.nodes.get(connection.name or "")
-        if peer is not None and peer.connection is connection:
+        peer = self._ends.get(connection) or self.nodes.get(connection.name or "")
+        if peer is not None and (peer.connection is connection or connection in self._ends):
             self._lost(peer, connection)
 
     def connection_down(self, connection: Connection, error: UdsDistError) -> None:
         """A connection has ended, or an attempt has failed, in this round."""
-        self.connection_ended(connection)  # normally done; an exception may have prevented it
+        done = False
+        try:
+            self.connection_ended(connection)  # normally done; an exception may have prevented it
+            self._down(connection, error)
+            done = True
+        finally:
+            if not done:
+                self._loop.call_soon(self.connection_down, connection, error)
+
+    def _down(self, connection: Connection, error: UdsDistError) -> None:
         self.accepting.handshake_over(connection)
         peer = self.nodes.get(connection.name or "")
         if peer is not None and peer.attempt is connection:
             peer.attempt = None
-            self.dialling.failed(peer, error)
+            try:
+                self.dialling.failed(peer, error)
+            except BaseException:
+                if peer.attempt is None:
+                    peer.attempt = connection  # `connection_down` does it once more
+                raise
         elif peer is not None and peer.closing is connection:
             peer.closing = None
             self.dialling.closing_ended(peer)
@@ -407,35 +436,46 @@ class Peers:
 
     def _lost(self, peer: RemoteNode, connection: Connection) -> None:
         """A connection that was up has ended: everything that was tied to it fires."""
-        peer.connection = None
-        self._forget_if_idle(peer)
+        self._ends[connection] = peer
+        if peer.connection is connection:
+            peer.connection = None
         error = connection.error or NoConnectionError(f"the connection to {peer.name} was lost")
+        if peer.waiting or peer.futures:
+            self._give_up(peer, error)  # what an exception has kept from being sent
+        self._forget_if_idle(peer)
         self.inbox.node_down(peer.name, error)
         self._tell(NODEDOWN, peer.name, error)
         self._tell_loss(peer.name, error)
+        self._ends.pop(connection, None)
 
     def no_connection(self, peer: RemoteNode, error: UdsDistError) -> None:
         """There is no connection to a node, and this one no longer tries."""
-        self._give_up(peer, error)
-        self.inbox.node_down(peer.name, error)
-        self._tell_loss(peer.name, error)
+        done = False
+        try:
+            self._give_up(peer, error)
+            self.inbox.node_down(peer.name, error)
+            self._tell_loss(peer.name, error)
+            done = True
+        finally:
+            if not done:
+                self._loop.call_soon(self.no_connection, peer, error)
 
     def _give_up(self, peer: RemoteNode, error: UdsDistError) -> None:
         """No connection, and none under way: whoever waits for one hears why."""
         peer.stop_waiting()
-        futures, peer.futures = peer.futures, []
-        lost, peer.waiting, peer.size = len(peer.waiting), [], 0
-        waiters, peer.waiters = peer.waiters, []
-        for waiter in waiters:
+        for waiter in peer.waiters:
             self._loop.call_soon(waiter)
+        peer.waiters = []
         self._forget_if_idle(peer)
-        if lost:
+        if peer.waiting:
             # At a bounded rate: an answer to a name that a peer has made up cannot be delivered.
             text = "%s: %d signals could not be delivered: %s"
-            self._undelivered.warning(text, peer.name, lost, error)
-        for future in futures:
+            self._undelivered.warning(text, peer.name, len(peer.waiting), error)
+            peer.waiting, peer.size = [], 0
+        for future in peer.futures:
             if not future.done():
                 future.set_exception(error)
+        peer.futures = []
 
     def _forget_if_idle(self, peer: RemoteNode) -> None:
         if peer.idle and self.nodes.get(peer.name) is peer:

@@ -394,8 +394,8 @@ class Incoming:
             return
         if isinstance(control.result, Pid):
             self._check_sender(node, control.result)
-        self.processes.take_spawn(control.req_id)
         spawn.on_reply(control)
+        self.processes.take_spawn(control.req_id)  # afterwards: an exception may come between
 
     def _on_node_link(self, node: str, control: ctl.NodeLink, payload: object) -> None:
         """Obsolete, and without effect in every node that ever knew it."""

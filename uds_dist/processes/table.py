@@ -117,6 +117,8 @@ class Processes:
         self.spawns: dict[Reference, PendingCall] = {}  # requests without a reply yet
         # By node, until that goes down; empty ones too: calls in a row would make and drop them.
         self._ties: dict[str, Ties] = {}
+        # What was tied to nodes that are down and has not fired, and why they are.
+        self._falling: list[tuple[Ties, UdsDistError]] = []
         # Why the node went down whose monitors fire at this moment.
         self.down_error: UdsDistError | None = None
         self.max_mailbox_length = config.max_mailbox_length
@@ -335,10 +337,12 @@ class Processes:
         self, process: Mailbox, ref: Reference, watched: object
     ) -> Callable[[object], None]:
         def on_down(reason: object) -> None:
-            process.monitors.discard(ref)
+            if ref not in process.monitors:
+                return  # it has fired already, and an exception came after that
             if process.convert is not None:
                 reason = process.convert(reason)
             process.deliver_down(ref, (DOWN, ref, PROCESS, watched, reason))
+            process.monitors.discard(ref)
 
         return on_down
 
@@ -360,8 +364,8 @@ class Processes:
 
     def note_monitor(self, monitor: Monitor) -> None:
         """Note a monitor that the other node has set up already, as a spawn request does."""
-        self.monitors[monitor.ref] = monitor
         self.ties_with(monitor.node).monitors.add(monitor)
+        self.monitors[monitor.ref] = monitor
 
     def demonitor(self, process: Mailbox, ref: Reference) -> bool:
         """End a monitor of a mailbox; see `Mailbox.demonitor`."""
@@ -438,9 +442,9 @@ class Processes:
             EncodeError: an argument is not a term.
             BusyError: the connection's write queue is full.
         """
-        self.spawns[call.ref] = call
-        self.ties_with(call.node).spawns.add(call)
         try:
+            self.spawns[call.ref] = call
+            self.ties_with(call.node).spawns.add(call)
             if call.node == self.name:
                 self.signal(call.node, control, arguments)
             elif own:
@@ -536,13 +540,12 @@ class Processes:
 
     def link_broke(self, process: Mailbox, pid: Pid, reason: object) -> None:
         """Have a process react to the exit signal of a link, if it is linked."""
+        trapped = process.trap_exit and pid in process.links
+        if trapped:
+            process.deliver((EXIT, pid, reason))
         active = process.links.received_exit(pid)
         self.drop_link_tie(process, pid)
-        if not active:
-            return
-        if process.trap_exit:
-            self._deliver_exit(process, pid, reason, False)
-        elif not process.system and not is_atom(reason, NORMAL):
+        if active and not trapped and not process.system and not is_atom(reason, NORMAL):
             self.terminate(process, reason)
 
     def exit2(self, process: Mailbox, sender: Pid, reason: object, priority: bool = False) -> None:
@@ -566,28 +569,43 @@ class Processes:
     # -- the end of a connection -----------------------------------------------------------
 
     def node_down(self, node: str, error: UdsDistError) -> None:
-        """Fire everything that was tied to a node: reason `noconnection`, each exactly once."""
-        ties = self._ties.pop(node, None)
-        if ties is None:
-            return
-        before, self.down_error = self.down_error, error
+        """Fire everything that was tied to a node: reason `noconnection`, each exactly once.
+
+        What an exception has kept from firing fires at the next call, for whichever node.
+        """
+        ties = self._ties.get(node)
+        if ties is not None:
+            self._falling.append((ties, error))
+            self._ties.pop(node, None)
+        self.fire_rest()
+
+    def fire_rest(self) -> None:
+        """Fire what was tied to nodes that are down, as far as it has not been done."""
+        before = self.down_error
         try:
-            self._fire(ties)
+            while self._falling:
+                ties, self.down_error = self._falling[0]
+                self._fire(ties)
+                if self._falling and self._falling[0][0] is ties:
+                    del self._falling[0]
         finally:
             self.down_error = before
 
     def _fire(self, ties: Ties) -> None:
-        for process, ref in ties.watchers:
+        # Each is taken off the books after it has fired: what is done twice has no effect.
+        for process, ref in tuple(ties.watchers):
             if process.watchers.pop(ref, None) and process.on_unwatched is not None:
                 guarded(process.on_unwatched, ref)
-        for spawn in ties.spawns:
-            if self.take_spawn(spawn.ref) is not None:
+        for spawn in tuple(ties.spawns):
+            if spawn.ref in self.spawns:
                 reply = SpawnReply(SPAWN_REPLY, spawn.ref, self._nobody(), 0, NOCONNECTION)
                 guarded(spawn.on_reply, reply)
-        for monitor in ties.monitors:
-            if self.forget_monitor(monitor.ref) is not None:
+                self.take_spawn(spawn.ref)
+        for monitor in tuple(ties.monitors):
+            if monitor.ref in self.monitors:
                 guarded(monitor.on_down, NOCONNECTION)
-        for process, pid in ties.links:
+                self.forget_monitor(monitor.ref)
+        for process, pid in tuple(ties.links):
             if process.alive:
                 guarded(self.link_broke, process, pid, NOCONNECTION)
 

@@ -879,8 +879,10 @@ class Connection:
         """Mark, unregister, close; tell the owner now, programs at the end of the round."""
         if self.phase is CLOSED:
             return
-        self.phase = CLOSED
+        # The notice first: an exception of a signal handler may come at any moment, and it does
+        # what that has kept from being done.
         self.loop.call_at_round_end(self._report_down)
+        self.phase = CLOSED
         self._release()
         self.owner.connection_ended(self)
 
@@ -921,6 +923,7 @@ class Connection:
 
     def _report_down(self) -> None:
         assert self.error is not None
+        self.phase = CLOSED
         self._release()
         logger.debug("%s: %s", self.name, self.error)
         self.owner.connection_down(self, self.error)

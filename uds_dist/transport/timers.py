@@ -50,8 +50,9 @@ class Timers:
     def start(self, when: float, callback: Callable[[], object]) -> Timer:
         """Run a callback at a time of the loop's clock."""
         timer = Timer(self, when, callback)
-        heappush(self.heap, (when, self.number, timer))
-        self.number += 1
+        number = self.number
+        self.number = number + 1  # first: two timers of one number could not be compared
+        heappush(self.heap, (when, number, timer))
         return timer
 
     def any_due(self, now: float, below: int) -> bool:
