@@ -542,7 +542,7 @@ class Processes:
         """Have a process react to the exit signal of a link, if it is linked."""
         trapped = process.trap_exit and pid in process.links
         if trapped:
-            process.deliver((EXIT, pid, reason))
+            self._deliver_exit(process, pid, reason, False)
         active = process.links.received_exit(pid)
         self.drop_link_tie(process, pid)
         if active and not trapped and not process.system and not is_atom(reason, NORMAL):
