@@ -8,7 +8,7 @@ UdsDistError
 │   ├── EncodeError                        a Python value has no Erlang term
 │   ├── DecodeError                        bytes are not an external term; has .offset and .tag
 │   └── ParseError                         text is not an Erlang term; has .offset
-├── ListenError (OSError)                  the listening socket cannot be had
+├── ListenError (OSError)                  the listening socket cannot be opened
 │   └── DuplicateNameError                 a live node listens under this name already
 ├── ProtocolError
 │   ├── LocalProtocolError                 this program asked for what the protocol forbids
@@ -20,7 +20,7 @@ UdsDistError
 │       ├── HandshakeTimeoutError          the peer fell silent within the handshake
 │       ├── NotAllowedError                one side refuses the other's name, user or flags
 │       ├── NodeNameMismatchError          another node answers at that socket
-│       └── SimultaneousConnectError       the peer's own connection attempt goes first
+│       └── SimultaneousConnectError       the peer's own attempt takes precedence
 ├── BusyError (BlockingIOError)            too much waits to be written to the node
 ├── RemoteError                            the call raised in the remote process
 │   └── NoProcessError                     no such process, or it is gone
@@ -135,7 +135,7 @@ class NodeNameMismatchError(HandshakeError):
 
 
 class SimultaneousConnectError(HandshakeError):
-    """The peer is connecting to this node at the same time and its attempt goes first."""
+    """The peer is connecting to this node at the same time and its attempt takes precedence."""
 
 
 class BusyError(UdsDistError, BlockingIOError):

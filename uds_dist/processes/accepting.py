@@ -1,7 +1,8 @@
-"""Being dialled: the listening socket, and what is answered to the names that callers claim.
+"""Incoming connections: the listening socket, and the answers to the names that peers claim.
 
-Whoever dials this node *claims* a name until it has proved the cookie, and anybody can claim any
-name. A claim cannot end an attempt of this node, nor keep it waiting for long: see `dialling`.
+A peer that dials this node only *claims* a name until it has proved the cookie, and anybody can
+claim any name. A claim can neither end an attempt of this node nor delay it for long: see
+`dialling`.
 
 Source: Distribution Protocol, section "The Handshake in Detail".
 """
@@ -28,7 +29,7 @@ from uds_dist.transport.loop import EventLoop
 
 
 class Accepting:
-    """What lets peers in.
+    """Accepts peers.
 
     Args:
         loop: the loop of all the sockets.
@@ -69,7 +70,7 @@ class Accepting:
     def listen(
         self, sock: socket.socket | None = None, *, inherit: bool = False
     ) -> SocketAddress:
-        """Open the listening socket, or take one; of a node that listens, look after its file.
+        """Open the listening socket, or take one; if the node already listens, check its file.
 
         Args:
             sock: a socket that listens already.
@@ -113,7 +114,7 @@ class Accepting:
             self.listener.hold_back()
 
     def accept_over(self, accepted: socket.socket, address: SocketAddress) -> None:
-        """Wait for a peer's handshake on a non-blocking socket that it has connected."""
+        """Wait for a peer's handshake on a non-blocking, connected socket."""
         handshake = Handshake(
             Role.ACCEPTOR,
             self._this.name,
@@ -131,7 +132,7 @@ class Accepting:
         connection.accept(accepted, address)
 
     def _choose_status(self, connection: Connection, peer: Peer) -> Status:
-        """What to answer to a peer's name. Source: Distribution Protocol, "send_status"."""
+        """The status to send to a peer's name. Source: Distribution Protocol, "send_status"."""
         if peer.name == self._this.name or not self._this.admits(peer.name):
             return Status.NOT_ALLOWED
         known = self._nodes.get(peer.name)
@@ -155,13 +156,13 @@ class Accepting:
                 return name, secrets.randbelow(2**32 - 4) + 4
 
     def handshake_over(self, connection: Connection) -> None:
-        """A handshake is over, well or badly: there is room for another one."""
+        """A handshake has ended, successful or not: there is room for another one."""
         self.claims.over(connection)
         if self.listener is not None and len(self.claims) < self._config.max_pending_handshakes:
             self.listener.go_on()
 
     def close(self, error: UdsDistError) -> None:
-        """Stop listening, and end what has not proved itself."""
+        """Stop listening, and end handshakes without a proof of the cookie."""
         self._closed = True
         if self.listener is not None:
             self.listener.close()

@@ -1,8 +1,8 @@
 """Incoming handshakes until they have proved the cookie, and the names that they claim.
 
-Whoever dials this node says a name first and proves the cookie later, so anybody can claim any
-name. A claim is kept here, apart from what is known of nodes: it may keep an attempt of this node
-waiting for a moment, because it is mostly the node itself, and has no other effect.
+A peer that dials this node sends a name first and proves the cookie later, so anybody can claim any
+name. Claims are kept here, apart from the known nodes: a claim may delay an attempt of this node
+for a moment, because it is usually the node itself, and has no other effect.
 """
 
 from __future__ import annotations
@@ -37,23 +37,23 @@ class Claims:
         return name in self._last
 
     def add(self, connection: Connection) -> None:
-        """A connection has come in."""
+        """A connection was accepted."""
         self.incoming.add(connection)
 
     def claim(self, connection: Connection, name: str) -> None:
-        """It has said a name, and its handshake goes on."""
+        """It has sent a name, and its handshake continues."""
         connection.name = name
         self._last[name] = connection
 
     def over(self, connection: Connection) -> None:
-        """A handshake is over; that of a connection which this node has dialled is none of these."""
+        """A handshake has ended; has no effect for a connection that this node dialled."""
         self.incoming.discard(connection)
         name = connection.name
         if name is not None and self._last.get(name) is connection:
             del self._last[name]
 
     def end(self, name: str) -> None:
-        """End what claims a name: this node's own attempt goes on."""
+        """End the handshake that claims a name: this node's own attempt continues."""
         for connection in tuple(self.incoming):
             if connection.name == name:
                 connection.fail(

@@ -1,4 +1,4 @@
-"""Where a message goes: a process by its pid, by an alias or by a name; and what is a name."""
+"""Where a message goes: a process by its pid, alias or name; and which names are valid."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Destination = Pid | Reference | str | tuple[str, str]
 
 
 def process_and_node(dest: object, here: str) -> tuple[Pid | Atom, str]:
-    """What a signal to a destination names, and the node that it goes to.
+    """The target that a signal names, and its node.
 
     Args:
         dest: a Pid, a registered name, or ``(name, node)``.
@@ -65,7 +65,7 @@ def checked_name(name: object) -> str:
     """The name of a module, a function or a process.
 
     Raises:
-        TypeError: it is not text, nor one of the atoms that Python has constants for.
+        TypeError: it is neither text nor one of True, False and None.
     """
     if isinstance(name, str):
         return name

@@ -1,8 +1,8 @@
-"""What becomes of a signal on its way to a peer that lacks one of the optional flags.
+"""How a signal changes for a peer that lacks one of the optional flags.
 
 The rest of the node speaks the newest form of every signal. Each connection has its dialect: a
-table of the operations that its peer wants in another form, or that it cannot be sent at all.
-Most traffic is not in the table, and pays for one look into it.
+table of the operations that its peer needs in another form, or cannot receive at all. Most traffic
+is not in the table, and costs one lookup in it.
 
     flag missing          instead
     SEND_SENDER           SEND

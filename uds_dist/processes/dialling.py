@@ -1,16 +1,15 @@
-"""Dialling other nodes: attempts, their deadlines, and who gives way when two dial each other.
+"""Dialling other nodes: attempts, deadlines, and which one yields when two dial each other.
 
-An attempt ends in one of two ways: there is a connection; or there is none by the deadline, or the
-attempt failed before, and everything that waited hears why. A timer keeps the deadline, so nothing
-waits for ever.
+An attempt ends in one of two ways: with a connection; or with a failure, at the deadline or before
+it, and everything that waits is told why. A timer keeps the deadline, so nothing waits for ever.
 
-Two nodes that dial each other at once: the attempt of the node with the greater name goes on. The
-other side answers its name with ok_simultaneous; its own attempt is answered with nok, and where it
-is not, whoever claims that name is not that node. Where a claim was there first, this node waits
-for it before it dials, for `CLAIM_PATIENCE`: two attempts that each end the other would leave no
-connection at all. That cannot happen later either, because a node that proves itself on its own
-attempt first ends every claim of the same name: it never accepts one that might be given up at the
-other end for the attempt that it has just proved itself on.
+If two nodes dial each other at once, the attempt of the node with the greater name continues. The
+other side answers its name with ok_simultaneous, and its own attempt is answered with nok; without
+that answer, the peer that claims the name is another node. If a claim came first, this node waits
+for it before it dials, for `CLAIM_PATIENCE`: two attempts that end each other would leave no
+connection at all. That cannot happen later either: before a node proves itself on its own attempt,
+it ends every claim of the same name, so it never accepts a claim that the other end might drop for
+this attempt.
 
 Source: Distribution Protocol, section "The Handshake in Detail".
 """
@@ -44,18 +43,18 @@ from uds_dist.transport.loop import EventLoop
 
 # Seconds to wait for the peer's own attempt before this node tries again.
 AFTER_NOK = 0.1
-# Seconds to wait for a peer that has claimed its name to prove it: it takes milliseconds.
+# Seconds to wait for a peer to prove the name that it claims: it takes milliseconds.
 CLAIM_PATIENCE = 0.5
 
-# What an attempt fails with that the other side has broken off.
+# The error of an attempt that the other side broke off.
 BROKEN_OFF = (HandshakeError, CookieMismatchError)
 
 
 class DiallingOwner(ConnectionOwner, Protocol):
-    """What owns the connections that are dialled, and hears of those that cannot be had."""
+    """Owns the dialled connections, and is told of failed attempts."""
 
     def no_connection(self, peer: RemoteNode, error: UdsDistError) -> None:
-        """There is no connection to a node, and this one no longer tries."""
+        """There is no connection to a node, and no attempt any more."""
 
 
 class Dialling:
@@ -93,7 +92,7 @@ class Dialling:
         self._pressure = pressure
 
     def attempt(self, name: str) -> RemoteNode:
-        """The record of a peer to which an attempt to connect is under way.
+        """The record of a peer to which this node is connecting.
 
         Raises:
             NodeNameError: no other node can have this name.
@@ -106,7 +105,7 @@ class Dialling:
                 raise NodeNameError(f"{name} is this node itself")
             peer = RemoteNode(name)
         if not peer.connecting:
-            self._places.addresses(name)  # an address that cannot be fails here, at once
+            self._places.addresses(name)  # an invalid address fails here, at once
             self._nodes[name] = peer
             begun = False
             try:
@@ -121,17 +120,17 @@ class Dialling:
         return peer
 
     def _interrupted(self, peer: RemoteNode) -> None:
-        """Begin again: an exception came where an attempt is neither under way nor over."""
+        """Start again: an exception interrupted an attempt halfway."""
         attempt, peer.attempt = peer.attempt, None
         if attempt is not None:
             attempt.fail(reasons.interrupted(peer.name, "connecting"))
         self._loop.call_soon(self.dial_if_free, peer)
 
     def dial_over(self, name: str, sock: socket.socket) -> Future[None]:
-        """Connect to `name` through a non-blocking socket that leads there already.
+        """Connect to `name` through a non-blocking socket that is already connected.
 
         Returns:
-            A future as that of `Peers.connect`.
+            A future like that of `Peers.connect`.
         Raises:
             LocalProtocolError: there is a connection to it or an attempt under way.
         """
@@ -172,7 +171,7 @@ class Dialling:
         return peer is not None and peer.connection is not None
 
     def dial_if_free(self, peer: RemoteNode) -> None:
-        """Dial if somebody still waits and nothing that is waited for is under way."""
+        """Dial if anything still waits and no attempt or claim is under way."""
         if (
             not peer.connecting
             or peer.attempt is not None
@@ -193,7 +192,7 @@ class Dialling:
                 self._interrupted(peer)
 
     def start_waiting(self, peer: RemoteNode) -> None:
-        """From now on somebody waits for a connection; until a time that nothing puts off."""
+        """Wait for a connection from now on, until a fixed deadline."""
         now, seconds = self._loop.time(), self._config.handshake_timeout
         peer.stop_waiting()
         peer.timer = self._loop.call_later(seconds, self._too_late, peer)
@@ -206,7 +205,7 @@ class Dialling:
 
     def _too_late(self, peer: RemoteNode) -> None:
         if peer.deadline is None or self._loop.time() < peer.deadline:
-            return  # the timer is of a wait that an exception has ended
+            return  # the timer belongs to a wait that an exception has ended
         peer.timer = None
         if peer.attempt is not None:
             peer.attempt.too_late()
@@ -220,7 +219,7 @@ class Dialling:
         )
 
     def failed(self, peer: RemoteNode, error: UdsDistError) -> None:
-        """An attempt has failed: try again, if that is what the two nodes have agreed on."""
+        """An attempt has failed: try again if the two nodes agreed on that."""
         assert peer.deadline is not None
         now = self._loop.time()
         if isinstance(error, SimultaneousConnectError):
@@ -242,7 +241,7 @@ class Dialling:
         self._owner.no_connection(peer, error)
 
     def closing_ended(self, peer: RemoteNode) -> None:
-        """What this node had still to write is written: now the attempt can begin."""
+        """This node has written everything: now the attempt can begin."""
         if peer.connecting:
             self.start_waiting(peer)
             self.dial_if_free(peer)

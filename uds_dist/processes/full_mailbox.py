@@ -1,4 +1,4 @@
-"""A full mailbox: the peer whose message has filled it is not read from until it is half empty."""
+"""A full mailbox: the peer whose message filled it is not read from until it is half empty."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from uds_dist.transport.loop import EventLoop
 
 logger = logging.getLogger(__name__)
 
-# Seconds between two looks at a full mailbox whose peer is not read from.
+# Seconds between two checks of a full mailbox.
 FULL_CHECK = 0.02
 
 
 def hold_back(
     loop: EventLoop, config: Config, connection: Connection, process: Mailbox
 ) -> None:
-    """Read no more from a peer until a mailbox is half empty.
+    """Stop reading from a peer until a mailbox is half empty.
 
     Args:
         loop: looks again.

@@ -1,4 +1,4 @@
-"""The outcome of something that is under way: `concurrent.futures.Future` without threads.
+"""The outcome of an operation: `concurrent.futures.Future` without threads.
 
 A future that its program has dropped is cancelled: a call that timed out and was forgotten leaves
 neither an alias nor a monitor behind, here or at the peer. A future with a callback keeps itself
@@ -23,7 +23,7 @@ CANCELLED = "cancelled"
 
 
 class Future(Generic[T]):
-    """The outcome, once it is there.
+    """An outcome that comes later.
 
     Args:
         loop: the loop that brings the outcome.
@@ -101,7 +101,7 @@ class Future(Generic[T]):
             raise CancelledError(f"{self.what}: cancelled")
 
     def add_done_callback(self, callback: Callable[[Future[T]], object]) -> None:
-        """Have `callback(future)` called by the loop when the outcome is there."""
+        """Let the loop call `callback(future)` when the outcome is there."""
         if self._state is PENDING:
             self._callbacks.append(callback)
             # A cycle of references would not do: the garbage collector sees through it.
@@ -110,7 +110,7 @@ class Future(Generic[T]):
             self._loop.call_soon(partial(callback, self))
 
     def remove_done_callback(self, callback: Callable[[Future[T]], object]) -> bool:
-        """Take a callback back; a pending future without any is dropped if nobody holds it.
+        """Remove a callback; a pending future without callbacks is dropped if nothing refers to it.
 
         Returns:
             False when it was not waiting for the outcome.
@@ -129,7 +129,7 @@ class Future(Generic[T]):
     def then(self, function: Callable[[T], U]) -> Future[U]: ...
 
     def then(self, function: Callable[[T], object]) -> Future[Any]:
-        """Go on with the result when it is there.
+        """Continue with the result when it is there.
 
         Args:
             function: called with the result inside `run_once`; it may return another future.
@@ -146,12 +146,12 @@ class Future(Generic[T]):
     def _passed_on(
         self, following: Future[U], callback: Callable[[Future[T]], object]
     ) -> None:
-        """Have a future wait for this one, and withdraw its wait when it is cancelled."""
+        """Let a future wait for this one, and end its wait when it is cancelled."""
         following._withdraw = partial(self.remove_done_callback, callback)
         self.add_done_callback(callback)
 
     def cancel(self) -> bool:
-        """Withdraw what is under way.
+        """Cancel the operation.
 
         Returns:
             False when there was an outcome already.

@@ -1,4 +1,4 @@
-"""Who a node is: its cookie and its creation."""
+"""A node's identity: its cookie and its creation."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ ACTIVE = 0  # no unlink id is 0
 
 
 class LinkTable:
-    """Who a process is linked to, and which of its unlinks still await their acknowledgement."""
+    """The links of a process, and its unlinks that still await their acknowledgement."""
 
     __slots__ = ("_entries",)
 
@@ -100,7 +100,7 @@ class Monitor:
     target: Pid | str
 
     def on_down(self, reason: object) -> None:
-        """It has fired, once at most; of this one nobody is told."""
+        """It has fired, at most once; this one tells nobody."""
 
 
 class MonitorCallback(Monitor):

@@ -1,8 +1,8 @@
 """Signals between two processes of one node.
 
 They are control messages too, and take the way of incoming ones, so that a link or a monitor works
-alike whether the other end is here or there. They are acted on one after the other, never from
-within one another: a chain of linked processes may be as long as it likes.
+alike whether the other end is here or there. They are handled one after the other, never nested: a
+chain of linked processes may have any length.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ UNCHANGEABLE = frozenset((Atom, int, bool, bytes, type(None), Pid, Reference))
 
 
 class SignalHandler(Protocol):
-    """What acts on signals."""
+    """Handles signals."""
 
     def handle(self, node: str, control: ControlMessage, payload: object) -> None:
         """Act on a control message of any node, this one included."""

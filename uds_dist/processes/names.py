@@ -1,4 +1,4 @@
-"""The atoms that BEAM nodes know well, under the names that this package has for them."""
+"""Atoms that BEAM nodes know, under this package's names for them."""
 
 from __future__ import annotations
 

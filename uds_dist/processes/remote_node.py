@@ -1,4 +1,4 @@
-"""What a node knows of one other node, and how much of it is still to be written."""
+"""What a node knows of one other node, and how much is still unwritten."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class RemoteNode:
 
     @property
     def connecting(self) -> bool:
-        """True when somebody waits for a connection."""
+        """True if anything waits for a connection."""
         return self.deadline is not None
 
     @property
@@ -88,7 +88,7 @@ class RemoteNode:
         )
 
     def stop_waiting(self) -> None:
-        """Nobody waits for a connection any more."""
+        """Nothing waits for a connection any more."""
         self.deadline = None
         if self.timer is not None:
             self.timer.cancel()

@@ -1,4 +1,4 @@
-"""Who this node is to its peers, and which of them it admits."""
+"""This node's identity for its peers, and which of them it admits."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class ThisNode:
         self._config = config
 
     def cookie_for(self, name: str) -> str:
-        """The cookie that goes with a peer."""
+        """The cookie for a peer."""
         return self.cookies.get(name, self.cookie)
 
     def admits(self, name: str) -> bool:
@@ -45,7 +45,7 @@ class ThisNode:
 
     @property
     def flags(self) -> int:
-        """What this node tells its peers that it is capable of."""
+        """The capability flags that this node sends its peers."""
         flags = default_flags(self._config)
         return flags | Flag.NAME_ME if self.dynamic else flags
 
@@ -55,7 +55,7 @@ class ThisNode:
         return split_node_name(self.name)[1] if self.dynamic else self.name
 
     def take_name(self, name: str, creation: int) -> None:
-        """Take the name and the creation that a peer has given."""
+        """Set the name and the creation that a peer has given."""
         self.dynamic = False
         self.name = name
         self.creation = creation

@@ -1,4 +1,4 @@
-"""What ties the processes of a node to those of one other node, for the day that goes down."""
+"""The links and monitors between a node's processes and another node, for the time it goes down."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 
 class Ties:
-    """All that ties processes of this node to one other node, for the day it goes down."""
+    """All ties between processes of this node and one other node, for the time it goes down."""
 
     __slots__ = ("links", "monitors", "spawns", "watchers")
 
@@ -30,10 +30,10 @@ class Ties:
 
 
 def guarded(fire: Callable[..., object], *arguments: object) -> None:
-    """Fire one of many ties: where the library fails at it, the others fire all the same."""
+    """Fire one of many ties: if the library fails on it, the others still fire."""
     try:
         fire(*arguments)
     except Exception as error:
         if not is_own_fault(error):
             raise
-        logger.error("the end of a connection could not be told", exc_info=error)
+        logger.error("could not report the end of a connection", exc_info=error)

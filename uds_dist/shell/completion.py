@@ -1,4 +1,4 @@
-"""Completion of what is typed at a remote shell's prompt, asked of the shell's own node.
+"""Completion at a remote shell's prompt, which asks the shell's own node.
 
 Source: the modules edlin_expand of OTP 27 and 29, and IEx.Autocomplete of Elixir 1.18 and 1.20.
 """
@@ -20,14 +20,14 @@ from uds_dist.transport.loop import EventLoop
 
 # A name of Python, with dots, at the end of a text.
 NAME = re.compile(r"[\w.]*\Z")
-# Seconds after which a completion that has not come is none.
+# Seconds to wait for a completion.
 TIMEOUT = 2.0
 # Longer lists are cut: nobody reads them.
 MAX_MATCHES = 1000
 
 # Runs a function at the shell's node: (module, function, arguments).
 Ask = Callable[[str, str, Sequence[object]], Future[object]]
-# Gets what is to be inserted, and what is to be shown.
+# Gets the text to insert, and the text to show.
 Then = Callable[[str, str], object]
 
 

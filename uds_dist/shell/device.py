@@ -1,8 +1,8 @@
 """The operating system's side of a remote shell: the terminal's modes, its bytes, its signals.
 
-Output never blocks the loop where that can be had: a terminal that is held (a selection, a pager
-that nobody reads) must not keep the node from sending ticks. The flag for that belongs to an open
-file description that other programs share, so the terminal is opened anew for it.
+Output does not block the loop if possible: a paused terminal (a selection, a pager that nobody
+reads) must not keep the node from sending ticks. The flag for that belongs to an open file
+description that other programs share, so the terminal is opened again for it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 from uds_dist.transport.loop import EventLoop
 
 CHUNK = 65536
-# Bytes that may wait for the terminal before those who print have to wait, too.
+# Bytes that may wait for the terminal before processes that print must wait too.
 HIGH_WATER = 262144
 PASTE_ON = "\x1b[?2004h"
 PASTE_OFF = "\x1b[?2004l"
@@ -99,7 +99,7 @@ class Output:
             self._waiting.popleft()()
 
     def close(self) -> None:
-        """Write what is left, waiting for it, and give back the descriptor."""
+        """Write the rest, wait for it, and close the descriptor."""
         self._watch(False)
         if self._owned:
             os.set_blocking(self._descriptor, True)
@@ -116,7 +116,7 @@ class Output:
 
 
 def _own_description(descriptor: int) -> int | None:
-    """Open a terminal or pipe once more, not to block; None where that cannot be done."""
+    """Open a terminal or pipe again, as non-blocking; None if that is not possible."""
     mode = os.fstat(descriptor).st_mode
     if not (stat.S_ISFIFO(mode) or os.isatty(descriptor)):
         return None
@@ -182,14 +182,14 @@ class Input:
         self._on_data(data)
 
     def close(self) -> None:
-        """Read no more."""
+        """Stop reading."""
         if self._watched:
             self.read(False)
 
 
 @contextmanager
 def raw_mode(descriptor: int, output: Output) -> Iterator[Callable[[], None]]:
-    """Have the terminal hand over each key as it is; output is processed as before.
+    """Make the terminal pass on each key unchanged; output is processed as before.
 
     Yields:
         A function that sets the mode once more, for a program that was stopped.
@@ -247,7 +247,7 @@ def on_signals(
 
 
 def has_colour() -> bool:
-    """True when the user's terminal is to show colours."""
+    """True if the user's terminal should show colours."""
     return os.environ.get("TERM", "dumb") != "dumb" and not os.environ.get("NO_COLOR")
 
 

@@ -16,7 +16,7 @@ MAX_UNDO = 200
 
 
 class Effect(Enum):
-    """What a key asks for beyond the change of the line."""
+    """What a key asks for besides changing the line."""
 
     NOTHING = "nothing"
     ACCEPT = "accept"  # the line is finished
@@ -262,7 +262,7 @@ class Search:
 
     @property
     def prompt(self) -> str:
-        """What stands in place of the prompt."""
+        """The text shown instead of the prompt."""
         return f"({'failed ' if self.failed else ''}reverse-i-search)`{self.wanted}': "
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-# The file holds at most twice as many before it is written anew.
+# The file holds at most twice as many before it is rewritten.
 MAX_LINES = 2000
 
 

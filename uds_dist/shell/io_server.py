@@ -47,7 +47,7 @@ Then = Callable[[object], None]
 
 
 class Draft(NamedTuple):
-    """A line that is not finished: its text and the index of the cursor in it."""
+    """An unfinished line: its text and the index of the cursor in it."""
 
     text: str = ""
     cursor: int = 0
@@ -82,15 +82,15 @@ class Console(Protocol):
         """Read one line and hand it to `IoServer.line`."""
 
     def withdraw(self) -> Draft:
-        """Ask no longer; returns what was typed."""
+        """Stop asking; returns what was typed."""
 
     def size(self) -> tuple[int, int] | None:
-        """Columns and rows, or None where there are none."""
+        """Columns and rows, or None without a screen."""
 
 
 # Runs a function at a node: (node, module, function, arguments).
 Call = Callable[[str, str, str, Sequence[object]], Future[object]]
-# Answers an I/O request: (who asked, the tag of its request, the answer).
+# Answers an I/O request: (the process that asked, the tag of its request, the answer).
 Reply = Callable[[Pid, object, object], None]
 
 
@@ -234,7 +234,7 @@ class IoServer:
     def _serve_all(
         self, sender: Pid, reply_as: object, requests: list[object], then: Then
     ) -> None:
-        """Serve requests in turn for as long as they succeed; the last answer is the answer."""
+        """Serve requests in turn while they succeed; the last answer is the answer."""
         left = deque(requests)
         last: object = OK
         answered, running = True, False
@@ -483,7 +483,7 @@ class IoServer:
         return True
 
     def _try_until(self, read: _Read, mfa: tuple[str, str, list[object]]) -> None:
-        """Have the reader's node look at all the data so far."""
+        """Let the reader's node check all the data so far."""
         read.working = True
         read.turn += 1
         turn = read.turn

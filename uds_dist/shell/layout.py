@@ -1,4 +1,4 @@
-"""Where text comes to stand on a terminal's screen: widths of characters, rows and columns.
+"""Where text appears on a terminal's screen: widths of characters, rows and columns.
 
 Lines wrap at the right edge. A character of two columns that does not fit there goes to the next
 row. A row that is filled to its end has its cursor at the beginning of the next one: `Spot` speaks

@@ -1,4 +1,4 @@
-"""What is on the screen around the line that is edited, sans I/O.
+"""The screen around the line being edited, sans I/O.
 
 Output scrolls upwards; the line that is edited stands below it, where the output has ended. To
 print above it, the line is erased, the output written, and the line drawn again. All movements are
@@ -146,7 +146,7 @@ class Screen:
         self._emit(CLEAR)
 
     def resize(self, columns: int, rows: int) -> None:
-        """Note the terminal's new size, and erase the line for it to be drawn anew.
+        """Note the terminal's new size, and erase the line so that it is drawn again.
 
         Some terminals wrap what stands on the screen anew and some do not. The smaller of the two
         distances is taken: a remnant above is better than a lost line of output.

@@ -22,7 +22,7 @@ LEAVE = "C-\\"
 
 
 class Reader(Protocol):
-    """Who gets what the user types."""
+    """Receives what the user types."""
 
     def line(self, text: str) -> None:
         """A line that was asked for, with its newline."""
@@ -147,7 +147,7 @@ class TerminalConsole:
         self._refresh()
 
     def redraw(self) -> None:
-        """Draw the line anew: something else has written to the terminal."""
+        """Draw the line again: another program has written to the terminal."""
         self._screen.erase()
         self._refresh()
 
