@@ -87,7 +87,7 @@ class ParseError(TermError):
 
 
 class ListenError(UdsDistError, OSError):
-    """The listening socket cannot be had."""
+    """The listening socket cannot be opened."""
 
 
 class DuplicateNameError(ListenError):

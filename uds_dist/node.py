@@ -50,7 +50,7 @@ from uds_dist.transport.loop import EventLoop
 
 F = TypeVar("F", bound=Callable[..., object])
 
-# Seconds that `close` gives to what is still to be written.
+# Seconds that `close` gives to unwritten bytes.
 CLOSE_TIMEOUT = 1.0
 
 
@@ -188,7 +188,7 @@ class Node:
         self._this.allowed = list(names)
 
     def _start(self, router: Router, name: str, creation: int) -> Inbox:
-        """What the node does as soon as it has its name."""
+        """Start what the node needs as soon as it has its name."""
         self._services = Services(
             self.loop,
             self.config,
@@ -220,7 +220,7 @@ class Node:
             raise ClosedError(f"the node {self.name} is closed")
 
     def _named(self) -> Services:
-        """What the node has from the moment on that it has a name."""
+        """What the node has as soon as it has a name."""
         if self._services is None:
             raise LocalProtocolError("the node has no name yet: connect() it to a node first")
         return self._services
@@ -238,8 +238,8 @@ class Node:
     def listen(self, *, sock: socket.socket | None = None, inherit: bool = False) -> None:
         """Open the listening socket; without this call nobody can dial this node.
 
-        A node that listens looks after its socket file: one that was removed is made anew within
-        a quarter of the tick time, and by another call of this.
+        A node that listens looks after its socket file: one that was removed is made again within a
+        quarter of the tick time, and by another call of this.
 
         Args:
             sock: a socket that listens already; the node closes it at its end and leaves its file.
@@ -303,7 +303,7 @@ class Node:
         return self._peers.disconnect(name)
 
     def monitor_nodes(self, callback: Notice) -> None:
-        """Be told of every node that comes and goes.
+        """Call a function when a node connects or disconnects.
 
         Args:
             callback: called with ``"nodeup"`` or ``"nodedown"``, the node's name, and the error
@@ -328,7 +328,7 @@ class Node:
         self._peers.trace(callback)
 
     def demonitor_nodes(self, callback: Notice) -> bool:
-        """Be told of nodes no longer, a call due in this round included.
+        """Stop calling a function of `monitor_nodes`; a call pending in this round is dropped too.
 
         Args:
             callback: what `monitor_nodes` was given; of one that was given twice, one goes.
@@ -626,7 +626,7 @@ class Node:
         return decorate
 
     def unexpose(self, module: str, names: Iterable[str] | None = None) -> bool:
-        """Let no node call these functions from now on; a call that runs already goes on.
+        """Stop letting nodes call these functions; a call that already runs continues.
 
         Args:
             module: the module's name for the callers.
@@ -651,8 +651,8 @@ class Node:
     ) -> None:
         """Serve a Python prompt to remote shells: ``erl -remsh``, ``iex --remsh``, `uds-dist remote`.
 
-        Whoever is connected, and so has the cookie, can run anything in this process. What is
-        evaluated runs inside `run_once`.
+        Every connected node, which has the cookie, can run anything in this process. Inputs run
+        inside `run_once`.
 
         Args:
             namespace: names that the shells find, besides ``node`` and ``loop``, ``tasks``,
@@ -698,7 +698,7 @@ class Node:
 
     @contextmanager
     def batch(self) -> Iterator[None]:
-        """Have what is sent within leave together, at the end: one system call for many messages.
+        """Send messages of this block together at its end: one system call for many messages.
 
         An exception ends a batch like any other end. A batch within another ends with that. If the
         loop runs meanwhile, as it does while the program waits for an answer, what was sent before

@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 # A message of up to this many bytes on the wire counts as that many in the size of a mailbox.
 SMALL_MESSAGE = 256
-# A receive with a match looks at this many messages before it makes a list of all that wait.
+# A receive with a match checks this many messages before it makes a list of all that wait.
 LOOK_FIRST = 32
 
 
@@ -144,16 +144,16 @@ class Mailbox:
         self.on_unwatched: Callable[[Reference], None] | None = None
         self.trap_exit = trap_exit
         self.queue: deque[object] = deque()
-        # What a server that is suspended has set aside; None when there was nothing yet.
+        # What a suspended server has set aside; None if nothing yet.
         self.held: deque[object] | None = None
         self.weight = 0  # bytes of the large messages that wait, beyond SMALL_MESSAGE each
         self.links = LinkTable()
         self.monitors: set[Reference] = set()  # that this process holds
-        self.watchers: dict[Reference, tuple[Pid, Pid | Atom]] = {}  # who monitors it, and as what
+        self.watchers: dict[Reference, tuple[Pid, Pid | Atom]] = {}  # the watcher, and its target
         self.aliases: set[Reference] = set()
         self.group_leader: Pid | None = None
         self.exit_reason: object = None
-        # A process that the node cannot do without: exit signals do not end it.
+        # A process that the node needs: exit signals do not end it.
         self.system = False
         self.of_program = False  # what `on_message` raises is for the program
         # Makes what the program sees of a term; None where that is the term.
@@ -209,8 +209,8 @@ class Mailbox:
         Args:
             dest: a Pid, an alias Reference, a registered name here, or ``(name, node)``.
             message: any term.
-            priority: let it go before the messages that wait, if `dest` is an alias that was
-                made for that and both nodes know of it (OTP 28); else it is sent as any other.
+            priority: put it before the waiting messages, if `dest` is an alias made for that and
+                both nodes support it (OTP 28); otherwise it is sent like any other.
         Raises:
             EncodeError: the message is not a term; nothing was sent.
             BusyError: the connection's write queue is full; nothing was sent.
@@ -312,11 +312,11 @@ class Mailbox:
         return self._take(0) if self.queue or self.prior else EMPTY
 
     def __iter__(self) -> Iterator[object]:
-        """Take what has come, message by message; it never waits."""
+        """Take the messages that have arrived, one by one; never waits."""
         while self.queue or self.prior:
             yield self._take(0)
 
-    __contains__ = None  # to look for a message must not take those before it
+    __contains__ = None  # searching for a message must not take those before it
 
     def _take(self, index: int) -> object:
         self._disturbed += 1
@@ -341,12 +341,12 @@ class Mailbox:
     # -- messages in: only the node calls these --------------------------------------------
 
     def convert_by(self, convert: Callable[[object], object]) -> None:
-        """Have messages, and the reasons in signals, converted before they come here."""
+        """Convert messages, and the reasons in signals, before they arrive here."""
         self.convert = convert
         self.adapt = lambda _node, message: convert(message)
 
     def deliver(self, message: object, *, priority: bool = False) -> None:
-        """Have a message wait here, without running user code."""
+        """Queue a message here, without running user code."""
         if self._signals is None:
             return
         if priority:
@@ -361,7 +361,7 @@ class Mailbox:
             self._drain_soon()
 
     def deliver_down(self, ref: Reference, message: object) -> None:
-        """Have the message of a monitor wait here."""
+        """Queue the message of a monitor here."""
         # What is here already an exception has kept from being noted by the caller.
         if self._signals is not None and self._place_of_down(ref) is None:
             self._downs[ref] = None
@@ -377,7 +377,7 @@ class Mailbox:
         return None
 
     def deliver_now(self, message: object) -> bool:
-        """Hand a peer's message to `on_message`, or have it wait; True if it waits."""
+        """Pass a peer's message to `on_message`, or queue it; True if it waits."""
         if self.on_message is None or self.queue or self.prior:
             if self._signals is None:
                 return False
@@ -394,7 +394,7 @@ class Mailbox:
         return False
 
     def hold(self, message: object) -> None:
-        """Set a message aside: a server that is suspended does not act on it."""
+        """Set a message aside: a suspended server does not act on it."""
         if self._signals is not None:
             if self.held is None:
                 self.held = deque()
@@ -410,7 +410,7 @@ class Mailbox:
         return message
 
     def weigh(self, message: object, size: int) -> None:
-        """Note the bytes that a message took on the wire which waits here."""
+        """Note the size on the wire of a message that waits here."""
         if size > SMALL_MESSAGE:
             self._weights[id(message)] = self._weights.get(id(message), 0) + size - SMALL_MESSAGE
             self.weight += size - SMALL_MESSAGE
@@ -424,7 +424,7 @@ class Mailbox:
             self.loop.call_soon(self._drain)
 
     def _drain(self) -> None:
-        """Hand `on_message` what waits, but leave what comes meanwhile for the next round."""
+        """Pass waiting messages to `on_message`, but not those that arrive meanwhile."""
         self._draining = False
         if self._signals is None:
             return
@@ -439,7 +439,7 @@ class Mailbox:
                     self._draining = True  # it goes on when the answers have drained
                     return
         finally:
-            # The rest of a drain that a handler's exception has cut short, for instance.
+            # For example the rest of a drain that a handler's exception cut short.
             if (self.queue or self.prior) and self.alive and self.on_message is not None:
                 self._drain_soon()
 
@@ -447,7 +447,7 @@ class Mailbox:
         try:
             on_message(message)
         except Exception as error:
-            # A service of the library must not raise because of a message that came to it.
+            # A service of the library must not raise because of a message to it.
             known = self.of_program or error is self.loop.program_error
             if known or not is_own_fault(error):
                 raise
@@ -469,7 +469,7 @@ class Mailbox:
         self._alive().link(self, pid)
 
     def unlink(self, pid: Pid) -> None:
-        """Take a link back; no exit signal of the other comes through any more."""
+        """Remove a link; exit signals of the other process no longer arrive."""
         self._alive().unlink(self, pid)
 
     def monitor(self, dest: Pid | str | tuple[str, str]) -> Reference:
@@ -487,9 +487,9 @@ class Mailbox:
 
         Args:
             ref: what `monitor` returned.
-            flush: also remove a DOWN message that has come already.
+            flush: also remove a DOWN message that has already arrived.
         Returns:
-            False when there was no such monitor any more.
+            False if there is no such monitor any more.
         """
         found = self._alive().demonitor(self, ref)
         index = self._place_of_down(ref) if flush and not found else None
@@ -501,18 +501,18 @@ class Mailbox:
         """Make an alias: a reference that others can send to, until `unalias`.
 
         Args:
-            priority: messages and exit signals that are sent to it with priority go before the
-                messages that wait.
+            priority: messages and exit signals sent to it with priority precede the waiting
+                messages.
         Returns:
             The alias.
         """
         return self._alive().make_alias(self, priority)
 
     def unalias(self, ref: Reference) -> bool:
-        """Take an alias back: what is sent to it from now on is dropped.
+        """Remove an alias: messages sent to it from now on are dropped.
 
         Returns:
-            False when it was not an alias of this process.
+            False if it is not an alias of this process.
         """
         return self._alive().drop_alias(self, ref)
 

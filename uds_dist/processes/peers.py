@@ -1,10 +1,11 @@
 """The connections of a node to other nodes, and what is sent over them.
 
-A peer is known from the first signal for it, or when it has proved the cookie. Signals for a peer
-that is not connected start an attempt and wait for it, in their order (`dialling`). Who dials this
-node claims a name until it has proved the cookie, which changes nothing here (`accepting`).
+A peer is known from the first signal for it, or once it has proved the cookie. Signals for a peer
+that is not connected start an attempt and wait for it, in order (`dialling`). A peer that dials
+this node only claims a name until it has proved the cookie, which changes nothing here
+(`accepting`).
 
-What is going on with a peer is in the fields of its `RemoteNode`:
+The state of a peer is in the fields of its `RemoteNode`:
 
     connection   up
     attempt      this node dials
@@ -12,8 +13,8 @@ What is going on with a peer is in the fields of its `RemoteNode`:
                  them, so that they do not arrive on a connection that the peer has given up
     deadline     set as long as somebody waits for a connection: the end of this node's patience
 
-The books are true at any moment: a connection tells of its end in the call in which it ends, and
-what was tied to it fires there. Only what users are told waits for the end of the round.
+The tables are correct at any moment: a connection reports its end in the call in which it ends, and
+the links and monitors on it fire there. Only the program's callbacks wait for the end of the round.
 
 Source: Distribution Protocol, section "The Handshake in Detail".
 """
@@ -77,7 +78,7 @@ RECEIVED = "received"
 
 
 class Inbox(Protocol):
-    """What the peers hand to the processes of this node."""
+    """What the peers pass to the processes of this node."""
 
     def received(self, node: str, control: tuple[object, ...], payload: object) -> None:
         """Act on a control message of a peer, with its payload or NO_PAYLOAD."""
@@ -86,7 +87,7 @@ class Inbox(Protocol):
         """Tell whether a control message of a peer is the answer to a call of this node."""
 
     def node_down(self, node: str, error: UdsDistError) -> None:
-        """Fire what was tied to a node: there is no connection to it any more."""
+        """Fire the links and monitors with a node: there is no connection to it any more."""
 
     def node_silent(self, node: str) -> None:
         """Provoke an answer from a node that has said nothing for long."""
@@ -111,7 +112,7 @@ class Peers:
     ) -> None:
         self.config = config
         self.nodes: dict[str, RemoteNode] = {}
-        # Connections that have ended, until everything that was tied to them has fired.
+        # Connections that have ended, until all links and monitors on them have fired.
         self._ends: dict[Connection, RemoteNode] = {}
         self.notices: list[Notice] = []  # of nodes that come, and go again
         self.losses: list[Callable[[str, UdsDistError], object]] = []  # attempts among them
@@ -177,14 +178,14 @@ class Peers:
             )
 
     def begins_to_hold(self, source: Source) -> None:
-        """A connection holds what its peer asks: the program's own sends to it are busy."""
+        """A connection holds its peer's requests: the program's own sends to it are busy."""
         name = source.name if isinstance(source, Connection) else None
         peer = None if name is None else self.nodes.get(name)
         if peer is not None:
             peer.busy = True
 
     def full_queue(self, node: str) -> Waiters | None:
-        """The waiters of a node's queue, if that is above its high-water mark."""
+        """The waiters of a node's queue if it is above its high-water mark, else None."""
         peer = self.nodes.get(node)
         if peer is None:
             return None
@@ -233,7 +234,7 @@ class Peers:
             self._loop.call_soon(partial(self.inbox.received, peer.name, reply, NO_PAYLOAD))
 
     def _queue(self, node: str, control: tuple[object, ...], payload: object) -> None:
-        """Have a signal wait for the connection, and see to it that there will be one."""
+        """Queue a signal for the connection, and start connecting if necessary."""
         known = self.nodes.get(node)
         connecting = known is not None and known.connecting
         if self._closed or not (connecting or control[0] in OPENS_CONNECTION):
@@ -338,8 +339,8 @@ class Peers:
         assert name is not None
         if connection.initiator and handshake.flags & Flag.NAME_ME:
             if not self._this.dynamic:
-                # Two nodes were asked for a name at once. This one has given the second, and is
-                # to learn the first.
+                # Two nodes were asked for a name at once. This one gave the second, and must learn
+                # the first.
                 connection.fail(SimultaneousConnectError("another node gave a name first"))
                 return
             self._take_name(handshake)
@@ -349,7 +350,7 @@ class Peers:
             peer.attempt = None
             attempt.fail(SimultaneousConnectError(f"the attempt of {name} went first"))
         if old is not None:
-            # The peer has forgotten the old connection, as it does when it was started anew.
+            # The peer has forgotten the old connection, for example after a restart.
             old.fail(NoConnectionError(f"{name} has replaced its connection"))
         self.nodes[name] = peer
         peer.dialect = dialect(handshake.effective_flags)
@@ -364,7 +365,7 @@ class Peers:
         peer.futures = []
         for control, data in peer.waiting:
             self._write(peer, connection, control, self._payload(data))
-        # The round's end writes, and calls them when the queue is low, which it may be already.
+        # The round's end writes, and calls them once the queue is low, perhaps at once.
         connection.waiters += peer.waiters
         if not peer.waiting:
             connection.call_waiters()
@@ -396,7 +397,7 @@ class Peers:
         self.inbox.node_silent(connection.name)
 
     def connection_ended(self, connection: Connection) -> None:
-        """A connection has ended, at this moment: nothing is sent over it any more."""
+        """A connection has just ended: nothing is sent over it any more."""
         peer = self._ends.get(connection) or self.nodes.get(connection.name or "")
         if peer is not None and (peer.connection is connection or connection in self._ends):
             self._lost(peer, connection)
@@ -435,13 +436,13 @@ class Peers:
                 self.dialling.dial_if_free(peer)
 
     def _lost(self, peer: RemoteNode, connection: Connection) -> None:
-        """A connection that was up has ended: everything that was tied to it fires."""
+        """A connection that was up has ended: all links and monitors on it fire."""
         self._ends[connection] = peer
         if peer.connection is connection:
             peer.connection = None
         error = connection.error or NoConnectionError(f"the connection to {peer.name} was lost")
         if peer.waiting or peer.futures:
-            self._give_up(peer, error)  # what an exception has kept from being sent
+            self._give_up(peer, error)  # what an exception prevented from being sent
         self._forget_if_idle(peer)
         self.inbox.node_down(peer.name, error)
         self._tell(NODEDOWN, peer.name, error)
@@ -449,7 +450,7 @@ class Peers:
         self._ends.pop(connection, None)
 
     def no_connection(self, peer: RemoteNode, error: UdsDistError) -> None:
-        """There is no connection to a node, and this one no longer tries."""
+        """There is no connection to a node, and no attempt any more."""
         done = False
         try:
             self._give_up(peer, error)
@@ -461,7 +462,7 @@ class Peers:
                 self._loop.call_soon(self.no_connection, peer, error)
 
     def _give_up(self, peer: RemoteNode, error: UdsDistError) -> None:
-        """No connection, and none under way: whoever waits for one hears why."""
+        """No connection and no attempt: tell everything that waits for one why."""
         peer.stop_waiting()
         for waiter in peer.waiters:
             self._loop.call_soon(waiter)
@@ -500,7 +501,7 @@ class Peers:
     # -- looking ---------------------------------------------------------------------------
 
     def hold_back(self, process: Mailbox) -> None:
-        """Read no more from the peer whose message has filled a mailbox until it is half empty."""
+        """Stop reading from the peer whose message filled a mailbox until it is half empty."""
         connection = self.pressure.source
         if isinstance(connection, Connection):
             hold_back(self._loop, self.config, connection, process)

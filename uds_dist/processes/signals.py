@@ -1,14 +1,14 @@
-"""What a node does about each control message, of a peer or of a process here.
+"""How a node handles each control message, from a peer or from a process here.
 
-Every message that asks something gets its answer: a link to nobody the exit signal ``noproc``, a
-monitor of nobody the notice ``noproc``, an unlink its acknowledgement, a spawn request its reply.
-A caller on a BEAM would wait for ever for any of them. Messages to nobody are dropped, as ever.
+Every request gets its answer: a link to a missing process the exit signal ``noproc``, a monitor of
+one the notice ``noproc``, an unlink its acknowledgement, a spawn request its reply. A caller on a
+BEAM would wait for ever for any of them. Messages to missing processes are dropped.
 
-A peer speaks for its own processes only. A signal in the name of a process of another node ends the
-connection, as it does on a BEAM; a notice or a spawn reply that another node was asked for is
-dropped. So is what a peer makes up about processes of an earlier incarnation of this node.
+A peer may speak only for its own processes. A signal in the name of a process of another node ends
+the connection, as it does on a BEAM; a notice or a spawn reply that another node was asked for is
+dropped. So are signals about processes of an earlier incarnation of this node.
 
-The trace tokens of seq_trace are read and passed over: this node does not trace.
+The trace tokens of seq_trace are read and ignored: this node does not trace.
 
 Source: Distribution Protocol, section "Protocol between Connected Nodes"; erts/emulator/beam/dist.c
 of OTP 27 for what is refused.
@@ -44,11 +44,11 @@ class Spawner(Protocol):
     def on_spawn(
         self, node: str, request: ctl.SpawnRequest | ctl.SpawnRequestTt, arguments: object
     ) -> None:
-        """Answer a spawn request, and start what it asks for."""
+        """Answer a spawn request, and start its process."""
 
 
 class Incoming:
-    """The receiving side of a process table, which it makes: what acts on the signals of peers.
+    """The receiving side of a process table, which it creates: handles the signals of peers.
 
     Args:
         loop: runs what must wait for the next round.
@@ -56,7 +56,8 @@ class Incoming:
         name: the node's name.
         creation: the node's creation.
         router: sends signals to other nodes.
-        spawner: makes what serves spawn requests of a process table; without it they are refused.
+        spawner: makes the handler of spawn requests for a process table; without it they are
+            refused.
     """
 
     def __init__(
@@ -127,7 +128,7 @@ class Incoming:
         self._handlers[type(control)](node, control, payload)
 
     def node_down(self, node: str, error: UdsDistError) -> None:
-        """Fire what was tied to a node: there is no connection to it any more."""
+        """Fire the links and monitors with a node: there is no connection to it any more."""
         self.processes.node_down(node, error)
 
     def node_silent(self, node: str) -> None:
@@ -157,7 +158,7 @@ class Incoming:
         return False
 
     def _check_sender(self, node: str, sender: Pid) -> None:
-        """Refuse a signal in the name of a process that is not of the node it comes from."""
+        """Refuse a signal in the name of a process of another node than the sender."""
         if sender.node != node:
             raise RemoteProtocolError(
                 f"{node} sent a signal in the name of {printable(str(sender))}, a process of"
@@ -374,7 +375,7 @@ class Incoming:
             raise RemoteProtocolError(f"{node} sent a spawn request of another node")
         on_spawn = self._on_spawn
         if node == self.processes.name:
-            # What it starts is user code, and who asks for it may be anywhere.
+            # It starts user code, and the caller may be anywhere.
             self._loop.call_soon(partial(on_spawn, node, control, payload))
         else:
             on_spawn(node, control, payload)

@@ -1,7 +1,7 @@
 """The processes of a node, and the signals that they send.
 
 Outgoing signals of a process go to the node of their destination, by the `Router`; those for this
-same node take the way of incoming ones (`local_signals`).
+same node are handled like incoming ones (`local_signals`).
 
 User code runs only inside `run_once`. A message of a peer goes straight to `on_message`; anything
 else for such a process, a local message or the notice of a lost connection, waits in its queue for
@@ -82,7 +82,7 @@ class Router(Protocol):
         """Send a program's message; raises BusyError when too much waits to be written."""
 
     def hold_back(self, process: Mailbox) -> None:
-        """Read no more from the peer whose message has filled a mailbox until it is half empty."""
+        """Stop reading from the peer whose message filled a mailbox until it is half empty."""
 
 
 class Processes:
@@ -119,7 +119,7 @@ class Processes:
         self._ties: dict[str, Ties] = {}
         # What was tied to nodes that are down and has not fired, and why they are.
         self._falling: list[tuple[Ties, UdsDistError]] = []
-        # Why the node went down whose monitors fire at this moment.
+        # The reason of the node whose monitors are firing now.
         self.down_error: UdsDistError | None = None
         self.max_mailbox_length = config.max_mailbox_length
         self.max_mailbox_size = config.max_mailbox_size
@@ -130,7 +130,7 @@ class Processes:
         self.pressure = router.pressure
         self.max_links_and_monitors = config.max_links_and_monitors
         self.max_pending_requests = config.max_pending_requests
-        # What becomes of terms that are handed to the program, and of its values on their way out.
+        # The conversion of terms for the program, and of its values on their way out.
         self.conversion = conversion(config.text, config.object_hook, config.records)
         self.default: Hook | None = config.default
         self._log = BoundedLogs(logger, loop.time)
@@ -201,7 +201,7 @@ class Processes:
 
     @property
     def ties(self) -> dict[str, Ties]:
-        """What ties processes of this node to others, by node: a look at the moment."""
+        """A snapshot of the ties between processes of this node and other nodes, by node."""
         return {node: ties for node, ties in self._ties.items() if ties}
 
     def ties_with(self, node: str) -> Ties:
@@ -230,10 +230,10 @@ class Processes:
         return term if self.conversion is None else self.conversion.convert(term)
 
     def converted_or_plain(self, term: object) -> object:
-        """The same, where nobody could be told of an exception: a peer's term must not raise.
+        """The same where no caller could handle an exception: a peer's term must not raise.
 
         Returns:
-            The term as it came, where the object_hook raised; that is logged.
+            The unconverted term if the object_hook raised; that is logged.
         """
         try:
             return self.converted(term)
@@ -246,7 +246,7 @@ class Processes:
     # -- messages in -----------------------------------------------------------------------
 
     def waits(self, process: Mailbox, message: object) -> None:
-        """See to it that a message which waits in a mailbox counts; the mailbox may be full now."""
+        """Count a message that waits in a mailbox; the mailbox may be full now."""
         decoder = self.pressure.decoder
         size = self._local.size if decoder is None else decoder.message_size
         if size > SMALL_MESSAGE:
@@ -383,7 +383,7 @@ class Processes:
         return True
 
     def forget_monitor(self, ref: Reference) -> Monitor | None:
-        """Take a monitor off the books: it has fired, or it is to be ended."""
+        """Remove a monitor: it has fired, or must end."""
         monitor = self.monitors.pop(ref, None)
         if monitor is not None:
             ties = self._ties.get(monitor.node)
@@ -437,7 +437,7 @@ class Processes:
             call: what waits for the reply.
             control: the spawn request.
             arguments: of the function that is to be called.
-            own: the node asks, not the program: it is never refused.
+            own: the node calls, not the program: it is never refused.
         Raises:
             EncodeError: an argument is not a term.
             BusyError: the connection's write queue is full.
@@ -456,7 +456,7 @@ class Processes:
             raise
 
     def take_spawn(self, ref: Reference) -> PendingCall | None:
-        """Take a spawn request off the books: its reply has come."""
+        """Remove a spawn request: its reply has come."""
         call = self.spawns.pop(ref, None)
         if call is not None:
             ties = self._ties.get(call.node)
@@ -465,7 +465,7 @@ class Processes:
         return call
 
     def pending(self) -> list[PendingCall]:
-        """All that processes of this node have asked for and have no outcome of yet."""
+        """All pending requests of this node's processes."""
         found = {**self.aliases, **self.spawns}
         for ref, monitor in self.monitors.items():
             if isinstance(monitor, PendingCall):
@@ -503,7 +503,7 @@ class Processes:
             self.loop.call_soon(partial(process.on_exit, reason))
 
     def send_down(self, watcher: Pid, target: Pid | Atom, ref: Reference, reason: object) -> None:
-        """Tell a watcher that what it monitors is down."""
+        """Tell a watcher that its target is down."""
         self.signal(watcher.node, (PAYLOAD_MONITOR_P_EXIT, target, watcher, ref), reason)
 
     def add_watcher(self, process: Mailbox, watcher: Pid, ref: Reference) -> None:
@@ -518,7 +518,7 @@ class Processes:
         self.ties_with(watcher.node).watchers.add((process, ref))
 
     def drop_watcher(self, process: Mailbox, ref: Reference) -> None:
-        """Take the monitor of a process here off the books."""
+        """Remove the monitor of a process here."""
         entry = process.watchers.pop(ref, None)
         ties = None if entry is None else self._ties.get(entry[0].node)
         if ties is not None:
@@ -533,13 +533,13 @@ class Processes:
         self.ties_with(pid.node).links.add((process, pid))
 
     def drop_link_tie(self, process: Mailbox, pid: Pid) -> None:
-        """Take the entry of a link off the books of the other end's node."""
+        """Remove the entry of a link from the table of the other end's node."""
         ties = self._ties.get(pid.node)
         if ties is not None:
             ties.links.discard((process, pid))
 
     def link_broke(self, process: Mailbox, pid: Pid, reason: object) -> None:
-        """Have a process react to the exit signal of a link, if it is linked."""
+        """Let a process react to the exit signal of a link, if it is linked."""
         trapped = process.trap_exit and pid in process.links
         if trapped:
             self._deliver_exit(process, pid, reason, False)
@@ -549,7 +549,7 @@ class Processes:
             self.terminate(process, reason)
 
     def exit2(self, process: Mailbox, sender: Pid, reason: object, priority: bool = False) -> None:
-        """Have a process react to an exit signal that was sent with ``exit/2``."""
+        """Let a process react to an exit signal that was sent with ``exit/2``."""
         if process.system:
             return
         if is_atom(reason, KILL):
@@ -569,7 +569,7 @@ class Processes:
     # -- the end of a connection -----------------------------------------------------------
 
     def node_down(self, node: str, error: UdsDistError) -> None:
-        """Fire everything that was tied to a node: reason `noconnection`, each exactly once.
+        """Fire all links and monitors with a node: reason `noconnection`, each exactly once.
 
         What an exception has kept from firing fires at the next call, for whichever node.
         """
@@ -580,7 +580,7 @@ class Processes:
         self.fire_rest()
 
     def fire_rest(self) -> None:
-        """Fire what was tied to nodes that are down, as far as it has not been done."""
+        """Fire the remaining links and monitors with nodes that are down."""
         before = self.down_error
         try:
             while self._falling:
@@ -592,7 +592,7 @@ class Processes:
             self.down_error = before
 
     def _fire(self, ties: Ties) -> None:
-        # Each is taken off the books after it has fired: what is done twice has no effect.
+        # Each is removed after it has fired: firing twice has no effect.
         for process, ref in tuple(ties.watchers):
             if process.watchers.pop(ref, None) and process.on_unwatched is not None:
                 guarded(process.on_unwatched, ref)
