@@ -242,10 +242,10 @@ def test_the_host_part_is_another(run_alone: Cli, folder: str) -> None:
         assert run_alone("ping", "app@box").code == 0
         bare = run_alone("ping", "app")
         assert (bare.code, bare.out) == (3, "pang\n")
-        assert "app@box answers" in bare.err and "app means app@localhost" in bare.err
+        assert "app@box answered" in bare.err and "app means app@localhost" in bare.err
         whole = run_alone("ping", "app@elsewhere")
         assert whole.code == 3
-        assert "app@box answers" in whole.err and "means" not in whole.err
+        assert "app@box answered" in whole.err and "means" not in whole.err
 
 
 def test_a_peer_that_hangs_in_the_handshake(run_alone: Cli, folder: str) -> None:
@@ -273,7 +273,7 @@ def test_another_layout(run: Cli, shared_folder: str) -> None:
     assert result.code == 3 and f"{shared_folder}/py:" in result.err
     # A socket is there, and it is another node's.
     os.symlink("py.sock", f"{shared_folder}/bare")
-    assert "py@localhost answers" in run("ping", "bare", "--layout", "erl_uds_dist").err
+    assert "py@localhost answered" in run("ping", "bare", "--layout", "erl_uds_dist").err
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="abstract sockets exist on Linux only")
