@@ -27,7 +27,7 @@ from uds_dist.cli.several import Line, Show, at_each_node
 from uds_dist.etf.shown import printable
 
 KERNEL = "Elixir.Kernel"
-# All of a value: it may be a program that reads it.
+# Print the whole value: a program may read it.
 INSPECT_OPTIONS = [
     (Atom("limit"), Atom("infinity")),
     (Atom("printable_limit"), Atom("infinity")),
@@ -53,7 +53,7 @@ def run_ping(options: argparse.Namespace) -> int:
 
 
 def _ping(there: Connected, options: argparse.Namespace) -> int:
-    # Whatever is printed is printed before the nodes part, so that nobody waits for that.
+    # Print before the nodes disconnect, so that nobody waits for that.
     if there.node.ping(there.name, there.left()):
         write_line("pong")
         return OK
@@ -65,7 +65,7 @@ def _ping(there: Connected, options: argparse.Namespace) -> int:
 
 
 def _keep_pinging(there: Connected, options: argparse.Namespace) -> int:
-    """Ask again and again over one connection; the time for an answer begins anew each time."""
+    """Ask again and again over one connection; the timeout starts again each time."""
     losses: list[UdsDistError] = []
     there.node.on_down = lambda _name, error: losses.append(error)
     loop = there.node.loop
@@ -196,7 +196,7 @@ def inspected(there: Connected, term: object) -> str:
 
 
 def _raised(error: RemoteError, inspecting: Connected | None) -> str:
-    """What a call raised, as short as it can be said."""
+    """What a call raised, as a short text."""
     reason = error.reason
     is_exception = isinstance(reason, (dict, Map)) and reason.get("__exception__") is True
     if is_exception and isinstance(reason, (dict, Map)):

@@ -1,4 +1,4 @@
-"""What the subcommands share: settings, names of nodes, and a node that is connected."""
+"""Shared by the subcommands: settings, names of nodes, and a connected node."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Connected:
         self._deadline = self.node.loop.time() + seconds
 
     def left(self) -> float:
-        """Seconds until the command has taken as long as it may."""
+        """Seconds left of the command's time limit."""
         return max(self._deadline - self.node.loop.time(), 0.0)
 
     def call(self, module: str, function: str, arguments: list[object]) -> object:

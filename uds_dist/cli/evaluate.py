@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def expression_of(options: argparse.Namespace) -> str:
-    """The text that is to be evaluated.
+    """The text to evaluate.
 
     Raises:
         ConfigError: there is none, or two, or it cannot be read.
@@ -103,7 +103,7 @@ def _eval(options: argparse.Namespace, text: str, show: Show) -> int:
 
 
 def kind_of(there: Connected, asked: str | None) -> Kind:
-    """In which language the node evaluates: what was asked for, else what it has."""
+    """The language in which the node evaluates: the one asked for, else the one it has."""
     if asked == "erl":
         return "erl"
     if asked == "elixir":
@@ -120,7 +120,7 @@ def kind_of(there: Connected, asked: str | None) -> Kind:
 def _evaluated(
     there: Connected, kind: Kind, text: str, options: argparse.Namespace
 ) -> Line | None:
-    """Evaluate a text; gives the line of its value, or None where none is wanted.
+    """Evaluate a text; returns the line of its value, or None if it is not needed.
 
     Raises:
         EvalError: it raised.

@@ -65,5 +65,5 @@ environment:
 
 
 def exit_code(error: UdsDistError) -> int:
-    """The exit code that tells of an error."""
+    """The exit code for an error."""
     return next(code for kind, code in EXIT_CODES if isinstance(error, kind))

@@ -1,4 +1,4 @@
-"""`uds-dist call`, `cast` and `send`: what a process of a node is told."""
+"""`uds-dist call`, `cast` and `send`: messages to a process of a node."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from uds_dist.cli.output import complain, write_line
 from uds_dist.transport.address import Places, listening_nodes, places
 
 GONE = "gone"
-INTERVAL = 1.0  # seconds between two looks
+INTERVAL = 1.0  # seconds between two checks
 
 # Name and state, and the socket.
 Listening = dict[tuple[str, str], str]

@@ -1,4 +1,4 @@
-"""What the commands write, and what becomes of it where it cannot be written.
+"""The commands' output, and what happens if it cannot be written.
 
 Every write is flushed at once: what cannot be written is known while the exit code can still say
 so, and nothing is left for the interpreter to complain about when it ends.
