@@ -28,9 +28,11 @@ from uds_dist.processes.future import Future
 from uds_dist.processes.identity import checked_cookie, find_cookie, new_creation
 from uds_dist.processes.mailbox import Mailbox
 from uds_dist.processes.names import IS_AUTH, NET_KERNEL, YES, NodeEvent
-from uds_dist.processes.peers import Inbox, Notice, Peers
+from uds_dist.processes.peers import Notice, Peers
+from uds_dist.processes.router import Inbox
 from uds_dist.processes.remote_node import flushed, parted, unwritten
-from uds_dist.processes.table import Processes, Router
+from uds_dist.processes.router import Router
+from uds_dist.processes.table import Processes
 from uds_dist.processes.this_node import ThisNode
 from uds_dist.protocol.node_names import split_node_name
 from uds_dist.services.books import NodeStatistics, node_statistics

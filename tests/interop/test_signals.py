@@ -10,7 +10,7 @@ import pytest
 from tests.interop.beam import Otp
 from tests.interop.together import Together, together
 from uds_dist import EMPTY, Atom, Config, Mailbox, Node, Pid, Reference
-from uds_dist.processes.peers import Inbox
+from uds_dist.processes.router import Inbox
 from uds_dist.processes.signals import Incoming
 from uds_dist.protocol import control as ctl
 from uds_dist.protocol.control import NO_PAYLOAD, SpawnRequest, SpawnRequestTt

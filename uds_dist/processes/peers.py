@@ -25,7 +25,6 @@ import logging
 from collections.abc import Callable
 from functools import partial
 from sys import maxsize
-from typing import Protocol
 
 from uds_dist.config import Config
 from uds_dist.errors import (
@@ -47,7 +46,7 @@ from uds_dist.processes.future import Future
 from uds_dist.processes.mailbox import Mailbox
 from uds_dist.processes.names import NODEDOWN, NODEUP, NOTSUP, NodeEvent
 from uds_dist.processes.remote_node import RemoteNode
-from uds_dist.processes.table import Router
+from uds_dist.processes.router import Inbox, Router
 from uds_dist.processes.this_node import ThisNode
 from uds_dist.protocol.control import (
     NO_PAYLOAD,
@@ -75,22 +74,6 @@ Notice = Callable[[NodeEvent, str, "UdsDistError | None"], object]
 Trace = Callable[[str, str, "tuple[object, ...]", object], object]
 SENT = "sent"
 RECEIVED = "received"
-
-
-class Inbox(Protocol):
-    """What the peers pass to the processes of this node."""
-
-    def received(self, node: str, control: tuple[object, ...], payload: object) -> None:
-        """Act on a control message of a peer, with its payload or NO_PAYLOAD."""
-
-    def is_answer(self, control: tuple[object, ...]) -> bool:
-        """Tell whether a control message of a peer is the answer to a call of this node."""
-
-    def node_down(self, node: str, error: UdsDistError) -> None:
-        """Fire the links and monitors with a node: there is no connection to it any more."""
-
-    def node_silent(self, node: str) -> None:
-        """Provoke an answer from a node that has said nothing for long."""
 
 
 class Peers:

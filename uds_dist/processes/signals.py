@@ -28,7 +28,8 @@ from uds_dist.processes.dialect import UNUSED
 from uds_dist.processes.mailbox import SMALL_MESSAGE, Mailbox
 from uds_dist.processes.names import ALIAS, GEN_CALL, IS_AUTH, NET_KERNEL, NOPROC, NOTSUP
 from uds_dist.processes.pending import PendingCall
-from uds_dist.processes.table import Processes, Router
+from uds_dist.processes.router import Router
+from uds_dist.processes.table import Processes
 from uds_dist.protocol import control as ctl
 from uds_dist.protocol.control import NO_PAYLOAD, AltactFlag, ControlMessage
 from uds_dist.protocol.parse import parse

@@ -15,7 +15,6 @@ from collections.abc import Callable
 from functools import partial
 from itertools import count
 from secrets import randbits
-from typing import Protocol
 
 from uds_dist.config import Config
 from uds_dist.errors import ClosedError, ConfigError, UdsDistError
@@ -40,6 +39,7 @@ from uds_dist.processes.names import (
     is_atom,
 )
 from uds_dist.processes.pending import PendingCall
+from uds_dist.processes.router import Router
 from uds_dist.processes.ties import Ties, guarded
 from uds_dist.protocol.control import (
     ALIAS_SEND,
@@ -60,7 +60,6 @@ from uds_dist.protocol.control import (
     SpawnReply,
 )
 from uds_dist.protocol.parse import parse
-from uds_dist.transport.backpressure import Pressure
 from uds_dist.transport.log_rate import BoundedLogs
 from uds_dist.transport.loop import EventLoop
 
@@ -68,21 +67,6 @@ logger = logging.getLogger(__name__)
 
 PRIO_ALIAS = int(AltactFlag.PRIO | AltactFlag.ALIAS)
 MAX_UNLINK_ID = 2**64 - 1
-
-
-class Router(Protocol):
-    """What the process table asks of the peers."""
-
-    pressure: Pressure
-
-    def route(self, node: str, control: tuple[object, ...], payload: object) -> None:
-        """Send a signal to another node, now or when it is connected; it is never refused."""
-
-    def route_message(self, node: str, control: tuple[object, ...], payload: object) -> None:
-        """Send a program's message; raises BusyError when too much waits to be written."""
-
-    def hold_back(self, process: Mailbox) -> None:
-        """Stop reading from the peer whose message filled a mailbox until it is half empty."""
 
 
 class Processes:
