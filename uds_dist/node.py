@@ -29,9 +29,8 @@ from uds_dist.processes.identity import checked_cookie, find_cookie, new_creatio
 from uds_dist.processes.mailbox import Mailbox
 from uds_dist.processes.names import IS_AUTH, NET_KERNEL, YES, NodeEvent
 from uds_dist.processes.peers import Notice, Peers
-from uds_dist.processes.router import Inbox
 from uds_dist.processes.remote_node import flushed, parted, unwritten
-from uds_dist.processes.router import Router
+from uds_dist.processes.router import Inbox, Router
 from uds_dist.processes.table import Processes
 from uds_dist.processes.this_node import ThisNode
 from uds_dist.protocol.node_names import split_node_name
