@@ -76,6 +76,8 @@ def interrupted_at(moment: int) -> Iterator[list[int]]:
 
 
 def hands_over(frame: FrameType | None) -> bool:
+    if uds_dist.COMPILED:
+        return True  # compiled, the functions that hand it over have no frames to be seen
     while frame is not None:
         if frame.f_code.co_name == "connection_message":
             return True
