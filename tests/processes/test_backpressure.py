@@ -166,7 +166,7 @@ def test_two_nodes_that_flood_each_other_get_through(
             if all(len(made) == count and made[-1].done() for made in calls):
                 break
         for made in calls:
-            assert [len(str(call.result(0))) for call in made] == [answer_size + 3] * count
+            assert [len(repr(call.result(0))) for call in made] == [answer_size + 3] * count
         # A program's last message below the mark, what is answered, and what names them.
         assert most <= mark + request_size + 2 * answer_size + 2 * KIB
         for node in nodes:

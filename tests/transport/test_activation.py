@@ -41,7 +41,8 @@ with Node("py@localhost", config=Config.from_env()) as node:
         node.listen(inherit=True)
     except ListenError as error:
         raise SystemExit(str(error))
-    assert notify_ready()
+    if not notify_ready():
+        raise SystemExit("the service manager was not told")
     node.loop.run_until(lambda: bool(node.nodes()), 10)
     node.loop.run_until(lambda: not node.nodes(), 10)
 """

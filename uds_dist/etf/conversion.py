@@ -216,7 +216,7 @@ def _rebuilt(wanted: Conversion, source: Any, parts: list[Any]) -> object:
 def _with_hook(wanted: Conversion, source: Any, made: object) -> object:
     """The hook's value for a map, if the map is for the hook."""
     hook = wanted.object_hook
-    return made if hook is None or STRUCT not in source else hook(made)
+    return made if hook is None or not _is_struct(source) else hook(made)
 
 
 def _map(source: Any, parts: list[Any]) -> object:
@@ -264,3 +264,12 @@ def _key(key: object, before: object) -> object:
         except TypeError:
             return before
     return key
+
+
+def _is_struct(term: dict[object, object] | Map) -> bool:
+    """Whether a map has the atom ``__struct__`` among its keys, and not the text."""
+    try:
+        return STRUCT in term
+    except BytesWarning:
+        # With -bb Python refuses to compare the atom with a binary of the same hash.
+        return any(type(key) is Atom and key == STRUCT for key in term)

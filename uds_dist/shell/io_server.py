@@ -503,7 +503,7 @@ class IoServer:
                 return
             match found:
                 case (Atom("stop"), result, rest):
-                    left = "" if rest == EOF else chardata_text(rest, read.encoding)
+                    left = "" if isinstance(rest, Atom) else chardata_text(rest, read.encoding)
                     self._rest = left or ""
                     self._answer(read, result)
                 case _:
