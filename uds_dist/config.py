@@ -108,7 +108,9 @@ class Config:
         if mode is not None and not (isinstance(mode, int) and 0 <= mode <= 0o777):
             raise ConfigError(f"socket_mode is {mode!r}: use 0 to 0o777")
         if isinstance(self.records, (str, bytes)) or not isinstance(self.records, Collection):
-            raise ConfigError(f"records is {self.records!r}: give a list of record classes and tags")
+            raise ConfigError(
+                f"records is {self.records!r}: give a list of record classes and tags"
+            )
         object.__setattr__(self, "records", tuple(self.records))
         for name in ("default", "object_hook"):
             hook = getattr(self, name)

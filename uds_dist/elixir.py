@@ -60,7 +60,9 @@ E = TypeVar("E", bound=Enum)
 
 STRUCT: Final = Atom("__struct__")
 EXCEPTION: Final = Atom("__exception__")
-UNKNOWN: Final = "__elixir_unknown__"  # where an object keeps the keys that its class has no field for
+UNKNOWN: Final = (
+    "__elixir_unknown__"  # where an object keeps the keys that its class has no field for
+)
 NAME: Final = "__elixir_struct__"
 AS_ATOMS: Final = "__elixir_atoms__"
 
@@ -206,7 +208,9 @@ def _to_struct(value: Any) -> object:
     return _struct(getattr(value, NAME), **content)
 
 
-def keyword(items: Mapping[str, object] | Iterable[tuple[str, object]]) -> list[tuple[Atom, object]]:
+def keyword(
+    items: Mapping[str, object] | Iterable[tuple[str, object]],
+) -> list[tuple[Atom, object]]:
     """Make a keyword list: ``[name: value, ...]``.
 
     Args:
@@ -233,7 +237,9 @@ def from_keyword(term: object) -> dict[str, object]:
         key, value = pair if isinstance(pair, tuple) and len(pair) == 2 else ("", None)
         name = _atom_name(key)
         if name is None:
-            raise ValueError("the term is not a keyword list: expected pairs of an atom and a value")
+            raise ValueError(
+                "the term is not a keyword list: expected pairs of an atom and a value"
+            )
         found.setdefault(name, value)
     return found
 

@@ -61,8 +61,8 @@ class Node:
     Args:
         name: ``name@host``; or ``@host``, to be given a name by the first node it connects to.
         loop: the event loop, which several nodes may share; by default the node's own.
-        cookie: the shared secret, text or the bytes of it; by default UDS_DIST_COOKIE, RELEASE_COOKIE or the
-            cookie file.
+        cookie: the shared secret, text or the bytes of it; by default UDS_DIST_COOKIE,
+            RELEASE_COOKIE or the cookie file.
         socket_dir: the folder of the sockets, or ``@name`` for Linux abstract sockets.
         hidden: False to be among the visible nodes of its peers.
         text: True to be given binaries that are valid UTF-8 as str.
@@ -259,8 +259,8 @@ class Node:
         Args:
             name: the node's full name.
         Returns:
-            A future; its errors are NoConnectionError and its kinds, RemoteProtocolError, NodeNameError and
-            AddressError.
+            A future; its errors are NoConnectionError and its kinds, RemoteProtocolError,
+            NodeNameError and AddressError.
         """
         return self._peers.connect(name)
 
@@ -444,7 +444,8 @@ class Node:
         Raises:
             TypeError: the arguments are a text, not a list of terms, or a name is not text.
             EncodeError: an argument is not a term.
-            BusyError, ClosedError, LocalProtocolError: as of `send`; ClosedError if the parent has ended.
+            BusyError, ClosedError, LocalProtocolError: as of `send`; ClosedError if the parent has
+            ended.
         """
         own = self._own if parent is None else parent
         return start_spawn(
@@ -467,8 +468,8 @@ class Node:
             dest: a Pid, a registered name here, or ``(name, node)``.
             request: any term.
         Returns:
-            A future with the reply; its errors are NoProcessError, NoConnectionError and RemoteError, and
-            RemoteTimeoutError and LoopReentryError from waiting for it.
+            A future with the reply; its errors are NoProcessError, NoConnectionError and
+            RemoteError, and RemoteTimeoutError and LoopReentryError from waiting for it.
         Raises:
             EncodeError: the request is not a term, or `dest` is not a destination.
             BusyError, ClosedError, LocalProtocolError: as of `send`.
@@ -505,9 +506,7 @@ class Node:
             BusyError, ClosedError, LocalProtocolError: as of `call`.
         """
         check_names(nodes)
-        return start_multi_call(
-            self.processes, self._own, nodes, name, request, timeout
-        )
+        return start_multi_call(self.processes, self._own, nodes, name, request, timeout)
 
     def rpc(
         self, node: str, module: str, function: str, arguments: Sequence[object] = ()
@@ -520,8 +519,8 @@ class Node:
                 None stand for the atoms `true`, `false` and `nil`.
             arguments: the argument terms.
         Returns:
-            A future with the function's value; its errors are RemoteError and NoConnectionError, and
-            RemoteTimeoutError and LoopReentryError from waiting for it.
+            A future with the function's value; its errors are RemoteError and NoConnectionError,
+            and RemoteTimeoutError and LoopReentryError from waiting for it.
         Raises:
             TypeError: the arguments are a text, not a list of terms, or a name is not text.
             EncodeError: an argument is not a term.
@@ -617,7 +616,9 @@ class Node:
         """
         module = checked_name(module)
         if functions is not None:
-            self._exposed.add(module, {checked_name(name): call for name, call in functions.items()})
+            self._exposed.add(
+                module, {checked_name(name): call for name, call in functions.items()}
+            )
             return None
 
         def decorate(function: F) -> F:
@@ -650,7 +651,7 @@ class Node:
         allow: Collection[str] | None = None,
         time_limit: float | None = 5.0,
     ) -> None:
-        """Serve a Python prompt to remote shells: ``erl -remsh``, ``iex --remsh``, `uds-dist remote`.
+        """Serve a Python prompt to ``erl -remsh``, ``iex --remsh`` and `uds-dist remote`.
 
         Every connected node, which has the cookie, can run anything in this process. Inputs run
         inside `run_once`.

@@ -229,9 +229,7 @@ class MemorySelector(selectors.BaseSelector):
         self._memory: dict[MemorySocket, selectors.SelectorKey] = {}
         self._real = selectors.DefaultSelector()
 
-    def register(
-        self, fileobj: object, events: int, data: object = None
-    ) -> selectors.SelectorKey:
+    def register(self, fileobj: object, events: int, data: object = None) -> selectors.SelectorKey:
         """Watch an in-memory socket or a real descriptor."""
         if not isinstance(fileobj, MemorySocket):
             return self._real.register(cast(int, fileobj), events, data)
@@ -255,9 +253,7 @@ class MemorySelector(selectors.BaseSelector):
         self.unregister(fileobj)
         return self.register(fileobj, events, data)
 
-    def select(
-        self, timeout: float | None = None
-    ) -> list[tuple[selectors.SelectorKey, int]]:
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         """What is ready now; if nothing is, moves the clock on by `timeout`.
 
         Raises:

@@ -22,7 +22,14 @@ from uds_dist.cli.connected import Connected, connected
 from uds_dist.cli.exit_codes import OK, RAISED, USAGE, exit_code
 from uds_dist.cli.json_text import read_json, write_json
 from uds_dist.cli.notation import format_elixir, from_json, to_json
-from uds_dist.cli.output import OutputError, complain, speaks_utf8, write_error, write_line, write_out
+from uds_dist.cli.output import (
+    OutputError,
+    complain,
+    speaks_utf8,
+    write_error,
+    write_line,
+    write_out,
+)
 from uds_dist.cli.several import Line, Show, at_each_node
 from uds_dist.etf.shown import printable
 

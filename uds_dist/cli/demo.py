@@ -52,13 +52,17 @@ def run_demo(show: Callable[[str], object]) -> None:
     Args:
         show: called with each line of the report.
     Raises:
-        UdsDistError: a step failed (DemoError: it went wrong without an error); the second process and the folder are gone all the same.
+        UdsDistError: a step failed (DemoError: it went wrong without an error); the second process
+        and the folder are gone all the same.
     """
     with _socket_folder() as folder:
         cookie = secrets.token_hex(16)
         with _second_process(folder, cookie):
             # The loop is made after the fork: it belongs to the process that made it.
-            with EventLoop() as loop, Node(HERE, loop=loop, cookie=cookie, socket_dir=folder) as node:
+            with (
+                EventLoop() as loop,
+                Node(HERE, loop=loop, cookie=cookie, socket_dir=folder) as node,
+            ):
                 show(f"socket     {os.path.join(folder, 'partner.sock')}, two processes")
                 _steps(node, show)
 

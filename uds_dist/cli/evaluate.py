@@ -24,9 +24,10 @@ from uds_dist.services.group_leader import chardata_text
 from uds_dist.shell.remote import Choice, Kind, find_kind
 
 EPILOG = """\
-EXPRESSION: Elixir where the node has it, else Erlang; - reads it from standard input. What it prints
-  goes to standard output as it comes, and its value after it; an exception goes to standard error
-  with the stack of the node, and the exit code is 1. --json writes the value as rpc --json does.
+EXPRESSION: Elixir where the node has it, else Erlang; - reads it from standard input. What it
+  prints goes to standard output as it comes, and its value after it; an exception goes to standard
+  error with the stack of the node, and the exit code is 1. --json writes the value as rpc --json
+  does.
 
 """
 
@@ -117,9 +118,7 @@ def kind_of(there: Connected, asked: str | None) -> Kind:
         return find_kind(there.node, there.name, Choice(), there.left())
 
 
-def _evaluated(
-    there: Connected, kind: Kind, text: str, options: argparse.Namespace
-) -> Line | None:
+def _evaluated(there: Connected, kind: Kind, text: str, options: argparse.Namespace) -> Line | None:
     """Evaluate a text; returns the line of its value, or None if it is not needed.
 
     Raises:

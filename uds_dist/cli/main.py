@@ -139,7 +139,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_connection(ping)
     ping.add_argument(
         "--every", type=_seconds, metavar="SECONDS",
-        help="stay connected and ask again so often, until there is no answer; --timeout is for one",
+        help="stay connected and ask every SECONDS until there is no answer; --timeout is for one",
     )  # fmt: skip
     _add_node(ping)
 
@@ -156,9 +156,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_connection(evaluate)
     add_eval_arguments(evaluate)
     _add_node(evaluate, several=True)
-    evaluate.add_argument(
-        "arguments", type=_unmarked, metavar="EXPRESSION", nargs="*", default=[]
-    )
+    evaluate.add_argument("arguments", type=_unmarked, metavar="EXPRESSION", nargs="*", default=[])
 
     remote = command("remote", run_remote, "open a shell at a node", REMOTE_EPILOG)
     _add_connection(remote)
@@ -260,8 +258,9 @@ def _add_where(parser: argparse.ArgumentParser) -> None:
 def _add_connection(parser: argparse.ArgumentParser) -> None:
     _add_where(parser)
     parser.add_argument(
-        "--cookie", type=_word, help="the cookie; others can see it in the list of processes:"
-        " prefer the environment"
+        "--cookie",
+        type=_word,
+        help="the cookie; others can see it in the list of processes: prefer the environment",
     )
     parser.add_argument(
         "--name",

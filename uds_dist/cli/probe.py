@@ -39,8 +39,8 @@ from uds_dist.transport.credentials import may_dial, peer_pid, peer_uid
 
 EPILOG = """\
 It shows the address, its owner and mode, each step of the handshake with the time that it took, the
-flags of both sides, what the node runs, and how many descriptors it has open: some carriers keep one
-for each connection that was ever made. It ends with the exit code of what fails.
+flags of both sides, what the node runs, and how many descriptors it has open: some carriers keep
+one for each connection that was ever made. It ends with the exit code of what fails.
 
 """
 # What the messages of the handshake are called, by their first byte; "s" is a status, and "n" and

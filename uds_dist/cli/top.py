@@ -24,7 +24,8 @@ from uds_dist.shell.layout import text_width
 
 EPILOG = """\
 Keys: r, m and l sort by reductions, memory and the length of the message queue; q quits. --once
-prints one table, --json one object; both watch the node for an interval first, for what is done in it.
+prints one table, --json one object; both watch the node for an interval first, for what is done in
+it.
 
 """
 SAMPLE = """

@@ -76,7 +76,9 @@ def _joined(digits: str, base: int) -> Decimal:
     """The number that digits of a base other than 10 or a power of 2 stand for."""
     start = len(digits) % SHORT
     parts = [Decimal(int(digits[:start] or "0", base))]
-    parts += [Decimal(int(digits[at : at + SHORT], base)) for at in range(start, len(digits), SHORT)]
+    parts += [
+        Decimal(int(digits[at : at + SHORT], base)) for at in range(start, len(digits), SHORT)
+    ]
     power = Decimal(base**SHORT)
     while len(parts) > 1:
         if len(parts) % 2:

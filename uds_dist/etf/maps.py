@@ -202,5 +202,3 @@ def _steps(keys: list[object]) -> int:
         used += 1
         i += 1
     return int(steps)
-
-

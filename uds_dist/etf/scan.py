@@ -42,9 +42,7 @@ _TOKEN = rf"""
     | (?P<dot> \. (?= [\0-\x20\x80-\xa0%] | \Z ) )
     | (?P<sign> << | >> | => | [][{{}}(),:/|.+<\#-] )
     """
-_ESCAPE = (
-    r"\\(?:x\{([0-9A-Fa-f]+)\}|x([0-9A-Fa-f]{2})|([0-7]{1,3})|\^([?-_a-z])|([^x^])|[x^]?)"
-)
+_ESCAPE = r"\\(?:x\{([0-9A-Fa-f]+)\}|x([0-9A-Fa-f]{2})|([0-7]{1,3})|\^([?-_a-z])|([^x^])|[x^]?)"
 # As much of an escape as is needed to find the end of a string.
 _SKIPPED = r"\\(?:x\{[0-9A-Fa-f]*\}|\^.|[^^])"
 _DELIMITERS = {"(": ")", "[": "]", "{": "}", "<": ">"} | {char: char for char in "/|'\"`#"}

@@ -117,9 +117,7 @@ class Bits:
         return BitString(bytes(self._bytes) + bytes((last,)), self._length)
 
 
-def add_segment(
-    bits: Bits, value: object, is_string: bool, kind: Kind, at: int, room: int
-) -> int:
+def add_segment(bits: Bits, value: object, is_string: bool, kind: Kind, at: int, room: int) -> int:
     """Append a segment.
 
     Args:

@@ -67,9 +67,7 @@ class Accepting:
         """Where this node listens, or would listen."""
         return self._places.own.address(self._this.name)
 
-    def listen(
-        self, sock: socket.socket | None = None, *, inherit: bool = False
-    ) -> SocketAddress:
+    def listen(self, sock: socket.socket | None = None, *, inherit: bool = False) -> SocketAddress:
         """Open the listening socket, or take one; if the node already listens, check its file.
 
         Args:
@@ -102,9 +100,7 @@ class Accepting:
             return self.listener.address
         if sock is None and self._places.folder is not None:
             warn_of_folder(self._places.folder)
-        self.listener = Listener(
-            self._loop, self.own_address, self._config, self._accepted, sock
-        )
+        self.listener = Listener(self._loop, self.own_address, self._config, self._accepted, sock)
         return self.listener.address
 
     def _accepted(self, accepted: socket.socket) -> None:

@@ -54,9 +54,7 @@ class GenCall(PendingCall):
 
     def __init__(self, processes: CallTable, owner: Pid, dest: object) -> None:
         self.target, node = process_and_node(dest, processes.name)
-        super().__init__(
-            processes.new_reference(), owner, node, f"the answer of {dest_text(dest)}"
-        )
+        super().__init__(processes.new_reference(), owner, node, f"the answer of {dest_text(dest)}")
         self._dest = dest
         self._processes = processes
 

@@ -26,7 +26,9 @@ class Claims:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.incoming: set[Connection] = set()
-        self._last: dict[str, Connection] = {}  # the last for each name: a node dials once at a time
+        self._last: dict[
+            str, Connection
+        ] = {}  # the last for each name: a node dials once at a time
         self._log = BoundedLog(logger, clock)
 
     def __len__(self) -> int:
@@ -57,7 +59,9 @@ class Claims:
         for connection in tuple(self.incoming):
             if connection.name == name:
                 connection.fail(
-                    SimultaneousConnectError(f"this node's own attempt to connect to {name} goes on")
+                    SimultaneousConnectError(
+                        f"this node's own attempt to connect to {name} goes on"
+                    )
                 )
 
     def failed(self, this: str, connection: Connection, error: UdsDistError, *, up: bool) -> None:

@@ -15,9 +15,7 @@ logger = logging.getLogger(__name__)
 FULL_CHECK = 0.02
 
 
-def hold_back(
-    loop: EventLoop, config: Config, connection: Connection, process: Mailbox
-) -> None:
+def hold_back(loop: EventLoop, config: Config, connection: Connection, process: Mailbox) -> None:
     """Stop reading from a peer until a mailbox is half empty.
 
     Args:

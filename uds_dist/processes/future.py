@@ -143,9 +143,7 @@ class Future(Generic[T]):
         self._passed_on(following, partial(_go_on, following, function))
         return following
 
-    def _passed_on(
-        self, following: Future[U], callback: Callable[[Future[T]], object]
-    ) -> None:
+    def _passed_on(self, following: Future[U], callback: Callable[[Future[T]], object]) -> None:
         """Let a future wait for this one, and end its wait when it is cancelled."""
         following._withdraw = partial(self.remove_done_callback, callback)
         self.add_done_callback(callback)
@@ -205,9 +203,7 @@ class Future(Generic[T]):
             self._loop.call_soon(withdraw)
 
 
-def _go_on(
-    following: Future[object], function: Callable[[T], object], done: Future[T]
-) -> None:
+def _go_on(following: Future[object], function: Callable[[T], object], done: Future[T]) -> None:
     """Call the function with the result of a future that is done."""
     if following.done():
         return  # cancelled in the same round

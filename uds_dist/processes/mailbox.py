@@ -199,7 +199,9 @@ class Mailbox:
         return self._signals
 
     def _has_exited(self) -> ClosedError:
-        return ClosedError(f"the mailbox {self.pid} has exited with reason {shown(self.exit_reason)}")
+        return ClosedError(
+            f"the mailbox {self.pid} has exited with reason {shown(self.exit_reason)}"
+        )
 
     # -- messages --------------------------------------------------------------------------
 

@@ -113,10 +113,12 @@ class Peers:
         self._high_water = config.write_high_water
         self._open_inbox = open_inbox
         self._trace: Trace | None = None
-        self.inbox: Inbox = _Nobody() if this.dynamic else open_inbox(self, this.name, this.creation)
+        self.inbox: Inbox = (
+            _Nobody() if this.dynamic else open_inbox(self, this.name, this.creation)
+        )
 
     def trace(self, trace: Trace) -> None:
-        """Show each message to a function: those that come, and those sent to nodes that come up."""
+        """Show each message to a function: those that come, and those sent to nodes coming up."""
         self._trace = trace
         self.inbox = _TracedInbox(self.inbox, trace)
 
@@ -206,9 +208,7 @@ class Peers:
             return
         if payload is not NO_PAYLOAD:
             # What the peer is not sent must be a term all the same.
-            encode(
-                payload, max_depth=self.config.max_term_depth, default=self.config.default
-            )
+            encode(payload, max_depth=self.config.max_term_depth, default=self.config.default)
         translated = translation(control, payload)
         if translated is not None:
             connection.send(*translated)

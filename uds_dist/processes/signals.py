@@ -73,9 +73,7 @@ class Incoming:
         self._loop = loop
         self.processes = Processes(loop, config, name, creation, router, self)
         self._pressure = router.pressure
-        self._on_spawn = (
-            self._refuse_spawn if spawner is None else spawner(self.processes).on_spawn
-        )
+        self._on_spawn = self._refuse_spawn if spawner is None else spawner(self.processes).on_spawn
         self._handlers: dict[type, Callable[[str, Any, object], None]] = {
             ctl.Send: self._on_send,
             ctl.SendTt: self._on_send,

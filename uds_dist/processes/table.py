@@ -223,7 +223,8 @@ class Processes:
             return self.converted(term)
         except Exception as error:
             self._log.log(
-                logging.ERROR, "object_hook", "the object_hook raised at %s", shown(term), exc_info=error
+                logging.ERROR, "object_hook", "the object_hook raised at %s", shown(term),
+                exc_info=error,
             )  # fmt: skip
             return term
 
@@ -249,9 +250,7 @@ class Processes:
     # A destination is an `object` here, for `name_and_node` to refuse what is none: a narrower
     # type would be checked where this is compiled, and raise TypeError.
 
-    def send(
-        self, sender: Mailbox, dest: object, message: object, priority: bool = False
-    ) -> None:
+    def send(self, sender: Mailbox, dest: object, message: object, priority: bool = False) -> None:
         """Send a program's message; see `Mailbox.send`."""
         if self._closed:
             raise ClosedError(f"the node {self.name} is closed")
@@ -543,9 +542,7 @@ class Processes:
         elif not is_atom(reason, NORMAL) or sender == process.pid:
             self.terminate(process, reason)
 
-    def _deliver_exit(
-        self, process: Mailbox, sender: Pid, reason: object, priority: bool
-    ) -> None:
+    def _deliver_exit(self, process: Mailbox, sender: Pid, reason: object, priority: bool) -> None:
         if process.convert is not None:
             reason = process.convert(reason)
         process.deliver((EXIT, sender, reason), priority=priority)

@@ -579,9 +579,7 @@ class Handshake:
 
     def _put_challenge(self) -> int:
         assert self.peer is not None
-        challenge = put_challenge(
-            self._outstanding, self.name, self.peer.name, self._gen_challenge
-        )
+        challenge = put_challenge(self._outstanding, self.name, self.peer.name, self._gen_challenge)
         self._own_challenge = challenge
         return challenge
 

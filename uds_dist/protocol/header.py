@@ -259,9 +259,7 @@ class FrameDecoder:
             return control, NO_PAYLOAD
         if self.postponing:
             return control, Postponed(frame, end, atoms)
-        payload, pos = decode_term(
-            frame, end, atoms, self._depth, self._decompressed, self._terms
-        )
+        payload, pos = decode_term(frame, end, atoms, self._depth, self._decompressed, self._terms)
         if pos != len(frame):
             raise _trailing(len(frame) - pos)
         if frame[end] == _COMPRESSED:

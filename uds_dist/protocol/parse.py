@@ -138,7 +138,8 @@ def _parse_any(control: tuple[object, ...], has_payload: bool | None) -> Control
     row = OPERATIONS.get(op)
     if row is None:
         raise RemoteProtocolError(
-            f"the peer sent a control message of the unknown operation {shown(op, 40)}: {_shown(control)}"
+            f"the peer sent a control message of the unknown operation {shown(op, 40)}: "
+            f"{_shown(control)}"
         )
     kind = row.kind
     checked = _checked(row, control, has_payload)

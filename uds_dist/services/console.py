@@ -1,9 +1,9 @@
 """Python prompts for remote shells, from any BEAM and from `uds-dist remote`.
 
-``erl -remsh`` and ``iex --remsh`` ask a node some questions, have it start a shell, link to that, and
-then are the shell's terminal: its group leader, by Erlang's I/O protocol. A node that answers the
-questions and whose shell asks for lines gets their line editing and their history for nothing. They
-ask the shell's node for completions, too, and end their shell when that is undefined there.
+``erl -remsh`` and ``iex --remsh`` ask a node some questions, have it start a shell, link to that,
+and then are the shell's terminal: its group leader, by Erlang's I/O protocol. A node that answers
+the questions and whose shell asks for lines gets their line editing and their history for nothing.
+They ask the shell's node for completions, too, and end their shell when that is undefined there.
 
 Whoever may open a shell can do anything that the program can do. So nothing of this is there before
 the program asks for it, and every input is logged.

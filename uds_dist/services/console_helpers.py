@@ -1,10 +1,10 @@
 """What an operator asks first of a slow or stuck program: the functions that each shell finds.
 
-    tasks()        what waits: connections, processes, calls, timers
-    stack()        where the program was when it called `run_once`
-    top(seconds)   which handlers took how long
-    who()          the shells that are open
-    history()      the inputs of this shell
+tasks()        what waits: connections, processes, calls, timers
+stack()        where the program was when it called `run_once`
+top(seconds)   which handlers took how long
+who()          the shells that are open
+history()      the inputs of this shell
 """
 
 from __future__ import annotations
@@ -71,9 +71,7 @@ def _cell(value: object) -> str:
 # -- what waits ----------------------------------------------------------------------------
 
 
-def tasks(
-    loop: EventLoop, processes: Processes, connections: Iterable[PeerStatistics]
-) -> Table:
+def tasks(loop: EventLoop, processes: Processes, connections: Iterable[PeerStatistics]) -> Table:
     """What waits in a node: its connections, processes, calls and timers."""
     rows: list[tuple[str, str, str]] = []
     for peer in connections:

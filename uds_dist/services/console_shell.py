@@ -1,4 +1,4 @@
-"""One remote shell: a process of this node that reads lines from its group leader and evaluates them.
+"""One remote shell: a process of this node that evaluates lines from its group leader.
 
     READING ----line----> (evaluated in the next round) ----> READING
        ^                            |
@@ -7,8 +7,8 @@
        `------- it is done ----- WAITING
 
 It ends with its terminal, which it watches, by an exit signal, by ``exit()``, and at the end of its
-input. An exit signal with the reason ``interrupt``, which is what Ctrl-C at the terminal sends, takes
-it from WAITING back to READING.
+input. An exit signal with the reason ``interrupt``, which is what Ctrl-C at the terminal sends,
+takes it from WAITING back to READING.
 
 The terminal answers each request to write. Of what an input has written, `WINDOW` parts are on
 their way at a time and the rest waits here, so a terminal that is slow, or has stopped, makes this
@@ -148,7 +148,7 @@ class Shell:
             case (Atom("EXIT"), _sender, Atom("interrupt")):
                 self._interrupt()
             case (Atom("EXIT"), Pid() as sender, reason):
-                # As of any process: ``exit(Pid, normal)`` is nothing, unless it ends what it serves.
+                # A reason normal does nothing, as for any process, but from the group leader.
                 if reason != Atom("normal") or sender == self.leader:
                     self.process.close(reason)
             case (Atom("DOWN"), ref, _, _, _) if ref == self._watch:
@@ -228,7 +228,7 @@ class Shell:
             self._await()
 
     def _interrupt(self) -> None:
-        """Wait no longer, write no more; while a line is being read there is nothing to interrupt."""
+        """Wait and write no more; while a line is being read there is nothing to interrupt."""
         future = self.evaluator.future
         if future is not None:
             future.remove_done_callback(self._on_done)

@@ -230,9 +230,14 @@ class Evaluator:
         Raises:
             BaseException: a handler of the program's signals raised it.
         """
+
         def compiled(name: str) -> list[CodeType]:
             tree = ast.parse(source, name)
-            last = [] if not tree.body or not isinstance(tree.body[-1], ast.Expr) else [tree.body.pop()]
+            last = (
+                []
+                if not tree.body or not isinstance(tree.body[-1], ast.Expr)
+                else [tree.body.pop()]
+            )
             return [
                 compile(tree, name, "exec"),
                 compile(ast.Interactive(body=last), name, "single"),

@@ -272,9 +272,7 @@ class Jobs:
         """How many processes wait for a future."""
         return len(self._futures)
 
-    def on_spawn(
-        self, node: str, request: SpawnRequest | SpawnRequestTt, payload: object
-    ) -> None:
+    def on_spawn(self, node: str, request: SpawnRequest | SpawnRequestTt, payload: object) -> None:
         """Answer a spawn request, and run its function."""
         job = _job(request, payload)
         refusal = BADOPT if job is None else None
@@ -352,7 +350,8 @@ class Jobs:
         """The function has ended, and its process with it."""
         if not job.is_call and outcome.class_ != "return":
             self._log.log(
-                logging.ERROR, "a process that has failed", "the process of %s, started by %s, ended with %s: %s",
+                logging.ERROR, "a process that has failed",
+                "the process of %s, started by %s, ended with %s: %s",
                 job.text, printable(node), outcome.class_, shown(outcome.value),
             )  # fmt: skip
         process = self._processes.find(pid)

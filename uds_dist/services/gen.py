@@ -117,9 +117,7 @@ def reply(processes: Processes, sender: Pid, from_: From, answer: object) -> Non
     answer_to(processes, sender, alias_of(from_.tag) or from_.pid, (from_.tag, answer))
 
 
-def answer_to(
-    processes: Processes, sender: Pid, dest: Pid | Reference, message: object
-) -> None:
+def answer_to(processes: Processes, sender: Pid, dest: Pid | Reference, message: object) -> None:
     """Send what another process waits for; unlike a program's own message, it is never refused."""
     op = ALIAS_SEND if isinstance(dest, Reference) else SEND_SENDER
     processes.signal(dest.node, (op, sender, dest), message)

@@ -105,7 +105,9 @@ class Rex(GenServer):
                     self._cast_ended(module, function, outcome)
                 else:
                     outcome.add_done_callback(
-                        lambda done: self._cast_ended(module, function, outcome_of(done, self._exposed.default))
+                        lambda done: self._cast_ended(
+                            module, function, outcome_of(done, self._exposed.default)
+                        )
                     )
             case _:
                 self._running().complain("a cast that it does not know", request)
@@ -128,8 +130,8 @@ class Rex(GenServer):
                 answer: object = (Atom("features_reply"), processes.name, features)
                 answer_to(processes, self.process.pid, sender, answer)
             case (Pid() as sender, (Atom("sbcast"), name, term)) if (
-                (dest := atom_of(name)) is not None
-            ):
+                dest := atom_of(name)
+            ) is not None:
                 named = processes.by_name.get(dest)
                 if named is not None:
                     named.deliver(term if named.adapt is None else named.adapt("", term))
@@ -148,9 +150,7 @@ class Rex(GenServer):
         return {}
 
 
-def _rpc_future(
-    loop: EventLoop, inner: Future[object], default: Hook | None
-) -> Future[object]:
+def _rpc_future(loop: EventLoop, inner: Future[object], default: Hook | None) -> Future[object]:
     """A future with the `rpc_result` of another one, which it cancels when it is cancelled."""
 
     def done(_inner: Future[object]) -> None:

@@ -128,9 +128,7 @@ class PgScope:
         ConfigError: the name is taken by another process.
     """
 
-    def __init__(
-        self, loop: EventLoop, processes: Processes, config: Config, name: str
-    ) -> None:
+    def __init__(self, loop: EventLoop, processes: Processes, config: Config, name: str) -> None:
         self._loop = loop
         self._processes = processes
         self._max_size = config.max_group_size

@@ -112,9 +112,7 @@ class Call(PendingCall):
 
     __slots__ = ("_own", "_processes")
 
-    def __init__(
-        self, processes: Processes, owner: Pid, node: str, what: str, own: bool
-    ) -> None:
+    def __init__(self, processes: Processes, owner: Pid, node: str, what: str, own: bool) -> None:
         super().__init__(processes.new_reference(), owner, node, what)
         self._own = own  # the node's own services take plain terms
         self._processes = processes

@@ -146,7 +146,9 @@ class Runner:
             refuse_coroutines(f"{type(server).__name__}.{handler}", getattr(server, handler))
         if server._runner is not None and server._runner is not self:
             raise ConfigError(f"{server!r} is served already, as {server._runner!r}")
-        process = self.processes.new_mailbox(self.name, self._on_message, trap_exit=server.trap_exit)
+        process = self.processes.new_mailbox(
+            self.name, self._on_message, trap_exit=server.trap_exit
+        )
         process.group_leader = self._group_leader
         self.server = server
         self.process = process
@@ -523,7 +525,9 @@ class Runner:
             return
         if type(self.server).set_state is GenServer.set_state:
             error = NotImplementedError(f"{type(self.server).__name__} has no set_state")
-            self._answer_system(from_, callback_failed("system_replace_state", raised(error, self._default)))
+            self._answer_system(
+                from_, callback_failed("system_replace_state", raised(error, self._default))
+            )
             return
         process = self.process
         self._busy = True  # as a server that runs the function itself would be
@@ -589,4 +593,3 @@ def is_abnormal(reason: object) -> bool:
         reason = reason[0]
         return not (isinstance(reason, Atom) and reason == SHUTDOWN)
     return not (isinstance(reason, Atom) and reason in (NORMAL, SHUTDOWN))
-

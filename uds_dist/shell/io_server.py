@@ -231,9 +231,7 @@ class IoServer:
             case _:
                 then(REQUEST_ERROR)
 
-    def _serve_all(
-        self, sender: Pid, reply_as: object, requests: list[object], then: Then
-    ) -> None:
+    def _serve_all(self, sender: Pid, reply_as: object, requests: list[object], then: Then) -> None:
         """Serve requests in turn while they succeed; the last answer is the answer."""
         left = deque(requests)
         last: object = OK
@@ -353,9 +351,7 @@ class IoServer:
             self.on_main(read.prompt, None if read.mfa is None else read.mfa[2])
         self._advance(read)
 
-    def _new_read(
-        self, sender: Pid, reply_as: object, request: object, then: Then
-    ) -> _Read | None:
+    def _new_read(self, sender: Pid, reply_as: object, request: object, then: Then) -> _Read | None:
         """What a request reads; None when it is malformed."""
         match request:
             case (Atom("get_until"), Atom("unicode" | "latin1") as encoding, prompt, *mfa):

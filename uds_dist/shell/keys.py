@@ -76,9 +76,7 @@ class KeyDecoder:
             self._pasting = False
             return end + len(PASTE_END)
         # The end's marker may be cut.
-        cut = next(
-            (n for n in range(len(PASTE_END) - 1, 0, -1) if text.endswith(PASTE_END[:n])), 0
-        )
+        cut = next((n for n in range(len(PASTE_END) - 1, 0, -1) if text.endswith(PASTE_END[:n])), 0)
         until = max(len(text) - cut, position)
         self._add_pasted(text[position:until], keys)
         self._held = text[until:]

@@ -71,9 +71,7 @@ def normal(spot: Spot, columns: int) -> Spot:
     return Spot(spot.row + 1, 0) if spot.column >= columns else spot
 
 
-def lay_out(
-    text: str, start: Spot, columns: int
-) -> tuple[list[str], list[Spot]]:
+def lay_out(text: str, start: Spot, columns: int) -> tuple[list[str], list[Spot]]:
     """Lay out an edited line.
 
     Returns:

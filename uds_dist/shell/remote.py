@@ -14,7 +14,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from uds_dist.errors import ConfigError, NoConnectionError, RemoteError, RemoteTimeoutError, UdsDistError
+from uds_dist.errors import (
+    ConfigError,
+    NoConnectionError,
+    RemoteError,
+    RemoteTimeoutError,
+    UdsDistError,
+)
 from uds_dist.etf.shown import shown
 from uds_dist.etf.terms import Atom, Pid, Reference
 from uds_dist.node import Node
@@ -232,9 +238,7 @@ class RemoteShell:
     def _count_failures(self, counted: Future[object]) -> None:
         assert self._errors is not None
         self.unfinished = self._errors.unfinished
-        self.failed = (
-            self.unfinished or counted.exception() is not None or counted.result() != 0
-        )
+        self.failed = self.unfinished or counted.exception() is not None or counted.result() != 0
         self.leave()
 
     def interrupt(self) -> None:
@@ -282,9 +286,7 @@ class RemoteShell:
         self, node: str, module: str, function: str, arguments: Sequence[object]
     ) -> Future[object]:
         """Run a function for the shell: what it prints comes to the console as well."""
-        return start_rpc(
-            self.node.processes, self._process, node, module, function, arguments
-        )
+        return start_rpc(self.node.processes, self._process, node, module, function, arguments)
 
     def _reply(self, sender: Pid, reply_as: object, answer: object) -> None:
         self._process.send(sender, (Atom("io_reply"), reply_as, answer))

@@ -172,5 +172,3 @@ class Screen:
         out = f"\x1b[{-rows}A" if rows < 0 else f"\x1b[{rows}B" if rows > 0 else ""
         out += "\r"
         return out + (f"\x1b[{there.column}C" if there.column else "")
-
-

@@ -245,6 +245,7 @@ def _narrow_mode(listener: socket.socket, mode: int) -> Iterator[None]:
     finally:
         os.umask(umask)
 
+
 def _file_id(path: str) -> tuple[int, int] | None:
     try:
         status = os.lstat(path)

@@ -927,5 +927,3 @@ class Connection:
         self._release()
         logger.debug("%s: %s", self.name, self.error)
         self.owner.connection_down(self, self.error)
-
-

@@ -422,9 +422,7 @@ class EventLoop:
 
     # -- what to run -----------------------------------------------------------------------
 
-    def call_later(
-        self, delay: float, callback: Callable[..., object], *args: object
-    ) -> Timer:
+    def call_later(self, delay: float, callback: Callable[..., object], *args: object) -> Timer:
         """Run a callback once, after some time has passed.
 
         Args:

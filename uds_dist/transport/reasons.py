@@ -125,7 +125,9 @@ def silent(name: str | None, seconds: float) -> NoConnectionError:
 
 def interrupted(name: str | None, what: str) -> NoConnectionError:
     """An exception left the connection's state beyond repair."""
-    return NoConnectionError(f"the connection to {name} was ended: an exception interrupted its {what}")
+    return NoConnectionError(
+        f"the connection to {name} was ended: an exception interrupted its {what}"
+    )
 
 
 def closed_here(name: str | None) -> NoConnectionError:
