@@ -126,6 +126,22 @@ def talk(terminal: PseudoTerminal) -> None:
     answers(terminal, "", r"0 grün .*\n1 grün .*\n2 grün .*$")
 
 
+def use_the_keys(terminal: PseudoTerminal) -> None:
+    """Ctrl-G with i, and Ctrl-D."""
+    # What never comes is waited for no longer.
+    terminal.send("slow()\r")
+    terminal.see(r"slow\(\)")
+    terminal.send("\x07")
+    terminal.see("User switch command")
+    terminal.send("i\r")
+    terminal.see("--> i")
+    terminal.send("c\r")
+    terminal.see("^KeyboardInterrupt$")
+    answers(terminal, "'still here'", "'still here'$")
+    # Ctrl-D deletes a character in these line editors, and leaves no shell of theirs.
+    answers(terminal, "\x04'and here'", "'and here'$")
+
+
 def test_a_session(otp: Otp, kind: str, socket_dir: str) -> None:
     with program(PY, socket_dir) as served, remote_shell(otp, kind, socket_dir) as terminal:
         terminal.see("^a banner$")
@@ -141,18 +157,7 @@ def test_a_session(otp: Otp, kind: str, socket_dir: str) -> None:
         terminal.see("^indented$")
         terminal.send("no_such_name\t\x15")
         answers(terminal, "2 + 2", "4$")
-        # What never comes is waited for no longer.
-        terminal.send("slow()\r")
-        terminal.see(r"slow\(\)")
-        terminal.send("\x07")
-        terminal.see("User switch command")
-        terminal.send("i\r")
-        terminal.see("--> i")
-        terminal.send("c\r")
-        terminal.see("^KeyboardInterrupt$")
-        answers(terminal, "'still here'", "'still here'$")
-        # Ctrl-D deletes a character in these line editors, and leaves no shell of theirs.
-        answers(terminal, "\x04'and here'", "'and here'$")
+        use_the_keys(terminal)
         terminal.send("\x07")
         terminal.see("and here'\n>>> *\n*User switch command")
         terminal.send("q\r")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.interop.beam import HERE, Otp, socket_folder
-from tests.interop.test_console import ENDED, at_terminal, program, talk
+from tests.interop.test_console import ENDED, answers, at_terminal, program, talk, use_the_keys
 from tests.readme_blocks import blocks, run_command_line
 from uds_dist import Config, ConnectFailedError, EventLoop, Node
 
@@ -185,10 +186,21 @@ def open_console(otp: Otp, release: Release) -> None:
         give_away(folder)
     words = f"UDS_DIST_SOCKET_DIR={folder} exec {COMMAND} remote"
     command = in_release(otp, release.project, words, release.flags)
-    with program("myapp@localhost", str(folder), uid) as served, at_terminal(command) as terminal:
-        terminal.see_line(">>> ?", START_SECONDS)
-        terminal.see("^a banner$")
-        talk(terminal)
-        terminal.send("exit()\r")
-        terminal.see(ENDED)
+    with program("myapp@localhost", str(folder), uid) as served:
+        with at_terminal(command) as terminal:
+            terminal.see_line(">>> ?", START_SECONDS)
+            terminal.see("^a banner$")
+            talk(terminal)
+            use_the_keys(terminal)
+            terminal.send("exit()\r")
+            terminal.see(ENDED)
+            served.until_nothing_is_left()
+        with at_terminal(command) as terminal:
+            terminal.see_line(">>> ?", START_SECONDS)
+            os.kill(terminal.pid, signal.SIGKILL)
         served.until_nothing_is_left()
+        with at_terminal(command) as terminal:
+            terminal.see_line(">>> ?", START_SECONDS)
+            answers(terminal, "1 + 1", "2$")
+            served.kill()
+            terminal.see("noconnection|" + ENDED)

@@ -15,6 +15,7 @@ import pytest
 from tests.interop.beam import Beam, Otp, socket_folder
 from tests.readme_blocks import environment
 from tests.shell.pseudo_terminal import uds_dist
+from tests.transport.support import on_signal
 from uds_dist.cli import main as cli
 
 
@@ -103,9 +104,12 @@ def test_names_as_they_change(otp: Otp) -> None:
     with socket_folder() as folder:
         settings = environment(UDS_DIST_SOCKET_DIR=folder, PYTHONUNBUFFERED="1")
         argv = [sys.executable, "-m", "uds_dist", "names", "--watch"]
-        with subprocess.Popen(
-            argv, env=settings, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        ) as watch:
+        # A shell that starts the tests in the background has them ignore it: that is not passed on.
+        with on_signal(lambda: None, signal.SIGINT):
+            watch = subprocess.Popen(
+                argv, env=settings, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            )
+        with watch:
             assert watch.stdout is not None and watch.stderr is not None
             try:
                 assert "no node listens in" in watch.stderr.readline()
