@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
@@ -46,7 +47,9 @@ def codec_files() -> list[str]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Forget the settings of whoever runs the tests, and fail at once where the compiled build was to be tested and the sources were found."""
+    """Forget the settings of whoever runs the tests, and check that the right build is tested."""
+    # A shell that starts the tests in the background has them and their programs ignore SIGINT.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     for variable in (*ENVIRONMENT, *COOKIE_VARIABLES):
         os.environ.pop(variable, None)
     if os.environ.get("UDS_DIST_EXPECT_COMPILED") == "1":

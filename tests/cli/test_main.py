@@ -18,7 +18,6 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.transport.support import on_signal
 from uds_dist.cli import main as cli
 from uds_dist.cli.exit_codes import exit_code
 from uds_dist.config import ENVIRONMENT
@@ -498,10 +497,7 @@ def test_every_error_has_an_exit_code() -> None:
 
 
 def test_an_interrupt(node: subprocess.Popen[str], shared_folder: str) -> None:
-    # A shell that starts the tests in the background has them ignore it: that is not passed on.
-    with on_signal(lambda: None, signal.SIGINT):
-        process = in_process(shared_folder, "rpc", "py", "py", "never", "<<\"called\">>")
-    with process:
+    with in_process(shared_folder, "rpc", "py", "py", "never", "<<\"called\">>") as process:
         assert node.stdout is not None
         assert node.stdout.readline() == "called\n"
         process.send_signal(signal.SIGINT)

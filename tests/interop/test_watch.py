@@ -15,7 +15,6 @@ import pytest
 from tests.interop.beam import Beam, Otp, socket_folder
 from tests.readme_blocks import environment
 from tests.shell.pseudo_terminal import uds_dist
-from tests.transport.support import on_signal
 from uds_dist.cli import main as cli
 
 
@@ -104,12 +103,9 @@ def test_names_as_they_change(otp: Otp) -> None:
     with socket_folder() as folder:
         settings = environment(UDS_DIST_SOCKET_DIR=folder, PYTHONUNBUFFERED="1")
         argv = [sys.executable, "-m", "uds_dist", "names", "--watch"]
-        # A shell that starts the tests in the background has them ignore it: that is not passed on.
-        with on_signal(lambda: None, signal.SIGINT):
-            watch = subprocess.Popen(
-                argv, env=settings, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-            )
-        with watch:
+        with subprocess.Popen(
+            argv, env=settings, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as watch:
             assert watch.stdout is not None and watch.stderr is not None
             try:
                 assert "no node listens in" in watch.stderr.readline()
