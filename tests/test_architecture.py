@@ -52,7 +52,7 @@ HOUSE = {
     " receiver.py sigpipe.py timers.py write_queue.py",
     "processes": "__init__.py accepting.py calls.py claims.py destination.py dialect.py"
     " dialling.py full_mailbox.py future.py identity.py links.py local_signals.py"
-    " mailbox.py names.py peers.py pending.py remote_node.py router.py signals.py"
+    " mailbox.py names.py peers.py pending.py process.py remote_node.py router.py signals.py"
     " table.py this_node.py ties.py",
     "services": "__init__.py books.py cluster.py console.py console_helpers.py console_shell.py"
     " evaluator.py events.py exposed.py gen.py gen_server.py group_leader.py"

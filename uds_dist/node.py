@@ -21,6 +21,7 @@ from uds_dist.errors import (
     UdsDistError,
 )
 from uds_dist.etf.atoms import limit_atoms
+from uds_dist.etf.shown import shown
 from uds_dist.etf.terms import Atom, Pid, Reference
 from uds_dist.processes.calls import start_call
 from uds_dist.processes.destination import Destination, check_names, checked_name
@@ -29,6 +30,7 @@ from uds_dist.processes.identity import checked_cookie, find_cookie, new_creatio
 from uds_dist.processes.mailbox import Mailbox
 from uds_dist.processes.names import IS_AUTH, NET_KERNEL, YES, NodeEvent
 from uds_dist.processes.peers import Notice, Peers
+from uds_dist.processes.process import Process
 from uds_dist.processes.remote_node import flushed, parted, unwritten
 from uds_dist.processes.router import Inbox, Router
 from uds_dist.processes.table import Processes
@@ -227,7 +229,7 @@ class Node:
         return self._services
 
     @property
-    def _own(self) -> Mailbox:
+    def _own(self) -> Process:
         return self._named().own
 
     @property
@@ -371,12 +373,12 @@ class Node:
             ConfigError: the name is taken, or `on_message` is a coroutine function.
         """
         refuse_coroutines("on_message", on_message)
-        process = self.processes.new_mailbox(name, on_message, trap_exit=trap_exit)
+        process = self.processes.new_process(name, on_message, trap_exit=trap_exit)
         process.of_program = True
         if self.processes.conversion is not None:
             process.convert_by(self.processes.converted_or_plain)
         process.group_leader = self._leader.pid
-        return process
+        return Mailbox(self.processes, process)
 
     def pg(self, scope: str = "pg") -> PgScope:
         """Take part in a scope of `pg`, the process groups of a cluster.
@@ -447,7 +449,9 @@ class Node:
             BusyError, ClosedError, LocalProtocolError: as of `send`; ClosedError if the parent has
             ended.
         """
-        own = self._own if parent is None else parent
+        own = self._own if parent is None else self.processes.find(parent.pid)
+        if own is None:
+            raise ClosedError(f"the parent {shown(parent)} is not a living process of {self.name}")
         return start_spawn(
             self.processes,
             own,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 from typing import NoReturn
 
+from tests.inside import inside
 from uds_dist import (
     Atom,
     ErlangError,
@@ -49,7 +50,7 @@ class Server(GenServer):
         self._waiting: list[From] = []
 
     def handle_call(self, request: object, from_: From) -> object:
-        loop = self.process.loop
+        loop = inside(self.process).loop
         match request:
             case (Atom("add"), int(number)):
                 self.count += number

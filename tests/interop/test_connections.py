@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.inside import reply
 from tests.interop.beam import Beam, Otp
 from tests.interop.together import BEAM_NAME, Together, together
 from uds_dist import (
@@ -26,7 +27,6 @@ from uds_dist import (
     UdsDistError,
     decode,
 )
-from uds_dist.services.kernel import reply
 
 pytestmark = pytest.mark.interop
 

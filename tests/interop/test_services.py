@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.inside import inside
 from tests.interop.beam import Beam, Otp
 from tests.interop.services import Services
 from uds_dist import (
@@ -135,8 +136,8 @@ class Odd(GenServer):
         if request == "object":
             return [1, object()]
         if request == "later":
-            future: Future[object] = Future(self.process.loop)
-            self.process.loop.call_later(0.01, lambda: future.set_result({1: object()}))
+            future: Future[object] = Future(inside(self.process).loop)
+            inside(self.process).loop.call_later(0.01, lambda: future.set_result({1: object()}))
             return future
         return super().handle_call(request, from_)
 

@@ -7,6 +7,7 @@ from itertools import count
 
 import pytest
 
+from tests.inside import inside
 from tests.interop.beam import Otp
 from tests.interop.together import Together, together
 from uds_dist import EMPTY, Atom, Config, Mailbox, Node, Pid, Reference
@@ -255,14 +256,14 @@ def test_a_link_and_an_unlink_of_a_beam(start: Callable[..., Pair]) -> None:
     pair = start()
     assert pair.eval("link(Box)") is True
     pair.settle()
-    assert pair.pid in pair.box.links and ctl.LINK in pair.ops()
+    assert pair.pid in inside(pair.box).links and ctl.LINK in pair.ops()
     assert pair.eval("unlink(Box)") is True
     pair.settle()
-    assert pair.pid not in pair.box.links and ctl.UNLINK_ID in pair.ops()
+    assert pair.pid not in inside(pair.box).links and ctl.UNLINK_ID in pair.ops()
     for _ in range(20):  # relinked before the acknowledgement has come
         pair.eval("link(Box), unlink(Box), link(Box)")
     pair.settle()
-    assert pair.pid in pair.box.links
+    assert pair.pid in inside(pair.box).links
     pair.box.close(OOPS)
     assert pair.messages() == [(Atom("EXIT"), pair.box.pid, OOPS)]
     assert pair.eval("element(2, process_info(self(), links))") == []
@@ -276,7 +277,7 @@ def test_a_link_and_an_unlink_of_python(start: Callable[..., Pair]) -> None:
     pair.box.unlink(pair.pid)
     pair.wait_for(f"not {links}")
     pair.settle()
-    assert ctl.UNLINK_ID_ACK in pair.ops() and len(pair.box.links) == 0
+    assert ctl.UNLINK_ID_ACK in pair.ops() and len(inside(pair.box).links) == 0
     for _ in range(20):
         pair.box.link(pair.pid)
         pair.box.unlink(pair.pid)
@@ -312,8 +313,9 @@ def test_links_that_cross(start: Callable[..., Pair], turn: int) -> None:
         pair.settle()
         assert pair.node.ping(pair.both.name)
     linked = pair.eval("lists:member(Box, element(2, process_info(self(), links)))")
-    assert linked is (pair.pid in pair.box.links)
-    assert all(pid in pair.box.links for pid in pair.box.links.all())  # none is outstanding
+    assert linked is (pair.pid in inside(pair.box).links)
+    links = inside(pair.box).links
+    assert all(pid in links for pid in links.all())  # none is outstanding
 
 
 @pytest.mark.parametrize(
@@ -333,7 +335,7 @@ def test_the_exit_of_a_linked_process_of_a_beam(
     set_token = "seq_trace:set_token(label, 1)," if token else ""
     pid = pair.eval(f"spawn(fun() -> link(Box), {set_token} exit(Reason) end)", Reason=HELLO)
     assert pair.box.receive(timeout=5) == (Atom("EXIT"), pid, HELLO)
-    assert op in pair.ops() and len(pair.box.links) == 0
+    assert op in pair.ops() and len(inside(pair.box).links) == 0
 
 
 @pytest.mark.parametrize("missing", [0, NO_PAYLOADS])
@@ -414,7 +416,7 @@ def test_monitors_of_a_beam(start: Callable[..., Pair]) -> None:
     assert pair.messages() == [(down, nobody, process, name, Atom("noproc"))]
     assert pair.eval("demonitor(Ref)", Ref=ended) is True
     pair.settle()
-    assert set(pair.box.watchers) == {by_pid, by_name}
+    assert set(inside(pair.box).watchers) == {by_pid, by_name}
     assert {ctl.MONITOR_P, ctl.DEMONITOR_P} <= pair.ops()
     box = pair.box.pid
     pair.box.close(HELLO)
@@ -447,7 +449,7 @@ def test_monitors_of_python(start: Callable[..., Pair], missing: int) -> None:
     name = (Atom("sleeper"), Atom(pair.both.name))
     expected = [(down, refs[0], process, pid, HELLO), (down, refs[1], process, name, HELLO)]
     assert all(message in found for message in expected)
-    assert pair.box.poll() is EMPTY and not pair.box.monitors
+    assert pair.box.poll() is EMPTY and not inside(pair.box).monitors
     assert (ctl.MONITOR_P_EXIT if missing else ctl.PAYLOAD_MONITOR_P_EXIT) in pair.ops()
 
 
@@ -489,8 +491,8 @@ def test_a_spawn_request_of_a_beam(start: Callable[..., Pair], token: bool) -> N
         assert request.mfa == ("m", "f", 2) and arguments == [1, b"2"]
         child = pair.node.mailbox(trap_exit=True)
         children.append(child)
-        table.add_link(child, request.from_pid)
-        table.add_watcher(child, request.from_pid, request.req_id)
+        table.add_link(inside(child), request.from_pid)
+        table.add_watcher(inside(child), request.from_pid, request.req_id)
         table.signal(node, (ctl.SPAWN_REPLY, request.req_id, request.from_pid, 3, child.pid))
 
     listening = pair.node._peers.inbox
@@ -526,13 +528,13 @@ def test_a_spawn_request_of_python(start: Callable[..., Pair]) -> None:
     assert (Atom("EXIT"), pid, normal) in found
     assert (Atom("DOWN"), ref, Atom("process"), pid, normal) in found
     assert ctl.SPAWN_REPLY in pair.ops()
-    assert not pair.box.monitors and len(pair.box.links) == 0
+    assert not inside(pair.box).monitors and len(inside(pair.box).links) == 0
 
 
 def test_a_spawn_request_with_a_trace_token_of_python(start: Callable[..., Pair]) -> None:
     pair = start()
     table = pair.node.processes
-    start_there = Start(table, pair.box, pair.both.name, "a process")
+    start_there = Start(table, inside(pair.box), pair.both.name, "a process")
     replied = start_there.new_future(table.loop)
     ref = start_there.ref
     mfa = (Atom("erlang"), Atom("send"), 2)
@@ -555,4 +557,4 @@ def test_what_no_node_sends_is_taken(start: Callable[..., Pair]) -> None:
     for control in ((ctl.NODE_LINK,), (ctl.UNLINK, pair.box.pid, box.pid)):
         pair.node.processes.signal(other.name, control, NO_PAYLOAD)
     assert pair.node.ping(other.name)
-    assert pair.box.pid not in box.links
+    assert pair.box.pid not in inside(box).links

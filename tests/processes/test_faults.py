@@ -15,6 +15,7 @@ from unittest.mock import Mock
 import pytest
 
 from tests.conftest import MakeNode, MakePeer
+from tests.inside import inside
 from tests.scripted import ScriptedPeer
 from uds_dist import Atom, BusyError, EventLoop, Node, UdsDistError
 from uds_dist.errors import RemoteProtocolError
@@ -129,7 +130,7 @@ def test_one_tie_that_cannot_be_told_does_not_keep_the_others(
     for process in (box, broken):
         bad_peer.send((LINK, bad_peer.pid(), process.pid))
     bad_peer.send((MONITOR_P, bad_peer.pid(), broken.pid, bad_peer.reference()))
-    bad_peer.until(lambda: broken.watchers)
+    bad_peer.until(lambda: inside(broken).watchers)
     broken.on_unwatched = TAKES_TERMS
     bad_peer.close()
     message = box.receive(timeout=5)

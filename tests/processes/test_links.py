@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from tests.inside import inside
 from uds_dist import Atom, Config, EventLoop, Mailbox, Pid
 from uds_dist.processes.links import LinkTable
+from uds_dist.processes.process import Process
 from uds_dist.processes.signals import Incoming
 from uds_dist.processes.table import Processes
 from uds_dist.protocol import control as ctl
@@ -206,7 +208,7 @@ class Wires:
         self.pressure = Pressure()
         self.route = self.route_message = route
 
-    def hold_back(self, process: Mailbox) -> None:
+    def hold_back(self, process: Process) -> None:
         raise AssertionError(f"{process} is full")
 
 
@@ -228,7 +230,7 @@ class World:
             self.incoming[name] = Incoming(loop, Config(), name, 1, Wires(self.route))
             table = self.tables[name] = self.incoming[name].processes
             for _ in range(per_node):
-                box = table.new_mailbox(trap_exit=True)
+                box = Mailbox(table, table.new_process(trap_exit=True))
                 self.boxes[box.pid] = box
                 self.heard[box.pid] = []
                 self.model.processes[box.pid] = ModelProcess()
@@ -259,10 +261,10 @@ class World:
             assert self.heard[pid] == expected.heard
             if not box.alive:
                 continue
-            actual = {link: link in box.links for link in box.links.all()}
+            actual = {link: link in inside(box).links for link in inside(box).links.all()}
             assert actual == {link: info.active for link, info in expected.links.items()}
-            assert box.monitors == set(expected.watching)
-            assert set(box.watchers) == set(expected.watched_by)
+            assert inside(box).monitors == set(expected.watching)
+            assert set(inside(box).watchers) == set(expected.watched_by)
         for to, wire in self.wires.items():
             assert len(wire) == len(self.model_wires[to])
 
@@ -296,13 +298,13 @@ def run_schedule(seed: int) -> None:
             elif action == "monitor":
                 model.monitor(me, other, box.monitor(other))
             elif action == "demonitor":
-                refs = sorted(box.monitors, key=str)
+                refs = sorted(inside(box).monitors, key=str)
                 if refs:
                     ref = rng.choice(refs)
                     assert box.demonitor(ref)
                     model.demonitor(me, ref)
             else:
-                refs = list(box.monitors)
+                refs = list(inside(box).monitors)
                 box.close(Atom(f"reason{step}"))
                 model.end(me, f"reason{step}", list[object](refs))
             world.compare()
@@ -311,9 +313,9 @@ def run_schedule(seed: int) -> None:
             world.compare()
         # Nothing is under way: both ends agree about every link, and no unlink is outstanding.
         for me, box in world.boxes.items():
-            for pid in box.links.all():
-                assert pid in box.links
-                assert me in world.boxes[pid].links
+            for pid in inside(box).links.all():
+                assert pid in inside(box).links
+                assert me in inside(world.boxes[pid]).links
         for box in world.boxes.values():
             if box.alive:
                 box.close(Atom("end"))
@@ -337,7 +339,7 @@ def test_the_ids_of_unlinks_fit_64_bits_and_are_not_zero() -> None:
         sent: list[tuple[object, ...]] = []
         wires = Wires(lambda _node, control, _payload: sent.append(control))
         table = Incoming(loop, Config(), "a@h", 1, wires).processes
-        box = table.new_mailbox()
+        box = Mailbox(table, table.new_process())
         for _ in range(3):
             box.link(B)
             box.unlink(B)

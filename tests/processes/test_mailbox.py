@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.inside import inside
 from tests.scripted import ScriptedPeer
 from uds_dist import (
     EMPTY,
@@ -433,7 +434,7 @@ def test_a_monitor_tells_of_the_end_once(a: Node) -> None:
         (Atom("DOWN"), by_both, process, name, reason),
         EMPTY,
     ]
-    assert box.monitors == set() and a.statistics().monitors == 0 and not a.processes.ties
+    assert inside(box).monitors == set() and a.statistics().monitors == 0 and not a.processes.ties
 
 
 def test_a_monitor_of_nobody_tells_noproc(a: Node) -> None:
@@ -451,7 +452,7 @@ def test_demonitor(a: Node) -> None:
     other.close()
     assert not box.demonitor(late, flush=True)
     assert [box.poll(), box.poll()] == [1, EMPTY]
-    assert not other.watchers
+    assert not inside(other).watchers
 
 
 def test_the_monitors_of_a_process_end_with_it(a: Node) -> None:
@@ -459,7 +460,7 @@ def test_the_monitors_of_a_process_end_with_it(a: Node) -> None:
     box.monitor(other.pid)
     box.monitor(box.pid)
     box.close()
-    assert not other.watchers and a.statistics().monitors == 0 and not a.processes.ties
+    assert not inside(other).watchers and a.statistics().monitors == 0 and not a.processes.ties
 
 
 # --- the end --------------------------------------------------------------------------------------
@@ -557,18 +558,18 @@ def test_messages_with_priority_take_time_in_proportion_to_their_number(a: Node)
 
     def deliver() -> None:
         for number in range(count):
-            box.deliver(number, priority=True)
+            inside(box).deliver(number, priority=True)
 
     assert seconds(deliver) < 2.5
-    box.deliver("last")
+    inside(box).deliver("last")
     assert [box.poll() for _ in range(count + 1)] == [*range(count), "last"]
 
 
 def test_a_receive_finds_messages_with_priority_and_others_in_their_order(a: Node) -> None:
     box = a.mailbox()
     for number in range(5):
-        box.deliver(number)
-        box.deliver(-number, priority=True)
+        inside(box).deliver(number)
+        inside(box).deliver(-number, priority=True)
     assert box.receive(match=lambda message: message == 3) == 3
     assert box.receive(match=lambda message: message == -2) == -2
     assert len(box) == 8
@@ -581,7 +582,7 @@ def test_to_flush_a_monitor_without_a_message_looks_at_no_others(a: Node) -> Non
     for _ in refs:
         assert box.receive(timeout=5) is not EMPTY  # the DOWN of each
     for number in range(20_000):
-        box.deliver(number)
+        inside(box).deliver(number)
     assert seconds(lambda: [box.demonitor(ref, flush=True) for ref in refs]) < 1
     last = box.monitor("nobody")
     assert len(box) == 20_001

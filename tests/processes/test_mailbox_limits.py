@@ -7,9 +7,10 @@ from collections.abc import Callable
 import pytest
 
 from tests.conftest import MakeNode, MakePeer
+from tests.inside import inside
 from tests.scripted import ScriptedPeer
 from uds_dist import Atom, GenServer, Mailbox, Node, Reference
-from uds_dist.processes.mailbox import SMALL_MESSAGE
+from uds_dist.processes.process import SMALL_MESSAGE
 from uds_dist.protocol.control import (
     ALIAS_SEND,
     ALTACT_SIG_SEND,
@@ -100,11 +101,11 @@ def test_local_messages_count_too(node: Node, filler: ScriptedPeer, box: Mailbox
 def test_bytes_count(node: Node, filler: ScriptedPeer, box: Mailbox) -> None:
     sent = fill(node, filler, lambda number: filler.tell(box.pid, b"x" * 20_000))
     assert sent <= SIZE // 20_000 + 5
-    assert SIZE <= box.size < SIZE + 100_000
+    assert SIZE <= inside(box).size < SIZE + 100_000
     assert len(box) < LIMIT
     while box.poll():
         pass
-    assert (box.size, box.weight) == (0, 0)
+    assert (inside(box).size, inside(box).weight) == (0, 0)
     filler.until(lambda: not connection_of(node).paused)
 
 
@@ -113,17 +114,17 @@ def test_a_fragmented_message_counts_with_all_its_bytes(
 ) -> None:
     filler.tell(box.pid, b"x" * 200_000)
     filler.until(lambda: len(box))
-    assert 200_000 <= box.size < 201_000
+    assert 200_000 <= inside(box).size < 201_000
 
 
 def test_bytes_of_local_messages_count(node: Node, box: Mailbox) -> None:
     node.send(box.pid, b"x" * 5000)
     node.send(box.pid, [b"x" * 5000])
-    assert 10_000 <= box.size < 10_100
+    assert 10_000 <= inside(box).size < 10_100
     box.receive(match=lambda message: isinstance(message, list))
-    assert 5000 <= box.size < 5050
+    assert 5000 <= inside(box).size < 5050
     box.poll()
-    assert box.size == 0
+    assert inside(box).size == 0
 
 
 def test_the_same_object_twice_is_counted_and_forgotten(node: Node, box: Mailbox) -> None:
@@ -132,7 +133,7 @@ def test_the_same_object_twice_is_counted_and_forgotten(node: Node, box: Mailbox
     node.send(box.pid, message)
     box.poll()
     box.poll()
-    assert (box.size, box.weight) == (0, 0)
+    assert (inside(box).size, inside(box).weight) == (0, 0)
 
 
 def test_small_messages_count_as_that_many_bytes(
@@ -141,7 +142,7 @@ def test_small_messages_count_as_that_many_bytes(
     for number in range(10):
         filler.tell(box.pid, number)
     filler.until(lambda: len(box) == 10)
-    assert box.size == 10 * SMALL_MESSAGE
+    assert inside(box).size == 10 * SMALL_MESSAGE
 
 
 def test_what_a_suspended_server_sets_aside_counts(node: Node, filler: ScriptedPeer) -> None:
@@ -164,7 +165,7 @@ def test_what_a_suspended_server_sets_aside_counts(node: Node, filler: ScriptedP
     assert LIMIT <= len(server.process) < LIMIT + 20
     node.send(pid, (Atom("system"), (node.pid, Atom("tag")), Atom("resume")))
     filler.until(lambda: len(server.got) == sent)
-    assert server.got == list(range(sent)) and server.process.size == 0
+    assert server.got == list(range(sent)) and inside(server.process).size == 0
     filler.until(lambda: not connection_of(node).paused)
 
 

@@ -9,6 +9,7 @@ from random import Random
 
 import pytest
 
+from tests.inside import inside
 from tests.scripted import COOKIE, GoneError, ScriptedPeer
 from uds_dist import (
     EMPTY,
@@ -657,7 +658,7 @@ def connect_in_turns(folder: str, turns: tuple[int, ...]) -> None:
             if step == 2:
                 nodes[1].send(("box", "a@localhost"), 2)
             loops[turn].run_once(0)
-        run_both(loops, lambda: all(box.queue for box in boxes))
+        run_both(loops, lambda: all(inside(box).queue for box in boxes))
         assert (boxes[0].poll(), boxes[1].poll()) == (2, 1), turns
         for _ in range(3):
             first.run_once(0)
@@ -902,7 +903,7 @@ def test_a_send_in_the_round_in_which_the_connection_ended(
     assert [control[0] for control, _ in peer.settle()] == [ctl.MONITOR_P, ctl.REG_SEND]
     noconnection = Atom("noconnection")
     assert box.poll() == (Atom("DOWN"), ref, Atom("process"), peer.pid(), noconnection)
-    assert box.monitors == {later}
+    assert inside(box).monitors == {later}
     assert notices == [("nodedown", peer.name), ("nodeup", peer.name)]
 
 

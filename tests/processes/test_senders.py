@@ -7,6 +7,7 @@ from functools import partial
 
 import pytest
 
+from tests.inside import inside
 from tests.scripted import ScriptedPeer
 from uds_dist import Atom, Mailbox, Node, Pid, Reference
 from uds_dist.protocol import control as ctl
@@ -56,7 +57,7 @@ def test_a_signal_in_anothers_name_ends_the_connection(
     assert peer.is_gone()
     statistics = a.statistics()
     assert (statistics.links, statistics.watchers) == (0, 0)
-    assert not a.processes.ties and not box.queue
+    assert not a.processes.ties and not inside(box).queue
     assert [c.name for c in statistics.connections] == []  # and nobody else was dialled
 
 
@@ -99,7 +100,7 @@ def test_a_notice_of_another_node_is_dropped(
         peer.send((ctl.SPAWN_REPLY, request, a.pid, 0, peer.pid(9)))
         peer.send((ctl.SPAWN_REPLY, request, a.pid, 0, Atom("system_limit")))
     peer.settle()
-    assert not call.done() and not spawned.done() and not box.queue
+    assert not call.done() and not spawned.done() and not inside(box).queue
     other.send((ctl.SPAWN_REPLY, first, a.pid, 2, other.pid(3)))
     other.settle()
     answer = (first, Atom("return"), 1)
@@ -136,7 +137,7 @@ def test_processes_of_an_earlier_incarnation_are_nobody(
     peer.send((ctl.GROUP_LEADER, peer.pid(), old))
     peer.tell(old, 5)
     peer.settle()
-    assert box.alive and not box.queue and not a.processes.ties
+    assert box.alive and not inside(box).queue and not a.processes.ties
 
 
 @pytest.mark.parametrize("kind", ["LINK", "MONITOR_P"])
@@ -173,7 +174,7 @@ def test_links_and_monitors_of_a_peer_are_bounded(
     for mine in own:
         mine.link(box.pid)
         box.monitor(mine.pid)
-    assert box.alive and len(box.links) == 30
+    assert box.alive and len(inside(box).links) == 30
 
 
 def test_nothing_is_kept_for_a_node_that_is_gone(
@@ -183,7 +184,7 @@ def test_nothing_is_kept_for_a_node_that_is_gone(
         peer.send((ctl.LINK, peer.pid(number), box.pid))
         peer.send((ctl.MONITOR_P, peer.pid(number), box.pid, peer.reference()))
     peer.settle()
-    assert len(box.links) == len(box.watchers) == 50
+    assert len(inside(box).links) == len(inside(box).watchers) == 50
     peer.close()
     peer.until(lambda: not a.processes._ties)
-    assert len(box.links) == len(box.watchers) == 0
+    assert len(inside(box).links) == len(inside(box).watchers) == 0

@@ -7,6 +7,7 @@ from typing import cast
 
 import pytest
 
+from tests.inside import inside
 from tests.scripted import ScriptedPeer
 from uds_dist import (
     EMPTY,
@@ -126,7 +127,7 @@ def test_a_message_with_priority(a: Node, peer: ScriptedPeer) -> None:
 def link_of(peer: ScriptedPeer, box: Mailbox) -> None:
     peer.send((ctl.LINK, peer.pid(), box.pid))
     assert peer.settle() == []
-    assert peer.pid() in box.links
+    assert peer.pid() in inside(box).links
 
 
 @pytest.mark.parametrize("op", [ctl.EXIT, ctl.EXIT_TT, ctl.PAYLOAD_EXIT, ctl.PAYLOAD_EXIT_TT])
@@ -171,7 +172,7 @@ def test_an_unlink_is_acknowledged_before_anything_else(a: Node, peer: ScriptedP
         ((ctl.UNLINK_ID_ACK, 2**64 - 1, box.pid, peer.pid()), NO_PAYLOAD),
         ((ctl.UNLINK_ID_ACK, 5, gone.pid, peer.pid()), NO_PAYLOAD),
     ]
-    assert len(box.links) == 0 and not a.processes.ties
+    assert len(inside(box).links) == 0 and not a.processes.ties
 
 
 def test_links_that_this_node_makes(a: Node, peer: ScriptedPeer) -> None:
@@ -185,7 +186,7 @@ def test_links_that_this_node_makes(a: Node, peer: ScriptedPeer) -> None:
     box.link(peer.pid())  # before the acknowledgement
     peer.send((ctl.UNLINK_ID_ACK, control[1], peer.pid(), box.pid))
     assert peer.settle() == [((ctl.LINK, box.pid, peer.pid()), NO_PAYLOAD)]
-    assert peer.pid() in box.links
+    assert peer.pid() in inside(box).links
     box.close(OOPS)
     assert peer.settle() == [((ctl.PAYLOAD_EXIT, box.pid, peer.pid()), OOPS)]
 
@@ -296,7 +297,7 @@ def test_monitors_of_this_node(a: Node, peer: ScriptedPeer, op: int) -> None:
         (Atom("DOWN"), by_name, process, (Atom("name"), Atom(peer.name)), OOPS),
         EMPTY,
     ]
-    assert not a.processes.ties and not box.monitors
+    assert not a.processes.ties and not inside(box).monitors
 
 
 # --- group leaders and spawns ---------------------------------------------------------------------
@@ -499,7 +500,7 @@ def test_everything_fires_once_when_the_connection_is_lost(a: Node, peer: Script
         )
     )
     assert linked.exit_reason == noconnection
-    assert watched.alive and not watched.watchers
+    assert watched.alive and not inside(watched).watchers
     statistics = a.statistics()
     assert (statistics.links, statistics.monitors, statistics.aliases) == (0, 0, 0)
     assert not a.processes.ties and not a.processes.spawns
@@ -542,7 +543,7 @@ def test_an_unencodable_term_leaves_the_connection_working(a: Node, peer: Script
             action()
     found = [control[0] for control, _ in peer.settle()]
     assert found in ([], [ctl.MONITOR_P, ctl.DEMONITOR_P])  # of the call that was withdrawn
-    assert box.alive and peer.pid() in box.links
+    assert box.alive and peer.pid() in inside(box).links
     box.send(peer.pid(), 1)
     assert len(peer.settle()) == 1
     statistics = a.statistics()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.conftest import MakeNode
+from tests.inside import inside
 from uds_dist import (
     Atom,
     EventLoop,
@@ -33,7 +34,7 @@ class Recorder(GenServer):
         self.lives += 1
 
     def handle_call(self, request: object, from_: From) -> object:
-        return Future(self.process.loop) if request == Atom("never") else self.lives
+        return Future(inside(self.process).loop) if request == Atom("never") else self.lives
 
     def terminate(self, reason: object) -> None:
         self.ends.append(reason)

@@ -9,6 +9,7 @@ from typing import Literal
 import pytest
 
 from tests.conftest import MakeNode, MakePeer
+from tests.inside import inside
 from tests.scripted import ScriptedPeer
 from uds_dist import (
     Atom,
@@ -96,11 +97,11 @@ class Calc(GenServer):
                 self.waiting.append(from_)
                 return NoReply()
             case Atom("future"):
-                future: Future[object] = Future(self.process.loop)
+                future: Future[object] = Future(inside(self.process).loop)
                 self.futures.append(future)
                 return future
             case Atom("never"):
-                return Future(self.process.loop)
+                return Future(inside(self.process).loop)
             case (Atom("ask"), (Atom() as name, Atom() as node), inner):
                 return self.call((name, node), inner)
             case (Atom("stop"), reason, answer):
@@ -425,7 +426,7 @@ def test_a_call_fails_on_the_wire_by_its_own_monitor(peer: ScriptedPeer, calc: C
     ((control, reason),) = peer.settle()
     assert control == (ctl.PAYLOAD_MONITOR_P_EXIT, Atom("calc"), peer.pid(), refs[0])
     assert reason == (Atom("bad_call"), Atom("what?"))
-    assert list(calc.process.watchers) == [refs[1]]
+    assert list(inside(calc.process).watchers) == [refs[1]]
     peer.send((ctl.REG_SEND, peer.pid(), Atom(""), Atom("calc")), call)
     assert peer.settle() == []  # nobody watches any more: there is no way to tell
 
@@ -644,7 +645,7 @@ def test_a_caller_that_times_out_leaves_nothing(b: Node, a: Node, calc: Calc) ->
 
     class Downstream(Calc):
         def handle_call(self, request: object, from_: From) -> object:
-            return Future(self.process.loop, withdraw=lambda: withdrawn.append(1))
+            return Future(inside(self.process).loop, withdraw=lambda: withdrawn.append(1))
 
     a.serve("down", Downstream())
     ledger.before = ledger.held()

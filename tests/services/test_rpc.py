@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import MakeNode
+from tests.inside import inside
 from tests.scripted import ScriptedPeer
 from tests.services.test_gen import Ledger
 from uds_dist import (
@@ -661,7 +662,7 @@ def test_the_names_that_python_has_constants_for(a: Node, b: Node, name: str) ->
     assert box.receive(timeout=SOON) == 1
     assert a.whereis(name) == box.pid
     ref = b.mailbox("watcher").monitor((name, A))
-    assert b.ping(A) and len(box.watchers) == 1 and ref in box.watchers
+    assert b.ping(A) and len(inside(box).watchers) == 1 and ref in inside(box).watchers
 
 
 @pytest.mark.parametrize("name", [True, False, None])
@@ -674,7 +675,7 @@ def test_these_names_may_be_pythons_constants(a: Node, b: Node, name: Any) -> No
     assert box.receive(timeout=SOON) == 1
     assert a.whereis(name) == box.pid
     ref = b.mailbox().monitor((name, A))
-    assert b.ping(A) and ref in box.watchers
+    assert b.ping(A) and ref in inside(box).watchers
 
 
 @pytest.mark.parametrize("name", [5, b"erlang", 1.0, ("erlang",)])

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import MakeNode, MakePeer
+from tests.inside import inside
 from uds_dist import (
     Atom,
     ConfigError,
@@ -125,7 +126,7 @@ def test_the_reasons_of_signals(a: Node, b: Node) -> None:
         assert ref in [message[1] for message in got]
     watched = b.mailbox()
     watched.monitor(box.pid)
-    a.loop.run_until(lambda: bool(box.watchers), 5)
+    a.loop.run_until(lambda: bool(inside(box).watchers), 5)
     box.close(SEEN)
     assert is_plain(watched.receive(timeout=5)[4])  # type: ignore[index]
     assert is_seen(box.exit_reason)
@@ -134,11 +135,11 @@ def test_the_reasons_of_signals(a: Node, b: Node) -> None:
 def test_a_down_that_waits_is_flushed(a: Node, b: Node) -> None:
     box, other = a.mailbox(), b.mailbox()
     ref = box.monitor(other.pid)
-    a.loop.run_until(lambda: bool(other.watchers), 5)
+    a.loop.run_until(lambda: bool(inside(other).watchers), 5)
     other.close(PLAIN)
     a.loop.run_until(lambda: len(box) == 1, 5)
     box.demonitor(ref, flush=True)
-    assert len(box) == 0 and not box._downs
+    assert len(box) == 0 and not inside(box)._downs
 
 
 # --- calls ------------------------------------------------------------------------------------------
@@ -408,8 +409,8 @@ def test_a_console_prints_and_reads_text(a: Node, b: Node) -> None:
     lines = ["call().result() + '!'\n", "print('h\xe9')\n"]
     shown: list[bytes] = []
     spawned.result(5)
-    leader: Mailbox = b._leader.process
-    leader.adapt = None
+    b._leader.process.adapt = None
+    leader = Mailbox(b.processes, b._leader.process)
     while lines or len(shown) < 2:
         message: Any = leader.receive(timeout=5)
         if message[0] != Atom("io_request"):

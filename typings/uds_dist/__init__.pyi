@@ -494,15 +494,7 @@ class Mailbox:
     group_leader: Pid | None
     @property
     def exit_reason(self) -> object: ...
-    def __init__(
-        self,
-        loop: EventLoop,
-        signals: object,
-        pid: Pid,
-        on_message: Callable[[object], object] | None = None,
-        *,
-        trap_exit: bool = False,
-    ) -> None: ...
+    def __init__(self, processes: object, process: object) -> None: ...
     def __len__(self) -> int: ...
     def __bool__(self) -> bool: ...
     # False after `close` or a fatal exit signal.

@@ -7,44 +7,16 @@ dropped by this node instead of landing in somebody's mailbox.
 
 from __future__ import annotations
 
-from typing import Protocol
 
 from uds_dist.errors import NoConnectionError, NoProcessError, RemoteError, UdsDistError
 from uds_dist.etf.shown import printable, shown
 from uds_dist.etf.terms import Atom, ImproperList, Pid, Reference
-from uds_dist.processes.destination import Destination, process_and_node
+from uds_dist.processes.destination import process_and_node
 from uds_dist.processes.future import Future
-from uds_dist.processes.links import Monitor
 from uds_dist.processes.names import ALIAS, GEN_CALL, NOCONNECTION, NOPROC, is_atom
 from uds_dist.processes.pending import PendingCall
-from uds_dist.transport.loop import EventLoop
-
-
-class CallTable(Protocol):
-    """What a call needs of the process table of its node."""
-
-    name: Atom
-    loop: EventLoop
-    aliases: dict[Reference, PendingCall]
-    down_error: UdsDistError | None
-
-    def new_reference(self) -> Reference: ...
-
-    def watch(self, monitor: Monitor) -> None: ...
-
-    def stop_monitor(self, ref: Reference) -> bool: ...
-
-    def converted(self, term: object) -> object: ...
-
-    def converted_or_plain(self, term: object) -> object: ...
-
-
-class Caller(Protocol):
-    """What a call needs of the process that calls."""
-
-    pid: Pid
-
-    def send(self, dest: Destination, message: object) -> None: ...
+from uds_dist.processes.process import Process
+from uds_dist.processes.table import Processes
 
 
 class GenCall(PendingCall):
@@ -52,7 +24,7 @@ class GenCall(PendingCall):
 
     __slots__ = ("_dest", "_processes")
 
-    def __init__(self, processes: CallTable, owner: Pid, dest: object) -> None:
+    def __init__(self, processes: Processes, owner: Pid, dest: object) -> None:
         self.target, node = process_and_node(dest, processes.name)
         super().__init__(processes.new_reference(), owner, node, f"the answer of {dest_text(dest)}")
         self._dest = dest
@@ -84,8 +56,8 @@ class GenCall(PendingCall):
 
 
 def start_call(
-    processes: CallTable,
-    caller: Caller,
+    processes: Processes,
+    caller: Process,
     dest: object,  # compiled, another type would be checked here, and raise TypeError
     request: object,
     label: str = GEN_CALL,
@@ -110,14 +82,14 @@ def start_call(
     tag = ImproperList((ALIAS,), call.ref)
     try:
         processes.watch(call)
-        caller.send(dest, (Atom(label), (caller.pid, tag), request))
+        processes.send(caller, dest, (Atom(label), (caller.pid, tag), request))
     except BaseException:
         future.cancel()
         raise
     return future
 
 
-def settle(processes: CallTable, future: Future[object], term: object) -> None:
+def settle(processes: Processes, future: Future[object], term: object) -> None:
     """Give a future of the program the term that came, as the program wants it."""
     try:
         value = processes.converted(term)
@@ -127,7 +99,7 @@ def settle(processes: CallTable, future: Future[object], term: object) -> None:
         future.set_result(value)
 
 
-def down_error(processes: CallTable, dest: object, reason: object) -> UdsDistError:
+def down_error(processes: Processes, dest: object, reason: object) -> UdsDistError:
     """The exception that stands for the reason of a DOWN."""
     if is_atom(reason, NOCONNECTION):
         if processes.down_error is not None:

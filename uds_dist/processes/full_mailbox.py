@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from uds_dist.config import Config
-from uds_dist.processes.mailbox import Mailbox
+from uds_dist.processes.process import Process
 from uds_dist.transport.connection import UP, Connection
 from uds_dist.transport.loop import EventLoop
 
@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 FULL_CHECK = 0.02
 
 
-def hold_back(loop: EventLoop, config: Config, connection: Connection, process: Mailbox) -> None:
+def hold_back(loop: EventLoop, config: Config, connection: Connection, process: Process) -> None:
     """Stop reading from a peer until a mailbox is half empty.
 
     Args:
@@ -31,7 +31,7 @@ def hold_back(loop: EventLoop, config: Config, connection: Connection, process: 
         " empty",
         connection.name,
         process.name or process.pid,
-        len(process),
+        process.waiting,
         process.size,
     )
     connection.pause()
@@ -39,7 +39,7 @@ def hold_back(loop: EventLoop, config: Config, connection: Connection, process: 
     def look() -> None:
         if connection.phase is UP:
             half_empty = (
-                len(process) <= config.max_mailbox_length // 2
+                process.waiting <= config.max_mailbox_length // 2
                 and process.size <= config.max_mailbox_size // 2
             )
             if process.alive and not half_empty:

@@ -43,7 +43,7 @@ from uds_dist.processes.dialect import dialect
 from uds_dist.processes.dialling import Dialling
 from uds_dist.processes.full_mailbox import hold_back
 from uds_dist.processes.future import Future
-from uds_dist.processes.mailbox import Mailbox
+from uds_dist.processes.process import Process
 from uds_dist.processes.names import NODEDOWN, NODEUP, NOTSUP, NodeEvent
 from uds_dist.processes.remote_node import RemoteNode
 from uds_dist.processes.router import Inbox, Router
@@ -483,7 +483,7 @@ class Peers:
 
     # -- looking ---------------------------------------------------------------------------
 
-    def hold_back(self, process: Mailbox) -> None:
+    def hold_back(self, process: Process) -> None:
         """Stop reading from the peer whose message filled a mailbox until it is half empty."""
         connection = self.pressure.source
         if isinstance(connection, Connection):

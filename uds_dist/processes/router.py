@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from uds_dist.errors import UdsDistError
-from uds_dist.processes.mailbox import Mailbox
+from uds_dist.processes.process import Process
 from uds_dist.transport.backpressure import Pressure
 
 
@@ -25,7 +25,7 @@ class Router(Protocol):
     def route_message(self, node: str, control: tuple[object, ...], payload: object) -> None:
         """Send a program's message; raises BusyError when too much waits to be written."""
 
-    def hold_back(self, process: Mailbox) -> None:
+    def hold_back(self, process: Process) -> None:
         """Stop reading from the peer whose message filled a mailbox until it is half empty."""
 
 

@@ -25,7 +25,7 @@ from uds_dist.errors import RemoteProtocolError, UdsDistError
 from uds_dist.etf.shown import printable
 from uds_dist.etf.terms import ImproperList, Pid, Reference
 from uds_dist.processes.dialect import UNUSED
-from uds_dist.processes.mailbox import SMALL_MESSAGE, Mailbox
+from uds_dist.processes.process import SMALL_MESSAGE, Process
 from uds_dist.processes.names import ALIAS, GEN_CALL, IS_AUTH, NET_KERNEL, NOPROC, NOTSUP
 from uds_dist.processes.pending import PendingCall
 from uds_dist.processes.router import Router
@@ -177,7 +177,7 @@ class Incoming:
 
     # -- messages --------------------------------------------------------------------------
 
-    def _deliver(self, node: str, process: Mailbox, message: object) -> None:
+    def _deliver(self, node: str, process: Process, message: object) -> None:
         processes = self.processes
         if node == processes.name:
             process.deliver(message if process.convert is None else process.convert(message))
@@ -289,7 +289,7 @@ class Incoming:
             process.links.received_ack(control.from_pid, control.id)
             self._drop_tie_if_gone(process, control.from_pid)
 
-    def _drop_tie_if_gone(self, process: Mailbox, pid: Pid) -> None:
+    def _drop_tie_if_gone(self, process: Process, pid: Pid) -> None:
         if not process.links.known(pid):
             self.processes.drop_link_tie(process, pid)
 

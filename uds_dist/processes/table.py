@@ -25,7 +25,7 @@ from uds_dist.processes.destination import name_and_node, process_and_node
 from uds_dist.processes.dialect import UNUSED
 from uds_dist.processes.links import Monitor, MonitorCallback
 from uds_dist.processes.local_signals import LocalSignals, SignalHandler, copied
-from uds_dist.processes.mailbox import SMALL_MESSAGE, Mailbox
+from uds_dist.processes.process import SMALL_MESSAGE, Process
 from uds_dist.processes.names import (
     DOWN,
     EXIT,
@@ -92,11 +92,11 @@ class Processes:
     ) -> None:
         self.name = Atom(name)
         self.creation = creation
-        self.by_pid: dict[Pid, Mailbox] = {}
-        self.by_name: dict[str, Mailbox] = {}
+        self.by_pid: dict[Pid, Process] = {}
+        self.by_name: dict[str, Process] = {}
         # Aliases whose messages are for a call, and those of mailboxes, with their priority.
         self.aliases: dict[Reference, PendingCall] = {}
-        self.mailbox_aliases: dict[Reference, tuple[Mailbox, bool]] = {}
+        self.mailbox_aliases: dict[Reference, tuple[Process, bool]] = {}
         self.monitors: dict[Reference, Monitor] = {}
         self.spawns: dict[Reference, PendingCall] = {}  # requests without a reply yet
         # By node, until that goes down; empty ones too: calls in a row would make and drop them.
@@ -132,19 +132,19 @@ class Processes:
 
     # -- making ----------------------------------------------------------------------------
 
-    def new_mailbox(
+    def new_process(
         self,
         name: str | None = None,
         on_message: Callable[[object], object] | None = None,
         *,
         trap_exit: bool = False,
         pid: Pid | None = None,
-    ) -> Mailbox:
+    ) -> Process:
         """Start a process, registered under `name` if one is given; `pid` is from `new_pid`."""
         if self._closed:
             raise ClosedError(f"the node {self.name} is closed")
         pid = self.new_pid() if pid is None else pid
-        process = Mailbox(self.loop, self, pid, on_message, trap_exit=trap_exit)
+        process = Process(self.loop, self, pid, on_message, trap_exit)
         if name is not None:
             self.register(process, name)
         self.by_pid[pid] = process
@@ -163,7 +163,7 @@ class Processes:
         words = (number & 0x3FFFF, second + (number >> 18) & 0xFFFFFFFF, third)
         return Reference(self.name, self.creation, words)
 
-    def register(self, process: Mailbox, name: str) -> None:
+    def register(self, process: Process, name: str) -> None:
         """Give a process a registered name."""
         if process.name is not None:
             raise ConfigError(f"the process is registered as {process.name} already")
@@ -174,7 +174,7 @@ class Processes:
         process.name = Atom(name)
         self.by_name[name] = process
 
-    def find(self, dest: Pid | str) -> Mailbox | None:
+    def find(self, dest: Pid | str) -> Process | None:
         """The living process of a pid or a registered name."""
         return self.by_pid.get(dest) if isinstance(dest, Pid) else self.by_name.get(dest)
 
@@ -230,7 +230,7 @@ class Processes:
 
     # -- messages in -----------------------------------------------------------------------
 
-    def waits(self, process: Mailbox, message: object) -> None:
+    def waits(self, process: Process, message: object) -> None:
         """Count a message that waits in a mailbox; the mailbox may be full now."""
         decoder = self.pressure.decoder
         size = self._local.size if decoder is None else decoder.message_size
@@ -238,7 +238,7 @@ class Processes:
             process.weigh(message, size)
         count = len(process.queue)
         if process.prior is not None or process.held is not None:
-            count = len(process)
+            count = process.waiting
         if (
             count >= self.max_mailbox_length
             or count * SMALL_MESSAGE + process.weight >= self.max_mailbox_size
@@ -250,7 +250,7 @@ class Processes:
     # A destination is an `object` here, for `name_and_node` to refuse what is none: a narrower
     # type would be checked where this is compiled, and raise TypeError.
 
-    def send(self, sender: Mailbox, dest: object, message: object, priority: bool = False) -> None:
+    def send(self, sender: Process, dest: object, message: object, priority: bool = False) -> None:
         """Send a program's message; see `Mailbox.send`."""
         if self._closed:
             raise ClosedError(f"the node {self.name} is closed")
@@ -283,19 +283,19 @@ class Processes:
             payload, size = copied(payload, self._config.max_term_depth, self.default)
         self._local.add(parse(control), payload, size)
 
-    def link(self, process: Mailbox, pid: Pid) -> None:
+    def link(self, process: Process, pid: Pid) -> None:
         """Send a link signal; see `Mailbox.link`."""
         if pid != process.pid and process.links.link(pid):
             self.ties_with(pid.node).links.add((process, pid))
             self.signal(pid.node, (LINK, process.pid, pid))
 
-    def unlink(self, process: Mailbox, pid: Pid) -> None:
+    def unlink(self, process: Process, pid: Pid) -> None:
         """Send an unlink signal; see `Mailbox.unlink`."""
         unlink_id = (next(self._unlink_ids) - 1) % MAX_UNLINK_ID + 1
         if process.links.unlink(pid, unlink_id):
             self.signal(pid.node, (UNLINK_ID, unlink_id, process.pid, pid))
 
-    def monitor(self, process: Mailbox, dest: object) -> Reference:
+    def monitor(self, process: Process, dest: object) -> Reference:
         """Start a monitor whose notice is a DOWN message; see `Mailbox.monitor`."""
         watched: object = dest
         if not isinstance(dest, Pid):
@@ -307,7 +307,7 @@ class Processes:
         self.start_monitor(process.pid, dest, ref, self._down_message(process, ref, watched))
         return ref
 
-    def watch_spawned(self, process: Mailbox, pid: Pid, ref: Reference) -> None:
+    def watch_spawned(self, process: Process, pid: Pid, ref: Reference) -> None:
         """Note the monitor of a process that a spawn request has started."""
         on_down = self._down_message(process, ref, pid)
         self.note_monitor(MonitorCallback(ref, process.pid, pid, pid.node, on_down))
@@ -317,7 +317,7 @@ class Processes:
             self.stop_monitor(ref)  # it ended between its request and the reply
 
     def _down_message(
-        self, process: Mailbox, ref: Reference, watched: object
+        self, process: Process, ref: Reference, watched: object
     ) -> Callable[[object], None]:
         def on_down(reason: object) -> None:
             if ref not in process.monitors:
@@ -350,12 +350,15 @@ class Processes:
         self.ties_with(monitor.node).monitors.add(monitor)
         self.monitors[monitor.ref] = monitor
 
-    def demonitor(self, process: Mailbox, ref: Reference) -> bool:
-        """End a monitor of a mailbox; see `Mailbox.demonitor`."""
-        if ref not in process.monitors:
-            return False
-        process.monitors.discard(ref)
-        return self.stop_monitor(ref)
+    def demonitor(self, process: Process, ref: Reference, flush: bool = False) -> bool:
+        """End a monitor of a process; see `Mailbox.demonitor`."""
+        found = ref in process.monitors
+        if found:
+            process.monitors.discard(ref)
+            found = self.stop_monitor(ref)
+        if flush and not found:
+            process.flush_down(ref)
+        return found
 
     def stop_monitor(self, ref: Reference) -> bool:
         """End a monitor; False when there is none of that reference any more."""
@@ -374,15 +377,15 @@ class Processes:
                 ties.monitors.discard(monitor)
         return monitor
 
-    def make_alias(self, process: Mailbox, priority: bool = False) -> Reference:
-        """Make an alias of a mailbox; see `Mailbox.alias`."""
+    def make_alias(self, process: Process, priority: bool = False) -> Reference:
+        """Make an alias of a process; see `Mailbox.alias`."""
         ref = self.new_reference()
         process.aliases.add(ref)
         self.mailbox_aliases[ref] = (process, priority)
         return ref
 
-    def drop_alias(self, process: Mailbox, ref: Reference) -> bool:
-        """End an alias of a mailbox; see `Mailbox.unalias`."""
+    def drop_alias(self, process: Process, ref: Reference) -> bool:
+        """End an alias of a process; see `Mailbox.unalias`."""
         if ref not in process.aliases:
             return False
         process.aliases.discard(ref)
@@ -455,7 +458,7 @@ class Processes:
                 found[ref] = monitor
         return list(found.values())
 
-    def terminate(self, process: Mailbox, reason: object) -> None:
+    def terminate(self, process: Process, reason: object = NORMAL) -> None:
         """End a process: every tie of it gets its signal.
 
         Raises:
@@ -489,25 +492,25 @@ class Processes:
         """Tell a watcher that its target is down."""
         self.signal(watcher.node, (PAYLOAD_MONITOR_P_EXIT, target, watcher, ref), reason)
 
-    def add_watcher(self, process: Mailbox, watcher: Pid, ref: Reference) -> None:
+    def add_watcher(self, process: Process, watcher: Pid, ref: Reference) -> None:
         """Note a monitor of a process here, such as one that came with a spawn request."""
         self.note_watcher(process, watcher, process.pid, ref)
 
     def note_watcher(
-        self, process: Mailbox, watcher: Pid, target: Pid | Atom, ref: Reference
+        self, process: Process, watcher: Pid, target: Pid | Atom, ref: Reference
     ) -> None:
         """Note a monitor of a process here, and under which name or pid it is monitored."""
         process.watchers[ref] = (watcher, target)
         self.ties_with(watcher.node).watchers.add((process, ref))
 
-    def drop_watcher(self, process: Mailbox, ref: Reference) -> None:
+    def drop_watcher(self, process: Process, ref: Reference) -> None:
         """Remove the monitor of a process here."""
         entry = process.watchers.pop(ref, None)
         ties = None if entry is None else self._ties.get(entry[0].node)
         if ties is not None:
             ties.watchers.discard((process, ref))
 
-    def add_link(self, process: Mailbox, pid: Pid) -> None:
+    def add_link(self, process: Process, pid: Pid) -> None:
         """Note a link that the other end has made: by a LINK signal, or along with a spawn."""
         if not process.alive:
             self.signal(pid.node, (PAYLOAD_EXIT, process.pid, pid), NOPROC)
@@ -515,13 +518,13 @@ class Processes:
         process.links.received_link(pid)
         self.ties_with(pid.node).links.add((process, pid))
 
-    def drop_link_tie(self, process: Mailbox, pid: Pid) -> None:
+    def drop_link_tie(self, process: Process, pid: Pid) -> None:
         """Remove the entry of a link from the table of the other end's node."""
         ties = self._ties.get(pid.node)
         if ties is not None:
             ties.links.discard((process, pid))
 
-    def link_broke(self, process: Mailbox, pid: Pid, reason: object) -> None:
+    def link_broke(self, process: Process, pid: Pid, reason: object) -> None:
         """Let a process react to the exit signal of a link, if it is linked."""
         trapped = process.trap_exit and pid in process.links
         if trapped:
@@ -531,7 +534,7 @@ class Processes:
         if active and not trapped and not process.system and not is_atom(reason, NORMAL):
             self.terminate(process, reason)
 
-    def exit2(self, process: Mailbox, sender: Pid, reason: object, priority: bool = False) -> None:
+    def exit2(self, process: Process, sender: Pid, reason: object, priority: bool = False) -> None:
         """Let a process react to an exit signal that was sent with ``exit/2``."""
         if process.system:
             return
@@ -542,7 +545,7 @@ class Processes:
         elif not is_atom(reason, NORMAL) or sender == process.pid:
             self.terminate(process, reason)
 
-    def _deliver_exit(self, process: Mailbox, sender: Pid, reason: object, priority: bool) -> None:
+    def _deliver_exit(self, process: Process, sender: Pid, reason: object, priority: bool) -> None:
         if process.convert is not None:
             reason = process.convert(reason)
         process.deliver((EXIT, sender, reason), priority=priority)

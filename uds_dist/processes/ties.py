@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from uds_dist.etf.terms import Pid, Reference
 from uds_dist.processes.links import Monitor
-from uds_dist.processes.mailbox import Mailbox
+from uds_dist.processes.process import Process
 from uds_dist.processes.pending import PendingCall
 from uds_dist.transport.fault import is_own_fault
 
@@ -20,9 +20,9 @@ class Ties:
     __slots__ = ("links", "monitors", "spawns", "watchers")
 
     def __init__(self) -> None:
-        self.links: set[tuple[Mailbox, Pid]] = set()
+        self.links: set[tuple[Process, Pid]] = set()
         self.monitors: set[Monitor] = set()  # held here
-        self.watchers: set[tuple[Mailbox, Reference]] = set()  # held there
+        self.watchers: set[tuple[Process, Reference]] = set()  # held there
         self.spawns: set[PendingCall] = set()  # requests without a reply yet
 
     def __bool__(self) -> bool:

@@ -28,7 +28,7 @@ from secrets import randbits
 from uds_dist.config import Config
 from uds_dist.errors import NodeNameError
 from uds_dist.etf.terms import Atom, Pid
-from uds_dist.processes.mailbox import Mailbox
+from uds_dist.processes.process import Process
 from uds_dist.processes.names import GEN_CAST, OK, YES
 from uds_dist.processes.table import Processes
 from uds_dist.protocol.node_names import split_node_name
@@ -88,7 +88,7 @@ class GlobalNameServer:
         self._service = NodeService(
             loop, processes, GLOBAL_NAME_SERVER, GLOBAL_NAME_SERVER, self._handle
         )
-        self.process: Mailbox = self._service.process
+        self.process: Process = self._service.process
         self._calls: dict[str, object] = {
             "set_lock": True,
             "del_lock": True,

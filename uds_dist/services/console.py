@@ -119,7 +119,7 @@ class Console:
     def close(self) -> None:
         """End every shell."""
         for shell in tuple(self.shells.values()):
-            shell.process.close(SHUTDOWN)
+            self._processes.terminate(shell.process, SHUTDOWN)
 
     # -- for a shell -----------------------------------------------------------------------
 

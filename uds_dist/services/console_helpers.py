@@ -81,7 +81,7 @@ def tasks(loop: EventLoop, processes: Processes, connections: Iterable[PeerStati
     for pid, process in processes.by_pid.items():
         ties = len(process.links) + len(process.monitors) + len(process.watchers)
         what = "" if process.on_message is None else name_of(process.on_message)
-        waiting = f"{len(process)} messages wait, {ties} links and monitors"
+        waiting = f"{process.waiting} messages wait, {ties} links and monitors"
         rows.append(("process", f"{process.name or pid}", f"{waiting}, {what}".rstrip(", ")))
     rows += [("call", call.node, call.what) for call in processes.pending()]
     rows += [

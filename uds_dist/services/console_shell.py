@@ -26,11 +26,12 @@ from typing import Protocol
 
 from uds_dist.etf.terms import Atom, Pid, Reference
 from uds_dist.processes.future import Future
-from uds_dist.processes.mailbox import FromNode, Mailbox
+from uds_dist.processes.process import Process
 from uds_dist.processes.table import Processes
 from uds_dist.services.evaluator import Evaluator, Progress
 from uds_dist.services.gen import answer_to
 from uds_dist.services.group_leader import chardata_text
+from uds_dist.services.node_service import FromNode
 from uds_dist.transport.loop import EventLoop
 
 IO_REQUEST = Atom("io_request")
@@ -82,11 +83,11 @@ class Shell:
         self._exits = False  # after the output
         self.evaluator = console.new_evaluator(self._printed.append)
         self.evaluator.add(history=self._history)
-        self.process: Mailbox = processes.new_mailbox(on_message=self._on_message, trap_exit=True)
+        self.process: Process = processes.new_process(on_message=self._on_message, trap_exit=True)
         self.process.adapt = FromNode
         self.process.group_leader = leader
         self.process.on_exit = self._ended
-        self._watch = self.process.monitor(leader)
+        self._watch = self._processes.monitor(self.process, leader)
 
     def __repr__(self) -> str:
         return f"<Shell {self.process.pid} of {self.leader.node}>"
@@ -121,7 +122,7 @@ class Shell:
             return
         self._output, self._written = "", 0
         if self._exits:
-            self.process.close()
+            self._processes.terminate(self.process)
         elif self._prompt is not None:
             prompt, self._prompt = self._prompt, None
             self._request = self._send((GET_LINE, UNICODE, prompt.encode()))
@@ -150,17 +151,17 @@ class Shell:
             case (Atom("EXIT"), Pid() as sender, reason):
                 # A reason normal does nothing, as for any process, but from the group leader.
                 if reason != Atom("normal") or sender == self.leader:
-                    self.process.close(reason)
+                    self._processes.terminate(self.process, reason)
             case (Atom("DOWN"), ref, _, _, _) if ref == self._watch:
-                self.process.close()
+                self._processes.terminate(self.process)
 
     def _on_line(self, answer: object) -> None:
         if isinstance(answer, Atom) or answer is None:
-            self.process.close()  # the end of the input
+            self._processes.terminate(self.process)  # the end of the input
         elif isinstance(answer, tuple):
             # {error, interrupted}, or another that keeps the terminal from reading.
             if answer[1:] != (Atom("interrupted"),):
-                self.process.close()
+                self._processes.terminate(self.process)
                 return
             self.evaluator.interrupt()
             self._printed.append("KeyboardInterrupt\n")

@@ -289,7 +289,7 @@ class Jobs:
 
     def _start_process(self, pid: Pid, job: Job, group_leader: Pid) -> None:
         """A visible process that can be killed, for a function that is not done at once."""
-        process = self._processes.new_mailbox(pid=pid)
+        process = self._processes.new_process(pid=pid)
         process.group_leader = group_leader
         if job.flags & SpawnFlag.LINK:
             self._processes.add_link(process, job.parent)
@@ -329,7 +329,7 @@ class Jobs:
             process = self._processes.find(pid)
             if process is not None and pid in self._futures:
                 self._forget(pid)
-                process.close()
+                self._processes.terminate(process)
 
     def _take(self, pid: Pid) -> tuple[str, Future[object], Done] | None:
         """Remove a process that waits for a future from the tables."""
@@ -360,7 +360,7 @@ class Jobs:
             unsendable = encoding_error(reason, self._exposed.default)
             if unsendable is not None:
                 reason = job.reason(self._unsendable(outcome.value, unsendable))
-            process.close(reason)
+            self._processes.terminate(process, reason)
             return
         # It ended at once, so nobody has seen the process: report only its end.
         try:

@@ -9,7 +9,7 @@ from weakref import ref as weak_reference
 from uds_dist.etf.terms import ImproperList, Pid, Reference
 from uds_dist.processes.calls import start_call
 from uds_dist.processes.future import Future
-from uds_dist.processes.mailbox import Mailbox
+from uds_dist.processes.process import Process
 from uds_dist.processes.names import ALIAS, GEN_CAST, is_atom
 from uds_dist.processes.table import Processes
 from uds_dist.protocol.control import ALIAS_SEND, SEND_SENDER
@@ -32,7 +32,7 @@ class MultiReply(NamedTuple):
     bad_nodes: list[str]
 
 
-def cast(processes: Processes, caller: Mailbox, dest: object, request: object) -> None:
+def cast(processes: Processes, caller: Process, dest: object, request: object) -> None:
     """Send a request without an answer. Raises what `Mailbox.send` raises."""
     assert isinstance(dest, (Pid, Reference, str, tuple))
     processes.send(caller, dest, (GEN_CAST, request))
@@ -40,7 +40,7 @@ def cast(processes: Processes, caller: Mailbox, dest: object, request: object) -
 
 def start_multi_call(
     processes: Processes,
-    caller: Mailbox,
+    caller: Process,
     nodes: Iterable[str],
     name: str,
     request: object,

@@ -14,6 +14,7 @@ from uds_dist.processes.future import Future
 from uds_dist.processes.destination import Destination
 from uds_dist.processes.mailbox import Mailbox
 from uds_dist.processes.names import NORMAL
+from uds_dist.processes.process import Process
 from uds_dist.processes.table import Processes
 from uds_dist.services.gen import From, cast
 from uds_dist.transport.log_rate import BoundedLogs
@@ -22,7 +23,8 @@ from uds_dist.transport.log_rate import BoundedLogs
 class Running(Protocol):
     """What a server needs of what runs it."""
 
-    process: Mailbox
+    process: Process
+    mailbox: Mailbox  # the same, for the server
     processes: Processes
     log: BoundedLogs
 
@@ -150,7 +152,7 @@ class GenServer:
         Raises:
             LocalProtocolError: it is not served by a node.
         """
-        return self._running().process
+        return self._running().mailbox
 
     def reply(self, from_: From, answer: object) -> None:
         """Answer a call for which `handle_call` returned `NoReply()`.

@@ -19,7 +19,7 @@ from uds_dist.config import Config
 from uds_dist.etf.atoms import atom_of
 from uds_dist.etf.terms import Atom, ImproperList, Pid
 from uds_dist.processes.future import Future
-from uds_dist.processes.mailbox import Mailbox
+from uds_dist.processes.process import Process
 from uds_dist.processes.names import ERROR, OK
 from uds_dist.processes.table import Processes
 from uds_dist.services.node_service import NodeService
@@ -79,7 +79,7 @@ class GroupLeader:
         self._max_pending = config.max_pending_requests
         self._pending: dict[str, int] = {}  # node -> how many texts it is making for requests
         self._service = NodeService(loop, processes, None, "the group leader", self._handle)
-        self.process: Mailbox = self._service.process
+        self.process: Process = self._service.process
 
     @property
     def pid(self) -> Pid:

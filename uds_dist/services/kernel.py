@@ -15,11 +15,11 @@ from uds_dist.etf.conversion import Hook
 from uds_dist.etf.shown import MORE, printable, shown
 from uds_dist.etf.terms import Atom, Map, Pid
 from uds_dist.processes.future import Future
-from uds_dist.processes.mailbox import Mailbox
+from uds_dist.processes.process import Process
 from uds_dist.processes.names import ERROR, EXIT, IS_AUTH, NET_KERNEL, YES
 from uds_dist.processes.table import Processes
 from uds_dist.services.exposed import Exposed
-from uds_dist.services.gen import From, alias_of, answer_to
+from uds_dist.services.gen import From, answer_to
 from uds_dist.services.gen_server import GenServer
 from uds_dist.services.group_leader import chardata_text
 from uds_dist.services.node_service import NodeService
@@ -57,7 +57,7 @@ class NetKernel:
 
     def __init__(self, loop: EventLoop, processes: Processes) -> None:
         self._service = NodeService(loop, processes, NET_KERNEL, NET_KERNEL, self._handle)
-        self.process: Mailbox = self._service.process
+        self.process: Process = self._service.process
 
     def _handle(self, node: str, message: object) -> bool:
         match message:
@@ -82,7 +82,7 @@ class Rex(GenServer):
 
     def init(self) -> object:
         """No exit signal and no message ends it."""
-        self.process.system = True
+        self._running().process.system = True
         return None
 
     def handle_call(self, request: object, from_: From) -> object:
@@ -92,7 +92,7 @@ class Rex(GenServer):
                 outcome = self._exposed.run(module, function, arguments)
                 if isinstance(outcome, Outcome):
                     return rpc_result(outcome, self._exposed.default)
-                return _rpc_future(self.process.loop, outcome, self._exposed.default)
+                return _rpc_future(self._running().processes.loop, outcome, self._exposed.default)
         self._running().complain("a call that it does not know", request)
         return (ERROR, Atom("unknown_call"))
 
@@ -193,7 +193,7 @@ class LoggerProxy:
         self._processes = processes
         self._in_work: dict[str, int] = {}  # node -> bytes of the events whose texts it is making
         self._service = NodeService(loop, processes, LOGGER_PROXY, LOGGER_PROXY, self._handle)
-        self.process: Mailbox = self._service.process
+        self.process: Process = self._service.process
         self.process.group_leader = group_leader
 
     def _handle(self, node: str, message: object) -> bool:
@@ -266,15 +266,3 @@ def log_text(text: str) -> str:
 
 def _is_proplist(report: object) -> bool:
     return isinstance(report, list) and bool(report) and isinstance(report[0], tuple)
-
-
-def reply(process: Mailbox, caller: Pid, tag: object, answer: object) -> None:
-    """Answer a generic call.
-
-    Args:
-        process: the process that answers.
-        caller: the pid of the call's ``From``.
-        tag: its tag; the answer goes to the alias in it, if there is one.
-        answer: any term.
-    """
-    process.send(alias_of(tag) or caller, (tag, answer))

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from typing import NamedTuple
 
 from uds_dist.errors import TermError
 from uds_dist.etf.shown import printable, shown
 from uds_dist.etf.terms import Atom, Pid, Reference
 from uds_dist.processes.dialect import UNUSED
-from uds_dist.processes.mailbox import FromNode, Mailbox
+from uds_dist.processes.process import Process
 from uds_dist.processes.table import Processes
 from uds_dist.protocol.control import ALIAS_SEND, REG_SEND, SEND_SENDER
 from uds_dist.services.gen import alias_of
@@ -25,6 +26,13 @@ logger = logging.getLogger(__name__)
 
 # What acts on a message: (sending node, message); False if its shape is unknown.
 Handle = Callable[[str, object], bool]
+
+
+class FromNode(NamedTuple):
+    """A message, and the node whose connection it came by."""
+
+    node: str
+    message: object
 
 
 class NodeService:
@@ -47,7 +55,7 @@ class NodeService:
         self._what = what
         self._handle = handle
         self._log = BoundedLogs(logger, loop.time)
-        self.process: Mailbox = processes.new_mailbox(name, self._on_message, trap_exit=True)
+        self.process: Process = processes.new_process(name, self._on_message, trap_exit=True)
         self.process.system = True
         self.process.adapt = FromNode
 

@@ -20,7 +20,7 @@ from collections.abc import Iterable
 from uds_dist.config import Config
 from uds_dist.errors import ConfigError
 from uds_dist.etf.terms import Atom, Map, Pid, Reference, exact_key
-from uds_dist.processes.mailbox import Mailbox
+from uds_dist.processes.process import Process
 from uds_dist.processes.names import GEN_CAST
 from uds_dist.processes.table import Processes
 from uds_dist.services.node_service import NodeService
@@ -133,7 +133,7 @@ class PgScope:
         self._processes = processes
         self._max_size = config.max_group_size
         self._service = NodeService(loop, processes, name, f"the pg scope {name}", self._handle)
-        self.process: Mailbox = self._service.process
+        self.process: Process = self._service.process
         self._scope = name
         self._local = Groups()
         self._watched: dict[Pid, set[bytes]] = {}  # members here -> the keys of their groups
@@ -181,7 +181,7 @@ class PgScope:
         keys = self._watched.get(pid)
         if keys is None:
             keys = self._watched[pid] = set()
-            self.process.monitor(pid)
+            self._processes.monitor(self.process, pid)
         keys.add(exact_key(group))
         self._tell()
 
@@ -249,8 +249,8 @@ class PgScope:
         other = self._others.get(node)
         if other is None or other.pid != scope:
             if other is not None:
-                self.process.demonitor(other.monitor, flush=True)
-            monitor = self.process.monitor(scope)
+                self._processes.demonitor(self.process, other.monitor, flush=True)
+            monitor = self._processes.monitor(self.process, scope)
             other = self._others[node] = Namesake(scope, monitor, Groups(self._max_size))
         return other
 

@@ -9,14 +9,14 @@ Source: Distribution Protocol, SPAWN_REQUEST; the erpc module of OTP 23 and newe
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, Protocol
 
 from uds_dist.errors import NoConnectionError, RemoteError, UdsDistError
 from uds_dist.etf.shown import printable, shown
 from uds_dist.etf.terms import Atom, Pid, Reference
 from uds_dist.processes.calls import down_error, settle
 from uds_dist.processes.future import Future, failed
-from uds_dist.processes.mailbox import Mailbox
+from uds_dist.processes.process import Process
 from uds_dist.processes.names import LINK, MONITOR, NOCONNECTION, RETURN, is_atom
 from uds_dist.processes.pending import PendingCall
 from uds_dist.processes.table import Processes
@@ -29,9 +29,16 @@ _CLASSES: dict[str, Literal["error", "exit", "throw"]] = {
 }  # fmt: skip
 
 
+class Caller(Protocol):
+    """What a call needs of the process that calls: a `Process`, or the mailbox of one."""
+
+    pid: Pid
+    group_leader: Pid | None
+
+
 def start_rpc(
     processes: Processes,
-    caller: Mailbox,
+    caller: Caller,
     node: str,
     module: str,
     function: str,
@@ -69,14 +76,14 @@ def start_rpc(
     return future
 
 
-def leader_of(process: Mailbox) -> Pid:
+def leader_of(process: Caller) -> Pid:
     """The group leader of a process; without one, the process itself."""
     return process.pid if process.group_leader is None else process.group_leader
 
 
 def start_own_rpc(
     processes: Processes,
-    caller: Mailbox,
+    caller: Caller,
     node: str,
     module: str,
     function: str,
@@ -171,7 +178,7 @@ class Start(PendingCall):
     def __init__(
         self,
         processes: Processes,
-        parent: Mailbox,
+        parent: Process,
         node: str,
         what: str,
         link: bool = False,
@@ -202,7 +209,7 @@ class Start(PendingCall):
 
 def start_spawn(
     processes: Processes,
-    parent: Mailbox,
+    parent: Process,
     node: str,
     module: str,
     function: str,

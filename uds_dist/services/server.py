@@ -26,6 +26,7 @@ from uds_dist.etf.terms import Atom, Pid, Reference
 from uds_dist.processes.calls import start_call
 from uds_dist.processes.future import Future
 from uds_dist.processes.mailbox import EMPTY, Mailbox
+from uds_dist.processes.process import Process
 from uds_dist.processes.names import ERROR, GEN_CALL, GEN_CAST, NORMAL, OK, SHUTDOWN
 from uds_dist.processes.table import Processes
 from uds_dist.services.gen import From, from_term, monitor_of, reply
@@ -95,7 +96,8 @@ class Runner:
         ConfigError: the name is taken, the policy is unknown, or a handler is a coroutine function.
     """
 
-    process: Mailbox
+    process: Process
+    mailbox: Mailbox  # the same, for the server
     server: GenServer
 
     def __init__(
@@ -146,12 +148,13 @@ class Runner:
             refuse_coroutines(f"{type(server).__name__}.{handler}", getattr(server, handler))
         if server._runner is not None and server._runner is not self:
             raise ConfigError(f"{server!r} is served already, as {server._runner!r}")
-        process = self.processes.new_mailbox(
+        process = self.processes.new_process(
             self.name, self._on_message, trap_exit=server.trap_exit
         )
         process.group_leader = self._group_leader
         self.server = server
         self.process = process
+        self.mailbox = Mailbox(self.processes, process)
         # The library's own servers recognize requests by their atoms and take plain terms.
         self._converts = self.processes.conversion is not None and not server._plain
         server._runner = self
@@ -162,7 +165,7 @@ class Runner:
         except BaseException as error:
             self._terminated = True
             server._runner = None
-            process.close(raised(error, self._default).exit_reason)
+            self.processes.terminate(process, raised(error, self._default).exit_reason)
             raise
         process.on_unwatched = self._unwatched
         process.on_exit = partial(self._ended, process)
@@ -182,7 +185,7 @@ class Runner:
             self._log_end(reason, error)
         reason = self._terminate(reason)
         self._drop_pending()
-        self.process.close(reason)
+        self.processes.terminate(self.process, reason)
 
     def retire(self, reason: object) -> None:
         """End the server for good: whatever its restart policy is, it is not started again."""
@@ -209,7 +212,7 @@ class Runner:
             self._log_end(reason, error)
         return reason
 
-    def _ended(self, process: Mailbox, reason: object) -> None:
+    def _ended(self, process: Process, reason: object) -> None:
         """The process has ended, for any reason."""
         if process is not self.process or self.over:
             return
@@ -567,7 +570,7 @@ class Runner:
         if self.process.held:
             self._loop.call_soon(partial(self._release, self.process))
 
-    def _release(self, process: Mailbox) -> None:
+    def _release(self, process: Process) -> None:
         """Handle the messages held back, but not those that arrive meanwhile."""
         if process is not self.process:
             return

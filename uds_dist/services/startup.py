@@ -56,7 +56,7 @@ class Services:
         self.jobs: Jobs
         self.inbox = Incoming(loop, config, name, creation, router, self._start_jobs)
         self.processes = processes = self.inbox.processes
-        self.own = processes.new_mailbox(
+        self.own = processes.new_process(
             on_message=self._own_message, trap_exit=True, pid=processes.own
         )
         self.own.system = True

@@ -14,7 +14,7 @@ from uds_dist.errors import TermError
 from uds_dist.etf.shown import shown
 from uds_dist.etf.terms import Atom, Pid, Reference
 from uds_dist.processes.future import Future
-from uds_dist.processes.mailbox import Mailbox
+from uds_dist.processes.process import Process
 from uds_dist.processes.names import ERROR, NORMAL, OK, SHUTDOWN, is_atom
 from uds_dist.processes.table import Processes
 from uds_dist.services.exposed import Exposed
@@ -121,14 +121,14 @@ class Task:
         self._timer: Timer | None = None
         self._watch: Reference | None = None
         self._future: Future[object] | None = None
-        self.process: Mailbox = processes.new_mailbox(on_message=self._on_message)
+        self.process: Process = processes.new_process(on_message=self._on_message)
         self.process.on_exit = self._ended
         supervisor._tasks[self.process.pid] = self
         if mfa is not None:
             self.process.loop.call_soon(lambda: self._run(None, None, mfa))
         else:
             # Also if the owner will link itself to the task: it may end before that.
-            self._watch = self.process.monitor(owner)
+            self._watch = self._processes.monitor(self.process, owner)
             self._timer = self.process.loop.call_later(START_TIMEOUT, self._too_late)
 
     def _on_message(self, message: object) -> None:
@@ -145,7 +145,7 @@ class Task:
         if self._timer is not None:
             self._timer.cancel()
         if self._watch is not None and self.process.alive:
-            self.process.demonitor(self._watch, flush=True)
+            self._processes.demonitor(self.process, self._watch, flush=True)
 
     def _too_late(self) -> None:
         self.end(Atom("timeout"))
@@ -194,7 +194,7 @@ class Task:
         unsendable = encoding_error(reason, default)
         if unsendable is not None:
             reason = raised(unsendable, default).exit_reason
-        self.process.close(reason)
+        self._processes.terminate(self.process, reason)
         self._ended(reason)
 
     def _ended(self, _reason: object) -> None:
