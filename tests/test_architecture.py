@@ -60,9 +60,9 @@ HOUSE = {
     " startup.py supervisor.py system.py tasks.py",
     "shell": "__init__.py completion.py device.py editor.py history.py io_server.py keys.py"
     " layout.py plain.py remote.py screen.py terminal.py",
-    "cli": "__init__.py calls.py connected.py demo.py evaluate.py exit_codes.py json_text.py"
-    " listen.py main.py messages.py names.py notation.py output.py probe.py several.py"
-    " shells.py texts.py top.py trace.py",
+    "cli": "__init__.py calls.py connected.py demo.py elixir_terms.py evaluate.py exit_codes.py"
+    " hints.py json_text.py listen.py main.py messages.py names.py notation.py output.py probe.py"
+    " several.py shells.py texts.py top.py trace.py",
 }
 TOP_LEVEL = {
     "pyproject.toml",

@@ -142,7 +142,8 @@ class Cli:
             assert isinstance(exit_.code, int)
             code = exit_.code
         out, err = self._capsys.readouterr()
-        assert err.count("\n") <= 1 and "Traceback" not in err, err
+        error, _, hint = err.partition("\nhint: ")
+        assert error.count("\n") <= 1 and hint.count("\n") <= 1 and "Traceback" not in err, err
         assert code == 0 or err.startswith("uds-dist: "), err
         return Result(code, out, err)
 

@@ -72,7 +72,7 @@ def test_a_struct_is_written_as_its_author_wants_it(
     for words, code, told in [
         (["Account", "new"], 0, '#Account<name: "n", ...>\n'),
         (["Date", "new!", "2026", "2", "3"], 0, "~D[2026-02-03]\n"),
-        (["Enum", "to_list", "#{1 => 10000000000.0}"], 0, "[{1, 10000000000.0}]\n"),
+        (["Enum", "to_list", "%{1 => 10000000000.0}"], 0, "[{1, 10000000000.0}]\n"),
         (["lists", "seq", "1", "100"], 0, f"[{', '.join(map(str, range(1, 101)))}]\n"),
         (["Account", "fail"], 1, "raised throw:#Account<"),
     ]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.interop.beam import Beam, Otp, socket_folder
+from tests.interop.beam import Beam, Otp, Start, socket_folder
 from tests.readme_blocks import environment
 from uds_dist.cli import main as cli
 
@@ -96,6 +96,86 @@ def test_calls_casts_and_messages(run: Run, node: Beam) -> None:
     assert code == 1 and "nobody" in complaint
     code, _, complaint = run("call", "node", "taker")
     assert code == 2 and "give one term" in complaint
+
+
+@pytest.mark.parametrize(
+    ("term", "as_erlang"),
+    [
+        ("[1, 2]", "[1,2]"),
+        ('{:add, "grün", nil}', '{add,<<"grün"/utf8>>,nil}'),
+        ('%{"b" => [c: -2.5], a: 1}', '#{a => 1, <<"b">> => [{c,-2.5}]}'),
+        ('<<"a"::utf8, 5::size(16)-little, 7::4, 0::4>>', '<<"a",5,0,7:4,0:4>>'),
+        ("~D[2026-01-31]", "#{'__struct__' => 'Elixir.Date', calendar => 'Elixir.Calendar.ISO',"
+         " day => 31, month => 1, year => 2026}"),
+        ("1..3", "#{'__struct__' => 'Elixir.Range', first => 1, last => 3, step => 1}"),
+        ("&String.upcase/1", "fun 'Elixir.String':upcase/1"),
+        ("{Enum, 'abc', ~w[x y]a, %{}}", "{'Elixir.Enum',\"abc\",[x,y],#{}}"),
+    ],
+)  # fmt: skip
+def test_arguments_in_elixir(run: Run, otp: Otp, node: Beam, term: str, as_erlang: str) -> None:
+    if not otp.has_elixir:
+        pytest.skip(f"OTP {otp.label} has no Elixir")
+    last = "element(2, lists:keyfind(last, 1, element(2, process_info(whereis(taker), dictionary))))"
+    assert run("send", "node", "taker", term, "--elixir") == (0, "", "")
+    node.wait_until(f"{last} =:= {as_erlang}")
+    assert run("cast", "node", "taker", term, "--elixir")[:2] == (0, "")
+    node.wait_until(f"{last} =:= {{cast, {as_erlang}}}")
+    code, printed, _ = run("call", "node", "taker", term, "--elixir")
+    assert (code, printed[:11]) == (0, "{:you_said,")
+    code, printed, _ = run("rpc", "node", "erlang", "=:=", term, term, "--elixir")
+    assert (code, printed) == (0, "true\n")
+
+
+@pytest.mark.parametrize(
+    ("term", "told"),
+    [
+        ("[1, ", "missing terminator"),
+        ("1 + * 2", "syntax error before: '*'"),
+        ("ok", "it is not a literal term: an atom is written :ok"),
+        ("[System.halt(0)]", "it is not a literal term"),
+        ('"#{System.halt(0)}"', "it is not a literal term"),
+        ("%{a: System.halt(0)}", "it is not a literal term"),
+        ("<<1::size(System.halt(0))>>", "it is not a literal term"),
+        ("~s(#{System.halt(0)})", "it is not a literal term"),
+        ("&System.halt(&1)", "it is not a literal term"),
+        ("[-System.halt(0)]", "it is not a literal term"),
+        ("System.halt", "it is not a literal term"),
+        ("fn -> 1 end", "it is not a literal term"),
+        ("#{a => 1}", "there is no term in it"),
+        ("%NoSuchStruct{}", "the node cannot build it"),
+    ],
+)
+def test_what_is_no_elixir_term_is_not_evaluated(
+    run: Run, otp: Otp, node: Beam, term: str, told: str
+) -> None:
+    if not otp.has_elixir:
+        pytest.skip(f"OTP {otp.label} has no Elixir")
+    code, out, err = run("rpc", "node", "Function", "identity", "1", term, "--elixir")
+    assert (code, out) == (2, "") and err.startswith("uds-dist: argument 2, ") and told in err
+    assert err.count("\n") == 1 and node.alive
+
+
+def test_a_node_without_elixir_reads_erlang_terms(
+    otp: Otp, beams: Start, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain = beams(otp, "plain@localhost")
+    monkeypatch.setenv("UDS_DIST_SOCKET_DIR", plain.socket_dir)
+    monkeypatch.setenv("UDS_DIST_COOKIE", "secret")
+    assert cli.main(["rpc", "plain", "lists", "sum", "[1, 2]", "--elixir"]) == 0
+    assert capsys.readouterr().out == "3\n"
+    assert cli.main(["rpc", "plain", "lists", "last", "[%{a: 1}]", "--elixir"]) == 2
+    assert "plain@localhost has no Elixir to read it, and it is not an Erlang term" in capsys.readouterr().err
+
+
+def test_a_hint_after_a_binary_in_latin1(run: Run, otp: Otp) -> None:
+    hint = 'hint: <<"grün">> is a binary of Latin-1 text: for UTF-8 write <<"grün"/utf8>>\n'
+    assert run("rpc", "node", "erlang", "byte_size", '<<"grün">>') == (0, "4\n", hint)
+    assert run("rpc", "node", "erlang", "byte_size", '<<"grün"/utf8>>') == (0, "5\n", "")
+    code, _, complaint = run("rpc", "node", "erlang", "binary_to_atom", '<<"grün">>', "utf8")
+    error, told = complaint.splitlines(keepends=True)
+    assert code == 1 and "badarg" in error and told == hint
+    assert run("eval", "node", "--erl", 'byte_size(<<"grün">>)') == (0, "4\n", hint)
+    assert run("call", "node", "taker", '{<<"grün">>}')[2] == hint
 
 
 def test_several_nodes(run: Run) -> None:

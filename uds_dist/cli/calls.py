@@ -19,6 +19,7 @@ from uds_dist import (
     parse_term,
 )
 from uds_dist.cli.connected import Connected, connected
+from uds_dist.cli.elixir_terms import elixir_term
 from uds_dist.cli.exit_codes import OK, RAISED, USAGE, exit_code
 from uds_dist.cli.json_text import read_json, write_json
 from uds_dist.cli.notation import format_elixir, from_json, to_json
@@ -93,9 +94,10 @@ def run_rpc(options: argparse.Namespace) -> int:
 
 
 def _rpc(options: argparse.Namespace, show: Show) -> int:
-    arguments = terms_of(options)
+    terms = terms_of(options)
     module, function = module_name(options.module), plain_name(options.function)
     with connected(options, write_error if options.json else write_out) as there:
+        arguments = terms(there)
         what = f"{module}:{function}/{len(arguments)} at {there.name}"
         show(answer_line(options, there, what, lambda: there.call(module, function, arguments)))
     return OK
@@ -165,22 +167,41 @@ def utf8_word(word: str) -> str:
         raise ValueError(f"{data[:60]!r} is not UTF-8 text") from None
 
 
-def terms_of(options: argparse.Namespace) -> list[object]:
-    """The terms that the last words of the command line stand for."""
-    return [_argument(options, *numbered) for numbered in enumerate(options.arguments, start=1)]
+def terms_of(options: argparse.Namespace) -> Callable[[Connected], list[object]]:
+    """Read the last words of the command line: now, or, if they are Elixir's, at the node."""
+    numbered = enumerate(options.arguments, start=1)
+    if options.elixir:
+        words = [(number, _utf8_argument(number, text)) for number, text in numbered]
+        return lambda there: [_elixir_argument(there, *pair) for pair in words]
+    terms = [_argument(options, *pair) for pair in numbered]
+    return lambda _there: terms
+
+
+def _elixir_argument(there: Connected, number: int, text: str) -> object:
+    try:
+        return elixir_term(there, text)
+    except TermError as error:
+        raise ParseError(f"{_place(number, text)}: {error}") from None
 
 
 def _argument(options: argparse.Namespace, number: int, text: str) -> object:
     """The term that a word of the command line stands for."""
-    where = f"argument {number}, '{printable(text.strip(), 60)}'"
-    try:
-        text = utf8_word(text)
-    except ValueError as error:
-        raise ParseError(f"{where}: {error}") from None
+    text = _utf8_argument(number, text)
     try:
         return from_json(read_json(text)) if options.json else parse_term(text)
     except TermError as error:
-        raise ParseError(f"{where}: {error}") from None
+        raise ParseError(f"{_place(number, text)}: {error}") from None
+
+
+def _utf8_argument(number: int, text: str) -> str:
+    try:
+        return utf8_word(text)
+    except ValueError as error:
+        raise ParseError(f"{_place(number, text)}: {error}") from None
+
+
+def _place(number: int, text: str) -> str:
+    return f"argument {number}, '{printable(text.strip(), 60)}'"
 
 
 def inspected(there: Connected, term: object) -> str:

@@ -14,6 +14,10 @@ from uds_dist.processes.identity import find_cookie
 from uds_dist.transport.address import listening_nodes, places
 
 
+class NobodyListensError(ConfigError):
+    """No node listens where all are meant."""
+
+
 def config_of(options: argparse.Namespace) -> Config:
     """The settings of the environment, and those that `options` give."""
     given = {
@@ -92,7 +96,8 @@ def living_nodes(options: argparse.Namespace) -> list[str]:
     """The names of the nodes that listen and can be dialled.
 
     Raises:
-        ConfigError: there is no such folder, or none of them.
+        ConfigError: there is no such folder.
+        NobodyListensError: there is no node that listens.
     """
     where = places(config_of(options))
     try:
@@ -100,5 +105,5 @@ def living_nodes(options: argparse.Namespace) -> list[str]:
     except OSError as error:
         raise ConfigError(f"{error.filename or where.own.given}: {error.strerror}") from None
     if not found:
-        raise ConfigError(f"no node listens in {' or '.join(map(str, where.others))}")
+        raise NobodyListensError(f"no node listens in {' or '.join(map(str, where.others))}")
     return found

@@ -15,6 +15,7 @@ from uds_dist.cli.evaluate import EPILOG as EVAL_EPILOG
 from uds_dist.cli.evaluate import add_arguments as add_eval_arguments
 from uds_dist.cli.evaluate import run_eval
 from uds_dist.cli.exit_codes import EPILOG, INTERRUPTED, OK, UNREACHABLE, USAGE, exit_code
+from uds_dist.cli.hints import advise, check_function, check_module, usage_hint, write_hint
 from uds_dist.cli.listen import EPILOG as LISTEN_EPILOG
 from uds_dist.cli.listen import add_arguments as add_listen_arguments
 from uds_dist.cli.listen import run_listen
@@ -40,7 +41,9 @@ MODULE: an Elixir module is written as in Elixir (Enum, MyApp.Repo), an Erlang m
   single quotes is taken as it is ("'Odd'"). A colon before a module or function is dropped.
 ARG: an Erlang term (42, ok, "list", <<"binary">>, {a,1}, #{k => v}), or with --json a JSON value.
   Put -- before the first argument that begins with a hyphen and is not a number.
---elixir: what inspect prints at the node; where it has no Elixir, a plain notation.
+--elixir: ARG is a literal Elixir term, which the node reads: %{a: 1}, "binary", ~D[2026-01-31],
+  1..3, &String.upcase/1. The answer is what inspect prints there. At a node without Elixir ARG is
+  an Erlang term, and the answer is in a plain notation.
 --json: strings are binaries, arrays lists, objects maps (a key ":name" is an atom), null is nil;
   {"$atom": "ok"}, {"$tuple": [...]}, {"$binary": BASE64}, {"$map": [[key, value], ...]},
   {"$improper": [..., tail]} and {"$etf": BASE64} are the rest. The answer is written likewise.
@@ -71,15 +74,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code; `exit_codes.EPILOG` lists them.
     """
     prepare_streams()
+    options = argparse.Namespace()
     try:
         options = _parse(make_parser(), sys.argv[1:] if arguments is None else list(arguments))
         code: int = options.run(options)
+        advise(options)
         return code
     except KeyboardInterrupt:
         return INTERRUPTED
     except UdsDistError as error:
         if not (isinstance(error, OutputError) and error.reader_left):
             complain(str(error))
+            advise(options, error)
         return exit_code(error)
     except OSError as error:
         complain(f"the system refused: {error.strerror or error}")
@@ -94,7 +100,9 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """End the program."""
+        message, hint = usage_hint(message)
         complain(f"{message} (see {self.prog} --help)")
+        write_hint(hint)
         raise SystemExit(USAGE)
 
     def print_help(self, file: object = None) -> None:
@@ -147,8 +155,8 @@ def make_parser() -> argparse.ArgumentParser:
     _add_connection(rpc)
     _add_notation(rpc)
     _add_node(rpc, several=True)
-    rpc.add_argument("module", type=_word, metavar="MODULE")
-    rpc.add_argument("function", type=_word, metavar="FUNCTION")
+    rpc.add_argument("module", type=lambda word: check_module(_word(word)), metavar="MODULE")
+    rpc.add_argument("function", type=lambda word: check_function(_word(word)), metavar="FUNCTION")
     # With a default it is not among what is missing when another word is.
     rpc.add_argument("arguments", type=_unmarked, metavar="ARG", nargs="*", default=[])
 
@@ -236,7 +244,7 @@ def _add_node(parser: argparse.ArgumentParser, several: bool = False) -> None:
 def _add_notation(parser: argparse.ArgumentParser) -> None:
     notation = parser.add_mutually_exclusive_group()
     notation.add_argument("--json", action="store_true", help="arguments and answer are JSON")
-    notation.add_argument("--elixir", action="store_true", help="print the answer as Elixir does")
+    notation.add_argument("--elixir", action="store_true", help="arguments and answer are Elixir")
 
 
 def _add_where(parser: argparse.ArgumentParser) -> None:

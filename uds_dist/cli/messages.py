@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 
 from uds_dist import ConfigError
 from uds_dist.cli.calls import answer_line, module_name, terms_of
-from uds_dist.cli.connected import connected
+from uds_dist.cli.connected import Connected, connected
 from uds_dist.cli.exit_codes import OK
 from uds_dist.cli.several import Show, at_each_node
 
 EPILOG = """\
 PROCESS: a registered name; one that begins with a capital letter is Elixir's (MyApp.Counter).
-TERM: an Erlang term (get, {add,1}), or with --json a JSON value.
+TERM: an Erlang term (get, {add,1}), or with --json a JSON value, or with --elixir a literal Elixir
+  term, which the node reads ({:add, 1}).
 
 """
 
@@ -23,9 +25,10 @@ def run_call(options: argparse.Namespace) -> int:
 
 
 def _call(options: argparse.Namespace, show: Show) -> int:
-    request = _one_term(options)
+    term = _one_term(options)
     process = module_name(options.process)
     with connected(options) as there:
+        request = term(there)
         dest = (process, there.name)
         what = f"{process} at {there.name}"
         reply = there.node.call(dest, request)
@@ -33,11 +36,12 @@ def _call(options: argparse.Namespace, show: Show) -> int:
     return OK
 
 
-def _one_term(options: argparse.Namespace) -> object:
+def _one_term(options: argparse.Namespace) -> Callable[[Connected], object]:
+    """Read the term now, or, if it is Elixir's, at the node."""
     terms = terms_of(options)
-    if len(terms) != 1:
-        raise ConfigError(f"give one term after the process, not {len(terms)}")
-    return terms[0]
+    if len(options.arguments) != 1:
+        raise ConfigError(f"give one term after the process, not {len(options.arguments)}")
+    return lambda there: terms(there)[0]
 
 
 def run_cast(options: argparse.Namespace) -> int:
@@ -48,7 +52,7 @@ def run_cast(options: argparse.Namespace) -> int:
 def _cast(options: argparse.Namespace, _show: Show) -> int:
     request = _one_term(options)
     with connected(options) as there:
-        there.node.cast((module_name(options.process), there.name), request)
+        there.node.cast((module_name(options.process), there.name), request(there))
         there.node.flush(there.left())
     return OK
 
@@ -61,6 +65,6 @@ def run_send(options: argparse.Namespace) -> int:
 def _send(options: argparse.Namespace, _show: Show) -> int:
     message = _one_term(options)
     with connected(options) as there:
-        there.node.send((module_name(options.process), there.name), message)
+        there.node.send((module_name(options.process), there.name), message(there))
         there.node.flush(there.left())
     return OK

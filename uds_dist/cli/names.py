@@ -6,8 +6,9 @@ import argparse
 import time
 
 from uds_dist import ConfigError
-from uds_dist.cli.connected import config_of
+from uds_dist.cli.connected import NobodyListensError, config_of
 from uds_dist.cli.exit_codes import OK
+from uds_dist.cli.hints import advise
 from uds_dist.cli.json_text import write_json
 from uds_dist.cli.output import complain, write_line
 from uds_dist.transport.address import Places, listening_nodes, places
@@ -27,7 +28,11 @@ def run_names(options: argparse.Namespace) -> int:
         write_line(write_json([_entry(*item) for item in found.items()], ascii_only=True))
     else:
         if not found:
-            complain(f"no node listens in {' or '.join(map(str, where.others))}")
+            missing = NobodyListensError(
+                f"no node listens in {' or '.join(map(str, where.others))}"
+            )
+            complain(str(missing))
+            advise(options, missing)
         width = max((len(name) for name, _ in found), default=0)
         for (name, state), address in found.items():
             write_line(f"{name:<{width}}  {state:<6}  {address}")

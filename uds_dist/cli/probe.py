@@ -27,6 +27,7 @@ from uds_dist import (
 )
 from uds_dist.cli.connected import Connected, config_of, connected, cookie_of, full_name
 from uds_dist.cli.exit_codes import OK, exit_code
+from uds_dist.cli.hints import advise
 from uds_dist.cli.json_text import write_json
 from uds_dist.cli.output import complain, write_line
 from uds_dist.etf.shown import printable, shown
@@ -80,6 +81,7 @@ def run_probe(options: argparse.Namespace) -> int:
         write_line(write_json(found, ascii_only=True))
     elif error is not None:
         complain(str(error))
+        advise(options, error)
     return OK if error is None else exit_code(error)
 
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from uds_dist import UdsDistError
 from uds_dist.cli.connected import living_nodes
 from uds_dist.cli.exit_codes import OK, RAISED, exit_code
+from uds_dist.cli.hints import advise
 from uds_dist.cli.output import OutputError, complain, write_line
 
 ALL = "*"  # in place of a node's name: the option --all
@@ -42,6 +43,7 @@ def at_each_node(
     names = living_nodes(options) if options.node == ALL else options.node.split(",")
     width = max(map(len, names), default=0)
     codes = []
+    last: UdsDistError | None = None
     for name in names:
         options.node = name
         try:
@@ -50,7 +52,10 @@ def at_each_node(
             raise
         except UdsDistError as error:
             complain(f"{name}: {error}")
+            last = error
             codes.append(exit_code(error))
+    if last is not None:
+        advise(options, last)
     failed = {code for code in codes if code != OK}
     if not failed:
         return OK

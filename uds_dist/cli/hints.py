@@ -1,0 +1,111 @@
+"""Hints for mistakes that users often make: one line each, after the error or the answer."""
+
+from __future__ import annotations
+
+import argparse
+import re
+
+from uds_dist import ConnectFailedError
+from uds_dist.cli.connected import NobodyListensError, config_of
+from uds_dist.cli.output import write_error
+from uds_dist.etf.shown import printable
+
+# Separates the hint from the error in the message of a usage error. No word can hold a NUL.
+SEPARATOR = "\0hint: "
+
+NO_FOLDER = (
+    "UDS_DIST_SOCKET_DIR is not set, so only the default places were tried: set it to the folder"
+    " of the node's socket, or give --socket-dir"
+)
+NO_FUNCTION = (
+    "MODULE and FUNCTION are two words, as in: rpc NODE lists sum '[1, 2]'; a built-in function"
+    " belongs to the module erlang, as in: rpc NODE erlang node"
+)
+NOT_A_MODULE = (
+    "write module, function and arguments as words of their own, as in: rpc NODE Enum sum"
+    " '[1, 2]'; or evaluate the text: eval NODE 'Enum.sum([1, 2])'"
+)
+NOT_A_FUNCTION = (
+    "give the name alone; the arguments follow as words of their own, as in: rpc NODE lists sum"
+    " '[1, 2]'"
+)
+SHOWN_TEXT = 60
+
+# A whole call, or a function after its module: Enum.sum, :lists.sum, lists:sum.
+_CALL = re.compile(r"[^']*\(.*|:?[^:']+:.*|[A-Z][\w.]*\.[a-z_]\w*[?!]?|:\w+\..*", re.DOTALL)
+_WITH_ARGUMENTS = re.compile(r"[^']+\(.*\)|\w+[?!]?/\d+", re.DOTALL)
+# What can hold a quotation mark, and the brackets of binaries.
+_TOKEN = re.compile(
+    r"""%.*|\$(?:\\.|.)|'(?:\\.|[^'\\])*'|(?P<string>"(?:\\.|[^"\\])*")"""
+    r"""|~\w*"(?:\\.|[^"\\])*"|(?P<bracket><<|>>)""",
+    re.DOTALL,
+)
+_AS_UTF = re.compile(r"\s*(?::\s*\w+\s*)?/[\w\s:-]*\butf(?:8|16|32)\b")
+
+
+def usage_hint(message: str) -> tuple[str, str]:
+    """The message of a usage error, and the hint for it ("" if there is none)."""
+    message, _, hint = message.partition(SEPARATOR)
+    if not hint and message == "the following arguments are required: FUNCTION":
+        hint = NO_FUNCTION
+    return message, hint
+
+
+def check_module(word: str) -> str:
+    """Refuse what is more than the name of a module; quoted names are taken as they are."""
+    if _CALL.fullmatch(word.strip()):
+        raise argparse.ArgumentTypeError(
+            f"'{printable(word, SHOWN_TEXT)}' is not the name of a module{SEPARATOR}{NOT_A_MODULE}"
+        )
+    return word
+
+
+def check_function(word: str) -> str:
+    """Refuse a function that has its arguments or its arity with it."""
+    if _WITH_ARGUMENTS.fullmatch(word.strip()):
+        shown = printable(word, SHOWN_TEXT)
+        raise argparse.ArgumentTypeError(
+            f"'{shown}' is not the name of a function{SEPARATOR}{NOT_A_FUNCTION}"
+        )
+    return word
+
+
+def advise(options: argparse.Namespace, error: Exception | None = None) -> None:
+    """Write the hint for a command that has ended, if there is one."""
+    hint = ""
+    if isinstance(error, (ConnectFailedError, NobodyListensError)):
+        hint = NO_FOLDER if config_of(options).socket_dir is None else ""
+    else:
+        found = [text for word in erlang_texts(options) if (text := latin1_string(word))]
+        if found:
+            shown = printable(found[0], SHOWN_TEXT)
+            hint = f"<<{shown}>> is a binary of Latin-1 text: for UTF-8 write <<{shown}/utf8>>"
+    write_hint(hint)
+
+
+def write_hint(hint: str) -> None:
+    """Write a hint to standard error, unless it is empty."""
+    if hint:
+        write_error(f"hint: {hint}\n")
+
+
+def erlang_texts(options: argparse.Namespace) -> list[str]:
+    """The words of the command line that were read as Erlang."""
+    if not hasattr(options, "arguments"):
+        return []
+    words: list[str] = options.arguments
+    if hasattr(options, "kind"):  # eval
+        return words if options.kind == "erl" else []
+    return [] if options.json or options.elixir else words
+
+
+def latin1_string(text: str) -> str:
+    """The first string in a binary of an Erlang text that is outside ASCII and not UTF-8, or ""."""
+    depth = 0
+    for token in _TOKEN.finditer(text):
+        if token["bracket"]:
+            depth = depth + 1 if token["bracket"] == "<<" else max(depth - 1, 0)
+        elif token["string"] and depth and not token["string"].isascii():
+            if not _AS_UTF.match(text, token.end()):
+                return token["string"]
+    return ""
