@@ -62,7 +62,7 @@ HOUSE = {
     " layout.py plain.py remote.py screen.py terminal.py",
     "cli": "__init__.py calls.py connected.py demo.py elixir_terms.py evaluate.py exit_codes.py"
     " hints.py json_text.py listen.py main.py messages.py names.py notation.py output.py probe.py"
-    " several.py shells.py texts.py top.py trace.py",
+    " several.py shells.py texts.py top.py trace.py words.py",
 }
 TOP_LEVEL = {
     "pyproject.toml",
@@ -74,8 +74,15 @@ TOP_LEVEL = {
     "tests",
     "typings",
 }
-# The package loads the modules of its public names at their first use; these two calls do it.
-FIRST_USE = {"import_module(f'{__name__}.{name}')", "import_module(_MODULES[name])"}
+# The two modules that import others by a call, and the calls that do it. The package loads the
+# modules of its public names at their first use. The command line loads the module of the command
+# that it runs: with all of them it would take twice as long to start. Every other import stands at
+# the top of its module, where readers look for it.
+COMMAND_LINE = f"{PACKAGE}.cli.main"
+BY_CALL = {
+    PACKAGE: {"import_module(f'{__name__}.{name}')", "import_module(_MODULES[name])"},
+    COMMAND_LINE: {"import_module(MODULES[name])"},
+}
 # What __init__.py itself works with.
 OWN_TOOLS = {"TYPE_CHECKING", "annotations", "import_module"}
 # Names for what mypyc makes C of: native integers, a buffer of bytes. Never imported when the
@@ -114,16 +121,24 @@ def module_files(root: Path) -> dict[str, Path]:
 def read_imports(root: Path) -> list[Import]:
     """Every import of every module, those under TYPE_CHECKING and inside functions too.
 
-    Left out is what loads the public names: the modules of these are imported by name as well,
-    under TYPE_CHECKING, and `table_faults` sees that they are the same.
+    In place of the calls of BY_CALL stand the modules that they load. Those of the public names are
+    imported under TYPE_CHECKING as well, and `table_faults` sees that they are the same; those of
+    the commands are in a table, which is read.
     """
     files = module_files(root)
-    return [
-        found
-        for importer, path in files.items()
-        for found in _imports(ast.parse(path.read_text("utf-8"), str(path)), importer, files)
-        if importer != PACKAGE or found.target not in FIRST_USE
-    ]
+    trees = {name: ast.parse(path.read_text("utf-8"), str(path)) for name, path in files.items()}
+    found = [found for name, tree in trees.items() for found in _imports(tree, name, files)]
+    found = [each for each in found if each.target not in BY_CALL.get(each.importer, ())]
+    if COMMAND_LINE in trees:
+        found += _table_of_commands(trees[COMMAND_LINE])
+    return found
+
+
+def _table_of_commands(tree: ast.Module) -> Iterator[Import]:
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "MODULES":
+            for target in dict.fromkeys(ast.literal_eval(node.value).values()):
+                yield Import(COMMAND_LINE, target, node.lineno, False, False)
 
 
 def _imports(
@@ -463,6 +478,28 @@ def test_only_the_package_loads_at_first_use(tmp_path: Path) -> None:
     assert hidden_imports(tmp_path) == foreign_imports(tmp_path) == []
     project(tmp_path, init=source.format("name"))
     assert len(hidden_imports(tmp_path)) == 1
+
+
+def test_only_the_command_line_loads_by_a_table(tmp_path: Path) -> None:
+    source = "MODULES = {}\ndef load(name):\n    return import_module(MODULES[name])"
+    project(tmp_path, cli__main=source.format({"ping": "uds_dist.cli.calls"}), cli__calls="")
+    assert hidden_imports(tmp_path) == foreign_imports(tmp_path) == []
+    project(tmp_path, cli__calls=source.format({}))
+    assert len(hidden_imports(tmp_path)) == 1
+
+
+def test_the_table_of_the_command_line_is_read(tmp_path: Path) -> None:
+    table = {"ping": "uds_dist.cli.calls", "all": "uds_dist.__main__", "top": "numpy"}
+    project(
+        tmp_path,
+        cli__calls="from uds_dist.cli.main import main",
+        cli__main=f"MODULES = {table}",
+    )
+    assert storey_faults(tmp_path) == [
+        "uds_dist.cli.main:1 imports uds_dist.__main__, storey 10 from storey 9"
+    ]
+    assert len(foreign_imports(tmp_path)) == 1
+    assert "uds_dist.cli.calls -> uds_dist.cli.main -> uds_dist.cli.calls" in circles(tmp_path)
 
 
 def test_a_circle_is_found(tmp_path: Path) -> None:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Callable
 
 from uds_dist import (
     Atom,
-    ConfigError,
     Map,
     ParseError,
     RemoteError,
@@ -21,6 +19,7 @@ from uds_dist import (
 from uds_dist.cli.connected import Connected, connected
 from uds_dist.cli.elixir_terms import elixir_term
 from uds_dist.cli.exit_codes import OK, RAISED, USAGE, exit_code
+from uds_dist.cli.hints import check_function, check_module
 from uds_dist.cli.json_text import read_json, write_json
 from uds_dist.cli.notation import format_elixir, from_json, to_json
 from uds_dist.cli.output import (
@@ -32,7 +31,32 @@ from uds_dist.cli.output import (
     write_out,
 )
 from uds_dist.cli.several import Line, Show, at_each_node
+from uds_dist.cli.words import (
+    Command,
+    add_connection,
+    add_node,
+    add_notation,
+    read_seconds,
+    read_word,
+    unmarked,
+    utf8_word,
+)
 from uds_dist.etf.shown import printable
+
+RPC_EPILOG = """\
+MODULE: an Elixir module is written as in Elixir (Enum, MyApp.Repo), an Erlang module in lower case.
+  A name that begins with a capital letter gets the prefix Elixir. unless it has it; a name in
+  single quotes is taken as it is ("'Odd'"). A colon before a module or function is dropped.
+ARG: an Erlang term (42, ok, "list", <<"binary">>, {a,1}, #{k => v}), or with --json a JSON value.
+  Put -- before the first argument that begins with a hyphen and is not a number.
+--elixir: ARG is a literal Elixir term, which the node reads: %{a: 1}, "binary", ~D[2026-01-31],
+  1..3, &String.upcase/1. The answer is what inspect prints there. At a node without Elixir ARG is
+  an Erlang term, and the answer is in a plain notation.
+--json: strings are binaries, arrays lists, objects maps (a key ":name" is an atom), null is nil;
+  {"$atom": "ok"}, {"$tuple": [...]}, {"$binary": BASE64}, {"$map": [[key, value], ...]},
+  {"$improper": [..., tail]} and {"$etf": BASE64} are the rest. The answer is written likewise.
+
+"""
 
 KERNEL = "Elixir.Kernel"
 # Print the whole value: a program may read it.
@@ -150,23 +174,6 @@ def plain_name(word: str) -> str:
     return word[1:-1] if len(word) > 2 and word[0] == word[-1] == "'" else word
 
 
-def utf8_word(word: str) -> str:
-    """A word of the command line, whose bytes are UTF-8 whatever the locale is.
-
-    Raises:
-        ValueError: they are not.
-    """
-    try:
-        word.encode()
-        return word
-    except UnicodeEncodeError:  # Python did not understand some bytes, and kept them
-        data = os.fsencode(word)
-    try:
-        return data.decode()
-    except UnicodeDecodeError:
-        raise ValueError(f"{data[:60]!r} is not UTF-8 text") from None
-
-
 def terms_of(options: argparse.Namespace) -> Callable[[Connected], list[object]]:
     """Read the last words of the command line: now, or, if they are Elixir's, at the node."""
     numbered = enumerate(options.arguments, start=1)
@@ -247,3 +254,42 @@ def _raised(error: RemoteError, inspecting: Connected | None) -> str:
             arity = len(arity) if isinstance(arity, list) else arity
             return f"{text}: there is no function {module}:{function}/{arity} in that node"
     return text
+
+
+# --- the words of the command line ----------------------------------------------------------------
+
+
+def _add_ping_arguments(parser: argparse.ArgumentParser) -> None:
+    add_connection(parser)
+    parser.add_argument(
+        "--every", type=read_seconds, metavar="SECONDS",
+        help="stay connected and ask every SECONDS until there is no answer; --timeout is for one",
+    )  # fmt: skip
+    add_node(parser)
+
+
+def _read_module(word: str) -> str:
+    return check_module(read_word(word))
+
+
+def _read_function(word: str) -> str:
+    return check_function(read_word(word))
+
+
+def _add_rpc_arguments(parser: argparse.ArgumentParser) -> None:
+    add_connection(parser)
+    add_notation(parser)
+    add_node(parser, several=True)
+    parser.add_argument("module", type=_read_module, metavar="MODULE")
+    parser.add_argument("function", type=_read_function, metavar="FUNCTION")
+    # With a default it is not among what is missing when another word is.
+    parser.add_argument("arguments", type=unmarked, metavar="ARG", nargs="*", default=[])
+
+
+COMMANDS = (
+    Command("ping", "ask a node for a sign of life", run_ping, _add_ping_arguments),
+    Command(
+        "rpc", "call a function at a node and print what it returns",
+        run_rpc, _add_rpc_arguments, RPC_EPILOG,
+    ),
+)  # fmt: skip

@@ -1,4 +1,4 @@
-"""Shared by the subcommands: settings, names of nodes, and a connected node."""
+"""Shared by the subcommands: names of nodes, and a connected node."""
 
 from __future__ import annotations
 
@@ -7,25 +7,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from uds_dist import Config, ConfigError, Node, NodeNameMismatchError
-from uds_dist.cli.exit_codes import CookieMissingError
+from uds_dist.cli.exit_codes import CookieMissingError, NobodyListensError
 from uds_dist.cli.output import write_out
 from uds_dist.cli.trace import tracer
+from uds_dist.cli.words import config_of
 from uds_dist.processes.identity import find_cookie
 from uds_dist.transport.address import listening_nodes, places
-
-
-class NobodyListensError(ConfigError):
-    """No node listens where all are meant."""
-
-
-def config_of(options: argparse.Namespace) -> Config:
-    """The settings of the environment, and those that `options` give."""
-    given = {
-        "socket_dir": options.socket_dir,
-        "layout": options.layout,
-        "allowed_uids": None if options.allow_user is None else ",".join(options.allow_user),
-    }
-    return Config.from_env(**{name: value for name, value in given.items() if value is not None})
 
 
 def full_name(node: str) -> str:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import os
 import secrets
@@ -25,9 +26,11 @@ from uds_dist import (
     GenServer,
     Mailbox,
     Node,
-    UdsDistError,
     format_term,
 )
+from uds_dist.cli.exit_codes import OK, DemoError
+from uds_dist.cli.output import write_line
+from uds_dist.cli.words import Command
 from uds_dist.config import MIB
 from uds_dist.transport.address import PATH_LIMIT
 from uds_dist.transport.folder import FOLDER_MODE
@@ -40,10 +43,6 @@ BULK = 64 * MIB
 TIMEOUT = 20.0  # seconds for any one step: far more than a slow machine takes
 
 SHUTDOWN = Atom("shutdown")
-
-
-class DemoError(UdsDistError):
-    """A step of the demonstration did not do what it should."""
 
 
 def run_demo(show: Callable[[str], object]) -> None:
@@ -219,3 +218,20 @@ def _second_process(folder: str, cookie: str) -> Iterator[None]:
             os.kill(child, signal.SIGKILL)
         os.close(ready)
         os.waitpid(child, 0)
+
+
+def run_command(_options: argparse.Namespace) -> int:
+    """`demo`: two nodes in two processes."""
+    run_demo(write_line)
+    return OK
+
+
+def _add_arguments(_parser: argparse.ArgumentParser) -> None:
+    """It takes none."""
+
+
+COMMANDS = (
+    Command(
+        "demo", "let two nodes of this program talk, and measure it", run_command, _add_arguments
+    ),
+)

@@ -11,13 +11,14 @@ import argparse
 import sys
 
 from uds_dist import Atom, ConfigError, RemoteError, RemoteTimeoutError, format_term
-from uds_dist.cli.calls import escape_elixir, escape_erlang, inspected, utf8_word
+from uds_dist.cli.calls import escape_elixir, escape_erlang, inspected
 from uds_dist.cli.connected import Connected, connected
 from uds_dist.cli.exit_codes import OK, RAISED
 from uds_dist.cli.json_text import write_json
 from uds_dist.cli.notation import to_json
 from uds_dist.cli.output import speaks_utf8, write_error, write_out
 from uds_dist.cli.several import Line, Show, at_each_node
+from uds_dist.cli.words import Command, add_connection, add_node, unmarked, utf8_word
 from uds_dist.etf.shown import shown
 from uds_dist.services.console import CONSOLE_MODULE
 from uds_dist.services.group_leader import chardata_text
@@ -36,8 +37,8 @@ class EvalError(RemoteError):
     """The text raised at the node; its text is what the node says of that, with the stack."""
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `eval` that no other command has."""
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_connection(parser)
     kind = parser.add_mutually_exclusive_group()
     for name, about in (
         ("elixir", "evaluate Elixir"),
@@ -49,6 +50,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     shown_as.add_argument("--json", action="store_true", help="write the value as JSON")
     shown_as.add_argument("--quiet", action="store_true", help="do not write the value")
     parser.add_argument("--file", metavar="FILE", help="evaluate what is in a file")
+    add_node(parser, several=True)
+    parser.add_argument("arguments", type=unmarked, metavar="EXPRESSION", nargs="*", default=[])
 
 
 def expression_of(options: argparse.Namespace) -> str:
@@ -210,3 +213,6 @@ def _failed(there: Connected, error: RemoteError, module: str, function: str) ->
     except RemoteError:
         told = None
     return EvalError(told or str(error), error.class_)
+
+
+COMMANDS = (Command("eval", "evaluate an expression at a node", run_eval, _add_arguments, EPILOG),)

@@ -12,7 +12,6 @@ from uds_dist import (
     TermError,
     UdsDistError,
 )
-from uds_dist.cli.demo import DemoError
 from uds_dist.cli.output import OutputError
 
 OK = 0
@@ -27,6 +26,14 @@ OUTPUT_LOST = 141
 
 class CookieMissingError(ConfigError):
     """No cookie was given or found."""
+
+
+class NobodyListensError(ConfigError):
+    """No node listens where all are meant."""
+
+
+class DemoError(UdsDistError):
+    """A step of the demonstration did not do what it should."""
 
 
 # The first class that fits decides.

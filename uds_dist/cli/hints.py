@@ -6,8 +6,9 @@ import argparse
 import re
 
 from uds_dist import ConnectFailedError
-from uds_dist.cli.connected import NobodyListensError, config_of
+from uds_dist.cli.exit_codes import NobodyListensError
 from uds_dist.cli.output import write_error
+from uds_dist.cli.words import config_of
 from uds_dist.etf.shown import printable
 
 # Separates the hint from the error in the message of a usage error. No word can hold a NUL.

@@ -6,11 +6,12 @@ import argparse
 
 from uds_dist import Atom, EventLoop, Mailbox, Node, Pid, format_term
 from uds_dist.cli.calls import escape_erlang
-from uds_dist.cli.connected import config_of, cookie_of, full_name
+from uds_dist.cli.connected import cookie_of, full_name
 from uds_dist.cli.exit_codes import OK
 from uds_dist.cli.json_text import write_json
 from uds_dist.cli.notation import to_json
 from uds_dist.cli.output import complain, speaks_utf8, write_line
+from uds_dist.cli.words import Command, add_connection, config_of, read_word
 from uds_dist.services.gen import alias_of
 
 EPILOG = """\
@@ -21,11 +22,12 @@ back to Pid what comes as {Pid, Message}.
 """
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `listen` that no other command has."""
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_connection(parser)
     parser.add_argument("--json", action="store_true", help="one JSON object for each message")
     parser.add_argument("--echo", action="store_true", help="send back what comes")
     parser.add_argument("--count", type=int, metavar="N", help="end after this many messages")
+    parser.add_argument("node", type=read_word, metavar="NAME", help="name@host, or name")
 
 
 def run_listen(options: argparse.Namespace) -> int:
@@ -63,3 +65,8 @@ def _show(box: Mailbox, message: object, options: argparse.Namespace) -> None:
         write_line(("" if kind == "send" else kind + " ") + format_term(term), escape_erlang)
     if options.echo and sender is not None:
         box.send(sender, answer)
+
+
+COMMANDS = (
+    Command("listen", "be a node, and print what it is sent", run_listen, _add_arguments, EPILOG),
+)

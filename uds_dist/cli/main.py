@@ -3,57 +3,39 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
+from importlib import import_module
 from typing import NoReturn
 
 from uds_dist import UdsDistError, __version__
-from uds_dist.cli.calls import run_ping, run_rpc, utf8_word
-from uds_dist.cli.demo import run_demo
-from uds_dist.cli.evaluate import EPILOG as EVAL_EPILOG
-from uds_dist.cli.evaluate import add_arguments as add_eval_arguments
-from uds_dist.cli.evaluate import run_eval
 from uds_dist.cli.exit_codes import EPILOG, INTERRUPTED, OK, UNREACHABLE, USAGE, exit_code
-from uds_dist.cli.hints import advise, check_function, check_module, usage_hint, write_hint
-from uds_dist.cli.listen import EPILOG as LISTEN_EPILOG
-from uds_dist.cli.listen import add_arguments as add_listen_arguments
-from uds_dist.cli.listen import run_listen
-from uds_dist.cli.messages import EPILOG as MESSAGES_EPILOG
-from uds_dist.cli.messages import run_call, run_cast, run_send
-from uds_dist.cli.names import run_names
-from uds_dist.cli.output import OutputError, complain, prepare_streams, write_line, write_out
-from uds_dist.cli.probe import EPILOG as PROBE_EPILOG
-from uds_dist.cli.probe import run_probe
-from uds_dist.cli.several import ALL
-from uds_dist.cli.shells import EPILOG as REMOTE_EPILOG
-from uds_dist.cli.shells import add_arguments as add_remote_arguments
-from uds_dist.cli.shells import run_remote
+from uds_dist.cli.hints import advise, usage_hint, write_hint
+from uds_dist.cli.output import OutputError, complain, prepare_streams, write_out
 from uds_dist.cli.texts import SHELLS, completion_script, manual_page
-from uds_dist.cli.top import EPILOG as TOP_EPILOG
-from uds_dist.cli.top import add_arguments as add_top_arguments
-from uds_dist.cli.top import run_top
-from uds_dist.config import LAYOUTS
+from uds_dist.cli.words import ALL, MARK, Command, unmarked
 
-RPC_EPILOG = """\
-MODULE: an Elixir module is written as in Elixir (Enum, MyApp.Repo), an Erlang module in lower case.
-  A name that begins with a capital letter gets the prefix Elixir. unless it has it; a name in
-  single quotes is taken as it is ("'Odd'"). A colon before a module or function is dropped.
-ARG: an Erlang term (42, ok, "list", <<"binary">>, {a,1}, #{k => v}), or with --json a JSON value.
-  Put -- before the first argument that begins with a hyphen and is not a number.
---elixir: ARG is a literal Elixir term, which the node reads: %{a: 1}, "binary", ~D[2026-01-31],
-  1..3, &String.upcase/1. The answer is what inspect prints there. At a node without Elixir ARG is
-  an Erlang term, and the answer is in a plain notation.
---json: strings are binaries, arrays lists, objects maps (a key ":name" is an atom), null is nil;
-  {"$atom": "ok"}, {"$tuple": [...]}, {"$binary": BASE64}, {"$map": [[key, value], ...]},
-  {"$improper": [..., tail]} and {"$etf": BASE64} are the rest. The answer is written likewise.
+# Where each command is, in the order of the help. Only the module of the command that is run gets
+# imported: all of them together would take longer than a call to a node does.
+MODULES = {
+    "names": "uds_dist.cli.names",
+    "ping": "uds_dist.cli.calls",
+    "rpc": "uds_dist.cli.calls",
+    "eval": "uds_dist.cli.evaluate",
+    "remote": "uds_dist.cli.shells",
+    "call": "uds_dist.cli.messages",
+    "cast": "uds_dist.cli.messages",
+    "send": "uds_dist.cli.messages",
+    "probe": "uds_dist.cli.probe",
+    "top": "uds_dist.cli.top",
+    "listen": "uds_dist.cli.listen",
+    "demo": "uds_dist.cli.demo",
+}
 
-"""
-
+STDOUT = 1
 _NEGATIVE = re.compile(r"-\.?\d")
-# Before a negative number: argparse takes it for an option else. No word can hold a NUL.
-_MARK = "\0"
-MOST_SECONDS = 1_000_000_000  # more than a system call takes everywhere
 _VALUE_OPTIONS = (
     "--socket-dir",
     "--layout",
@@ -76,7 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     prepare_streams()
     options = argparse.Namespace()
     try:
-        options = _parse(make_parser(), sys.argv[1:] if arguments is None else list(arguments))
+        words = sys.argv[1:] if arguments is None else list(arguments)
+        options = _parse(make_parser(*words[:1]), words)
         code: int = options.run(options)
         advise(options)
         return code
@@ -110,107 +93,101 @@ class _Parser(argparse.ArgumentParser):
         write_out(self.format_help())
 
 
-def make_parser() -> argparse.ArgumentParser:
-    """The parser of the command line; the options of a subcommand come after its name."""
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """Helps as wide as the terminal, which argparse would import shutil and its likes to ask.
+
+    One is made for each argument, to check its name.
+    """
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=_columns() - 2)
+
+
+def _columns() -> int:
+    """The columns of the terminal, as shutil.get_terminal_size finds them."""
+    try:
+        columns = int(os.environ.get("COLUMNS", ""))
+    except ValueError:
+        columns = 0
+    if columns <= 0:
+        try:
+            columns = os.get_terminal_size(STDOUT).columns
+        except OSError:  # it is not a terminal
+            columns = 0
+    return columns or 80
+
+
+def make_parser(name: str = "") -> argparse.ArgumentParser:
+    """The parser of the command line; the options of a subcommand come after its name.
+
+    Args:
+        name: the command that is run, for a parser that knows this one alone.
+    """
     parser = _Parser(
         prog="uds-dist",
         description="Talks to Erlang and Elixir nodes over Unix domain sockets.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_Formatter,
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"uds-dist {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
-    def command(
-        name: str, run: Callable[[argparse.Namespace], int], about: str, before: str = ""
-    ) -> argparse.ArgumentParser:
+    def add(command: Command) -> argparse.ArgumentParser:
+        about = command.about
         made = commands.add_parser(
-            name,
+            command.name,
             help=about,
             description=f"{about[0].upper()}{about[1:]}.",
-            epilog=before + EPILOG,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            epilog=command.epilog + EPILOG,
+            formatter_class=_Formatter,
             allow_abbrev=False,
         )
-        made.set_defaults(run=run)
+        made.set_defaults(run=command.run)
+        command.add_arguments(made)
         return made
 
-    names = command("names", run_names, "list the nodes that listen in the socket folder")
-    _add_where(names)
-    names.add_argument("--json", action="store_true", help="a JSON array of objects")
-    names.add_argument(
-        "--watch", action="store_true", help="then a line, or an object, for each change"
-    )
-
-    ping = command("ping", run_ping, "ask a node for a sign of life")
-    _add_connection(ping)
-    ping.add_argument(
-        "--every", type=_seconds, metavar="SECONDS",
-        help="stay connected and ask every SECONDS until there is no answer; --timeout is for one",
-    )  # fmt: skip
-    _add_node(ping)
-
-    rpc = command("rpc", run_rpc, "call a function at a node and print what it returns", RPC_EPILOG)
-    _add_connection(rpc)
-    _add_notation(rpc)
-    _add_node(rpc, several=True)
-    rpc.add_argument("module", type=lambda word: check_module(_word(word)), metavar="MODULE")
-    rpc.add_argument("function", type=lambda word: check_function(_word(word)), metavar="FUNCTION")
-    # With a default it is not among what is missing when another word is.
-    rpc.add_argument("arguments", type=_unmarked, metavar="ARG", nargs="*", default=[])
-
-    evaluate = command("eval", run_eval, "evaluate an expression at a node", EVAL_EPILOG)
-    _add_connection(evaluate)
-    add_eval_arguments(evaluate)
-    _add_node(evaluate, several=True)
-    evaluate.add_argument("arguments", type=_unmarked, metavar="EXPRESSION", nargs="*", default=[])
-
-    remote = command("remote", run_remote, "open a shell at a node", REMOTE_EPILOG)
-    _add_connection(remote)
-    add_remote_arguments(remote)
-    _add_node(remote)
-
-    for name, run, about in (
-        ("call", run_call, "call a generic server and print its reply"),
-        ("cast", run_cast, "send a generic server a request that has no reply"),
-        ("send", run_send, "send a message to a registered process"),
-    ):
-        tell = command(name, run, about, MESSAGES_EPILOG)
-        _add_connection(tell)
-        _add_notation(tell)
-        _add_node(tell, several=True)
-        tell.add_argument("process", type=_word, metavar="PROCESS")
-        tell.add_argument("arguments", type=_unmarked, metavar="TERM", nargs="*", default=[])
-
-    probe = command("probe", run_probe, "tell what there is to know of a node", PROBE_EPILOG)
-    _add_connection(probe)
-    probe.add_argument("--json", action="store_true", help="one JSON object")
-    _add_node(probe)
-
-    top = command("top", run_top, "watch the processes of a node", TOP_EPILOG)
-    _add_connection(top)
-    add_top_arguments(top, _seconds)
-    _add_node(top)
-
-    listen = command("listen", run_listen, "be a node, and print what it is sent", LISTEN_EPILOG)
-    _add_connection(listen)
-    add_listen_arguments(listen)
-    listen.add_argument("node", type=_word, metavar="NAME", help="name@host, or name")
-
-    command("demo", run_demo_command, "let two nodes of this program talk, and measure it")
-
-    made: dict[str, argparse.ArgumentParser] = dict(commands.choices)
-    scripts = command(
-        "completion", lambda options: _write(completion_script(options.shell, made)),
-        "print the script that completes commands and nodes in a shell",
-    )  # fmt: skip
-    scripts.add_argument("shell", choices=SHELLS)
-    helps = command(
-        "help", lambda options: _help(parser, made, options), "show the help of a command"
-    )
-    helps.add_argument("topic", metavar="COMMAND", nargs="?", help="also man: the manual page")
+    if name in MODULES:
+        add(_load(name))
+        return parser
+    made = {name: add(_load(name)) for name in MODULES}
+    for command in _commands_of_texts(parser, made):
+        add(command)
     return parser
+
+
+def _load(name: str) -> Command:
+    """Import the module of a command."""
+    commands: Sequence[Command] = import_module(MODULES[name]).COMMANDS
+    return next(command for command in commands if command.name == name)
+
+
+def _commands_of_texts(
+    parser: argparse.ArgumentParser, made: Mapping[str, argparse.ArgumentParser]
+) -> list[Command]:
+    """The commands that are about the parsers of all others."""
+    return [
+        Command(
+            "completion",
+            "print the script that completes commands and nodes in a shell",
+            lambda options: _write(completion_script(options.shell, made)),
+            _add_completion_arguments,
+        ),
+        Command(
+            "help",
+            "show the help of a command",
+            lambda options: _help(parser, made, options),
+            _add_help_arguments,
+        ),
+    ]
+
+
+def _add_completion_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("shell", choices=SHELLS)
+
+
+def _add_help_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("topic", metavar="COMMAND", nargs="?", help="also man: the manual page")
 
 
 def _write(text: str) -> int:
@@ -220,7 +197,7 @@ def _write(text: str) -> int:
 
 def _help(
     parser: argparse.ArgumentParser,
-    commands: dict[str, argparse.ArgumentParser],
+    commands: Mapping[str, argparse.ArgumentParser],
     options: argparse.Namespace,
 ) -> int:
     topic = options.topic
@@ -231,87 +208,10 @@ def _help(
     return _write((parser if topic is None else commands[topic]).format_help())
 
 
-def _add_node(parser: argparse.ArgumentParser, several: bool = False) -> None:
-    about = "name@host, or name for name@localhost"
-    if several:
-        parser.add_argument(
-            "--all", action="store_true", help="in place of NODE: every node that listens"
-        )
-        about += "; several with commas"
-    parser.add_argument("node", type=_word, metavar="NODE", help=about)
-
-
-def _add_notation(parser: argparse.ArgumentParser) -> None:
-    notation = parser.add_mutually_exclusive_group()
-    notation.add_argument("--json", action="store_true", help="arguments and answer are JSON")
-    notation.add_argument("--elixir", action="store_true", help="arguments and answer are Elixir")
-
-
-def _add_where(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--socket-dir", type=_unmarked, metavar="DIR", help="folder of the sockets, or @NAME"
-    )
-    parser.add_argument(
-        "--layout", type=_word, choices=LAYOUTS, help="how a node's socket is called there"
-    )
-    parser.add_argument(
-        "--allow-user",
-        type=_word,
-        action="append",
-        metavar="USER",
-        help="trust this user's nodes, too: a name, a number, or any; may be given again",
-    )
-
-
-def _add_connection(parser: argparse.ArgumentParser) -> None:
-    _add_where(parser)
-    parser.add_argument(
-        "--cookie",
-        type=_word,
-        help="the cookie; others can see it in the list of processes: prefer the environment",
-    )
-    parser.add_argument(
-        "--name",
-        type=_word,
-        metavar="NAME@HOST",
-        help="this node's name; by default the other node gives one",
-    )
-    parser.add_argument(
-        "--timeout", type=_seconds, default=10.0, metavar="SECONDS", help="in all; 10 by default"
-    )
-    parser.add_argument(
-        "--trace", action="store_true", help="show each control message on standard error"
-    )
-
-
-def _unmarked(word: str) -> str:
-    return word.removeprefix(_MARK)
-
-
-def _word(word: str) -> str:
-    try:
-        return utf8_word(_unmarked(word))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def _seconds(word: str) -> float:
-    word = _word(word)
-    try:
-        value = float(word)
-    except ValueError:
-        value = 0.0
-    if not 0 < value <= MOST_SECONDS:
-        raise argparse.ArgumentTypeError(
-            f"{word.strip()!r} is not a number of seconds above 0 and up to {MOST_SECONDS:,}"
-        )
-    return value
-
-
 def _parse(parser: argparse.ArgumentParser, words: list[str]) -> argparse.Namespace:
     _check_values(parser, words)
     words = _all_nodes(words)
-    words = [_MARK + word if _NEGATIVE.match(word) else word for word in words]
+    words = [MARK + word if _NEGATIVE.match(word) else word for word in words]
     options, more = parser.parse_known_args(words)
     # argparse takes arguments that follow an option in their midst for unknown.
     end = more.index("--") if "--" in more else len(more)
@@ -319,9 +219,9 @@ def _parse(parser: argparse.ArgumentParser, words: list[str]) -> argparse.Namesp
     if not hasattr(options, "arguments"):
         unknown = more
     if unknown:
-        parser.error(f"unknown: {' '.join(map(_unmarked, unknown))}")
+        parser.error(f"unknown: {' '.join(map(unmarked, unknown))}")
     if more:
-        options.arguments = [*options.arguments, *map(_unmarked, more[:end] + more[end + 1 :])]
+        options.arguments = [*options.arguments, *map(unmarked, more[:end] + more[end + 1 :])]
     return options
 
 
@@ -341,9 +241,3 @@ def _check_values(parser: argparse.ArgumentParser, words: list[str]) -> None:
             return
         if option in _VALUE_OPTIONS and value.startswith("-") and not _NEGATIVE.match(value):
             parser.error(f"{option} needs a value: if {value} is the value, write {option}={value}")
-
-
-def run_demo_command(_options: argparse.Namespace) -> int:
-    """`demo`: two nodes in two processes."""
-    run_demo(write_line)
-    return OK

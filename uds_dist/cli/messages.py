@@ -10,6 +10,14 @@ from uds_dist.cli.calls import answer_line, module_name, terms_of
 from uds_dist.cli.connected import Connected, connected
 from uds_dist.cli.exit_codes import OK
 from uds_dist.cli.several import Show, at_each_node
+from uds_dist.cli.words import (
+    Command,
+    add_connection,
+    add_node,
+    add_notation,
+    read_word,
+    unmarked,
+)
 
 EPILOG = """\
 PROCESS: a registered name; one that begins with a capital letter is Elixir's (MyApp.Counter).
@@ -68,3 +76,21 @@ def _send(options: argparse.Namespace, _show: Show) -> int:
         there.node.send((module_name(options.process), there.name), message(there))
         there.node.flush(there.left())
     return OK
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_connection(parser)
+    add_notation(parser)
+    add_node(parser, several=True)
+    parser.add_argument("process", type=read_word, metavar="PROCESS")
+    parser.add_argument("arguments", type=unmarked, metavar="TERM", nargs="*", default=[])
+
+
+COMMANDS = tuple(
+    Command(name, about, run, _add_arguments, EPILOG)
+    for name, about, run in (
+        ("call", "call a generic server and print its reply", run_call),
+        ("cast", "send a generic server a request that has no reply", run_cast),
+        ("send", "send a message to a registered process", run_send),
+    )
+)

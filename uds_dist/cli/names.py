@@ -6,11 +6,11 @@ import argparse
 import time
 
 from uds_dist import ConfigError
-from uds_dist.cli.connected import NobodyListensError, config_of
-from uds_dist.cli.exit_codes import OK
+from uds_dist.cli.exit_codes import OK, NobodyListensError
 from uds_dist.cli.hints import advise
 from uds_dist.cli.json_text import write_json
 from uds_dist.cli.output import complain, write_line
+from uds_dist.cli.words import Command, add_where, config_of
 from uds_dist.transport.address import Places, listening_nodes, places
 
 GONE = "gone"
@@ -71,3 +71,16 @@ def _listening(where: Places) -> Listening:
             f"{error.filename or where.own.given}: {error.strerror}: give --socket-dir or set"
             " UDS_DIST_SOCKET_DIR"
         ) from None
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_where(parser)
+    parser.add_argument("--json", action="store_true", help="a JSON array of objects")
+    parser.add_argument(
+        "--watch", action="store_true", help="then a line, or an object, for each change"
+    )
+
+
+COMMANDS = (
+    Command("names", "list the nodes that listen in the socket folder", run_names, _add_arguments),
+)

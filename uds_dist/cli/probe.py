@@ -25,11 +25,12 @@ from uds_dist import (
     RemoteError,
     UdsDistError,
 )
-from uds_dist.cli.connected import Connected, config_of, connected, cookie_of, full_name
+from uds_dist.cli.connected import Connected, connected, cookie_of, full_name
 from uds_dist.cli.exit_codes import OK, exit_code
 from uds_dist.cli.hints import advise
 from uds_dist.cli.json_text import write_json
 from uds_dist.cli.output import complain, write_line
+from uds_dist.cli.words import Command, add_connection, add_node, config_of
 from uds_dist.etf.shown import printable, shown
 from uds_dist.protocol.flags import Flag, default_flags, effective_flags, flag_names
 from uds_dist.protocol.framing import FrameReader, handshake_frame
@@ -266,3 +267,14 @@ def _user(uid: int | None) -> str:
         return f"{pwd.getpwuid(uid).pw_name} ({uid})"
     except KeyError:
         return str(uid)
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_connection(parser)
+    parser.add_argument("--json", action="store_true", help="one JSON object")
+    add_node(parser)
+
+
+COMMANDS = (
+    Command("probe", "tell what there is to know of a node", run_probe, _add_arguments, EPILOG),
+)

@@ -12,8 +12,7 @@ from uds_dist.cli.connected import living_nodes
 from uds_dist.cli.exit_codes import OK, RAISED, exit_code
 from uds_dist.cli.hints import advise
 from uds_dist.cli.output import OutputError, complain, write_line
-
-ALL = "*"  # in place of a node's name: the option --all
+from uds_dist.cli.words import ALL
 
 
 class Line(NamedTuple):

@@ -15,6 +15,7 @@ from uds_dist import Node, NoConnectionError, UdsDistError
 from uds_dist.cli.connected import connected
 from uds_dist.cli.exit_codes import OK, RAISED
 from uds_dist.cli.output import OutputError, complain, write_error
+from uds_dist.cli.words import Command, add_connection, add_node
 from uds_dist.shell.device import (
     Input,
     Output,
@@ -48,8 +49,8 @@ printed; the exit code is 1 when an expression raised.
 """
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of `remote` that no other command has."""
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_connection(parser)
     kind = parser.add_mutually_exclusive_group()
     for name, about in (
         ("iex", "Elixir's shell"),
@@ -66,6 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     start.add_argument(
         "--no-dot-iex", dest="dot_iex", action="store_const", const="", help="evaluate no .iex.exs"
     )
+    add_node(parser)
 
 
 def run_remote(options: argparse.Namespace) -> int:
@@ -177,3 +179,6 @@ def _logging_to(write: Callable[[str], object]) -> Iterator[None]:
     finally:
         logger.removeHandler(handler)
         logger.setLevel(level)
+
+
+COMMANDS = (Command("remote", "open a shell at a node", run_remote, _add_arguments, EPILOG),)

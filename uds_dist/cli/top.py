@@ -17,6 +17,7 @@ from uds_dist.cli.evaluate import parsed_erlang, value_of
 from uds_dist.cli.exit_codes import OK
 from uds_dist.cli.json_text import write_json
 from uds_dist.cli.output import write_line
+from uds_dist.cli.words import Command, add_connection, add_node, read_seconds
 from uds_dist.etf.shown import printable, shown
 from uds_dist.shell.device import Input, Output, raw_mode, terminal_size
 from uds_dist.shell.keys import KeyDecoder
@@ -78,10 +79,10 @@ SORTS: dict[str, tuple[str, Callable[[Row], int]]] = {
 }
 
 
-def add_arguments(parser: argparse.ArgumentParser, seconds: Callable[[str], float]) -> None:
-    """The options of `top` that no other command has."""
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_connection(parser)
     parser.add_argument(
-        "--every", type=seconds, default=2.0, metavar="SECONDS",
+        "--every", type=read_seconds, default=2.0, metavar="SECONDS",
         help="between two samples; 2 by default",
     )  # fmt: skip
     names = [name for name, _ in SORTS.values()]
@@ -89,6 +90,7 @@ def add_arguments(parser: argparse.ArgumentParser, seconds: Callable[[str], floa
     parser.add_argument("--rows", type=int, metavar="N", help="how many processes")
     parser.add_argument("--once", action="store_true", help="print one table and end")
     parser.add_argument("--json", action="store_true", help="print one JSON object and end")
+    add_node(parser)
 
 
 class Watch:
@@ -299,3 +301,6 @@ class _Screen:
             elif key.name == "text" and key.text[-1] in SORTS:
                 self._sort = SORTS[key.text[-1]][0]
                 self._redraw = True
+
+
+COMMANDS = (Command("top", "watch the processes of a node", run_top, _add_arguments, EPILOG),)
