@@ -1,7 +1,7 @@
 """Fixtures of the tests against real BEAM nodes, each run with every OTP release that is found.
 
 Without any release these tests are skipped; with UDS_DIST_REQUIRE_BEAM=1 they fail unless both
-OTP 27 and 29 are there.
+OTP 27 and 29 are there. With UDS_DIST_LONG=1 the tests of silence take half a minute.
 """
 
 from __future__ import annotations

@@ -6,12 +6,14 @@ import io
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.interop.beam import Beam, Otp, Start, socket_folder
+from tests.interop.rates import fast_enough
 from tests.readme_blocks import environment
 from uds_dist.cli import main as cli
 
@@ -82,6 +84,35 @@ def test_eval_of_a_file_and_of_standard_input(
     assert run("eval", "node", "--erl", "-")[:2] == (0, '<<"grün"/utf8>>\n')
     code, _, complaint = run("eval", "node", "--erl", "--file", str(tmp_path / "none"))
     assert code == 2 and "cannot be read" in complaint
+
+
+def test_much_output_of_eval(node: Beam, tmp_path: Path) -> None:
+    size = 10_000_000
+    code = f'io:put_chars("go\\n"), io:put_chars(binary:copy(<<"0123456789abcde\\n">>, {size // 16}))'
+    settings = environment(UDS_DIST_SOCKET_DIR=node.socket_dir, UDS_DIST_COOKIE="secret")
+    argv = [sys.executable, "-m", "uds_dist", "eval", "node", "--erl", "--quiet", code]
+    file = tmp_path / "text"
+    file.write_bytes(b"go\n" + b"0123456789abcde\n" * (size // 16))
+
+    def rate(argv: list[str]) -> float:
+        with subprocess.Popen(argv, env=settings, stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None and process.stdout.readline() == b"go\n"
+            began = time.perf_counter()
+            assert len(process.stdout.read()) == size
+            return size / (time.perf_counter() - began)
+
+    assert fast_enough(lambda: rate(argv), lambda: rate(["cat", str(file)]))
+
+
+def test_output_of_eval_comes_as_it_is_printed(node: Beam) -> None:
+    node.eval("true = register(stepper, self())")
+    code = 'stepper ! self(), io:put_chars("first\\n"), receive go -> io:put_chars("second\\n") end'
+    settings = environment(UDS_DIST_SOCKET_DIR=node.socket_dir, UDS_DIST_COOKIE="secret")
+    argv = [sys.executable, "-m", "uds_dist", "eval", "node", "--erl", code]
+    with subprocess.Popen(argv, env=settings, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stdout.readline() == "first\n"
+        node.eval("unregister(stepper), receive P when is_pid(P) -> P ! go end, ok", keep=False)
+        assert process.stdout.read() == "second\nok\n"
 
 
 def test_calls_casts_and_messages(run: Run, node: Beam) -> None:
