@@ -45,11 +45,11 @@ HOUSE = {
     "etf": "__init__.py atoms.py conversion.py decode.py digits.py encode.py identifiers.py"
     " leaves.py maps.py parse.py reader.py records.py scan.py segments.py shown.py"
     " terms.py text.py writer.py",
-    "protocol": "__init__.py challenges.py control.py flags.py fragments.py framing.py"
-    " handshake.py handshake_messages.py header.py node_names.py parse.py session.py",
+    "protocol": "__init__.py challenges.py control.py decoder.py flags.py fragments.py framing.py"
+    " handshake.py handshake_messages.py node_names.py parse.py session.py",
     "transport": "__init__.py activation.py address.py backpressure.py binding.py connection.py"
     " credentials.py fault.py folder.py listener.py log_rate.py loop.py reasons.py"
-    " receiver.py sigpipe.py timers.py write_queue.py",
+    " receive_size.py sigpipe.py timers.py write_queue.py",
     "processes": "__init__.py accepting.py calls.py claims.py destination.py dialect.py"
     " dialling.py full_mailbox.py future.py identity.py links.py local_signals.py"
     " mailbox.py names.py peers.py pending.py process.py remote_node.py router.py signals.py"

@@ -43,7 +43,7 @@ from uds_dist.errors import HandshakeError, LocalProtocolError
 from uds_dist.protocol.control import NO_PAYLOAD
 from uds_dist.protocol.framing import Frame, FrameReader, handshake_frame
 from uds_dist.protocol.handshake import Handshake
-from uds_dist.protocol.header import Buffer, FrameDecoder, FrameEncoder
+from uds_dist.protocol.decoder import Buffer, FrameDecoder, FrameEncoder
 
 
 @dataclass(frozen=True)

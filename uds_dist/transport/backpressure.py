@@ -38,7 +38,7 @@ from contextlib import contextmanager
 from typing import Final, Protocol
 
 from uds_dist.config import Config
-from uds_dist.protocol.header import FrameDecoder
+from uds_dist.protocol.decoder import FrameDecoder
 from uds_dist.transport.loop import EventLoop
 
 # Bytes that may be in transit between two write queues: in the sockets, and in one recv.

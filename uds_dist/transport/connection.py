@@ -47,7 +47,7 @@ from uds_dist.errors import (
 )
 from uds_dist.protocol.framing import TICK
 from uds_dist.protocol.handshake import Handshake, State
-from uds_dist.protocol.header import NO_PAYLOAD, Postponed
+from uds_dist.protocol.decoder import NO_PAYLOAD, Postponed
 from uds_dist.protocol.session import Answer, Refused, Session
 from uds_dist.transport import reasons
 from uds_dist.transport.address import SocketAddress
@@ -55,7 +55,7 @@ from uds_dist.transport.backpressure import Held, Pressure, Waiters
 from uds_dist.transport.credentials import may_dial, peer_uid
 from uds_dist.transport.fault import is_own_fault
 from uds_dist.transport.loop import READ, WRITE, EventLoop
-from uds_dist.transport.receiver import Receiver
+from uds_dist.transport.receive_size import Receiver
 from uds_dist.transport.sigpipe import NO_SIGPIPE, suppress_sigpipe
 from uds_dist.transport.timers import Timer
 from uds_dist.transport.write_queue import WriteQueue, unread_bytes

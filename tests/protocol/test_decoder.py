@@ -17,7 +17,7 @@ from uds_dist.etf.terms import Atom, BitString, Pid, Reference
 from uds_dist.protocol.control import NO_PAYLOAD, RegSend, SendSender
 from uds_dist.protocol.flags import Flag
 from uds_dist.protocol.framing import Frame, FrameReader
-from uds_dist.protocol.header import CACHE_SIZE, Buffer, FrameDecoder, FrameEncoder, Postponed
+from uds_dist.protocol.decoder import CACHE_SIZE, Buffer, FrameDecoder, FrameEncoder, Postponed
 
 NONE = 0
 FRAGMENTS = Flag.FRAGMENTS

@@ -12,7 +12,7 @@ from tests.transport.support import Pair
 from uds_dist import Config
 from uds_dist.protocol.framing import MESSAGE_PREFIX, FrameReader
 from uds_dist.testing import memory_pair
-from uds_dist.transport.receiver import FIRST_RECEIVE, Receiver
+from uds_dist.transport.receive_size import FIRST_RECEIVE, Receiver
 
 LARGEST = Config().receive_size
 
