@@ -47,9 +47,11 @@ HOUSE = {
     " terms.py text.py writer.py",
     "protocol": "__init__.py challenges.py control.py decoder.py flags.py fragments.py framing.py"
     " handshake.py handshake_messages.py node_names.py parse.py session.py",
-    "transport": "__init__.py activation.py address.py backpressure.py binding.py connection.py"
-    " credentials.py fault.py folder.py listener.py log_rate.py loop.py reasons.py"
-    " receive_size.py sigpipe.py timers.py write_queue.py",
+    "transport": "__init__.py activation.py address.py backpressure.py binding.py connecting.py"
+    " connection.py credentials.py descriptors.py fault.py folder.py handshaking.py"
+    " hang_up.py holding.py listener.py log_rate.py loop.py ownership.py parting.py"
+    " phase.py reasons.py receive_size.py signal_ticks.py sigpipe.py ticks.py"
+    " timers.py waiting.py write_queue.py",
     "processes": "__init__.py accepting.py calls.py claims.py destination.py dialect.py"
     " dialling.py full_mailbox.py future.py identity.py links.py local_signals.py"
     " mailbox.py names.py peers.py pending.py process.py remote_node.py router.py signals.py"

@@ -734,7 +734,7 @@ class Node:
         """
         if self._closed:
             return
-        forked = self.loop.forked
+        forked = self.loop.process.forked
         if self._services is not None and not forked:
             self._services.processes.close()
         self._closed = True

@@ -275,7 +275,7 @@ class World:
 
     def pids(self) -> list[Pid]:
         """Processes of the node."""
-        return list(self.node.processes.by_pid)
+        return [process.pid for process in self.node.processes.by_pid.values()]
 
 
 def pid(number: int) -> Pid:

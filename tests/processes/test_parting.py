@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import MakeNode, MakePeer
 from uds_dist import EventLoop, Node
-from uds_dist.transport.connection import PARTING
+from uds_dist.transport.parting import PARTING
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="what is unread is told by Linux")
 

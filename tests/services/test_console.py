@@ -491,7 +491,7 @@ def test_a_signal_of_the_program_is_for_the_program(console: Node, b: Node) -> N
 
 def test_ticks_go_out_while_an_input_runs(a: Node, b: Node, loop: EventLoop) -> None:
     ticks: list[float] = []
-    loop.add_urgent(ticks.append)
+    loop.urgent.add(ticks.append)
     a.serve_console(time_limit=0.4)
     client = Client(b)
     assert "ended after" in client.type("while True: pass", "")

@@ -212,7 +212,7 @@ def test_nothing_comes_of_a_wrong_shape(
     peer.connect(folder, node)
     leader = node.processes.find(node.pid)
     assert leader is not None and leader.group_leader is not None
-    living = {pid: process.name for pid, process in node.processes.by_pid.items()}
+    living = {process: process.name for process in node.processes.by_pid.values()}
     for documented in DOCUMENTED[name]:
         for message in variants(documented):
             if name is None:
@@ -222,9 +222,9 @@ def test_nothing_comes_of_a_wrong_shape(
             peer.send(control, message)
         peer.settle()  # it answers pings: run_once has raised nothing
     assert peer.name in node.nodes()
-    for pid, registered in living.items():
-        process = node.processes.by_pid[pid]
+    for process, registered in living.items():
         assert process.alive and process.name == registered
+        assert node.processes.find(process.pid) is process
     lines = [record for record in caplog.records if record.name != "uds_dist.remote"]
     assert len(lines) < 100
     assert all(len(record.getMessage()) < 700 for record in lines)
@@ -249,7 +249,8 @@ def test_no_signal_of_a_peer_ends_what_the_node_needs(
     peer = make_peer("beam@localhost")
     peer.connect(folder, node)
     pid = essential(node, name)
-    process = node.processes.by_pid[pid]
+    process = node.processes.find(pid)
+    assert process is not None
     leader = process.group_leader
     for reason in (Atom("kill"), Atom("killed"), Atom("normal"), Atom("boom"), (1, 2)):
         peer.send((ctl.EXIT2, peer.pid(), pid, reason))
@@ -275,7 +276,7 @@ def test_no_signal_of_a_peer_ends_what_the_node_needs(
         assert [answer[1] for answer in answers].count(refused) == 3
     peer.close()
     peer.until(lambda: not node.nodes())
-    assert process.alive and node.processes.by_pid[pid] is process
+    assert process.alive and node.processes.find(pid) is process
     assert process.group_leader == leader
     peer.connect(folder, node)  # and it does its work
     if name == "rex":

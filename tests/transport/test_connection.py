@@ -29,8 +29,11 @@ from uds_dist.protocol.handshake import Handshake, Role
 from uds_dist.protocol.handshake_messages import Peer, Status
 from uds_dist.testing import FakeClock, MemorySelector, MemorySocket, fake_loop, memory_pair
 from uds_dist.transport.address import SocketAddress
-from uds_dist.transport.connection import ANSWER_AFTER, LINGER, Connection, Phase
+from uds_dist.transport.connection import Connection
 from uds_dist.transport.loop import READ, WRITE
+from uds_dist.transport.parting import LINGER
+from uds_dist.transport.phase import Phase
+from uds_dist.transport.ticks import ANSWER_AFTER
 
 HERE = SocketAddress("in memory", False)
 CONTROL = (2, Atom(""), Atom("dest"))
@@ -71,9 +74,11 @@ class Side:
     def connection_up(self, connection: Connection) -> None:
         self.told.append("up")
 
-    def connection_message(
-        self, connection: Connection, control: tuple[object, ...], payload: object
-    ) -> None:
+    @property
+    def inbox(self) -> Side:
+        return self
+
+    def received(self, node: str, control: tuple[object, ...], payload: object) -> None:
         self.messages.append(payload)
 
     def connection_silent(self, connection: Connection) -> None:
@@ -212,7 +217,7 @@ def test_the_send_buffer_for_bulk_is_the_configured_one(
 
 def interest(connection: Connection) -> int:
     assert connection.sock is not None
-    return connection.loop._selector.get_key(connection.sock).events
+    return connection.loop._descriptors.selector.get_key(connection.sock).events
 
 
 def test_8_the_descriptor_is_watched_for_writing_only_while_something_waits(
@@ -284,7 +289,7 @@ def test_what_the_peer_said_before_it_closed_is_read(pair: Pair) -> None:
         pair.right.connection.send(CONTROL, number)
     pair.ends[1].close()
     pair.loop.unregister(pair.ends[1])
-    pair.right.connection._interest = 0
+    pair.right.connection.interest = 0
     pair.left.connection.send(CONTROL, b"too late")  # EPIPE: still nothing is lost of the above
     settle(pair.loop)
     assert pair.left.messages == list(range(50))

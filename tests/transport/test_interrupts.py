@@ -79,7 +79,7 @@ def hands_over(frame: FrameType | None) -> bool:
     if uds_dist.COMPILED:
         return True  # compiled, the functions that hand it over have no frames to be seen
     while frame is not None:
-        if frame.f_code.co_name == "connection_message":
+        if frame.f_code.co_name == "received":
             return True
         frame = frame.f_back
     return False
@@ -195,7 +195,7 @@ def test_the_loop_goes_on_after_an_exception_at_any_moment() -> None:
     def round_of_everything(loop: EventLoop, ran: list[str]) -> None:
         loop.call_soon(lambda: ran.append("soon"))
         loop.call_later(0, lambda: ran.append("timer"))
-        loop.call_at_round_end(lambda: ran.append("end"))
+        loop.round_end.append(lambda: ran.append("end"))
         loop.wakeup()
 
     with fake_loop() as loop:

@@ -20,7 +20,8 @@ from tests.transport.conftest import MakeNode
 from tests.transport.support import CountingSelector, Pair, raiser
 from uds_dist import Atom, ClosedError, EventLoop, Future, LoopReentryError
 from uds_dist.testing import FakeClock
-from uds_dist.transport.loop import LOOKS, READ, SHORT_WAIT, WRITE
+from uds_dist.transport.loop import READ, WRITE
+from uds_dist.transport.waiting import LOOKS, SHORT_WAIT
 
 
 # --- 1: one verb ----------------------------------------------------------------------------------
@@ -124,7 +125,7 @@ def test_1_one_call_does_reads_writes_timers_and_callbacks_in_a_fixed_order(
     loop.register(left, READ | WRITE, lambda mask: order.append(f"descriptor {mask}"))
     loop.call_later(0, lambda: order.append("timer"))
     loop.call_soon(lambda: order.append("soon"))
-    loop.call_at_round_end(lambda: order.append("end"))
+    loop.round_end.append(lambda: order.append("end"))
     right.send(b"x")
     assert loop.run_once() == 4
     assert order == [f"descriptor {READ | WRITE}", "timer", "soon", "end"]
@@ -253,7 +254,7 @@ def test_4_re_entry_is_an_error_in_every_kind_of_handler(
 
     loop.call_soon(handler)
     loop.call_later(0, handler)
-    loop.call_at_round_end(handler)
+    loop.round_end.append(handler)
     loop.register(pair[0], WRITE, handler)
     loop.run_once()
     loop.unregister(pair[0])
@@ -347,7 +348,7 @@ def test_7_a_zero_delay_timer_fires_in_the_next_round_even_if_the_clock_stands(
         elif where == "soon":
             loop.call_soon(start)
         else:
-            loop.call_at_round_end(start)
+            loop.round_end.append(start)
         loop.run_once()
         assert fired == []
         loop.run_once()
@@ -365,7 +366,7 @@ def test_7_one_now_a_round(loop: EventLoop) -> None:
 
     loop.call_later(0, note)
     loop.call_soon(note)
-    loop.call_at_round_end(note)
+    loop.round_end.append(note)
     loop.run_once()
     assert len(seen) == 3 and len(set(seen)) == 1
 
@@ -409,8 +410,8 @@ def test_7_cancelled_timers_do_not_pile_up(loop: EventLoop) -> None:
     for _ in range(10_000):
         loop.call_later(500, lambda: None).cancel()
     assert loop.statistics().timers == 10
-    assert len(loop._timers.heap) < 200
-    waiting = sorted(when for when, _, timer in loop._timers.heap if timer.callback is not None)
+    assert len(loop.timers.heap) < 200
+    waiting = sorted(when for when, _, timer in loop.timers.heap if timer.callback is not None)
     assert [timer.when for timer in keep] == waiting
 
 
@@ -470,7 +471,7 @@ def test_statistics_count(loop: EventLoop, pair: Pair) -> None:
     loop.register(pair[0], WRITE, lambda _: None)
     loop.call_later(50, lambda: None)
     loop.call_soon(lambda: None)
-    loop.call_at_round_end(lambda: None)
+    loop.round_end.append(lambda: None)
     assert loop.statistics().queued == 2
     loop.run_once()
     after = loop.statistics()

@@ -15,7 +15,8 @@ import pytest
 from tests.transport.support import CountingSelector, Pair, close_all, pairs, raiser
 from uds_dist import ConfigError, EventLoop
 from uds_dist.testing import FakeClock, fake_loop
-from uds_dist.transport.loop import LONGEST_WAIT, READ, WRITE
+from uds_dist.transport.loop import READ, WRITE
+from uds_dist.transport.waiting import LONGEST_WAIT
 
 
 # --- 9: closing -----------------------------------------------------------------------------------
@@ -133,7 +134,7 @@ def test_11_the_two_hooks_say_when_there_is_something_to_do(pair: Pair) -> None:
         stimuli: list[Callable[[], object]] = [
             lambda: right.send(b"x"),
             lambda: loop.call_soon(lambda: None),
-            lambda: loop.call_at_round_end(lambda: None),
+            lambda: loop.round_end.append(lambda: None),
             lambda: loop.call_later(0, lambda: None),
             in_five_seconds,
             loop.wakeup,
@@ -184,7 +185,7 @@ def test_12_the_next_call_goes_on_with_the_rest_of_the_round(loop: EventLoop) ->
         loop.register(left, READ, partial(handler, index))
     loop.call_later(0, lambda: done.append("timer"))
     loop.call_soon(lambda: done.append("soon"))
-    loop.call_at_round_end(lambda: done.append("end"))
+    loop.round_end.append(lambda: done.append("end"))
     with pytest.raises(RuntimeError, match="the first of three"):
         loop.run_once()
     assert done == ["raised"]
@@ -208,7 +209,7 @@ def test_12_one_that_always_raises_starves_nobody(loop: EventLoop, where: str) -
         "descriptor": lambda: None,
         "timer": lambda: loop.call_later(0, bad),
         "soon": lambda: loop.call_soon(bad),
-        "end": lambda: loop.call_at_round_end(bad),
+        "end": lambda: loop.round_end.append(bad),
     }
 
     def count(what: str) -> None:
@@ -218,7 +219,7 @@ def test_12_one_that_always_raises_starves_nobody(loop: EventLoop, where: str) -
         elif what == "soon":
             loop.call_soon(lambda: count("soon"))
         elif what == "end":
-            loop.call_at_round_end(lambda: count("end"))
+            loop.round_end.append(lambda: count("end"))
 
     if where == "descriptor":
         loop.register(made[0][0], READ, bad)
@@ -268,8 +269,8 @@ def test_12_on_error_is_told_and_the_round_goes_on(selector: selectors.BaseSelec
         ran: list[int] = []
         loop.call_later(0, raiser(ValueError("timer")))
         loop.call_soon(raiser(KeyError("soon")))
-        loop.call_at_round_end(raiser(OSError("end")))
-        loop.call_at_round_end(lambda: ran.append(1))
+        loop.round_end.append(raiser(OSError("end")))
+        loop.round_end.append(lambda: ran.append(1))
         assert loop.run_once() == 4
         assert [type(error) for error in errors] == [ValueError, KeyError, OSError]
         assert ran == [1]

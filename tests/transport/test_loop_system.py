@@ -152,7 +152,7 @@ def ticking(make_node: MakeNode) -> tuple[FakeClock, Node, Node]:
     clock = FakeClock(a.loop.time())
     loop = a.loop
     loop._clock = clock
-    loop._parts = (loop._selector.select, clock, loop._timers.heap, loop._soon, loop._round_end)
+    loop._parts = (loop._parts[0], clock, *loop._parts[2:])
     return clock, a, b
 
 
@@ -353,7 +353,7 @@ def test_14_a_child_forked_by_a_handler_does_not_go_on_with_the_round(
         elif where == "soon":
             loop.call_soon(fork)
         elif where == "end":
-            loop.call_at_round_end(fork)
+            loop.round_end.append(fork)
     try:
         loop.run_once()
     except ForkedLoopError:
@@ -408,7 +408,7 @@ def test_descriptors_above_1023(
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     if hard != resource.RLIM_INFINITY and hard < 1200:
         pytest.skip(f"the hard limit of descriptors is {hard}")
-    kind = type(loop._selector)
+    kind = type(loop._descriptors.selector)
 
     def child() -> object:
         resource.setrlimit(resource.RLIMIT_NOFILE, (1200, hard))
@@ -451,7 +451,7 @@ def no_descriptors_left() -> Iterator[None]:
 def test_no_descriptor_left_at_accept_pauses_and_resumes(
     loop: EventLoop, tmp_path: Path
 ) -> None:
-    kind = type(loop._selector)
+    kind = type(loop._descriptors.selector)
 
     def child() -> object:
         clock = FakeClock()
@@ -499,7 +499,7 @@ def test_a_listener_that_pauses_can_be_closed(loop: EventLoop, tmp_path: Path) -
 
 def test_no_descriptor_left_at_connect(loop: EventLoop, make_node: MakeNode) -> None:
     a, b = make_node("a"), make_node("b")
-    kind = type(loop._selector)
+    kind = type(loop._descriptors.selector)
 
     def child() -> object:
         with EventLoop(selector=kind()) as own:
@@ -635,7 +635,7 @@ def test_an_idle_round_calls_select_and_the_clock_and_nothing_else(
         loop.register(left, READ, lambda _: None)
     for number in range(count):
         loop.call_later(1000 + number, lambda: None)
-    bare = calls_of(lambda: loop._selector.select(0.0))
+    bare = calls_of(lambda: loop._descriptors.selector.select(0.0))
     assert calls_of(loop.run_once) == ["run_once", *bare[1:], "clock"]
     for left, right in sockets:
         loop.unregister(left)
@@ -647,4 +647,4 @@ def test_an_idle_round_calls_select_and_the_clock_and_nothing_else(
 def test_select_is_not_used() -> None:
     # select(2) cannot watch a descriptor above 1023.
     with EventLoop() as loop:
-        assert type(loop._selector).__name__ != "SelectSelector"
+        assert type(loop._descriptors.selector).__name__ != "SelectSelector"

@@ -122,7 +122,7 @@ def test_a_wake_up_of_a_loop_whose_other_end_is_closed() -> None:
     def work() -> str:
         with_default_sigpipe()
         loop = EventLoop()
-        loop._waker.close()  # as a signal handler may find it in the middle of `close`
+        loop._waker.watched.close()  # as a signal handler may find it in the middle of `close`
         loop.wakeup()
         return "alive"
 

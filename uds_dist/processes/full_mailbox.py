@@ -6,8 +6,9 @@ import logging
 
 from uds_dist.config import Config
 from uds_dist.processes.process import Process
-from uds_dist.transport.connection import UP, Connection
+from uds_dist.transport.connection import Connection
 from uds_dist.transport.loop import EventLoop
+from uds_dist.transport.phase import UP
 
 logger = logging.getLogger(__name__)
 

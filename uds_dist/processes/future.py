@@ -105,7 +105,7 @@ class Future(Generic[T]):
         if self._state is PENDING:
             self._callbacks.append(callback)
             # A cycle of references would not do: the garbage collector sees through it.
-            self._loop.hold(self)
+            self._loop.held.add(self)
         else:
             self._loop.call_soon(partial(callback, self))
 
@@ -119,7 +119,7 @@ class Future(Generic[T]):
             return False
         self._callbacks.remove(callback)
         if not self._callbacks:
-            self._loop.release(self)
+            self._loop.held.discard(self)
         return True
 
     @overload
@@ -191,7 +191,7 @@ class Future(Generic[T]):
         self._state = state
         self._withdraw = None
         if self._callbacks:
-            self._loop.release(self)
+            self._loop.held.discard(self)
             callbacks, self._callbacks = self._callbacks, []
             for callback in callbacks:
                 self._loop.call_soon(partial(callback, self))

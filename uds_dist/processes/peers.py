@@ -366,14 +366,6 @@ class Peers:
         inbox = self._open_inbox(self, handshake.name, handshake.creation)
         self.inbox = inbox if self._trace is None else _TracedInbox(inbox, self._trace)
 
-    def connection_message(
-        self, connection: Connection, control: tuple[object, ...], payload: object
-    ) -> None:
-        """A message has come."""
-        name = connection.name
-        assert name is not None
-        self.inbox.received(name, control, payload)
-
     def connection_silent(self, connection: Connection) -> None:
         """A peer has said nothing for three quarters of the tick time."""
         assert connection.name is not None
@@ -469,7 +461,7 @@ class Peers:
         # At the round's end, before any message of the peer and after every one; and each by
         # itself: one that raises must not keep the news from the others.
         for notice in self.notices:
-            self._loop.call_at_round_end(partial(self._give_notice, notice, event, name, error))
+            self._loop.round_end.append(partial(self._give_notice, notice, event, name, error))
 
     def _give_notice(
         self, notice: Notice, event: NodeEvent, name: str, error: UdsDistError | None
@@ -479,7 +471,7 @@ class Peers:
 
     def _tell_loss(self, name: str, error: UdsDistError) -> None:
         for notice in self.losses:
-            self._loop.call_at_round_end(partial(notice, name, error))
+            self._loop.round_end.append(partial(notice, name, error))
 
     # -- looking ---------------------------------------------------------------------------
 

@@ -8,7 +8,8 @@ from typing import NamedTuple
 from uds_dist.processes.dialect import Dialect
 from uds_dist.processes.future import Future
 from uds_dist.transport.backpressure import Waiters
-from uds_dist.transport.connection import UP, Connection, PhaseName
+from uds_dist.transport.connection import Connection
+from uds_dist.transport.phase import UP, PhaseName
 from uds_dist.transport.timers import Timer
 
 

@@ -202,8 +202,9 @@ class Incoming:
         control: ctl.Send | ctl.SendTt | ctl.SendSender | ctl.SendSenderTt,
         payload: object,
     ) -> None:
-        process = self.processes.by_pid.get(control.to_pid)
-        if process is not None:
+        pid = control.to_pid
+        process = self.processes.by_pid.get(pid._words)
+        if process is not None and pid._node == self.processes.name:
             self._deliver(node, process, payload)
 
     def _on_reg_send(
@@ -262,7 +263,7 @@ class Incoming:
 
     def _on_link(self, node: str, control: ctl.Link, payload: object) -> None:
         self._check_sender(node, control.from_pid)
-        process = self.processes.by_pid.get(control.to_pid)
+        process = self.processes.process_of(control.to_pid)
         if process is None:
             nobody = (ctl.PAYLOAD_EXIT, control.to_pid, control.from_pid)
             self.processes.signal(node, nobody, NOPROC)
@@ -272,7 +273,7 @@ class Incoming:
 
     def _on_unlink(self, node: str, control: ctl.Unlink | ctl.UnlinkId, payload: object) -> None:
         self._check_sender(node, control.from_pid)
-        process = self.processes.by_pid.get(control.to_pid)
+        process = self.processes.process_of(control.to_pid)
         if process is not None:
             process.links.received_unlink(control.from_pid)
             self._drop_tie_if_gone(process, control.from_pid)
@@ -284,7 +285,7 @@ class Incoming:
 
     def _on_unlink_ack(self, node: str, control: ctl.UnlinkIdAck, payload: object) -> None:
         self._check_sender(node, control.from_pid)
-        process = self.processes.by_pid.get(control.to_pid)
+        process = self.processes.process_of(control.to_pid)
         if process is not None:
             process.links.received_ack(control.from_pid, control.id)
             self._drop_tie_if_gone(process, control.from_pid)
@@ -303,7 +304,7 @@ class Incoming:
 
     def _link_broke(self, node: str, from_pid: Pid, to_pid: Pid, reason: object) -> None:
         self._check_sender(node, from_pid)
-        process = self.processes.by_pid.get(to_pid)
+        process = self.processes.process_of(to_pid)
         if process is not None:
             self.processes.link_broke(process, from_pid, reason)
 
@@ -319,7 +320,7 @@ class Incoming:
 
     def _exit2(self, node: str, from_pid: Pid, to_pid: Pid, reason: object) -> None:
         self._check_sender(node, from_pid)
-        process = self.processes.by_pid.get(to_pid)
+        process = self.processes.process_of(to_pid)
         if process is not None:
             self.processes.exit2(process, from_pid, reason)
 
@@ -362,7 +363,7 @@ class Incoming:
     # -- the rest --------------------------------------------------------------------------
 
     def _on_group_leader(self, node: str, control: ctl.GroupLeader, payload: object) -> None:
-        process = self.processes.by_pid.get(control.to_pid)
+        process = self.processes.process_of(control.to_pid)
         if process is not None and not process.system:
             process.group_leader = control.from_pid
 

@@ -92,7 +92,8 @@ class Processes:
     ) -> None:
         self.name = Atom(name)
         self.creation = creation
-        self.by_pid: dict[Pid, Process] = {}
+        # By the numbers of their pids: a message finds its process without a call of Python code.
+        self.by_pid: dict[bytes, Process] = {}
         self.by_name: dict[str, Process] = {}
         # Aliases whose messages are for a call, and those of mailboxes, with their priority.
         self.aliases: dict[Reference, PendingCall] = {}
@@ -147,7 +148,7 @@ class Processes:
         process = Process(self.loop, self, pid, on_message, trap_exit)
         if name is not None:
             self.register(process, name)
-        self.by_pid[pid] = process
+        self.by_pid[pid._words] = process
         return process
 
     def new_pid(self) -> Pid:
@@ -176,7 +177,11 @@ class Processes:
 
     def find(self, dest: Pid | str) -> Process | None:
         """The living process of a pid or a registered name."""
-        return self.by_pid.get(dest) if isinstance(dest, Pid) else self.by_name.get(dest)
+        return self.process_of(dest) if isinstance(dest, Pid) else self.by_name.get(dest)
+
+    def process_of(self, pid: Pid) -> Process | None:
+        """The living process of a pid."""
+        return self.by_pid.get(pid._words) if pid._node == self.name else None
 
     @property
     def closed(self) -> bool:
@@ -257,7 +262,7 @@ class Processes:
         control: tuple[object, ...]
         node: str
         if type(dest) is Pid:
-            node = dest.node
+            node = dest._node  # not the property: that is a call
             control = (SEND_SENDER, sender.pid, dest)
         elif type(dest) is Reference:
             node = dest.node
@@ -465,7 +470,7 @@ class Processes:
             EncodeError: the reason is not a term; the process continues.
         """
         reason = self.copy(reason)
-        if self.by_pid.pop(process.pid, None) is None:
+        if self.by_pid.pop(process.pid._words, None) is None:
             return
         process.ended(reason if process.convert is None else process.convert(reason))
         if process.name is not None and self.by_name.get(process.name) is process:

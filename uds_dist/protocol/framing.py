@@ -163,6 +163,14 @@ class FrameReader:
         else:
             self.accumulator = bytearray(begun) + data
 
+    def receive(self, data: bytes) -> list[Frame]:
+        """Add received bytes, and take all complete frames: `feed` and `frames` in one."""
+        if self.accumulator or self._large is not None:
+            self.feed(data)
+        else:
+            self.accumulator = data  # nothing is begun
+        return self.frames()
+
     # --- frames out ---
 
     def next_frame(self) -> bytes | None:

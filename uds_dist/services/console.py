@@ -33,6 +33,7 @@ from uds_dist.services.exposed import Caller
 from uds_dist.services.group_leader import chardata_text
 from uds_dist.services.outcome import Outcome, charlist, returned
 from uds_dist.transport.loop import EventLoop
+from uds_dist.transport.signal_ticks import send_ticks
 
 logger = logging.getLogger("uds_dist.console")
 
@@ -154,8 +155,8 @@ class Console:
         self.shells.pop(shell.process.pid, None)
 
     def _send_ticks(self) -> None:
-        if not self.loop.forked:
-            self.loop.send_ticks()
+        if not self.loop.process.forked:
+            send_ticks(self.loop.urgent, self.loop.time())
 
     def _tasks(self) -> object:
         return tasks(self.loop, self._processes, statistics(self._connections.nodes))
@@ -328,7 +329,7 @@ class _Script:
         value = "".join(self._values).removesuffix("\n")
         texts = map(_utf8, ("".join(self._printed), value, "".join(self._failures)))
         self._evaluator.close()
-        if not self._future.done() and not self._console.loop.forked:
+        if not self._future.done() and not self._console.loop.process.forked:
             self._future.set_result((status, *texts))
 
 

@@ -78,11 +78,13 @@ def tasks(loop: EventLoop, processes: Processes, connections: Iterable[PeerStati
         counters = f"{peer.messages_in} messages in, {peer.messages_out} out"
         unwritten = f"{peer.unwritten} bytes to write"
         rows.append(("connection", peer.name, f"{peer.phase}, {counters}, {unwritten}"))
-    for pid, process in processes.by_pid.items():
+    for process in processes.by_pid.values():
         ties = len(process.links) + len(process.monitors) + len(process.watchers)
         what = "" if process.on_message is None else name_of(process.on_message)
         waiting = f"{process.waiting} messages wait, {ties} links and monitors"
-        rows.append(("process", f"{process.name or pid}", f"{waiting}, {what}".rstrip(", ")))
+        rows.append(
+            ("process", f"{process.name or process.pid}", f"{waiting}, {what}".rstrip(", "))
+        )
     rows += [("call", call.node, call.what) for call in processes.pending()]
     rows += [
         ("monitor", monitor.node, f"of {monitor.target}, by {monitor.owner}")
@@ -91,7 +93,7 @@ def tasks(loop: EventLoop, processes: Processes, connections: Iterable[PeerStati
     ]
     rows += [
         ("timer", f"in {max(left, 0.0):.3f} s", name_of(callback))
-        for left, callback in loop.waiting_timers()
+        for left, callback in loop.timers.waiting(loop.time())
     ]
     return Table(("waits", "which", "what"), rows)
 
@@ -157,7 +159,7 @@ class _Measurement:
         if self._handler is not None:
             return None
         if not self._loop.running:
-            if self._loop.closed or self._loop.forked:
+            if self._loop.closed or self._loop.process.forked:
                 self.stop()
             return None
         if _is_of_library(frame):

@@ -208,7 +208,7 @@ class Shell:
 
     def _is_here(self) -> bool:
         """False when the input has ended the shell, or this is the child of a fork in it."""
-        return self.process.alive and not self._console.loop.forked
+        return self.process.alive and not self._console.loop.process.forked
 
     def _await(self) -> None:
         future = self.evaluator.future

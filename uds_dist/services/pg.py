@@ -310,7 +310,7 @@ class PgScope:
     def _sync_soon(self, node: str) -> None:
         """Send a node the whole state, once a round however often it asks."""
         if not self._unsynced:
-            self._loop.call_at_round_end(self._sync)
+            self._loop.round_end.append(self._sync)
         self._unsynced.add(node)
 
     def _sync(self) -> None:

@@ -137,7 +137,7 @@ class Pressure:
             yield
         finally:
             self.batch = None
-            if not loop.forked:  # in a child the messages are the parent's
+            if not loop.process.forked:  # in a child the messages are the parent's
                 for write in writes:
                     write()
 

@@ -197,7 +197,7 @@ class Listener:
         """Stop listening, and remove the socket file if it is still the one made here."""
         if self._socket.fileno() < 0:
             return
-        if self._loop.forked:
+        if self._loop.process.forked:
             self._socket.close()  # the file and the epoll registration are the parent's
             return
         if self._watched and not self._loop.closed:

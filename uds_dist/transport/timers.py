@@ -84,6 +84,14 @@ class Timers:
             heapify(self.heap)
             self.cancelled = 0
 
+    def waiting(self, now: float) -> list[tuple[float, Callable[[], object]]]:
+        """The waiting timers: how many seconds are left, and what each calls."""
+        return [
+            (when - now, timer.callback)
+            for when, _, timer in sorted(self.heap)
+            if timer.callback is not None
+        ]
+
     def clear(self) -> None:
         """Cancel them all."""
         for _, _, timer in self.heap:

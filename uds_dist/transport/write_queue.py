@@ -91,6 +91,12 @@ class WriteQueue:
             while queue and written < BYTES_PER_WRITE:
                 if len(queue) == 1:
                     size = sock.send(queue[0], NO_SIGPIPE)
+                    if size == self.size:
+                        # Not clear(): an emptied deque keeps a second block of 528 bytes.
+                        queue.popleft()
+                        self.size = 0
+                        written += size
+                        break
                 else:
                     size = sock.sendmsg(list(islice(queue, BUFFERS_PER_SEND)), (), NO_SIGPIPE)
                 written += size
