@@ -47,6 +47,7 @@ KINDS = {
     "ini release",
     "ini activation",
     "sh containers",
+    "sh ssh",
     "python",
 }
 
