@@ -13,8 +13,8 @@ from uds_dist.errors import (
     ClosedError,
     ConfigError,
     LocalProtocolError,
-    NodeNameError,
     NoConnectionError,
+    NodeNameError,
     NoProcessError,
     RemoteProtocolError,
     RemoteTimeoutError,
@@ -375,8 +375,8 @@ class Node:
         refuse_coroutines("on_message", on_message)
         process = self.processes.new_process(name, on_message, trap_exit=trap_exit)
         process.of_program = True
-        if self.processes.conversion is not None:
-            process.convert_by(self.processes.converted_or_plain)
+        if self.processes.terms.conversion is not None:
+            process.convert_by(self.processes.terms.converted_or_plain)
         process.group_leader = self._leader.pid
         return Mailbox(self.processes, process)
 
@@ -736,7 +736,7 @@ class Node:
             return
         forked = self.loop.process.forked
         if self._services is not None and not forked:
-            self._services.processes.close()
+            self._services.inbox.close()
         self._closed = True
         can_run = not forked and not self.loop.running and not self.loop.closed
         end = self.loop.time() + CLOSE_TIMEOUT

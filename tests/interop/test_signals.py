@@ -106,7 +106,7 @@ class Pair:
 
     def settle(self) -> None:
         """Everything that the BEAM's process has sent is there."""
-        ref = self.node.processes.new_reference()
+        ref = self.node.processes.numbers.new_reference()
         self.eval("Box ! Ref, ok", Ref=ref)
         assert self.box.receive(match=lambda message: message == ref, timeout=5) == ref
 
@@ -218,7 +218,7 @@ def test_priority_of_a_beam(start: Callable[..., Pair]) -> None:
         exit(Box, oops, [priority]), ok""",
         Prior=prior,
     )
-    ref = pair.node.processes.new_reference()
+    ref = pair.node.processes.numbers.new_reference()
     pair.eval("Box ! Ref, ok", Ref=ref)
     pair.both.until(lambda: len(pair.box) == 5)
     signal = (Atom("EXIT"), pair.pid, OOPS)

@@ -359,7 +359,7 @@ def test_an_exit_signal_to_an_alias(a: Node) -> None:
     sender.exit(prior, Atom("two"), priority=True)
     signals = [(Atom("EXIT"), sender.pid, Atom(reason)) for reason in ("two", "one")]
     assert [box.poll() for _ in range(3)] == [signals[0], 1, signals[1]]
-    sender.exit(a.processes.new_reference(), Atom("nobody"))
+    sender.exit(a.processes.numbers.new_reference(), Atom("nobody"))
     sender.exit(plain, Atom("kill"))
     assert box.exit_reason == "killed"
 

@@ -148,10 +148,10 @@ def test_signals_that_end_something_open_no_connection(a: Node, make_peer: MakeP
     for control in (
         (ctl.UNLINK_ID, 1, a.pid, peer.pid()),
         (ctl.UNLINK_ID_ACK, 1, a.pid, peer.pid()),
-        (ctl.DEMONITOR_P, a.pid, peer.pid(), table.new_reference()),
+        (ctl.DEMONITOR_P, a.pid, peer.pid(), table.numbers.new_reference()),
         (ctl.PAYLOAD_EXIT, a.pid, peer.pid()),
-        (ctl.PAYLOAD_MONITOR_P_EXIT, a.pid, peer.pid(), table.new_reference()),
-        (ctl.SPAWN_REPLY, table.new_reference(), peer.pid(), 0, Atom("x")),
+        (ctl.PAYLOAD_MONITOR_P_EXIT, a.pid, peer.pid(), table.numbers.new_reference()),
+        (ctl.SPAWN_REPLY, table.numbers.new_reference(), peer.pid(), 0, Atom("x")),
     ):
         table.signal(peer.name, control, Atom("x"))
     assert not a._peers.nodes

@@ -186,5 +186,5 @@ def test_nothing_is_kept_for_a_node_that_is_gone(
     peer.settle()
     assert len(inside(box).links) == len(inside(box).watchers) == 50
     peer.close()
-    peer.until(lambda: not a.processes._ties)
+    peer.until(lambda: not a.processes.ties_by_node)
     assert len(inside(box).links) == len(inside(box).watchers) == 0

@@ -76,7 +76,7 @@ def test_every_way_to_send_a_message(a: Node, peer: ScriptedPeer) -> None:
 def test_messages_to_nobody_are_dropped_without_a_word(a: Node, peer: ScriptedPeer) -> None:
     gone = a.mailbox()
     gone.close()
-    nobody = a.processes.new_reference()
+    nobody = a.processes.numbers.new_reference()
     for control in (
         (ctl.SEND_SENDER, peer.pid(), gone.pid),
         (ctl.REG_SEND, peer.pid(), UNUSED, Atom("nobody")),
@@ -451,7 +451,7 @@ def test_every_missing_flag_by_itself() -> None:
 def a_reference() -> object:
     """Some reference."""
     with EventLoop() as loop, Node("r@h", loop=loop, cookie="c") as node:
-        return node.processes.new_reference()
+        return node.processes.numbers.new_reference()
 
 
 def test_the_newest_peer_gets_the_newest_signals(a: Node, peer: ScriptedPeer) -> None:

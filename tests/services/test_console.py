@@ -413,7 +413,7 @@ def test_replies_that_nobody_asked_for(a: Node, b: Node, loop: EventLoop) -> Non
     client.typed.append([*map(ord, "slow()"), 10])
     client._feed()
     settle(loop)  # it waits for a future
-    for ref in (None, Atom("x"), [1], b"ref", b.processes.new_reference()):
+    for ref in (None, Atom("x"), [1], b"ref", b.processes.numbers.new_reference()):
         for _ in range(20):
             b.send(client.shell, (Atom("io_reply"), ref, b"print('no')\n"))
             b.send(client.shell, (Atom("io_reply"), ref))

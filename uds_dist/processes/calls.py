@@ -7,10 +7,9 @@ dropped by this node instead of landing in somebody's mailbox.
 
 from __future__ import annotations
 
-
 from uds_dist.errors import NoConnectionError, NoProcessError, RemoteError, UdsDistError
 from uds_dist.etf.shown import printable, shown
-from uds_dist.etf.terms import Atom, ImproperList, Pid, Reference
+from uds_dist.etf.terms import Atom, ImproperList, Pid
 from uds_dist.processes.destination import process_and_node
 from uds_dist.processes.future import Future
 from uds_dist.processes.names import ALIAS, GEN_CALL, NOCONNECTION, NOPROC, is_atom
@@ -26,7 +25,9 @@ class GenCall(PendingCall):
 
     def __init__(self, processes: Processes, owner: Pid, dest: object) -> None:
         self.target, node = process_and_node(dest, processes.name)
-        super().__init__(processes.new_reference(), owner, node, f"the answer of {dest_text(dest)}")
+        super().__init__(
+            processes.numbers.new_reference(), owner, node, f"the answer of {dest_text(dest)}"
+        )
         self._dest = dest
         self._processes = processes
 
@@ -92,7 +93,7 @@ def start_call(
 def settle(processes: Processes, future: Future[object], term: object) -> None:
     """Give a future of the program the term that came, as the program wants it."""
     try:
-        value = processes.converted(term)
+        value = processes.terms.converted(term)
     except Exception as error:  # the program's object_hook
         future.set_exception(error)
     else:
@@ -108,7 +109,7 @@ def down_error(processes: Processes, dest: object, reason: object) -> UdsDistErr
     if is_atom(reason, NOPROC):
         return NoProcessError(f"there is no process {dest_text(dest)}", "exit", NOPROC)
     text = f"{dest_text(dest)} exited before it answered: {shown(reason)}"
-    return RemoteError(text, "exit", processes.converted_or_plain(reason))
+    return RemoteError(text, "exit", processes.terms.converted_or_plain(reason))
 
 
 def dest_text(dest: object) -> str:

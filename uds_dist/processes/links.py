@@ -1,4 +1,4 @@
-"""The link table of one process, and the record of one monitor.
+"""The link table of one process.
 
 Both ends of a link keep their own view of it, and signals cross on the wire. What keeps the views
 equal is the unlink id: an end that unlinks keeps its entry, inactive and marked with the id, until
@@ -15,9 +15,7 @@ Source: Distribution Protocol, section "Link Protocol".
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from uds_dist.etf.terms import Pid, Reference
+from uds_dist.etf.terms import Pid
 
 ACTIVE = 0  # no unlink id is 0
 
@@ -84,44 +82,3 @@ class LinkTable:
     def drop(self, pid: Pid) -> None:
         """Forget an entry whatever its state: the connection behind it is gone."""
         self._entries.pop(pid, None)
-
-
-class Monitor:
-    """One monitor that a process of this node holds.
-
-    ``ref`` identifies it; ``target`` is what the signal names (a Pid or a registered name);
-    ``node`` is where that is. A subclass says in `on_down` who is told.
-    """
-
-    __slots__ = ("node", "owner", "ref", "target")
-    node: str
-    owner: Pid
-    ref: Reference
-    target: Pid | str
-
-    def on_down(self, reason: object) -> None:
-        """It has fired, at most once; this one tells nobody."""
-
-
-class MonitorCallback(Monitor):
-    """A monitor that calls a function with the reason."""
-
-    __slots__ = ("_callback",)
-
-    def __init__(
-        self,
-        ref: Reference,
-        owner: Pid,
-        target: Pid | str,
-        node: str,
-        callback: Callable[[object], None],
-    ) -> None:
-        self.ref = ref
-        self.owner = owner
-        self.target = target
-        self.node = node
-        self._callback = callback
-
-    def on_down(self, reason: object) -> None:
-        """Call the function."""
-        self._callback(reason)

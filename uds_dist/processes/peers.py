@@ -43,8 +43,8 @@ from uds_dist.processes.dialect import dialect
 from uds_dist.processes.dialling import Dialling
 from uds_dist.processes.full_mailbox import hold_back
 from uds_dist.processes.future import Future
-from uds_dist.processes.process import Process
 from uds_dist.processes.names import NODEDOWN, NODEUP, NOTSUP, NodeEvent
+from uds_dist.processes.process import Process
 from uds_dist.processes.remote_node import RemoteNode
 from uds_dist.processes.router import Inbox, Router
 from uds_dist.processes.this_node import ThisNode

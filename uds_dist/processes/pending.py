@@ -12,7 +12,7 @@ from weakref import ref as weak_reference
 
 from uds_dist.etf.terms import Pid, Reference
 from uds_dist.processes.future import Future
-from uds_dist.processes.links import Monitor
+from uds_dist.processes.monitors import Monitor
 from uds_dist.protocol.control import SpawnReply, SpawnReplyTt
 from uds_dist.transport.loop import EventLoop
 

@@ -14,6 +14,7 @@ from uds_dist.errors import ClosedError
 from uds_dist.etf.shown import shown
 from uds_dist.etf.terms import Atom, Pid, Reference
 from uds_dist.processes.links import LinkTable
+from uds_dist.processes.names import EXIT
 from uds_dist.transport.backpressure import Pressure
 from uds_dist.transport.fault import is_own_fault
 from uds_dist.transport.loop import EventLoop
@@ -193,6 +194,12 @@ class Process:
         if self.alive and self._place_of_down(ref) is None:
             self._downs[ref] = None
             self.deliver(message)
+
+    def deliver_exit(self, sender: Pid, reason: object, priority: bool) -> None:
+        """Queue an exit signal here as a message."""
+        if self.convert is not None:
+            reason = self.convert(reason)
+        self.deliver((EXIT, sender, reason), priority)
 
     def flush_down(self, ref: Reference) -> None:
         """Drop the message of a monitor if it waits here."""

@@ -21,13 +21,25 @@ from functools import partial
 from typing import Any, Protocol
 
 from uds_dist.config import Config
-from uds_dist.errors import RemoteProtocolError, UdsDistError
+from uds_dist.errors import ClosedError, RemoteProtocolError, UdsDistError
 from uds_dist.etf.shown import printable
 from uds_dist.etf.terms import ImproperList, Pid, Reference
 from uds_dist.processes.dialect import UNUSED
-from uds_dist.processes.process import SMALL_MESSAGE, Process
-from uds_dist.processes.names import ALIAS, GEN_CALL, IS_AUTH, NET_KERNEL, NOPROC, NOTSUP
+from uds_dist.processes.falling import Falling
+from uds_dist.processes.names import (
+    ALIAS,
+    GEN_CALL,
+    IS_AUTH,
+    KILL,
+    KILLED,
+    NET_KERNEL,
+    NOPROC,
+    NORMAL,
+    NOTSUP,
+    is_atom,
+)
 from uds_dist.processes.pending import PendingCall
+from uds_dist.processes.process import SMALL_MESSAGE, Process
 from uds_dist.processes.router import Router
 from uds_dist.processes.table import Processes
 from uds_dist.protocol import control as ctl
@@ -72,6 +84,7 @@ class Incoming:
     ) -> None:
         self._loop = loop
         self.processes = Processes(loop, config, name, creation, router, self)
+        self._falling = Falling(self.processes, self._break_link)
         self._pressure = router.pressure
         self._on_spawn = self._refuse_spawn if spawner is None else spawner(self.processes).on_spawn
         self._handlers: dict[type, Callable[[str, Any, object], None]] = {
@@ -128,12 +141,18 @@ class Incoming:
 
     def node_down(self, node: str, error: UdsDistError) -> None:
         """Fire the links and monitors with a node: there is no connection to it any more."""
-        self.processes.node_down(node, error)
+        self._falling.node_down(node, error)
+
+    def close(self) -> None:
+        """End every process with reason `shutdown`, and every call between two of them."""
+        self.processes.close()
+        name = self.processes.name
+        self.node_down(name, ClosedError(f"the node {name} is closed"))
 
     def node_silent(self, node: str) -> None:
         """Provoke an answer: any byte of it shows that the node lives, so nobody awaits it."""
         processes = self.processes
-        tag = ImproperList((ALIAS,), processes.new_reference())
+        tag = ImproperList((ALIAS,), processes.numbers.new_reference())
         message = (GEN_CALL, (processes.own, tag), (IS_AUTH, processes.name))
         processes.signal(node, (ctl.REG_SEND, processes.own, UNUSED, NET_KERNEL), message)
 
@@ -247,11 +266,11 @@ class Incoming:
                 if entry is not None:
                     process, has_priority = entry
                     prior = priority and has_priority
-                    self.processes.exit2(process, control.from_pid, payload, prior)
+                    self._exit_process(process, control.from_pid, payload, prior)
             else:
                 named = self.processes.find(dest)
                 if named is not None:
-                    self.processes.exit2(named, control.from_pid, payload)
+                    self._exit_process(named, control.from_pid, payload)
         elif isinstance(dest, Reference):
             self._to_alias(node, dest, payload, priority)
         else:
@@ -306,7 +325,17 @@ class Incoming:
         self._check_sender(node, from_pid)
         process = self.processes.process_of(to_pid)
         if process is not None:
-            self.processes.link_broke(process, from_pid, reason)
+            self._break_link(process, from_pid, reason)
+
+    def _break_link(self, process: Process, pid: Pid, reason: object) -> None:
+        """Let a process react to the exit signal of a link, if it is linked."""
+        trapped = process.trap_exit and pid in process.links
+        if trapped:
+            process.deliver_exit(pid, reason, False)
+        active = process.links.received_exit(pid)
+        self.processes.drop_link_tie(process, pid)
+        if active and not trapped and not process.system and not is_atom(reason, NORMAL):
+            self.processes.terminate(process, reason)
 
     # -- exit signals that were sent -------------------------------------------------------
 
@@ -322,7 +351,20 @@ class Incoming:
         self._check_sender(node, from_pid)
         process = self.processes.process_of(to_pid)
         if process is not None:
-            self.processes.exit2(process, from_pid, reason)
+            self._exit_process(process, from_pid, reason)
+
+    def _exit_process(
+        self, process: Process, sender: Pid, reason: object, priority: bool = False
+    ) -> None:
+        """Let a process react to an exit signal that was sent with ``exit/2``."""
+        if process.system:
+            return
+        if is_atom(reason, KILL):
+            self.processes.terminate(process, KILLED)
+        elif process.trap_exit:
+            process.deliver_exit(sender, reason, priority)
+        elif not is_atom(reason, NORMAL) or sender == process.pid:
+            self.processes.terminate(process, reason)
 
     # -- monitors --------------------------------------------------------------------------
 

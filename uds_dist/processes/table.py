@@ -13,34 +13,26 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from functools import partial
-from itertools import count
-from secrets import randbits
 
 from uds_dist.config import Config
 from uds_dist.errors import ClosedError, ConfigError, UdsDistError
-from uds_dist.etf.conversion import Hook, conversion
 from uds_dist.etf.shown import shown
 from uds_dist.etf.terms import Atom, Pid, Reference
 from uds_dist.processes.destination import name_and_node, process_and_node
 from uds_dist.processes.dialect import UNUSED
-from uds_dist.processes.links import Monitor, MonitorCallback
 from uds_dist.processes.local_signals import LocalSignals, SignalHandler, copied
-from uds_dist.processes.process import SMALL_MESSAGE, Process
+from uds_dist.processes.monitors import Monitor, ProcessMonitor
 from uds_dist.processes.names import (
-    DOWN,
-    EXIT,
-    KILL,
-    KILLED,
-    NOCONNECTION,
     NOPROC,
     NORMAL,
-    PROCESS,
     SHUTDOWN,
-    is_atom,
 )
+from uds_dist.processes.numbers import Numbers
 from uds_dist.processes.pending import PendingCall
+from uds_dist.processes.process import SMALL_MESSAGE, Process
+from uds_dist.processes.program_terms import ProgramTerms
 from uds_dist.processes.router import Router
-from uds_dist.processes.ties import Ties, guarded
+from uds_dist.processes.ties import Ties
 from uds_dist.protocol.control import (
     ALIAS_SEND,
     ALTACT_SIG_SEND,
@@ -54,19 +46,15 @@ from uds_dist.protocol.control import (
     PAYLOAD_MONITOR_P_EXIT,
     REG_SEND,
     SEND_SENDER,
-    SPAWN_REPLY,
     UNLINK_ID,
     AltactFlag,
-    SpawnReply,
 )
 from uds_dist.protocol.parse import parse
-from uds_dist.transport.log_rate import BoundedLogs
 from uds_dist.transport.loop import EventLoop
 
 logger = logging.getLogger(__name__)
 
 PRIO_ALIAS = int(AltactFlag.PRIO | AltactFlag.ALIAS)
-MAX_UNLINK_ID = 2**64 - 1
 
 
 class Processes:
@@ -91,7 +79,9 @@ class Processes:
         handler: SignalHandler,
     ) -> None:
         self.name = Atom(name)
-        self.creation = creation
+        self.loop = loop
+        self.numbers = Numbers(self.name, creation)
+        self.terms = ProgramTerms(loop, config)
         # By the numbers of their pids: a message finds its process without a call of Python code.
         self.by_pid: dict[bytes, Process] = {}
         self.by_name: dict[str, Process] = {}
@@ -101,9 +91,7 @@ class Processes:
         self.monitors: dict[Reference, Monitor] = {}
         self.spawns: dict[Reference, PendingCall] = {}  # requests without a reply yet
         # By node, until that goes down; empty ones too: calls in a row would make and drop them.
-        self._ties: dict[str, Ties] = {}
-        # What was tied to nodes that are down and has not fired, and why they are.
-        self._falling: list[tuple[Ties, UdsDistError]] = []
+        self.ties_by_node: dict[str, Ties] = {}
         # The reason of the node whose monitors are firing now.
         self.down_error: UdsDistError | None = None
         self.max_mailbox_length = config.max_mailbox_length
@@ -115,21 +103,10 @@ class Processes:
         self.pressure = router.pressure
         self.max_links_and_monitors = config.max_links_and_monitors
         self.max_pending_requests = config.max_pending_requests
-        # The conversion of terms for the program, and of its values on their way out.
-        self.conversion = conversion(config.text, config.object_hook, config.records)
-        self.default: Hook | None = config.default
-        self._log = BoundedLogs(logger, loop.time)
-        self.loop = loop
-        self._config = config
         self._router = router
-        self._pid_numbers = count(1)
-        # The first word counts; the others make two incarnations with the same creation differ.
-        self._reference_numbers = count(1)
-        self._reference_tail = (randbits(32), randbits(32))
-        self._unlink_ids = count(1)
         self._local = LocalSignals(loop, self.name, self.pressure, handler)
-        self._closed = False
-        self.own = self.new_pid()  # of the node's own process
+        self.closed = False
+        self.own = self.numbers.new_pid()  # of the node's own process
 
     # -- making ----------------------------------------------------------------------------
 
@@ -142,27 +119,14 @@ class Processes:
         pid: Pid | None = None,
     ) -> Process:
         """Start a process, registered under `name` if one is given; `pid` is from `new_pid`."""
-        if self._closed:
+        if self.closed:
             raise ClosedError(f"the node {self.name} is closed")
-        pid = self.new_pid() if pid is None else pid
+        pid = self.numbers.new_pid() if pid is None else pid
         process = Process(self.loop, self, pid, on_message, trap_exit)
         if name is not None:
             self.register(process, name)
         self.by_pid[pid._words] = process
         return process
-
-    def new_pid(self) -> Pid:
-        """A pid that no process of this node has, had or will have."""
-        number = next(self._pid_numbers)
-        return Pid(self.name, number & 0xFFFFFFFF, number >> 32, self.creation)
-
-    def new_reference(self) -> Reference:
-        """A reference that no other of this node equals."""
-        number = next(self._reference_numbers)
-        second, third = self._reference_tail
-        # Older software reads only 18 bits of the first word.
-        words = (number & 0x3FFFF, second + (number >> 18) & 0xFFFFFFFF, third)
-        return Reference(self.name, self.creation, words)
 
     def register(self, process: Process, name: str) -> None:
         """Give a process a registered name."""
@@ -184,54 +148,16 @@ class Processes:
         return self.by_pid.get(pid._words) if pid._node == self.name else None
 
     @property
-    def closed(self) -> bool:
-        """True after `close`."""
-        return self._closed
-
-    @property
     def ties(self) -> dict[str, Ties]:
         """A snapshot of the ties between processes of this node and other nodes, by node."""
-        return {node: ties for node, ties in self._ties.items() if ties}
+        return {node: ties for node, ties in self.ties_by_node.items() if ties}
 
     def ties_with(self, node: str) -> Ties:
         """The ties with a node, to be added to."""
-        ties = self._ties.get(node)
+        ties = self.ties_by_node.get(node)
         if ties is None:
-            ties = self._ties[node] = Ties()
+            ties = self.ties_by_node[node] = Ties()
         return ties
-
-    def copy(self, term: object) -> object:
-        """What a term is on the other side of a connection, even if it stays on this one.
-
-        Raises:
-            EncodeError: it is not a term.
-        """
-        return copied(term, self._config.max_term_depth, self.default)[0]
-
-    # -- what the program sees of terms ----------------------------------------------------
-
-    def converted(self, term: object) -> object:
-        """A term as the program wants it: with `Config.text`, `object_hook` and `records`.
-
-        Raises:
-            Exception: what the program's object_hook raised.
-        """
-        return term if self.conversion is None else self.conversion.convert(term)
-
-    def converted_or_plain(self, term: object) -> object:
-        """The same where no caller could handle an exception: a peer's term must not raise.
-
-        Returns:
-            The unconverted term if the object_hook raised; that is logged.
-        """
-        try:
-            return self.converted(term)
-        except Exception as error:
-            self._log.log(
-                logging.ERROR, "object_hook", "the object_hook raised at %s", shown(term),
-                exc_info=error,
-            )  # fmt: skip
-            return term
 
     # -- messages in -----------------------------------------------------------------------
 
@@ -257,7 +183,7 @@ class Processes:
 
     def send(self, sender: Process, dest: object, message: object, priority: bool = False) -> None:
         """Send a program's message; see `Mailbox.send`."""
-        if self._closed:
+        if self.closed:
             raise ClosedError(f"the node {self.name} is closed")
         control: tuple[object, ...]
         node: str
@@ -285,7 +211,7 @@ class Processes:
             return
         size = 0
         if payload is not NO_PAYLOAD:
-            payload, size = copied(payload, self._config.max_term_depth, self.default)
+            payload, size = copied(payload, self.terms.max_depth, self.terms.default)
         self._local.add(parse(control), payload, size)
 
     def link(self, process: Process, pid: Pid) -> None:
@@ -296,54 +222,26 @@ class Processes:
 
     def unlink(self, process: Process, pid: Pid) -> None:
         """Send an unlink signal; see `Mailbox.unlink`."""
-        unlink_id = (next(self._unlink_ids) - 1) % MAX_UNLINK_ID + 1
+        unlink_id = self.numbers.new_unlink_id()
         if process.links.unlink(pid, unlink_id):
             self.signal(pid.node, (UNLINK_ID, unlink_id, process.pid, pid))
 
     def monitor(self, process: Process, dest: object) -> Reference:
         """Start a monitor whose notice is a DOWN message; see `Mailbox.monitor`."""
-        watched: object = dest
-        if not isinstance(dest, Pid):
-            name, node = name_and_node(dest, self.name)
-            watched = (Atom(name), Atom(node))
-
-        ref = self.new_reference()
+        target, node = process_and_node(dest, self.name)
+        watched = target if isinstance(target, Pid) else (target, node)
+        ref = self.numbers.new_reference()
         process.monitors.add(ref)
-        self.start_monitor(process.pid, dest, ref, self._down_message(process, ref, watched))
+        self.watch(ProcessMonitor(process, ref, target, node, watched))
         return ref
 
     def watch_spawned(self, process: Process, pid: Pid, ref: Reference) -> None:
         """Note the monitor of a process that a spawn request has started."""
-        on_down = self._down_message(process, ref, pid)
-        self.note_monitor(MonitorCallback(ref, process.pid, pid, pid.node, on_down))
+        self.note_monitor(ProcessMonitor(process, ref, pid, pid.node, pid))
         if process.alive:
             process.monitors.add(ref)
         else:
             self.stop_monitor(ref)  # it ended between its request and the reply
-
-    def _down_message(
-        self, process: Process, ref: Reference, watched: object
-    ) -> Callable[[object], None]:
-        def on_down(reason: object) -> None:
-            if ref not in process.monitors:
-                return  # it has fired already, and an exception came after that
-            if process.convert is not None:
-                reason = process.convert(reason)
-            process.deliver_down(ref, (DOWN, ref, PROCESS, watched, reason))
-            process.monitors.discard(ref)
-
-        return on_down
-
-    def start_monitor(
-        self,
-        owner: Pid,
-        dest: object,
-        ref: Reference,
-        on_down: Callable[[object], None],
-    ) -> None:
-        """Start a monitor whose notice is a call."""
-        target, node = process_and_node(dest, self.name)
-        self.watch(MonitorCallback(ref, owner, target, node, on_down))
 
     def watch(self, monitor: Monitor) -> None:
         """Start a monitor."""
@@ -377,14 +275,14 @@ class Processes:
         """Remove a monitor: it has fired, or must end."""
         monitor = self.monitors.pop(ref, None)
         if monitor is not None:
-            ties = self._ties.get(monitor.node)
+            ties = self.ties_by_node.get(monitor.node)
             if ties is not None:
                 ties.monitors.discard(monitor)
         return monitor
 
     def make_alias(self, process: Process, priority: bool = False) -> Reference:
         """Make an alias of a process; see `Mailbox.alias`."""
-        ref = self.new_reference()
+        ref = self.numbers.new_reference()
         process.aliases.add(ref)
         self.mailbox_aliases[ref] = (process, priority)
         return ref
@@ -450,7 +348,7 @@ class Processes:
         """Remove a spawn request: its reply has come."""
         call = self.spawns.pop(ref, None)
         if call is not None:
-            ties = self._ties.get(call.node)
+            ties = self.ties_by_node.get(call.node)
             if ties is not None:
                 ties.spawns.discard(call)
         return call
@@ -469,7 +367,7 @@ class Processes:
         Raises:
             EncodeError: the reason is not a term; the process continues.
         """
-        reason = self.copy(reason)
+        reason = self.terms.copy(reason)
         if self.by_pid.pop(process.pid._words, None) is None:
             return
         process.ended(reason if process.convert is None else process.convert(reason))
@@ -511,7 +409,7 @@ class Processes:
     def drop_watcher(self, process: Process, ref: Reference) -> None:
         """Remove the monitor of a process here."""
         entry = process.watchers.pop(ref, None)
-        ties = None if entry is None else self._ties.get(entry[0].node)
+        ties = None if entry is None else self.ties_by_node.get(entry[0].node)
         if ties is not None:
             ties.watchers.discard((process, ref))
 
@@ -525,85 +423,12 @@ class Processes:
 
     def drop_link_tie(self, process: Process, pid: Pid) -> None:
         """Remove the entry of a link from the table of the other end's node."""
-        ties = self._ties.get(pid.node)
+        ties = self.ties_by_node.get(pid.node)
         if ties is not None:
             ties.links.discard((process, pid))
 
-    def link_broke(self, process: Process, pid: Pid, reason: object) -> None:
-        """Let a process react to the exit signal of a link, if it is linked."""
-        trapped = process.trap_exit and pid in process.links
-        if trapped:
-            self._deliver_exit(process, pid, reason, False)
-        active = process.links.received_exit(pid)
-        self.drop_link_tie(process, pid)
-        if active and not trapped and not process.system and not is_atom(reason, NORMAL):
-            self.terminate(process, reason)
-
-    def exit2(self, process: Process, sender: Pid, reason: object, priority: bool = False) -> None:
-        """Let a process react to an exit signal that was sent with ``exit/2``."""
-        if process.system:
-            return
-        if is_atom(reason, KILL):
-            self.terminate(process, KILLED)
-        elif process.trap_exit:
-            self._deliver_exit(process, sender, reason, priority)
-        elif not is_atom(reason, NORMAL) or sender == process.pid:
-            self.terminate(process, reason)
-
-    def _deliver_exit(self, process: Process, sender: Pid, reason: object, priority: bool) -> None:
-        if process.convert is not None:
-            reason = process.convert(reason)
-        process.deliver((EXIT, sender, reason), priority=priority)
-
-    # -- the end of a connection -----------------------------------------------------------
-
-    def node_down(self, node: str, error: UdsDistError) -> None:
-        """Fire all links and monitors with a node: reason `noconnection`, each exactly once.
-
-        What an exception has kept from firing fires at the next call, for whichever node.
-        """
-        ties = self._ties.get(node)
-        if ties is not None:
-            self._falling.append((ties, error))
-            self._ties.pop(node, None)
-        self.fire_rest()
-
-    def fire_rest(self) -> None:
-        """Fire the remaining links and monitors with nodes that are down."""
-        before = self.down_error
-        try:
-            while self._falling:
-                ties, self.down_error = self._falling[0]
-                self._fire(ties)
-                if self._falling and self._falling[0][0] is ties:
-                    del self._falling[0]
-        finally:
-            self.down_error = before
-
-    def _fire(self, ties: Ties) -> None:
-        # Each is removed after it has fired: firing twice has no effect.
-        for process, ref in tuple(ties.watchers):
-            if process.watchers.pop(ref, None) and process.on_unwatched is not None:
-                guarded(process.on_unwatched, ref)
-        for spawn in tuple(ties.spawns):
-            if spawn.ref in self.spawns:
-                reply = SpawnReply(SPAWN_REPLY, spawn.ref, self._nobody(), 0, NOCONNECTION)
-                guarded(spawn.on_reply, reply)
-                self.take_spawn(spawn.ref)
-        for monitor in tuple(ties.monitors):
-            if monitor.ref in self.monitors:
-                guarded(monitor.on_down, NOCONNECTION)
-                self.forget_monitor(monitor.ref)
-        for process, pid in tuple(ties.links):
-            if process.alive:
-                guarded(self.link_broke, process, pid, NOCONNECTION)
-
-    def _nobody(self) -> Pid:
-        return Pid(self.name, 0, 0, self.creation)
-
     def close(self) -> None:
-        """End every process with reason `shutdown`, and every call between two of them."""
+        """End every process with reason `shutdown`."""
         for process in tuple(self.by_pid.values()):
             self.terminate(process, SHUTDOWN)
-        self._closed = True
-        self.node_down(self.name, ClosedError(f"the node {self.name} is closed"))
+        self.closed = True

@@ -6,9 +6,9 @@ import logging
 from collections.abc import Callable
 
 from uds_dist.etf.terms import Pid, Reference
-from uds_dist.processes.links import Monitor
-from uds_dist.processes.process import Process
+from uds_dist.processes.monitors import Monitor
 from uds_dist.processes.pending import PendingCall
+from uds_dist.processes.process import Process
 from uds_dist.transport.fault import is_own_fault
 
 logger = logging.getLogger(__name__)

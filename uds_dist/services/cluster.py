@@ -28,8 +28,8 @@ from secrets import randbits
 from uds_dist.config import Config
 from uds_dist.errors import NodeNameError
 from uds_dist.etf.terms import Atom, Pid
-from uds_dist.processes.process import Process
 from uds_dist.processes.names import GEN_CAST, OK, YES
+from uds_dist.processes.process import Process
 from uds_dist.processes.table import Processes
 from uds_dist.protocol.node_names import split_node_name
 from uds_dist.services.node_service import NodeService

@@ -128,7 +128,7 @@ class Shell:
             self._request = self._send((GET_LINE, UNICODE, prompt.encode()))
 
     def _send(self, request: object) -> Reference:
-        ref = self._processes.new_reference()
+        ref = self._processes.numbers.new_reference()
         message = (IO_REQUEST, self.process.pid, ref, request)
         answer_to(self._processes, self.process.pid, self.leader, message)
         return ref

@@ -141,7 +141,7 @@ class EventManager(GenServer):
         return (ERROR, Atom("bad_request"))
 
     def _guarded(self, name: str, function: Callable[[object], object], term: object) -> object:
-        default = None if self._runner is None else self._runner.processes.default
+        default = None if self._runner is None else self._runner.processes.terms.default
         try:
             answer = function(term)
         except Exception as error:

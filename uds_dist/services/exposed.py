@@ -282,7 +282,7 @@ class Jobs:
             refused = (SPAWN_REPLY, request.req_id, request.from_pid, 0, refusal)
             self._processes.signal(node, refused)
             return
-        pid = self._processes.new_pid()
+        pid = self._processes.numbers.new_pid()
         accepted = (SPAWN_REPLY, job.request, job.parent, int(job.flags), pid)
         self._processes.signal(node, accepted)
         self._run(node, pid, job, request.group_leader)

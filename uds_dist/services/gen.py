@@ -9,8 +9,8 @@ from weakref import ref as weak_reference
 from uds_dist.etf.terms import ImproperList, Pid, Reference
 from uds_dist.processes.calls import start_call
 from uds_dist.processes.future import Future
-from uds_dist.processes.process import Process
 from uds_dist.processes.names import ALIAS, GEN_CAST, is_atom
+from uds_dist.processes.process import Process
 from uds_dist.processes.table import Processes
 from uds_dist.protocol.control import ALIAS_SEND, SEND_SENDER
 

@@ -10,8 +10,8 @@ from typing import ClassVar, Final, Protocol
 
 from uds_dist.errors import LocalProtocolError
 from uds_dist.etf.terms import Atom, Pid
-from uds_dist.processes.future import Future
 from uds_dist.processes.destination import Destination
+from uds_dist.processes.future import Future
 from uds_dist.processes.mailbox import Mailbox
 from uds_dist.processes.names import NORMAL
 from uds_dist.processes.process import Process

@@ -19,8 +19,8 @@ from uds_dist.config import Config
 from uds_dist.etf.atoms import atom_of
 from uds_dist.etf.terms import Atom, ImproperList, Pid
 from uds_dist.processes.future import Future
-from uds_dist.processes.process import Process
 from uds_dist.processes.names import ERROR, OK
+from uds_dist.processes.process import Process
 from uds_dist.processes.table import Processes
 from uds_dist.services.node_service import NodeService
 from uds_dist.services.rpc import start_own_rpc

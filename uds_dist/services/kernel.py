@@ -15,8 +15,8 @@ from uds_dist.etf.conversion import Hook
 from uds_dist.etf.shown import MORE, printable, shown
 from uds_dist.etf.terms import Atom, Map, Pid
 from uds_dist.processes.future import Future
+from uds_dist.processes.names import ERROR, EXIT, NET_KERNEL, YES
 from uds_dist.processes.process import Process
-from uds_dist.processes.names import ERROR, EXIT, IS_AUTH, NET_KERNEL, YES
 from uds_dist.processes.table import Processes
 from uds_dist.services.exposed import Exposed
 from uds_dist.services.gen import From, answer_to
@@ -242,7 +242,7 @@ class LoggerProxy:
             if not done.cancelled() and done.exception() is None:
                 text = chardata_text(done.result())
             what = shown_here if text is None else log_text(text)
-            extra = {"erlang_meta": self._processes.converted_or_plain(meta)}
+            extra = {"erlang_meta": self._processes.terms.converted_or_plain(meta)}
             remote_logger.log(number, "%s: %s", printable(node), what, extra=extra)
 
         future = start_own_rpc(

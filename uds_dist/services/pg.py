@@ -20,8 +20,8 @@ from collections.abc import Iterable
 from uds_dist.config import Config
 from uds_dist.errors import ConfigError
 from uds_dist.etf.terms import Atom, Map, Pid, Reference, exact_key
-from uds_dist.processes.process import Process
 from uds_dist.processes.names import GEN_CAST
+from uds_dist.processes.process import Process
 from uds_dist.processes.table import Processes
 from uds_dist.services.node_service import NodeService
 from uds_dist.services.outcome import encoded_size
@@ -149,8 +149,8 @@ class PgScope:
             for key, group in groups.by_key.items():
                 found.setdefault(key, group.term)
         # A copy: a list that was the key of a map is a plain list again, owned by the caller.
-        copy = self._processes.copy
-        return [self._processes.converted_or_plain(copy(term)) for term in found.values()]
+        copy = self._processes.terms.copy
+        return [self._processes.terms.converted_or_plain(copy(term)) for term in found.values()]
 
     def members(self, group: object) -> list[Pid]:
         """The members of a group, those on this node first.
@@ -176,7 +176,7 @@ class PgScope:
         """
         if pid.node != self._processes.name:
             raise ConfigError(f"{pid} is not a process of this node: it joins at its own node")
-        group = self._processes.copy(group)
+        group = self._processes.terms.copy(group)
         self._local.join(group, (pid,))
         keys = self._watched.get(pid)
         if keys is None:
@@ -198,9 +198,9 @@ class PgScope:
 
     def _key(self, group: object) -> bytes:
         """The `exact_key` of the term that the program's value is."""
-        if self._processes.default is None:
+        if self._processes.terms.default is None:
             return exact_key(group)
-        return exact_key(self._processes.copy(group))
+        return exact_key(self._processes.terms.copy(group))
 
     def greet(self, node: str) -> None:
         """Tell a newly connected node that this scope exists."""

@@ -16,9 +16,9 @@ from uds_dist.etf.shown import printable, shown
 from uds_dist.etf.terms import Atom, Pid, Reference
 from uds_dist.processes.calls import down_error, settle
 from uds_dist.processes.future import Future, failed
-from uds_dist.processes.process import Process
 from uds_dist.processes.names import LINK, MONITOR, NOCONNECTION, RETURN, is_atom
 from uds_dist.processes.pending import PendingCall
+from uds_dist.processes.process import Process
 from uds_dist.processes.table import Processes
 from uds_dist.protocol.control import SPAWN_REQUEST, SpawnReply, SpawnReplyTt
 
@@ -120,7 +120,7 @@ class Call(PendingCall):
     __slots__ = ("_own", "_processes")
 
     def __init__(self, processes: Processes, owner: Pid, node: str, what: str, own: bool) -> None:
-        super().__init__(processes.new_reference(), owner, node, what)
+        super().__init__(processes.numbers.new_reference(), owner, node, what)
         self._own = own  # the node's own services take plain terms
         self._processes = processes
 
@@ -167,7 +167,7 @@ class Call(PendingCall):
         return RemoteError(text, class_, self._seen(reason), self._seen(stack))
 
     def _seen(self, term: object) -> object:
-        return term if self._own else self._processes.converted_or_plain(term)
+        return term if self._own else self._processes.terms.converted_or_plain(term)
 
 
 class Start(PendingCall):
@@ -184,7 +184,7 @@ class Start(PendingCall):
         link: bool = False,
         monitor: bool = False,
     ) -> None:
-        super().__init__(processes.new_reference(), parent.pid, node, what)
+        super().__init__(processes.numbers.new_reference(), parent.pid, node, what)
         self._processes = processes
         self._parent = parent
         self._link = link
@@ -241,4 +241,4 @@ def _refused(processes: Processes, node: str, reason: object) -> UdsDistError:
     if is_atom(reason, NOCONNECTION):
         return processes.down_error or NoConnectionError(f"there is no connection to {node}")
     text = f"{node} starts no process: {shown(reason)}"
-    return RemoteError(text, "error", processes.converted_or_plain(reason))
+    return RemoteError(text, "error", processes.terms.converted_or_plain(reason))

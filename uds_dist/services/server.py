@@ -26,8 +26,9 @@ from uds_dist.etf.terms import Atom, Pid, Reference
 from uds_dist.processes.calls import start_call
 from uds_dist.processes.future import Future
 from uds_dist.processes.mailbox import EMPTY, Mailbox
-from uds_dist.processes.process import Process
+from uds_dist.processes.monitors import MonitorCallback
 from uds_dist.processes.names import ERROR, GEN_CALL, GEN_CAST, NORMAL, OK, SHUTDOWN
+from uds_dist.processes.process import Process
 from uds_dist.processes.table import Processes
 from uds_dist.services.gen import From, from_term, monitor_of, reply
 from uds_dist.services.gen_server import FailCall, GenServer, NoReply, Stop
@@ -115,7 +116,7 @@ class Runner:
         if restart not in RESTARTS:
             raise ConfigError(f"restart is {restart!r}: use one of {', '.join(RESTARTS)}")
         self.processes = processes
-        self._default = processes.default
+        self._default = processes.terms.default
         self._loop = loop
         self.name = name
         self.over = False  # the server has ended for good
@@ -156,7 +157,7 @@ class Runner:
         self.process = process
         self.mailbox = Mailbox(self.processes, process)
         # The library's own servers recognize requests by their atoms and take plain terms.
-        self._converts = self.processes.conversion is not None and not server._plain
+        self._converts = self.processes.terms.conversion is not None and not server._plain
         server._runner = self
         self._suspended = self._terminated = False
         self._busy = True  # messages wait until `init` is done
@@ -287,7 +288,7 @@ class Runner:
             self.process.hold(message)
 
     def _seen(self, term: object) -> object:
-        return self.processes.converted_or_plain(term) if self._converts else term
+        return self.processes.terms.converted_or_plain(term) if self._converts else term
 
     def _convert(self, message: object) -> object:
         """A message with its request converted for the program; EMPTY if a call has failed."""
@@ -297,7 +298,7 @@ class Runner:
             from_ = from_term(message[1])
             if from_ is not None:
                 try:
-                    return (*message[:2], self.processes.converted(message[2]))
+                    return (*message[:2], self.processes.terms.converted(message[2]))
                 except Exception as error:  # the program's object_hook
                     self._fail_call(from_, raised(error, self._default).exit_reason)
                     return EMPTY
@@ -438,14 +439,15 @@ class Runner:
 
     def _watch_caller(self, caller: Pid) -> Reference:
         """Watch a caller that does not watch this server."""
-        ref = self.processes.new_reference()
+        ref = self.processes.numbers.new_reference()
 
         def on_down(_reason: object) -> None:
             self.process.monitors.discard(ref)
             self._unwatched(ref)
 
         self.process.monitors.add(ref)
-        self.processes.start_monitor(self.process.pid, caller, ref, on_down)
+        pid = self.process.pid
+        self.processes.watch(MonitorCallback(ref, pid, caller, caller.node, on_down))
         return ref
 
     def _unwatched(self, ref: Reference) -> None:
@@ -544,7 +546,7 @@ class Runner:
             outcome = remote_outcome(future, self._default)
             if outcome.class_ == "return":
                 try:
-                    self.server.set_state(self.processes.converted(outcome.value))
+                    self.server.set_state(self.processes.terms.converted(outcome.value))
                     outcome = returned((OK, outcome.value))
                 except Exception as error:
                     outcome = raised(error, self._default)

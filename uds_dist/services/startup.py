@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 from uds_dist.config import Config
 from uds_dist.processes.future import Future
 from uds_dist.processes.names import NODEUP, NodeEvent
-from uds_dist.processes.signals import Incoming
 from uds_dist.processes.router import Router
+from uds_dist.processes.signals import Incoming
 from uds_dist.processes.table import Processes
 from uds_dist.services.cluster import GlobalNameServer
 from uds_dist.services.exposed import Exposed, Jobs

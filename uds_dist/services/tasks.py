@@ -14,8 +14,8 @@ from uds_dist.errors import TermError
 from uds_dist.etf.shown import shown
 from uds_dist.etf.terms import Atom, Pid, Reference
 from uds_dist.processes.future import Future
-from uds_dist.processes.process import Process
 from uds_dist.processes.names import ERROR, NORMAL, OK, SHUTDOWN, is_atom
+from uds_dist.processes.process import Process
 from uds_dist.processes.table import Processes
 from uds_dist.services.exposed import Exposed
 from uds_dist.services.gen import From, answer_to
