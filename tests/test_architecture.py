@@ -45,8 +45,9 @@ HOUSE = {
     "etf": "__init__.py atoms.py conversion.py decode.py digits.py encode.py identifiers.py"
     " leaves.py maps.py parse.py reader.py records.py scan.py segments.py shown.py"
     " terms.py text.py writer.py",
-    "protocol": "__init__.py challenges.py control.py decoder.py flags.py fragments.py framing.py"
-    " handshake.py handshake_messages.py node_names.py parse.py session.py",
+    "protocol": "__init__.py challenges.py control.py decoder.py encoder.py flags.py"
+    " fragments.py framing.py handshake.py handshake_messages.py header.py"
+    " node_names.py parse.py session.py",
     "transport": "__init__.py activation.py address.py backpressure.py binding.py connecting.py"
     " connection.py credentials.py descriptors.py fault.py folder.py handshaking.py"
     " hang_up.py holding.py listener.py log_rate.py loop.py ownership.py parting.py"

@@ -34,7 +34,7 @@ from uds_dist import (
     NoConnectionError,
     Node,
 )
-from uds_dist.protocol.decoder import FrameEncoder
+from uds_dist.protocol.encoder import FrameEncoder
 from uds_dist.testing import MemorySocket, connect, fake_loop
 
 PACKAGE = os.path.dirname(uds_dist.__file__) + os.sep

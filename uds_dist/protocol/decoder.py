@@ -1,26 +1,6 @@
-"""Frames of a connection that is up: distribution header, atom cache and fragments, both ways.
+"""The frames of a connection that is up, on the way in: to control tuples and payloads.
 
-The format of a frame depends on whether both nodes have two flags:
-
-    ATOM_CACHE  FRAGMENTS   a frame
-    no          no          112, 131 Control [131 Message]            "pass through"
-    no          yes         131 68 0 Control [Message]; 69 and 70 with no atoms
-    yes         no          131 68 Atoms Control [Message]
-    yes         yes         131 68 Atoms Control [Message]; 69 and 70
-
-with 68 a whole message, 69 the first fragment of one and 70 a later one. A BEAM that sends before
-the handshake is over ("hopefully") writes 68 with no atoms, unfragmented at any size, and turns it
-into pass-through if necessary; so a receiver takes 68 of any size, and with no atoms in any of the
-last three lines. Frames that the flags do not allow are refused: reading on would misread bytes.
-
-The atom cache is 2048 entries, 8 segments of 256, one such cache for each direction. The header of
-a message names the entries of its atoms and carries the text of new ones; the terms after it refer
-to atoms by their place in that header. Only headers change entries, in the order of the frames: a
-first fragment's header takes effect when it arrives, whatever happens to the rest.
-
-The protocol leaves the choice of entries free. This side takes the next unused one, and when all
-are used, the oldest. So two atoms of one message never compete for one entry, and with up to 2048
-atoms none is ever sent twice. A BEAM hashes, and writes an atom out when two compete.
+`header` describes their format.
 
 Source: External Term Format, section "Distribution Header" and its subsections; Distribution
 Protocol, section "Protocol between Connected Nodes".
@@ -29,34 +9,28 @@ Protocol, section "Protocol between Connected Nodes".
 from __future__ import annotations
 
 from struct import Struct
-from typing import Final, Union
+from typing import Final
 
 from uds_dist.config import Config
-from uds_dist.errors import DecodeError, EncodeError, LocalProtocolError, RemoteProtocolError
+from uds_dist.errors import DecodeError, RemoteProtocolError
 from uds_dist.etf.decode import decode_term
-from uds_dist.etf.encode import encode_parts
 from uds_dist.etf.leaves import atom_term
 from uds_dist.etf.reader import DEEPEST
 from uds_dist.protocol.control import NO_PAYLOAD
 from uds_dist.protocol.flags import Flag
 from uds_dist.protocol.fragments import FragmentSequence
 from uds_dist.protocol.framing import Frame
-
-__all__ = ["NO_PAYLOAD", "Buffer", "FrameDecoder", "FrameEncoder", "Postponed"]
-
-VERSION: Final = 131
-PASS_THROUGH: Final = 112
-HEADER: Final = 68
-FIRST_FRAGMENT: Final = 69
-LATER_FRAGMENT: Final = 70
-
-CACHE_SIZE: Final = 2048
-MAX_REFERENCES: Final = 255
-
-# Bits of an atom's half byte in a header.
-NEW_ENTRY: Final = 8
-SEGMENT: Final = 7
-LONG_ATOMS: Final = 1
+from uds_dist.protocol.header import (
+    FIRST_FRAGMENT,
+    HEADER,
+    LATER_FRAGMENT,
+    LONG_ATOMS,
+    MAX_REMEMBERED,
+    NEW_ENTRY,
+    PASS_THROUGH,
+    SEGMENT,
+    VERSION,
+)
 
 # (DIST_HDR_ATOM_CACHE, FRAGMENTS) -> the tags of the frames that may come.
 _SANCTIONED: dict[tuple[bool, bool], frozenset[int]] = {
@@ -66,20 +40,8 @@ _SANCTIONED: dict[tuple[bool, bool], frozenset[int]] = {
     (True, True): frozenset((HEADER, FIRST_FRAGMENT, LATER_FRAGMENT)),
 }
 
-# Headers of messages whose atoms were all cached before, kept to avoid writing or reading them
-# again (with four atoms: 0.15 instead of 2.8 us to write, 0.3 instead of 1.2 us to read): most
-# traffic has few sets of atoms. Above the bound they are all dropped at once.
-_MAX_REMEMBERED: Final = 1024
-
-# Buffers smaller than this are copied after their header: cheaper than one more buffer to send.
-_SMALL_BUFFER: Final = 1024
-
-# Room for the largest table of atoms: the length of a frame has 32 bits.
-_MAX_UNFRAGMENTED: Final = 0xFFFF_FFFF - 512 * 1024
-
 _U32: Final = Struct(">I")
 _IDS: Final = Struct(">QQ")
-_FRAGMENT: Final = Struct(">IBBQQ")
 _NO_ATOMS: tuple[object, ...] = ()
 
 # The largest term of a control message. A name, pids and a trace token take less than 2 KiB.
@@ -88,8 +50,6 @@ _MAX_CONTROL_TERMS: Final = 1_000_000
 _COMPRESSED: Final = 80
 # A term takes up to this many times its bytes in memory.
 _MEMORY_OF_TERM: Final = 80
-
-Buffer = Union[bytes, memoryview]
 
 
 class Postponed:
@@ -360,7 +320,7 @@ class FrameDecoder:
             atoms.append(atom)
         table = tuple(atoms)
         if not any_new:
-            if len(self._known_tables) >= _MAX_REMEMBERED:
+            if len(self._known_tables) >= MAX_REMEMBERED:
                 self._known_tables.clear()
             self._known_tables[key] = table
         return table, at
@@ -496,209 +456,3 @@ def _trailing(count: int) -> RemoteProtocolError:
 
 def _header_cut_off() -> RemoteProtocolError:
     return RemoteProtocolError("the peer sent a frame that ends within its header")
-
-
-class FrameEncoder:
-    """Turns control tuples and payloads into the frames of one connection.
-
-    Everything that `encode` returns must be sent, in order: the peer's copy of the atom cache
-    follows what it receives.
-
-    Args:
-        effective_flags: what both nodes are capable of, `Handshake.effective_flags`.
-        config: ``fragment_size`` (bytes), ``max_term_depth`` and ``default`` are read.
-    """
-
-    __slots__ = (
-        "fragment_size",
-        "_default",
-        "_depth",
-        "_caching",
-        "_fragmenting",
-        "_passing_through",
-        "_entries",
-        "_atoms",
-        "_next_entry",
-        "_known_tables",
-        "_sequence_id",
-    )
-
-    def __init__(self, effective_flags: int, config: Config) -> None:
-        self.fragment_size = config.fragment_size
-        self._default = config.default
-        self._depth = min(config.max_term_depth, DEEPEST)
-        self._caching = bool(effective_flags & Flag.DIST_HDR_ATOM_CACHE)
-        self._fragmenting = bool(effective_flags & Flag.FRAGMENTS)
-        self._passing_through = not self._caching and not self._fragmenting
-        self._entries: dict[str, int] = {}  # atom -> its entry
-        self._atoms: dict[int, str] = {}  # entry -> its atom
-        self._next_entry = 0
-        self._known_tables: dict[tuple[str, ...], bytes] = {}
-        self._sequence_id = 0
-
-    def encode(self, control: tuple[object, ...], payload: object = NO_PAYLOAD) -> list[Buffer]:
-        """Make the frames of one message.
-
-        Args:
-            control: the control tuple, or one of the classes of `uds_dist.protocol.control`.
-            payload: the message term.
-        Returns:
-            The buffers to send in order, with length prefixes: one for a small message. Large
-            binaries are views of the caller's own, not copies.
-        Raises:
-            EncodeError: a value has no term; nothing has changed.
-            LocalProtocolError: the message is too large to go unfragmented; nothing has changed.
-
-        Source: Distribution Protocol, section "Protocol between Connected Nodes".
-        """
-        atoms: dict[str, int] | None = {} if self._caching else None
-        depth = self._depth
-        default = self._default
-        head = encode_parts(control, atoms, depth, default)
-        tail = [] if payload is NO_PAYLOAD else encode_parts(payload, atoms, depth, default)
-        if len(head) != 1 or len(tail) > 1:
-            return self._large(atoms, head, tail)
-        first = head[0]
-        message = tail[0] if tail else b""
-        size = len(first) + len(message)
-        if size > self.fragment_size:
-            return self._large(atoms, head, tail)
-        if atoms:
-            table = self._atom_table(atoms)
-            return [_U32.pack(size + 2 + len(table)) + b"\x83D" + table + first + message]
-        if not self._passing_through:
-            return [_U32.pack(size + 3) + b"\x83D\x00" + first + message]
-        if tail:
-            return [_U32.pack(size + 3) + b"p\x83" + first + b"\x83" + message]
-        return [_U32.pack(size + 2) + b"p\x83" + first]
-
-    def _large(
-        self, atoms: dict[str, int] | None, head: list[bytes], tail: list[bytes]
-    ) -> list[Buffer]:
-        """Encode any message: several buffers, pass-through, fragments."""
-        control_size = sum(map(len, head))
-        size = sum(map(len, tail))
-        fragmented = self._fragmenting and size > self.fragment_size
-        if control_size + (0 if fragmented else size) > _MAX_UNFRAGMENTED:
-            raise LocalProtocolError(
-                f"a message of {control_size + size} bytes fits no frame: only nodes that both"
-                " have the flag FRAGMENTS can pass its payload, and no node its control message"
-            )
-        if self._passing_through:
-            size += control_size + 2 + (1 if tail else 0)
-            buffers: list[Buffer] = [_U32.pack(size) + b"p\x83"]
-            _append(buffers, head)
-            if tail:
-                _append(buffers, [b"\x83"])
-                _append(buffers, tail)
-            return buffers
-        table = self._atom_table(atoms) if atoms else b"\x00"
-        if fragmented:
-            return self._fragments(table, head, control_size, tail, size)
-        size += 2 + len(table) + control_size
-        buffers = [_U32.pack(size) + b"\x83D" + table]
-        _append(buffers, head)
-        _append(buffers, tail)
-        return buffers
-
-    def _fragments(
-        self, table: bytes, head: list[bytes], control_size: int, tail: list[bytes], size: int
-    ) -> list[Buffer]:
-        """Cut the payload into fragments; the first one includes the whole control message."""
-        limit = self.fragment_size
-        sequence_id = self._sequence_id = (self._sequence_id + 1) & 0xFFFF_FFFF_FFFF_FFFF
-        fragment_id = (size + limit - 1) // limit
-        first = min(limit, size)
-        length = 18 + len(table) + control_size + first
-        buffers: list[Buffer] = [
-            _FRAGMENT.pack(length, VERSION, FIRST_FRAGMENT, sequence_id, fragment_id) + table
-        ]
-        _append(buffers, head)
-        room = first  # of the fragment being filled
-        left = size - first  # behind it
-        for part in tail:
-            view = memoryview(part)
-            begin = 0
-            total = len(view)
-            while begin < total:
-                if room == 0:
-                    fragment_id -= 1
-                    room = min(limit, left)
-                    left -= room
-                    buffers.append(
-                        _FRAGMENT.pack(18 + room, VERSION, LATER_FRAGMENT, sequence_id, fragment_id)
-                    )
-                count = min(room, total - begin)
-                _append(buffers, [view[begin : begin + count]])
-                begin += count
-                room -= count
-        return buffers
-
-    # --- the atom cache ---
-
-    def _atom_table(self, atoms: dict[str, int]) -> bytes:
-        """The atoms' part of a header; enters the new ones into the cache."""
-        key = tuple(atoms)
-        known = self._known_tables.get(key)
-        if known is not None:
-            return known
-        return self._write_atom_table(key, atoms)
-
-    def _write_atom_table(self, key: tuple[str, ...], atoms: dict[str, int]) -> bytes:
-        count = len(key)
-        entries = self._entries
-        try:
-            texts = {atom: atom.encode() for atom in key if atom not in entries}
-        except UnicodeEncodeError as error:
-            raise EncodeError(f"an atom cannot be written as UTF-8: {error}") from None
-        wide = any(len(text) > 255 for text in texts.values())
-        flags = bytearray(count // 2 + 1)
-        refs = bytearray()
-        for index, atom in enumerate(key):
-            text = texts.get(atom)
-            if text is None:
-                entry = entries[atom]
-                half = entry >> 8
-                refs.append(entry & 255)
-            else:
-                entry = self._enter(atom, atoms)
-                half = entry >> 8 | NEW_ENTRY
-                refs.append(entry & 255)
-                if wide:
-                    refs.append(len(text) >> 8)
-                refs.append(len(text) & 255)
-                refs += text
-            flags[index // 2] |= half << (index % 2 * 4)
-        if wide:
-            flags[count // 2] |= LONG_ATOMS << (count % 2 * 4)
-        table = bytes((count,)) + bytes(flags) + bytes(refs)
-        if not texts:
-            if len(self._known_tables) >= _MAX_REMEMBERED:
-                self._known_tables.clear()
-            self._known_tables[key] = table
-        return table
-
-    def _enter(self, atom: str, atoms: dict[str, int]) -> int:
-        """Give a new atom the next entry that no other atom of the message uses."""
-        entry = self._next_entry
-        old = self._atoms.get(entry)
-        while old is not None and old in atoms:
-            entry = (entry + 1) % CACHE_SIZE
-            old = self._atoms.get(entry)
-        if old is not None:
-            del self._entries[old]
-            self._known_tables.clear()
-        self._atoms[entry] = atom
-        self._entries[atom] = entry
-        self._next_entry = (entry + 1) % CACHE_SIZE
-        return entry
-
-
-def _append(buffers: list[Buffer], parts: list[bytes] | list[memoryview]) -> None:
-    """Append parts to the buffers: small ones into the last buffer, large ones as they are."""
-    for part in parts:
-        if len(part) < _SMALL_BUFFER and type(buffers[-1]) is bytes:
-            if len(buffers[-1]) < _SMALL_BUFFER:
-                buffers[-1] = buffers[-1] + bytes(part)
-                continue
-        buffers.append(part)

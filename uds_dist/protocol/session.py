@@ -43,7 +43,8 @@ from uds_dist.errors import HandshakeError, LocalProtocolError
 from uds_dist.protocol.control import NO_PAYLOAD
 from uds_dist.protocol.framing import Frame, FrameReader, handshake_frame
 from uds_dist.protocol.handshake import Handshake
-from uds_dist.protocol.decoder import Buffer, FrameDecoder, FrameEncoder
+from uds_dist.protocol.decoder import FrameDecoder
+from uds_dist.protocol.encoder import Buffer, FrameEncoder
 
 
 @dataclass(frozen=True)

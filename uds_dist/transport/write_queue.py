@@ -20,7 +20,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:  # a type only: the loop, which also writes, does not load the protocol
-    from uds_dist.protocol.decoder import Buffer
+    from uds_dist.protocol.encoder import Buffer
 from uds_dist.transport.sigpipe import NO_SIGPIPE
 
 # The most buffers for one sendmsg: below every system's IOV_MAX.
