@@ -16,8 +16,9 @@ from uds_dist import Atom, Config, EventLoop, ImproperList, Node, Pid, Reference
 from uds_dist.protocol.control import MONITOR_P, NO_PAYLOAD, REG_SEND, SEND_SENDER
 from uds_dist.protocol.flags import Flag, default_flags
 from uds_dist.protocol.framing import TICK, FrameReader, handshake_frame
-from uds_dist.protocol.handshake import Handshake, Role, State
+from uds_dist.protocol.handshake import Handshake
 from uds_dist.protocol.handshake_messages import Peer, Status
+from uds_dist.protocol.handshake_table import Role, State
 from uds_dist.protocol.session import Answer, Session
 
 COOKIE = "secret"

@@ -46,8 +46,8 @@ HOUSE = {
     " leaves.py maps.py parse.py reader.py records.py scan.py segments.py shown.py"
     " terms.py text.py writer.py",
     "protocol": "__init__.py challenges.py control.py decoder.py encoder.py flags.py"
-    " fragments.py framing.py handshake.py handshake_messages.py header.py"
-    " node_names.py parse.py session.py",
+    " fragments.py framing.py handshake.py handshake_messages.py handshake_table.py"
+    " header.py node_names.py parse.py session.py",
     "transport": "__init__.py activation.py address.py backpressure.py binding.py connecting.py"
     " connection.py credentials.py descriptors.py fault.py folder.py handshaking.py"
     " hang_up.py holding.py listener.py log_rate.py loop.py ownership.py parting.py"

@@ -26,8 +26,8 @@ from uds_dist import (
     EventLoop,
     EventManager,
     Export,
-    FrozenList,
     From,
+    FrozenList,
     Fun,
     Future,
     GenServer,
@@ -44,7 +44,8 @@ from uds_dist.errors import HandshakeError, RemoteProtocolError
 from uds_dist.protocol import control as ctl
 from uds_dist.protocol.control import NO_PAYLOAD, TABLE
 from uds_dist.protocol.flags import default_flags
-from uds_dist.protocol.handshake import Handshake, Role
+from uds_dist.protocol.handshake import Handshake
+from uds_dist.protocol.handshake_table import Role
 from uds_dist.protocol.session import Answer, Session
 from uds_dist.transport.address import SocketAddress
 

@@ -20,12 +20,13 @@ from uds_dist.config import Config
 from uds_dist.errors import HandshakeError, RemoteProtocolError
 from uds_dist.etf.terms import Atom, Pid, Reference
 from uds_dist.protocol.control import NO_PAYLOAD
-from uds_dist.protocol.flags import Flag, default_flags
-from uds_dist.protocol.framing import FrameReader, handshake_frame
-from uds_dist.protocol.handshake import Handshake, Role, State
-from uds_dist.protocol.handshake_messages import Status
 from uds_dist.protocol.decoder import FrameDecoder
 from uds_dist.protocol.encoder import FrameEncoder
+from uds_dist.protocol.flags import Flag, default_flags
+from uds_dist.protocol.framing import FrameReader, handshake_frame
+from uds_dist.protocol.handshake import Handshake
+from uds_dist.protocol.handshake_messages import Status
+from uds_dist.protocol.handshake_table import Role, State
 from uds_dist.protocol.parse import parse
 from uds_dist.protocol.session import Answer, Session
 

@@ -31,8 +31,8 @@ from uds_dist import (
 from uds_dist.processes import dialling
 from uds_dist.protocol import control as ctl
 from uds_dist.protocol.flags import Flag, default_flags
-from uds_dist.protocol.handshake import Role
 from uds_dist.protocol.handshake_messages import Status
+from uds_dist.protocol.handshake_table import Role
 
 MakeNode = Callable[..., Node]
 MakePeer = Callable[..., ScriptedPeer]

@@ -12,8 +12,9 @@ from uds_dist.protocol.challenges import (
     put_challenge,
 )
 from uds_dist.protocol.flags import MANDATORY
-from uds_dist.protocol.handshake import Handshake, Role
+from uds_dist.protocol.handshake import Handshake
 from uds_dist.protocol.handshake_messages import challenge_message, challenge_reply_message
+from uds_dist.protocol.handshake_table import Role
 
 A, B, EVIL = "a@localhost", "b@localhost", "evil@localhost"
 

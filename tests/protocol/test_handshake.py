@@ -18,18 +18,12 @@ from uds_dist.errors import (
     RemoteProtocolError,
     SimultaneousConnectError,
 )
+from uds_dist.protocol.challenges import gen_challenge, gen_digest
 from uds_dist.protocol.flags import Flag, default_flags
 from uds_dist.protocol.framing import FrameReader, handshake_frame
-from uds_dist.protocol.handshake import (
-    ACCEPTOR,
-    INITIATOR,
-    Event,
-    Handshake,
-    Role,
-    State,
-)
-from uds_dist.protocol.challenges import gen_challenge, gen_digest
+from uds_dist.protocol.handshake import Handshake
 from uds_dist.protocol.handshake_messages import Peer, Status
+from uds_dist.protocol.handshake_table import ACCEPTOR, INITIATOR, Event, Role, State
 
 FLAGS = default_flags(Config())
 A = "py@localhost"

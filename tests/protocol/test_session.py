@@ -19,8 +19,9 @@ from uds_dist.etf.terms import Atom, Pid
 from uds_dist.protocol.control import NO_PAYLOAD, SEND_SENDER
 from uds_dist.protocol.flags import default_flags
 from uds_dist.protocol.framing import TICK
-from uds_dist.protocol.handshake import Handshake, Role
+from uds_dist.protocol.handshake import Handshake
 from uds_dist.protocol.handshake_messages import Peer, Status
+from uds_dist.protocol.handshake_table import Role
 from uds_dist.protocol.session import Answer, Event, Refused, Session, Up
 
 CONFIG = Config(fragment_size=1000)

@@ -25,8 +25,9 @@ from uds_dist import (
 )
 from uds_dist.protocol.control import NO_PAYLOAD
 from uds_dist.protocol.flags import default_flags
-from uds_dist.protocol.handshake import Handshake, Role
+from uds_dist.protocol.handshake import Handshake
 from uds_dist.protocol.handshake_messages import Peer, Status
+from uds_dist.protocol.handshake_table import Role
 from uds_dist.testing import FakeClock, MemorySelector, MemorySocket, fake_loop, memory_pair
 from uds_dist.transport.address import SocketAddress
 from uds_dist.transport.connection import Connection

@@ -11,7 +11,7 @@ import pytest
 from tests.scripted import COOKIE, ScriptedPeer
 from tests.transport.support import in_child
 from uds_dist import Config, EventLoop, Node
-from uds_dist.protocol.handshake import Role
+from uds_dist.protocol.handshake_table import Role
 from uds_dist.transport.write_queue import WriteQueue
 
 PEER = "peer@localhost"

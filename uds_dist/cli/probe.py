@@ -34,7 +34,8 @@ from uds_dist.cli.words import Command, add_connection, add_node, config_of
 from uds_dist.etf.shown import printable, shown
 from uds_dist.protocol.flags import Flag, default_flags, effective_flags, flag_names
 from uds_dist.protocol.framing import FrameReader, handshake_frame
-from uds_dist.protocol.handshake import Handshake, Role
+from uds_dist.protocol.handshake import Handshake
+from uds_dist.protocol.handshake_table import Role
 from uds_dist.services.group_leader import chardata_text
 from uds_dist.transport.address import SocketAddress, places, probe
 from uds_dist.transport.credentials import may_dial, peer_pid, peer_uid

@@ -17,8 +17,9 @@ from uds_dist.errors import ClosedError, ConfigError, LocalProtocolError, UdsDis
 from uds_dist.processes.claims import Claims
 from uds_dist.processes.remote_node import RemoteNode
 from uds_dist.processes.this_node import ThisNode
-from uds_dist.protocol.handshake import Handshake, Role
+from uds_dist.protocol.handshake import Handshake
 from uds_dist.protocol.handshake_messages import Peer, Status
+from uds_dist.protocol.handshake_table import Role
 from uds_dist.transport.activation import inherited_socket
 from uds_dist.transport.address import Places, SocketAddress
 from uds_dist.transport.backpressure import Pressure

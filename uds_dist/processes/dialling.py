@@ -33,7 +33,8 @@ from uds_dist.processes.claims import Claims
 from uds_dist.processes.future import Future
 from uds_dist.processes.remote_node import RemoteNode
 from uds_dist.processes.this_node import ThisNode
-from uds_dist.protocol.handshake import Handshake, Role
+from uds_dist.protocol.handshake import Handshake
+from uds_dist.protocol.handshake_table import Role
 from uds_dist.protocol.node_names import split_node_name
 from uds_dist.transport import reasons
 from uds_dist.transport.address import Places, SocketAddress

@@ -1,36 +1,7 @@
 """The handshake, version 6, in both roles: messages in, messages out, no socket and no clock.
 
-Why it is two tables
---------------------
-The protocol guide describes the handshake as two sequences of steps, one for the node that connects
-(A, here the initiator) and one for the node that accepts (B, the acceptor). Written as code, each
-side becomes a staircase of ifs, and you must read all of it to see whether a message is allowed at
-some point. In a table you can look it up: one line of code refuses whatever is not in the table,
-with the state and the message in the error's text.
-
-A *state* is named after the next step, in the words of the guide: in RECV_CHALLENGE the initiator
-waits for the challenge, in SEND_STATUS the acceptor has yet to answer the name. An *event* is
-either a message from the peer, identified by its tag and, for a status, by its text (OK, ALIVE,
-NAMED ...), or the outcome of the previous step, which is how this side's own decisions enter:
-`recv_name` returns NOT_ALLOWED or ALIVE or OK, and the table says what follows. A row is (state,
-event) -> (step, next state). The *step* is the name of the method that carries it out; each method
-does exactly what the guide's step of that name does. A step that returns an event is followed at
-once by the row for that event; a step that returns None waits for the peer.
-
-The tables decide three things that are easy to get wrong:
-
-- **nok and ok_simultaneous** settle two nodes that dial each other at once: the attempt of the node
-  with the greater name wins. For the node that gets `nok` this is not a failure: the peer's own
-  attempt is under way and will be the connection.
-- **alive** asks the initiator whether it really means to connect again. A BEAM says "true" if it
-  knows of no other connection; so do we, by `still_connected`. After "true" the acceptor drops the
-  old connection and continues; no second status follows.
-- **A refusal is sent before it is raised.** The acceptor that refuses and the initiator that
-  answers "false" still have a status to send. They end in REFUSED with `refusal` set, and the
-  transport closes after writing; every other failure raises at once and ends in FAILED.
-
-Messages of version 5 ('n' names, 'c' complements) have one row each, which refuses them with a
-clear text: only nodes older than OTP 25 send them, and those lack mandatory flags.
+Which message may come in which state is in `handshake_table`; here are the steps, one method each,
+named as the protocol guide names them.
 
 Source: Distribution Protocol, sections "The Handshake in Detail" and "Semigraphic View".
 """
@@ -38,7 +9,6 @@ Source: Distribution Protocol, sections "The Handshake in Detail" and "Semigraph
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import Enum
 from hmac import compare_digest
 
 from uds_dist.errors import (
@@ -59,7 +29,6 @@ from uds_dist.protocol.challenges import (
 )
 from uds_dist.protocol.flags import Flag, effective_flags, flag_names, missing_mandatory
 from uds_dist.protocol.handshake_messages import (
-    NAMED,
     Peer,
     Status,
     challenge_ack_message,
@@ -72,110 +41,18 @@ from uds_dist.protocol.handshake_messages import (
     read_challenge_reply,
     read_name,
     read_named,
-    shown,
     status_message,
 )
-
-
-class Role(Enum):
-    """Which side of the handshake this node is."""
-
-    INITIATOR = "initiator"
-    ACCEPTOR = "acceptor"
-
-
-class State(Enum):
-    """The next step of the handshake, or how it ended."""
-
-    SEND_NAME = "send_name"
-    RECV_NAME = "recv_name"
-    SEND_STATUS = "send_status"
-    RECV_STATUS = "recv_status"
-    SEND_CHALLENGE = "send_challenge"
-    RECV_CHALLENGE = "recv_challenge"
-    SEND_CHALLENGE_REPLY = "send_challenge_reply"
-    RECV_CHALLENGE_REPLY = "recv_challenge_reply"
-    SEND_CHALLENGE_ACK = "send_challenge_ack"
-    RECV_CHALLENGE_ACK = "recv_challenge_ack"
-    UP = "up"
-    REFUSED = "refused"
-    FAILED = "failed"
-
-
-class Event(Enum):
-    """What moves the handshake besides a `Status`: the other messages, and "go on"."""
-
-    GO = "go"
-    NAME = "N (name)"
-    CHALLENGE = "N (challenge)"
-    CHALLENGE_REPLY = "r (challenge reply)"
-    CHALLENGE_ACK = "a (challenge ack)"
-    OLD_NAME = "n (name of handshake version 5)"
-    COMPLEMENT = "c (complement of handshake version 5)"
-
-
-Transitions = dict[tuple[State, "Status | Event"], tuple[str, State]]
-
-INITIATOR: Transitions = {
-    (State.SEND_NAME, Event.GO): ("send_name", State.RECV_STATUS),
-    (State.RECV_STATUS, Status.OK): ("recv_status", State.RECV_CHALLENGE),
-    (State.RECV_STATUS, Status.OK_SIMULTANEOUS): ("recv_status", State.RECV_CHALLENGE),
-    (State.RECV_STATUS, Status.NAMED): ("recv_status_named", State.RECV_CHALLENGE),
-    (State.RECV_STATUS, Status.NOK): ("recv_status_nok", State.FAILED),
-    (State.RECV_STATUS, Status.NOT_ALLOWED): ("recv_status_not_allowed", State.FAILED),
-    (State.RECV_STATUS, Status.ALIVE): ("recv_status_alive", State.SEND_STATUS),
-    (State.SEND_STATUS, Status.TRUE): ("send_status", State.RECV_CHALLENGE),
-    (State.SEND_STATUS, Status.FALSE): ("send_status", State.REFUSED),
-    (State.RECV_CHALLENGE, Event.CHALLENGE): ("recv_challenge", State.SEND_CHALLENGE_REPLY),
-    (State.RECV_CHALLENGE, Event.OLD_NAME): ("recv_old_challenge", State.FAILED),
-    (State.SEND_CHALLENGE_REPLY, Event.GO): ("send_challenge_reply", State.RECV_CHALLENGE_ACK),
-    (State.RECV_CHALLENGE_ACK, Event.CHALLENGE_ACK): ("recv_challenge_ack", State.UP),
-}
-
-ACCEPTOR: Transitions = {
-    (State.RECV_NAME, Event.NAME): ("recv_name", State.SEND_STATUS),
-    (State.RECV_NAME, Event.OLD_NAME): ("recv_old_name", State.SEND_STATUS),
-    (State.SEND_STATUS, Status.OK): ("send_status", State.SEND_CHALLENGE),
-    (State.SEND_STATUS, Status.OK_SIMULTANEOUS): ("send_status", State.SEND_CHALLENGE),
-    (State.SEND_STATUS, Status.NAMED): ("send_status_named", State.SEND_CHALLENGE),
-    (State.SEND_STATUS, Status.NOK): ("send_status", State.REFUSED),
-    (State.SEND_STATUS, Status.NOT_ALLOWED): ("send_status", State.REFUSED),
-    (State.SEND_STATUS, Status.ALIVE): ("send_status", State.RECV_STATUS),
-    (State.RECV_STATUS, Status.TRUE): ("recv_status_true", State.SEND_CHALLENGE),
-    (State.RECV_STATUS, Status.FALSE): ("recv_status_false", State.FAILED),
-    (State.SEND_CHALLENGE, Event.GO): ("send_challenge", State.RECV_CHALLENGE_REPLY),
-    (State.RECV_CHALLENGE_REPLY, Event.CHALLENGE_REPLY): (
-        "recv_challenge_reply",
-        State.SEND_CHALLENGE_ACK,
-    ),
-    (State.RECV_CHALLENGE_REPLY, Event.COMPLEMENT): ("recv_complement", State.FAILED),
-    (State.SEND_CHALLENGE_ACK, Event.GO): ("send_challenge_ack", State.UP),
-}
-
-TABLES = {Role.INITIATOR: INITIATOR, Role.ACCEPTOR: ACCEPTOR}
-FIRST_STATE = {Role.INITIATOR: State.SEND_NAME, Role.ACCEPTOR: State.RECV_NAME}
-
-# After these, this side sends at once, without a message from the peer.
-_OWN_TURN = frozenset(
-    (State.SEND_NAME, State.SEND_CHALLENGE, State.SEND_CHALLENGE_REPLY, State.SEND_CHALLENGE_ACK)
+from uds_dist.protocol.handshake_table import (
+    ENDED,
+    FIRST_STATE,
+    OWN_TURN,
+    TABLES,
+    Event,
+    Role,
+    State,
+    event_of,
 )
-_ENDED = frozenset((State.UP, State.REFUSED, State.FAILED))
-
-# An 'N' is a name to one side and a challenge to the other.
-_TAGS: dict[Role, dict[int, Event]] = {
-    Role.INITIATOR: {
-        ord("N"): Event.CHALLENGE,
-        ord("n"): Event.OLD_NAME,
-        ord("a"): Event.CHALLENGE_ACK,
-    },
-    Role.ACCEPTOR: {
-        ord("N"): Event.NAME,
-        ord("n"): Event.OLD_NAME,
-        ord("r"): Event.CHALLENGE_REPLY,
-        ord("c"): Event.COMPLEMENT,
-    },
-}
-_STATUSES = {status.value.encode(): status for status in Status if status is not Status.NAMED}
 
 
 def _accept(peer: Peer) -> Status:
@@ -217,27 +94,11 @@ class Handshake:
     """
 
     __slots__ = (
-        "role",
-        "name",
-        "creation",
-        "flags",
-        "expected",
-        "state",
-        "peer",
-        "refusal",
-        "_cookie_for",
-        "_choose_status",
-        "_still_connected",
-        "_assign_name",
-        "_before_proof",
-        "_outstanding",
-        "_gen_challenge",
-        "_own_challenge",
-        "_peer_challenge",
-        "_frame",
-        "_status",
-        "_output",
-    )
+        "creation", "expected", "flags", "name", "peer", "refusal", "role", "state",
+        "_assign_name", "_before_proof", "_choose_status", "_cookie_for", "_frame",
+        "_gen_challenge", "_output", "_outstanding", "_own_challenge", "_peer_challenge",
+        "_status", "_still_connected",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -324,7 +185,10 @@ class Handshake:
         """
         self._frame = frame
         try:
-            return self._run(self._event(frame))
+            event = event_of(frame, self.role)
+            if isinstance(event, str):
+                raise self._unexpected(event)
+            return self._run(event)
         except Exception:
             self.state = State.FAILED
             self.end()
@@ -335,24 +199,6 @@ class Handshake:
         if self._own_challenge is not None:
             self._outstanding.pop(self._own_challenge, None)
             self._own_challenge = None
-
-    def _event(self, frame: bytes) -> Status | Event:
-        """Identify a message; the step reads its contents."""
-        if not frame:
-            raise self._unexpected("an empty message")
-        tag = frame[0]
-        if tag == ord("s"):
-            text = frame[1:]
-            if text.startswith(NAMED):
-                return Status.NAMED
-            status = _STATUSES.get(text)
-            if status is None:
-                raise self._unexpected(f"the unknown status {shown(text)}")
-            return status
-        event = _TAGS[self.role].get(tag)
-        if event is None:
-            raise self._unexpected(f"a message with the tag {shown(frame[:1])}")
-        return event
 
     def _run(self, event: Status | Event) -> list[bytes]:
         """Follow the table's rows until one needs a message."""
@@ -367,14 +213,14 @@ class Handshake:
             outcome: Status | Event | None = getattr(self, step)()
             self.state = following
             if outcome is None:
-                if following not in _OWN_TURN:
+                if following not in OWN_TURN:
                     return self._output
                 outcome = Event.GO
             event = outcome
 
     def _unexpected(self, what: str) -> RemoteProtocolError:
         who = "the peer" if self.peer is None else self.peer.name
-        if self.state in _ENDED:
+        if self.state in ENDED:
             return RemoteProtocolError(f"{who} sent {what} after the handshake: {self.state.value}")
         return RemoteProtocolError(
             f"{who} sent {what} in the handshake's state {self.state.value} ({self.role.value})"

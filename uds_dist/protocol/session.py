@@ -41,10 +41,10 @@ from typing import Final, Protocol, Union
 from uds_dist.config import Config
 from uds_dist.errors import HandshakeError, LocalProtocolError
 from uds_dist.protocol.control import NO_PAYLOAD
-from uds_dist.protocol.framing import Frame, FrameReader, handshake_frame
-from uds_dist.protocol.handshake import Handshake
 from uds_dist.protocol.decoder import FrameDecoder
 from uds_dist.protocol.encoder import Buffer, FrameEncoder
+from uds_dist.protocol.framing import Frame, FrameReader, handshake_frame
+from uds_dist.protocol.handshake import Handshake
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import os
 from typing import Protocol
 
 from uds_dist.errors import HandshakeError, NoConnectionError, ProtocolError, UdsDistError
-from uds_dist.protocol.handshake import State
+from uds_dist.protocol.handshake_table import State
 from uds_dist.protocol.session import Answer, Refused
 from uds_dist.transport import reasons
 from uds_dist.transport.address import SocketAddress

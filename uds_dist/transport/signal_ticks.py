@@ -12,7 +12,6 @@ from contextlib import contextmanager
 
 from uds_dist.errors import ConfigError
 
-
 Sender = Callable[[float], object]
 
 
