@@ -54,9 +54,10 @@ HOUSE = {
     " phase.py reasons.py receive_size.py signal_ticks.py sigpipe.py ticks.py"
     " timers.py waiting.py write_queue.py",
     "processes": "__init__.py accepting.py calls.py claims.py destination.py dialect.py"
-    " dialling.py falling.py full_mailbox.py future.py identity.py links.py local_signals.py"
-    " mailbox.py monitors.py names.py numbers.py peers.py pending.py process.py program_terms.py remote_node.py router.py signals.py"
-    " table.py this_node.py ties.py",
+    " dialling.py falling.py full_mailbox.py future.py identity.py links.py"
+    " local_signals.py mailbox.py monitors.py names.py network.py numbers.py"
+    " peers.py pending.py process.py program_terms.py remote_node.py router.py"
+    " signals.py table.py this_node.py ties.py",
     "services": "__init__.py books.py cluster.py console.py console_helpers.py console_shell.py"
     " evaluator.py events.py exposed.py gen.py gen_server.py group_leader.py"
     " interruptions.py kernel.py node_service.py outcome.py pg.py rpc.py server.py"

@@ -173,28 +173,43 @@ def test_two_nodes_that_flood_each_other_get_through(
             node.close()
 
 
+class LargeAnswers(GenServer):
+    """Answers each call with many bytes."""
+
+    def handle_call(self, request: object, from_: object) -> object:
+        return b"x" * ANSWER
+
+
+def request(server: Pid, sender: ScriptedPeer, back: Pid) -> None:
+    """Call a server of the node; its answer goes to `back`."""
+    sender.tell(server, (Atom("$gen_call"), (back, sender.reference()), Atom("x")))
+
+
+def ask_for_another(node: Node, peer: ScriptedPeer, third: ScriptedPeer, folder: str) -> None:
+    """Make the node answer a hundred calls of `peer` to a third node, which it has to dial."""
+    server = node.serve(None, LargeAnswers())
+    third.listen(folder)
+    peer.connect(folder, node)
+    for _ in range(100):
+        request(server, peer, third.pid())
+    rounds(node.loop)
+
+
 def test_answers_that_go_to_a_third_node_hold_up_who_asked_for_them(
     node: Node, make_peer: MakePeer, folder: str
 ) -> None:
-    class Server(GenServer):
-        def handle_call(self, request: object, from_: object) -> object:
-            return b"x" * ANSWER
-
-    server = node.serve(None, Server())
+    server = node.serve(None, LargeAnswers())
     third, peer, other = make_peer("third@localhost"), make_peer(), make_peer("other@localhost")
     for each in (third, peer, other):
         each.connect(folder, node)
 
-    def request(sender: ScriptedPeer, back: Pid) -> None:
-        sender.tell(server, (Atom("$gen_call"), (back, sender.reference()), Atom("x")))
-
     for _ in range(100):
-        request(peer, third.pid())
+        request(server, peer, third.pid())
     rounds(node.loop)
     assert node.statistics().unwritten <= MARK + ANSWER + KIB
     assert connection_to(node, "peer@localhost").held is not None
     assert connection_to(node, "other@localhost").held is None
-    request(other, other.pid())
+    request(server, other, other.pid())
     assert other.receive()[1] is not None
     for _ in range(100):
         third.receive()
@@ -204,17 +219,8 @@ def test_answers_that_go_to_a_third_node_hold_up_who_asked_for_them(
 def test_answers_that_wait_for_a_dial_count(
     node: Node, make_peer: MakePeer, folder: str
 ) -> None:
-    class Server(GenServer):
-        def handle_call(self, request: object, from_: object) -> object:
-            return b"x" * ANSWER
-
-    server = node.serve(None, Server())
     third, peer = make_peer("third@localhost"), make_peer()
-    third.listen(folder)
-    peer.connect(folder, node)
-    for _ in range(100):
-        peer.tell(server, (Atom("$gen_call"), (third.pid(), peer.reference()), Atom("x")))
-    rounds(node.loop)
+    ask_for_another(node, peer, third, folder)
     assert MARK < node.statistics().unwritten <= MARK + ANSWER + KIB
     third.welcome()
     for _ in range(100):
@@ -225,17 +231,8 @@ def test_answers_that_wait_for_a_dial_count(
 def test_what_waits_for_a_dial_that_fails_holds_nobody_up(
     node: Node, make_peer: MakePeer, folder: str
 ) -> None:
-    class Server(GenServer):
-        def handle_call(self, request: object, from_: object) -> object:
-            return b"x" * ANSWER
-
-    server = node.serve(None, Server())
     third, peer = make_peer("third@localhost"), make_peer()
-    third.listen(folder)
-    peer.connect(folder, node)
-    for _ in range(100):
-        peer.tell(server, (Atom("$gen_call"), (third.pid(), peer.reference()), Atom("x")))
-    rounds(node.loop)
+    ask_for_another(node, peer, third, folder)
     assert connection_to(node, peer.name).held is not None
     third.accept()
     third.close()

@@ -12,61 +12,39 @@ from __future__ import annotations
 import secrets
 import socket
 
-from uds_dist.config import Config
 from uds_dist.errors import ClosedError, ConfigError, LocalProtocolError, UdsDistError
 from uds_dist.processes.claims import Claims
-from uds_dist.processes.remote_node import RemoteNode
-from uds_dist.processes.this_node import ThisNode
+from uds_dist.processes.network import Network
 from uds_dist.protocol.handshake import Handshake
 from uds_dist.protocol.handshake_messages import Peer, Status
 from uds_dist.protocol.handshake_table import Role
 from uds_dist.transport.activation import inherited_socket
-from uds_dist.transport.address import Places, SocketAddress
-from uds_dist.transport.backpressure import Pressure
-from uds_dist.transport.connection import Connection, ConnectionOwner
+from uds_dist.transport.address import SocketAddress
+from uds_dist.transport.connection import Connection
 from uds_dist.transport.folder import warn_of_folder
 from uds_dist.transport.listener import Listener
-from uds_dist.transport.loop import EventLoop
 
 
 class Accepting:
     """Accepts peers.
 
     Args:
-        loop: the loop of all the sockets.
-        config: the settings.
-        this: the node that is dialled.
-        places: where it listens.
-        nodes: what is known of other nodes, by name.
-        owner: of the connections that come in.
-        pressure: what the connections share.
+        network: this node among the others.
     """
 
-    def __init__(
-        self,
-        loop: EventLoop,
-        config: Config,
-        this: ThisNode,
-        places: Places,
-        nodes: dict[str, RemoteNode],
-        owner: ConnectionOwner,
-        pressure: Pressure,
-    ) -> None:
-        self.claims = Claims(loop.time)
+    def __init__(self, network: Network) -> None:
+        self.claims = Claims(network.loop.time)
         self.listener: Listener | None = None
-        self._loop = loop
-        self._config = config
-        self._this = this
-        self._places = places
-        self._nodes = nodes
-        self._owner = owner
-        self._pressure = pressure
+        self._network = network
+        self._loop = network.loop
+        self._this = network.this
+        self._nodes = network.nodes
         self._closed = False
 
     @property
     def own_address(self) -> SocketAddress:
         """Where this node listens, or would listen."""
-        return self._places.own.address(self._this.name)
+        return self._network.places.own.address(self._this.name)
 
     def listen(self, sock: socket.socket | None = None, *, inherit: bool = False) -> SocketAddress:
         """Open the listening socket, or take one; if the node already listens, check its file.
@@ -99,15 +77,17 @@ class Accepting:
                 raise LocalProtocolError(listening)
             self.listener.check()
             return self.listener.address
-        if sock is None and self._places.folder is not None:
-            warn_of_folder(self._places.folder)
-        self.listener = Listener(self._loop, self.own_address, self._config, self._accepted, sock)
+        if sock is None and self._network.places.folder is not None:
+            warn_of_folder(self._network.places.folder)
+        self.listener = Listener(
+            self._loop, self.own_address, self._network.config, self._accepted, sock
+        )
         return self.listener.address
 
     def _accepted(self, accepted: socket.socket) -> None:
         assert self.listener is not None
         self.accept_over(accepted, self.listener.address)
-        if len(self.claims) >= self._config.max_pending_handshakes:
+        if len(self.claims) >= self._network.config.max_pending_handshakes:
             self.listener.hold_back()
 
     def accept_over(self, accepted: socket.socket, address: SocketAddress) -> None:
@@ -122,9 +102,7 @@ class Accepting:
             assign_name=self._assign_name,
             outstanding=self._loop.challenges,
         )
-        connection = Connection(
-            self._loop, self._config, self._owner, handshake, pressure=self._pressure
-        )
+        connection = self._network.connection(handshake)
         self.claims.add(connection)
         connection.accept(accepted, address)
 
@@ -155,7 +133,10 @@ class Accepting:
     def handshake_over(self, connection: Connection) -> None:
         """A handshake has ended, successful or not: there is room for another one."""
         self.claims.over(connection)
-        if self.listener is not None and len(self.claims) < self._config.max_pending_handshakes:
+        if (
+            self.listener is not None
+            and len(self.claims) < self._network.config.max_pending_handshakes
+        ):
             self.listener.go_on()
 
     def close(self, error: UdsDistError) -> None:

@@ -17,9 +17,7 @@ Source: Distribution Protocol, section "The Handshake in Detail".
 from __future__ import annotations
 
 import socket
-from typing import Protocol
 
-from uds_dist.config import Config
 from uds_dist.errors import (
     CookieMismatchError,
     HandshakeError,
@@ -31,16 +29,13 @@ from uds_dist.errors import (
 )
 from uds_dist.processes.claims import Claims
 from uds_dist.processes.future import Future
+from uds_dist.processes.network import Network
 from uds_dist.processes.remote_node import RemoteNode
-from uds_dist.processes.this_node import ThisNode
 from uds_dist.protocol.handshake import Handshake
 from uds_dist.protocol.handshake_table import Role
 from uds_dist.protocol.node_names import split_node_name
 from uds_dist.transport import reasons
-from uds_dist.transport.address import Places, SocketAddress
-from uds_dist.transport.backpressure import Pressure
-from uds_dist.transport.connection import Connection, ConnectionOwner
-from uds_dist.transport.loop import EventLoop
+from uds_dist.transport.address import SocketAddress
 
 # Seconds to wait for the peer's own attempt before this node tries again.
 AFTER_NOK = 0.1
@@ -51,46 +46,20 @@ CLAIM_PATIENCE = 0.5
 BROKEN_OFF = (HandshakeError, CookieMismatchError)
 
 
-class DiallingOwner(ConnectionOwner, Protocol):
-    """Owns the dialled connections, and is told of failed attempts."""
-
-    def no_connection(self, peer: RemoteNode, error: UdsDistError) -> None:
-        """There is no connection to a node, and no attempt any more."""
-
-
 class Dialling:
     """The attempts of a node to connect to others.
 
     Args:
-        loop: the loop of all the sockets.
-        config: the settings.
-        this: the node that dials.
-        places: where others listen.
-        nodes: what is known of other nodes, by name.
+        network: this node among the others.
         claims: the names that callers claim.
-        owner: of the connections.
-        pressure: what the connections share.
     """
 
-    def __init__(
-        self,
-        loop: EventLoop,
-        config: Config,
-        this: ThisNode,
-        places: Places,
-        nodes: dict[str, RemoteNode],
-        claims: Claims,
-        owner: DiallingOwner,
-        pressure: Pressure,
-    ) -> None:
-        self._loop = loop
-        self._config = config
-        self._this = this
-        self._places = places
-        self._nodes = nodes
+    def __init__(self, network: Network, claims: Claims) -> None:
+        self._network = network
+        self._loop = network.loop
+        self._this = network.this
+        self._nodes = network.nodes
         self._claims = claims
-        self._owner = owner
-        self._pressure = pressure
 
     def attempt(self, name: str) -> RemoteNode:
         """The record of a peer to which this node is connecting.
@@ -106,7 +75,7 @@ class Dialling:
                 raise NodeNameError(f"{name} is this node itself")
             peer = RemoteNode(name)
         if not peer.connecting:
-            self._places.addresses(name)  # an invalid address fails here, at once
+            self._network.places.addresses(name)  # an invalid address fails here, at once
             self._nodes[name] = peer
             begun = False
             try:
@@ -158,18 +127,12 @@ class Dialling:
             self._this.flags,
             cookie_for=self._this.cookie_for,
             expected=peer.name,
-            still_connected=self._is_connected,
+            still_connected=self._network.is_connected,
             before_proof=self._claims.end,
             outstanding=self._loop.challenges,
         )
-        peer.attempt = Connection(
-            self._loop, self._config, self._owner, handshake, peer.name, self._pressure
-        )
+        peer.attempt = self._network.connection(handshake, peer.name)
         peer.attempt.connect(addresses[0], sock, addresses[1:])
-
-    def _is_connected(self, name: str) -> bool:
-        peer = self._nodes.get(name)
-        return peer is not None and peer.connection is not None
 
     def dial_if_free(self, peer: RemoteNode) -> None:
         """Dial if anything still waits and no attempt or claim is under way."""
@@ -186,7 +149,7 @@ class Dialling:
             if peer.name in self._claims and left > 0:
                 self._loop.call_later(left, self.dial_if_free, peer)
             else:
-                self._dial(peer, self._places.addresses(peer.name))
+                self._dial(peer, self._network.places.addresses(peer.name))
             begun = True
         finally:
             if not begun:
@@ -194,7 +157,7 @@ class Dialling:
 
     def start_waiting(self, peer: RemoteNode) -> None:
         """Wait for a connection from now on, until a fixed deadline."""
-        now, seconds = self._loop.time(), self._config.handshake_timeout
+        now, seconds = self._loop.time(), self._network.config.handshake_timeout
         peer.stop_waiting()
         peer.timer = self._loop.call_later(seconds, self._too_late, peer)
         peer.deadline = now + seconds  # after the timer: there is none without one
@@ -202,7 +165,7 @@ class Dialling:
         peer.yielded = False
 
     def _claim_patience(self) -> float:
-        return min(CLAIM_PATIENCE, self._config.handshake_timeout / 4)
+        return min(CLAIM_PATIENCE, self._network.config.handshake_timeout / 4)
 
     def _too_late(self, peer: RemoteNode) -> None:
         if peer.deadline is None or self._loop.time() < peer.deadline:
@@ -211,12 +174,12 @@ class Dialling:
         if peer.attempt is not None:
             peer.attempt.too_late()
         elif peer.connecting and peer.closing is None:  # that has an end of its own
-            self._owner.no_connection(peer, self._refused_for_long(peer))
+            self._network.owner.no_connection(peer, self._refused_for_long(peer))
 
     def _refused_for_long(self, peer: RemoteNode) -> HandshakeTimeoutError:
         return HandshakeTimeoutError(
             f"{peer.name} refused this node's attempt for its own, which did not come within"
-            f" {self._config.handshake_timeout:g} s"
+            f" {self._network.config.handshake_timeout:g} s"
         )
 
     def failed(self, peer: RemoteNode, error: UdsDistError) -> None:
@@ -239,7 +202,7 @@ class Dialling:
             peer.patience = now + self._claim_patience()
             self.dial_if_free(peer)
             return
-        self._owner.no_connection(peer, error)
+        self._network.owner.no_connection(peer, error)
 
     def closing_ended(self, peer: RemoteNode) -> None:
         """This node has written everything: now the attempt can begin."""

@@ -44,6 +44,7 @@ from uds_dist.processes.dialling import Dialling
 from uds_dist.processes.full_mailbox import hold_back
 from uds_dist.processes.future import Future
 from uds_dist.processes.names import NODEDOWN, NODEUP, NOTSUP, NodeEvent
+from uds_dist.processes.network import Network
 from uds_dist.processes.process import Process
 from uds_dist.processes.remote_node import RemoteNode
 from uds_dist.processes.router import Inbox, Router
@@ -57,7 +58,6 @@ from uds_dist.protocol.control import (
 from uds_dist.protocol.flags import Flag
 from uds_dist.protocol.handshake import Handshake
 from uds_dist.transport import reasons
-from uds_dist.transport.address import places
 from uds_dist.transport.backpressure import Pressure, Source, Waiters
 from uds_dist.transport.connection import Connection
 from uds_dist.transport.credentials import peer_pid, peer_uid
@@ -94,18 +94,16 @@ class Peers:
         open_inbox: Callable[[Router, str, int], Inbox],
     ) -> None:
         self.config = config
-        self.nodes: dict[str, RemoteNode] = {}
         # Connections that have ended, until all links and monitors on them have fired.
         self._ends: dict[Connection, RemoteNode] = {}
         self.notices: list[Notice] = []  # of nodes that come, and go again
         self.losses: list[Callable[[str, UdsDistError], object]] = []  # attempts among them
         self.pressure = Pressure(self)
-        where = places(config)
-        self.accepting = Accepting(loop, config, this, where, self.nodes, self, self.pressure)
+        network = Network(loop, config, this, self, self.pressure)
+        self.nodes = network.nodes
+        self.accepting = Accepting(network)
         self._claims = self.accepting.claims
-        self.dialling = Dialling(
-            loop, config, this, where, self.nodes, self._claims, self, self.pressure
-        )
+        self.dialling = Dialling(network, self._claims)
         self._loop = loop
         self._this = this
         self._undelivered = BoundedLog(logger, loop.time)
