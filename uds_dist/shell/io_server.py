@@ -19,7 +19,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from uds_dist.errors import UdsDistError
@@ -53,8 +52,7 @@ class Draft(NamedTuple):
     cursor: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(NamedTuple):
     """A line that a process asks for.
 
     Args:

@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from uds_dist.errors import (
     ConfigError,
@@ -47,8 +46,7 @@ LOADED = Atom("module")
 REMOTE_LOGGER = "uds_dist.remote"
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(NamedTuple):
     """What the user asks for: a kind of shell (None for what the node has), and IEx's start file.
 
     `dot_iex` is the path of a file at the node, "" for none, None for the node's own choice.
