@@ -29,7 +29,8 @@ from uds_dist.processes.future import Future
 from uds_dist.processes.identity import checked_cookie, find_cookie, new_creation
 from uds_dist.processes.mailbox import Mailbox
 from uds_dist.processes.names import IS_AUTH, NET_KERNEL, YES, NodeEvent
-from uds_dist.processes.peers import Notice, Peers
+from uds_dist.processes.notices import Notice
+from uds_dist.processes.peers import Peers
 from uds_dist.processes.process import Process
 from uds_dist.processes.remote_node import flushed, parted, unwritten
 from uds_dist.processes.router import Inbox, Router
@@ -125,8 +126,8 @@ class Node:
         )
         self._services: Services | None = None
         self._peers = Peers(self.loop, config, self._this, self._start)
-        self._peers.losses.append(self._lost)
-        self._peers.notices.append(self._notice)
+        self._peers.notices.of_losses.append(self._lost)
+        self._peers.notices.of_nodes.append(self._notice)
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else "listening" if self._peers.listener else "open"
@@ -316,7 +317,7 @@ class Node:
             ConfigError: the callback is a coroutine function.
         """
         refuse_coroutines("the callback of monitor_nodes", callback)
-        self._peers.notices.append(callback)
+        self._peers.notices.of_nodes.append(callback)
 
     def trace(self, callback: Callable[[str, str, tuple[object, ...], object], object]) -> None:
         """Show each control message to a function, from the connections on that come up later.
@@ -338,10 +339,7 @@ class Node:
         Returns:
             False when it was not given.
         """
-        if callback not in self._peers.notices:
-            return False
-        self._peers.notices.remove(callback)
-        return True
+        return self._peers.notices.remove(callback)
 
     def _notice(self, event: NodeEvent, name: str, _error: UdsDistError | None) -> None:
         if self._services is not None:

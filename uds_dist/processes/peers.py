@@ -43,8 +43,10 @@ from uds_dist.processes.dialect import dialect
 from uds_dist.processes.dialling import Dialling
 from uds_dist.processes.full_mailbox import hold_back
 from uds_dist.processes.future import Future
-from uds_dist.processes.names import NODEDOWN, NODEUP, NOTSUP, NodeEvent
+from uds_dist.processes.inboxes import SENT, NoInbox, Trace, TracedInbox
+from uds_dist.processes.names import NODEDOWN, NODEUP, NOTSUP
 from uds_dist.processes.network import Network
+from uds_dist.processes.notices import Notices
 from uds_dist.processes.process import Process
 from uds_dist.processes.remote_node import RemoteNode
 from uds_dist.processes.router import Inbox, Router
@@ -67,14 +69,6 @@ from uds_dist.transport.loop import EventLoop
 
 logger = logging.getLogger(__name__)
 
-Notice = Callable[[NodeEvent, str, "UdsDistError | None"], object]
-
-
-# What is shown each message: (SENT or RECEIVED, the other node, control message, payload).
-Trace = Callable[[str, str, "tuple[object, ...]", object], object]
-SENT = "sent"
-RECEIVED = "received"
-
 
 class Peers:
     """The table of other nodes; the owner of every connection.
@@ -96,8 +90,7 @@ class Peers:
         self.config = config
         # Connections that have ended, until all links and monitors on them have fired.
         self._ends: dict[Connection, RemoteNode] = {}
-        self.notices: list[Notice] = []  # of nodes that come, and go again
-        self.losses: list[Callable[[str, UdsDistError], object]] = []  # attempts among them
+        self.notices = Notices(loop)
         self.pressure = Pressure(self)
         network = Network(loop, config, this, self, self.pressure)
         self.nodes = network.nodes
@@ -112,13 +105,13 @@ class Peers:
         self._open_inbox = open_inbox
         self._trace: Trace | None = None
         self.inbox: Inbox = (
-            _Nobody() if this.dynamic else open_inbox(self, this.name, this.creation)
+            NoInbox() if this.dynamic else open_inbox(self, this.name, this.creation)
         )
 
     def trace(self, trace: Trace) -> None:
         """Show each message to a function: those that come, and those sent to nodes coming up."""
         self._trace = trace
-        self.inbox = _TracedInbox(self.inbox, trace)
+        self.inbox = TracedInbox(self.inbox, trace)
 
     # -- sending ---------------------------------------------------------------------------
 
@@ -241,7 +234,7 @@ class Peers:
 
     def _unreachable(self, node: str, error: UdsDistError) -> None:
         self.inbox.node_down(node, error)
-        self._tell_loss(node, error)
+        self.notices.tell_loss(node, error)
 
     # -- coming and going ------------------------------------------------------------------
 
@@ -351,7 +344,7 @@ class Peers:
         if not peer.waiting:
             connection.call_waiters()
         peer.waiting, peer.size, peer.waiters = [], 0, []
-        self._tell(NODEUP, name, None)
+        self.notices.tell(NODEUP, name, None)
 
     def _payload(self, data: bytes | None) -> object:
         if data is None:
@@ -362,7 +355,7 @@ class Peers:
     def _take_name(self, handshake: Handshake) -> None:
         self._this.take_name(handshake.name, handshake.creation)
         inbox = self._open_inbox(self, handshake.name, handshake.creation)
-        self.inbox = inbox if self._trace is None else _TracedInbox(inbox, self._trace)
+        self.inbox = inbox if self._trace is None else TracedInbox(inbox, self._trace)
 
     def connection_silent(self, connection: Connection) -> None:
         """A peer has said nothing for three quarters of the tick time."""
@@ -418,8 +411,8 @@ class Peers:
             self._give_up(peer, error)  # what an exception prevented from being sent
         self._forget_if_idle(peer)
         self.inbox.node_down(peer.name, error)
-        self._tell(NODEDOWN, peer.name, error)
-        self._tell_loss(peer.name, error)
+        self.notices.tell(NODEDOWN, peer.name, error)
+        self.notices.tell_loss(peer.name, error)
         self._ends.pop(connection, None)
 
     def no_connection(self, peer: RemoteNode, error: UdsDistError) -> None:
@@ -428,7 +421,7 @@ class Peers:
         try:
             self._give_up(peer, error)
             self.inbox.node_down(peer.name, error)
-            self._tell_loss(peer.name, error)
+            self.notices.tell_loss(peer.name, error)
             done = True
         finally:
             if not done:
@@ -455,22 +448,6 @@ class Peers:
         if peer.idle and self.nodes.get(peer.name) is peer:
             del self.nodes[peer.name]
 
-    def _tell(self, event: NodeEvent, name: str, error: UdsDistError | None) -> None:
-        # At the round's end, before any message of the peer and after every one; and each by
-        # itself: one that raises must not keep the news from the others.
-        for notice in self.notices:
-            self._loop.round_end.append(partial(self._give_notice, notice, event, name, error))
-
-    def _give_notice(
-        self, notice: Notice, event: NodeEvent, name: str, error: UdsDistError | None
-    ) -> None:
-        if notice in self.notices:  # else it was taken back in this round
-            notice(event, name, error)
-
-    def _tell_loss(self, name: str, error: UdsDistError) -> None:
-        for notice in self.losses:
-            self._loop.round_end.append(partial(notice, name, error))
-
     # -- looking ---------------------------------------------------------------------------
 
     def hold_back(self, process: Process) -> None:
@@ -488,40 +465,3 @@ class Peers:
     def up(self) -> list[str]:
         """The names of the connected nodes."""
         return [name for name, peer in self.nodes.items() if peer.connection is not None]
-
-
-class _TracedInbox:
-    """An inbox whose messages are shown to a function first."""
-
-    def __init__(self, inbox: Inbox, trace: Trace) -> None:
-        self._inbox = inbox
-        self._trace = trace
-
-    def received(self, node: str, control: tuple[object, ...], payload: object) -> None:
-        self._trace(RECEIVED, node, control, payload)
-        self._inbox.received(node, control, payload)
-
-    def is_answer(self, control: tuple[object, ...]) -> bool:
-        return self._inbox.is_answer(control)
-
-    def node_down(self, node: str, error: UdsDistError) -> None:
-        self._inbox.node_down(node, error)
-
-    def node_silent(self, node: str) -> None:
-        self._inbox.node_silent(node)
-
-
-class _Nobody:
-    """The inbox of a node that has no name yet: it has no processes."""
-
-    def received(self, node: str, control: tuple[object, ...], payload: object) -> None:
-        pass
-
-    def is_answer(self, control: tuple[object, ...]) -> bool:
-        return False
-
-    def node_down(self, node: str, error: UdsDistError) -> None:
-        pass
-
-    def node_silent(self, node: str) -> None:
-        pass

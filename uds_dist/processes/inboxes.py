@@ -1,0 +1,50 @@
+"""Inboxes other than that of the processes: one that shows what comes, and one without processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from uds_dist.errors import UdsDistError
+from uds_dist.processes.router import Inbox
+
+# What is shown each message: (SENT or RECEIVED, the other node, control message, payload).
+Trace = Callable[[str, str, "tuple[object, ...]", object], object]
+SENT = "sent"
+RECEIVED = "received"
+
+
+class TracedInbox:
+    """An inbox whose messages are shown to a function first."""
+
+    def __init__(self, inbox: Inbox, trace: Trace) -> None:
+        self._inbox = inbox
+        self._trace = trace
+
+    def received(self, node: str, control: tuple[object, ...], payload: object) -> None:
+        self._trace(RECEIVED, node, control, payload)
+        self._inbox.received(node, control, payload)
+
+    def is_answer(self, control: tuple[object, ...]) -> bool:
+        return self._inbox.is_answer(control)
+
+    def node_down(self, node: str, error: UdsDistError) -> None:
+        self._inbox.node_down(node, error)
+
+    def node_silent(self, node: str) -> None:
+        self._inbox.node_silent(node)
+
+
+class NoInbox:
+    """The inbox of a node that has no name yet: it has no processes."""
+
+    def received(self, node: str, control: tuple[object, ...], payload: object) -> None:
+        pass
+
+    def is_answer(self, control: tuple[object, ...]) -> bool:
+        return False
+
+    def node_down(self, node: str, error: UdsDistError) -> None:
+        pass
+
+    def node_silent(self, node: str) -> None:
+        pass
