@@ -1,7 +1,7 @@
 """uds_dist: a synchronous Python program as an Erlang node over Unix domain sockets.
 
-A module is loaded when a public name of its is first used (PEP 562), so that a program which wants
-only the codec, or the loop, or the exceptions, does not wait for the rest.
+A module is imported when one of its public names is first used (PEP 562), so a program that needs
+only the codec, the loop or the exceptions does not load the rest.
 """
 
 from importlib import import_module
@@ -169,7 +169,7 @@ __all__ = [
     "__version__",
 ]
 
-# Where each public name is: for the interpreter, what type checkers read above.
+# The module of each public name: for the interpreter what the imports above are for type checkers.
 _MODULES = {
     "ANY": "uds_dist.config",
     "Config": "uds_dist.config",
@@ -254,11 +254,11 @@ _MODULES = {
     "LoopStatistics": "uds_dist.transport.loop",
     "Timer": "uds_dist.transport.timers",
 }
-# These modules are public, too, and there without an import of their own.
+# Public modules that can be used without importing them.
 _SUBMODULES = ("config", "errors")
 
 
-if not TYPE_CHECKING:  # a type checker would take any name at all for one of the package's
+if not TYPE_CHECKING:  # with this function, a type checker would accept any name
 
     def __getattr__(name: str) -> object:
         if name in _SUBMODULES:
@@ -266,7 +266,7 @@ if not TYPE_CHECKING:  # a type checker would take any name at all for one of th
         if name not in _MODULES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         value = getattr(import_module(_MODULES[name]), name)
-        globals()[name] = value  # from now on it is found without this function
+        globals()[name] = value  # the next lookup does not call this function
         return value
 
 

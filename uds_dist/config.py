@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 
 from uds_dist.errors import ConfigError
 
-# The same as in pyproject.toml: a copied folder has no other place for it.
+# Repeated in pyproject.toml, which a copy of this folder does not have.
 __version__: Final = "0.1.0"
 
 KIB = 1024
@@ -22,8 +22,8 @@ LAYOUTS = ("uds_dist", "uds_dist2", "erl_uds_dist")
 # The value of `allowed_uids` that admits every user.
 ANY: Final = "any"
 
-# The environment variables of settings for operators. If two variables name one setting, the later
-# one wins.
+# The environment variables that an operator can set. If two of them set the same setting, the later
+# one in this table wins.
 ENVIRONMENT = {
     "UDS_DIST_DIR": "socket_dir",
     "UDS_DIST_SOCKET_DIR": "socket_dir",
@@ -62,9 +62,10 @@ class Config:
 
     # How terms and the program's values are converted
     text: bool = False  # binaries that are UTF-8 come as str
-    # Makes a term of a value that has none.
+    # Called with a value that has no term; returns one that has.
     default: Callable[[object], object] | None = None
-    # Makes a value of a map with `__struct__`, and of a tuple whose tag is in `records`.
+    # Called with each map with `__struct__` and each tuple whose tag is in `records`; returns the
+    # value that replaces it.
     object_hook: Callable[[object], object] | None = None
     records: Collection[type[object] | str] = ()  # classes made by `record`, and tags
 
@@ -72,7 +73,7 @@ class Config:
     tick_time: float = 60.0
     handshake_timeout: float = 7.0
 
-    # What the handshake asks of a peer
+    # Features that the handshake asks peers for
     atom_cache: bool = True
     fragments: bool = True
 
@@ -81,22 +82,22 @@ class Config:
     max_message_size: int = 256 * MIB  # one message, joined from its fragments
     max_fragment_sequences: int = 1024  # unfinished ones, per connection
     max_pending_handshakes: int = 256
-    max_mailbox_length: int = 1_000_000  # messages that wait in one mailbox
-    max_mailbox_size: int = 256 * MIB  # what they took on the wire
-    max_links_and_monitors: int = 200_000  # that one peer has set up here
-    max_pending_requests: int = 10_000  # not answered yet: of one peer, or to one server
-    max_group_size: int = 16 * MIB  # what one peer's members of one pg scope take
-    max_cluster_members: int = 256  # that a peer's `global` has this node connect to
+    max_mailbox_length: int = 1_000_000  # messages waiting in one mailbox
+    max_mailbox_size: int = 256 * MIB  # their size on the wire
+    max_links_and_monitors: int = 200_000  # set up here by one peer
+    max_pending_requests: int = 10_000  # unanswered, from one peer or to one server
+    max_group_size: int = 16 * MIB  # one peer's report of one pg scope
+    max_cluster_members: int = 256  # nodes that a peer's `global` can make this node connect to
     max_message_terms: int = 4_000_000  # elements of one message's containers
-    max_term_depth: int = 512  # of terms that come and of terms that go
+    max_term_depth: int = 512  # of terms received and sent
     max_decompressed_size: int = 64 * MIB
-    max_atoms: int = 65_536  # kept for reuse by the process; more are still understood
+    max_atoms: int = 65_536  # kept by the process for reuse; more are still decoded
     fragment_size: int = 64 * KIB
     write_high_water: int = 64 * MIB
     write_low_water: int = 16 * MIB
-    send_buffer_size: int = MIB  # asked of the system for bulk; it may give less
-    receive_size: int = 256 * KIB  # one recv, at most
-    messages_per_round: int = 1000  # decoded and handed on, per connection and round
+    send_buffer_size: int = MIB  # requested for bulk sends; the system may grant less
+    receive_size: int = 256 * KIB  # the largest recv
+    messages_per_round: int = 1000  # decoded and delivered, per connection and round
 
     def __post_init__(self) -> None:
         if self.socket_dir is not None:
@@ -129,7 +130,7 @@ class Config:
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None, **settings: Any) -> Config:
-        """Read settings from the environment; the rest have their defaults.
+        """Read settings from the environment; the others keep their defaults.
 
         Args:
             environ: the environment to read, by default this process's.
@@ -164,7 +165,7 @@ _POSITIVE = (
 _BOOLEANS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 
 
-_MAX_UID = 2**32 - 2  # the next one is -1, which stands for no user
+_MAX_UID = 2**32 - 2  # the next value is -1, which means no user
 _OVERFLOW_UID = 65534
 
 
@@ -195,8 +196,8 @@ def _uids(value: object) -> frozenset[int] | str:
     overflow = overflow_uid() if uids else None
     if overflow in uids:
         raise ConfigError(
-            f"allowed_uids holds {overflow}, the overflow uid: the kernel gives it for every user"
-            " that has no number here"
+            f"allowed_uids holds {overflow}, the overflow uid: the kernel reports it for every user"
+            " without a number here"
         )
     return uids
 
@@ -216,10 +217,10 @@ def _uid(user: object) -> int:
 
 
 def overflow_uid() -> int | None:
-    """The user id that the kernel gives for users without a number in this user namespace.
+    """The user id that the kernel reports for users without a number in this user namespace.
 
     Returns:
-        The number on Linux; None elsewhere, where there is none.
+        The number on Linux; None on other systems, which have none.
     """
     if sys.platform != "linux":
         return None

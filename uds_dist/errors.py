@@ -9,7 +9,7 @@ UdsDistError
 │   ├── DecodeError                        bytes are not an external term; has .offset and .tag
 │   └── ParseError                         text is not an Erlang term; has .offset
 ├── ListenError (OSError)                  the listening socket cannot be opened
-│   └── DuplicateNameError                 a live node listens under this name already
+│   └── DuplicateNameError                 a live node already listens under this name
 ├── ProtocolError
 │   ├── LocalProtocolError                 this program asked for what the protocol forbids
 │   └── RemoteProtocolError                the peer sent what the protocol forbids
@@ -17,27 +17,27 @@ UdsDistError
 │   ├── ConnectFailedError                 nothing answers at the node's socket
 │   └── HandshakeError                     the handshake did not end in a connection
 │       ├── CookieMismatchError            the two nodes do not have the same cookie
-│       ├── HandshakeTimeoutError          the peer fell silent within the handshake
+│       ├── HandshakeTimeoutError          the peer went silent during the handshake
 │       ├── NotAllowedError                one side refuses the other's name, user or flags
 │       ├── NodeNameMismatchError          another node answers at that socket
 │       └── SimultaneousConnectError       the peer's own attempt takes precedence
 ├── BusyError (BlockingIOError)            too much waits to be written to the node
 ├── RemoteError                            the call raised in the remote process
-│   └── NoProcessError                     no such process, or it is gone
+│   └── NoProcessError                     there is no such process, or it ended
 ├── RemoteTimeoutError (TimeoutError)      the answer did not come in time
 ├── ReceiveTimeoutError (TimeoutError)     no matching message came in time
 ├── CancelledError                         the future was cancelled
-├── InvalidStateError                      the future has its outcome already
+├── InvalidStateError                      the future already has its outcome
 ├── ClosedError                            the node, the mailbox or the loop is closed
 ├── LoopReentryError (RuntimeError)        a blocking call from inside a handler
 ├── ForkedLoopError (RuntimeError)         the loop belongs to the parent process
-└── ErlangRaiseError                       raised by a handler to answer in Erlang's classes
+└── ErlangRaiseError                       raised by a handler to fail its call as in Erlang
     ├── ErlangError                        error:Reason
     ├── Throw                              throw:Term
     └── Exit                               exit:Reason
 
-The old names Busy, NoConnection, NoProcess, RemoteTimeout and ErlangException are aliases, for
-this release alone.
+Busy, NoConnection, NoProcess, RemoteTimeout and ErlangException are old names, kept as aliases in
+this release only.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class UdsDistError(Exception):
 
 
 class ConfigError(UdsDistError, ValueError):
-    """A setting or an argument cannot be used; the text says which and what would do."""
+    """A setting or an argument cannot be used; the message names it and says what to use."""
 
 
 class NodeNameError(ConfigError):
@@ -62,15 +62,15 @@ class AddressError(UdsDistError, ValueError):
 
 
 class TermError(UdsDistError, ValueError):
-    """A value, some bytes or a text do not stand for an Erlang term."""
+    """A value, bytes or a text cannot be converted to or from an Erlang term."""
 
 
 class EncodeError(TermError):
-    """A Python value has no place in the External Term Format."""
+    """A Python value cannot be written in the External Term Format."""
 
 
 class DecodeError(TermError):
-    """Bytes are not an external term; ``offset`` is where, ``tag`` the tag byte read there."""
+    """Bytes are not an external term; ``offset`` is the position of the fault, ``tag`` its tag."""
 
     def __init__(self, message: str, offset: int = 0, tag: int | None = None) -> None:
         super().__init__(message)
@@ -91,11 +91,11 @@ class ListenError(UdsDistError, OSError):
 
 
 class DuplicateNameError(ListenError):
-    """A live node listens under this name already."""
+    """A live node already listens under this name."""
 
 
 class ProtocolError(UdsDistError):
-    """The distribution protocol was broken, by either side."""
+    """One of the two sides broke the distribution protocol."""
 
 
 class LocalProtocolError(ProtocolError):
@@ -111,7 +111,7 @@ class NoConnectionError(UdsDistError, ConnectionError):
 
 
 class ConnectFailedError(NoConnectionError):
-    """Nothing answers at the node's socket: no such file, or nobody listens."""
+    """Nothing answers at the node's socket: the file is missing, or nobody listens there."""
 
 
 class HandshakeError(NoConnectionError):
@@ -123,15 +123,15 @@ class CookieMismatchError(HandshakeError):
 
 
 class HandshakeTimeoutError(HandshakeError, TimeoutError):
-    """The peer fell silent within the handshake."""
+    """The peer went silent during the handshake."""
 
 
 class NotAllowedError(HandshakeError):
-    """One side refuses the other: by its name, its user id or its flags."""
+    """One side refuses the other's name, user id or flags."""
 
 
 class NodeNameMismatchError(HandshakeError):
-    """Another node than the one asked for answers at that socket."""
+    """A different node answers at that socket."""
 
 
 class SimultaneousConnectError(HandshakeError):
@@ -139,9 +139,9 @@ class SimultaneousConnectError(HandshakeError):
 
 
 class BusyError(UdsDistError, BlockingIOError):
-    """More than ``write_high_water`` bytes wait for the node: nothing was sent.
+    """More than ``write_high_water`` bytes wait for the node; nothing was sent.
 
-    Sending goes on when no more than ``write_low_water`` bytes wait, for which the loop must run.
+    Run the loop: sends work again once at most ``write_low_water`` bytes wait.
     """
 
 
@@ -149,8 +149,8 @@ class RemoteError(UdsDistError):
     """A call raised in the remote process.
 
     ``class_`` is ``"error"``, ``"exit"``, ``"throw"`` or ``"signal"`` (the process was killed
-    before it could answer), ``reason`` the term it raised, ``stack`` Erlang's stack trace as a
-    list of terms (empty where there is none).
+    before it could answer); ``reason`` is the term it raised; ``stack`` is Erlang's stack trace, a
+    list of terms that may be empty.
     """
 
     def __init__(
@@ -167,15 +167,15 @@ class RemoteError(UdsDistError):
 
 
 class NoProcessError(RemoteError):
-    """There is no such process, or it was gone before it could answer."""
+    """There is no such process, or it ended before it could answer."""
 
 
 class RemoteTimeoutError(UdsDistError, TimeoutError):
-    """The answer did not come in time; it is dropped if it comes later."""
+    """The answer did not come in time; a later answer is dropped."""
 
 
 class ReceiveTimeoutError(UdsDistError, TimeoutError):
-    """No matching message came in time; what came stays in the mailbox."""
+    """No matching message came in time; other messages stay in the mailbox."""
 
 
 class CancelledError(UdsDistError):
@@ -183,7 +183,7 @@ class CancelledError(UdsDistError):
 
 
 class InvalidStateError(UdsDistError):
-    """The future has its outcome already: it cannot be given another one."""
+    """The future already has its outcome and cannot take another."""
 
 
 class ClosedError(UdsDistError):
@@ -199,7 +199,7 @@ class ForkedLoopError(UdsDistError, RuntimeError):
 
 
 class ErlangRaiseError(UdsDistError):
-    """Raised by a handler to end its call in one of Erlang's three exception classes."""
+    """Raised by a handler to fail its call with one of Erlang's three exception classes."""
 
     class_: Literal["error", "exit", "throw"] = "error"
 
@@ -224,7 +224,7 @@ class Exit(ErlangRaiseError):
     class_: Literal["error", "exit", "throw"] = "exit"
 
 
-# What these classes were called before: for this release alone, then they go.
+# Old names, kept in this release only.
 Busy = BusyError  # old name
 NoConnection = NoConnectionError  # old name
 NoProcess = NoProcessError  # old name

@@ -1,4 +1,4 @@
-"""For tests of programs that use uds_dist: a clock set by hand, and sockets in memory.
+"""Test helpers for programs that use uds_dist: a clock set by hand, and sockets in memory.
 
 Nothing here waits for real time or touches the file system. A tick time, a timeout or a peer that
 hangs for a minute is tested in a millisecond, with the same result in every run:
@@ -6,22 +6,22 @@ hangs for a minute is tested in a millisecond, with the same result in every run
     from uds_dist import Node
     from uds_dist.testing import FakeClock, connect, fake_loop
 
-    def test_the_peer_is_given_up_when_it_hangs() -> None:
+    def test_a_peer_that_hangs_is_disconnected() -> None:
         clock = FakeClock()
         with fake_loop(clock) as loop:
             ours = Node("ours@test", loop=loop, cookie="secret")
             theirs = Node("theirs@test", loop=loop, cookie="secret")
             wire = connect(ours, theirs)         # a real handshake, in memory
-            wire.mute()                          # from now on no byte arrives, on either side
+            wire.mute()                          # from now on neither side receives a byte
             assert loop.run_until(lambda: not ours.nodes(), timeout=120)
-            assert clock() > 60                  # seconds that nobody waited for
+            assert clock() > 60                  # fake seconds: the test did not wait
             ours.close()
             theirs.close()
 
-The loop is the ordinary one; only its selector differs. `MemorySelector` watches both in-memory
-sockets and real descriptors. When nothing is ready it does not wait: it moves the clock on by the
-time that it was allowed to wait. So an answer from another process or thread may seem hours late;
-for such a test use an ordinary loop, and node sockets in a temporary folder.
+The loop is an ordinary EventLoop with another selector. `MemorySelector` watches in-memory sockets
+and real descriptors. When nothing is ready it does not wait: it advances the clock by the time that
+it was allowed to wait. So an answer from another process or thread may seem hours late; for such a
+test use an ordinary loop, and node sockets in a temporary folder.
 """
 
 from __future__ import annotations
@@ -108,10 +108,10 @@ class MemorySocket:
         return 0
 
     def setsockopt(self, _level: int, _option: int, _value: int) -> None:
-        """Accept any option; the capacity stays what it is."""
+        """Accept any option; the capacity does not change."""
 
     def shutdown(self, how: int) -> None:
-        """Shut down the direction to the other end; with SHUT_RDWR the way back too.
+        """Stop sending; with SHUT_RDWR stop receiving too.
 
         Args:
             how: socket.SHUT_WR or socket.SHUT_RDWR.
@@ -145,7 +145,7 @@ class MemorySocket:
         return self._capacity - len(self._peer._unread)
 
     def send(self, data: bytes | bytearray | memoryview, _flags: int = 0) -> int:
-        """Write as much as there is room for.
+        """Write as many bytes as there is room for.
 
         Returns:
             How many bytes were written.
@@ -208,7 +208,7 @@ def memory_pair(
 
     Args:
         capacity: bytes that each holds for its reader before the writer must wait.
-        chunk: bytes that one send or receive moves at most; None for no such limit.
+        chunk: bytes that one send or receive moves at most; None for no limit.
     """
     first, second = MemorySocket(capacity, chunk), MemorySocket(capacity, chunk)
     first._peer, second._peer = second, first
@@ -216,11 +216,11 @@ def memory_pair(
 
 
 class MemorySelector(selectors.BaseSelector):
-    """Watches in-memory sockets and real descriptors; moves a clock on instead of waiting.
+    """Watches in-memory sockets and real descriptors; advances a clock instead of waiting.
 
     Args:
-        clock: the clock of the loop that this selector is for.
-        patience: seconds of the clock's time that may pass in waits, in total.
+        clock: the clock of the loop that uses this selector.
+        patience: seconds that waits may advance the clock, in total.
     """
 
     def __init__(self, clock: FakeClock, patience: float = PATIENCE) -> None:
@@ -241,23 +241,23 @@ class MemorySelector(selectors.BaseSelector):
         return key
 
     def unregister(self, fileobj: object) -> selectors.SelectorKey:
-        """Stop watching it."""
+        """Stop watching a socket or descriptor."""
         if isinstance(fileobj, MemorySocket):
             return self._memory.pop(fileobj)
         return self._real.unregister(cast(int, fileobj))
 
     def modify(self, fileobj: object, events: int, data: object = None) -> selectors.SelectorKey:
-        """Change what it is watched for."""
+        """Change the events that a socket or descriptor is watched for."""
         if not isinstance(fileobj, MemorySocket):
             return self._real.modify(cast(int, fileobj), events, data)
         self.unregister(fileobj)
         return self.register(fileobj, events, data)
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        """What is ready now; if nothing is, moves the clock on by `timeout`.
+        """Return what is ready now; if nothing is, advance the clock by `timeout`.
 
         Raises:
-            TimeoutError: the patience is used up; what the test waits for will not come.
+            TimeoutError: the patience is used up; what the test waits for will not happen.
         """
         ready = self._real.select(0)
         for fileobj, key in self._memory.items():
@@ -273,7 +273,7 @@ class MemorySelector(selectors.BaseSelector):
         self._patience -= seconds
         if self._patience <= 0:
             raise TimeoutError(
-                "the patience is used up: what the test waits for will not come"
+                "the patience is used up: what the test waits for will not happen"
                 " (give a longer test a larger patience)"
             )
         self._clock.advance(seconds)
@@ -301,8 +301,8 @@ def fake_loop(clock: FakeClock | None = None, patience: float = PATIENCE) -> Eve
     """An event loop in fake time, for nodes that `connect` connects.
 
     Args:
-        clock: the clock, by default one of its own.
-        patience: seconds of fake time that may pass in waits, in total; a longer wait raises
+        clock: the clock; by default a new one.
+        patience: seconds of fake time that waits may take, in total; a longer wait raises
             TimeoutError.
     Returns:
         A loop that never waits.
@@ -312,18 +312,18 @@ def fake_loop(clock: FakeClock | None = None, patience: float = PATIENCE) -> Eve
 
 
 class Wire:
-    """The two ends of an in-memory connection, where a test can break it."""
+    """An in-memory connection that a test can break."""
 
     def __init__(self, ends: tuple[MemorySocket, MemorySocket]) -> None:
         self.ends = ends
 
     def mute(self) -> None:
-        """Drop every byte, as if both peers hung: neither notices by itself."""
+        """Drop every byte, as if both peers hung; neither side sees an error."""
         for end in self.ends:
             end.muted = True
 
     def unmute(self) -> None:
-        """Carry bytes again; what was written meanwhile is lost."""
+        """Carry bytes again; bytes written while it was muted are lost."""
         for end in self.ends:
             end.muted = False
 
@@ -341,9 +341,9 @@ def connect(
     Args:
         initiator, acceptor: nodes on the same `fake_loop`; neither needs to listen.
         capacity: bytes in transit before a writer must wait, each way.
-        chunk: bytes that one send or receive moves at most; None for no such limit.
+        chunk: bytes that one send or receive moves at most; None for no limit.
     Returns:
-        The wire between them, when both are up.
+        The wire between them, once both are connected.
     Raises:
         ConfigError: the nodes are not on one loop.
         NoConnectionError: the handshake failed; its subclass says why.

@@ -276,7 +276,7 @@ def test_a_record_of_the_wrong_shape_is_refused() -> None:
     for fields in (("a b",), ("class",), ("_a",), ("a", "a")):
         with pytest.raises(EncodeError):
             record("r", *fields)
-    with pytest.raises(EncodeError, match="comes as a constant"):
+    with pytest.raises(EncodeError, match="decodes to a Python constant"):
         record("nil", "a")
 
 

@@ -330,7 +330,7 @@ def test_the_depth_limit_is_exact(kind: str) -> None:
     for _ in range(10):
         term = wrap(kind, term)
     assert encode_parts(term, None, 10)
-    with pytest.raises(EncodeError, match="deeper than 9, or hold themselves: raise"):
+    with pytest.raises(EncodeError, match="deeper than 9, or contain themselves: raise"):
         encode_parts(term, None, 9)
 
 
@@ -349,7 +349,7 @@ def test_what_holds_itself_is_refused() -> None:
     pairs: dict[Any, Any] = {}
     pairs["self"] = [pairs]
     for term in (items, pairs):
-        with pytest.raises(EncodeError, match="deeper than 512, or hold themselves"):
+        with pytest.raises(EncodeError, match="deeper than 512, or contain themselves"):
             encode(term)
 
 

@@ -201,7 +201,7 @@ def test_busy_program(peer: Node, words: list[str], outcome: str) -> None:
     status, _, errors = recipe.finish()
     assert (status, errors) == (0, "")
     assert peer.loop.run_until(lambda: len(reasons) == 2, timeout=5)  # nodeup, nodedown
-    assert ("has said nothing" in reasons[1]) is (outcome == "lost"), reasons
+    assert ("has sent nothing" in reasons[1]) is (outcome == "lost"), reasons
 
 
 def test_served_console(peer: Node) -> None:

@@ -109,7 +109,7 @@ def test_no_descriptor_left(make_node: MakeNode) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
     assert isinstance(error, ConnectFailedError)
-    assert str(error) == f"no socket for b@test: {os.strerror(errno.EMFILE)}"
+    assert str(error) == f"cannot create a socket for b@test: {os.strerror(errno.EMFILE)}"
 
 
 @pytest.mark.parametrize("outcome", [0, errno.ECONNREFUSED, errno.ENETDOWN])

@@ -522,7 +522,7 @@ def test_a_silent_peer_is_probed_and_then_given_up(pair: Pair) -> None:
     assert pair.loop.run_until(lambda: "down" in pair.left.told, timeout=600)
     assert pair.left.told == ["up", "silent at 45", "down"]
     assert pair.clock() == 60
-    assert "has said nothing for 60 s" in str(pair.left.error)
+    assert "has sent nothing for 60 s" in str(pair.left.error)
 
 
 def test_a_single_byte_after_the_probe_keeps_the_connection(pair: Pair) -> None:

@@ -91,7 +91,7 @@ def test_another_that_has_the_name_now_is_named(
     with socket.socket(socket.AF_UNIX) as other:
         other.bind(str(path))
         other.listen()
-        who = f"already (process {os.getpid()}, uid {os.geteuid()})"
+        who = f"a.sock (process {os.getpid()}, uid {os.geteuid()})"
         with pytest.raises(DuplicateNameError, match=who.replace("(", r"\(").replace(")", r"\)")):
             node.listen()
         with caplog.at_level(logging.ERROR, LOGGER):

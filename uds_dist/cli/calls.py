@@ -1,4 +1,4 @@
-"""The subcommands that ask a node: ping, rpc."""
+"""The subcommands `ping` and `rpc`, and what other commands share with them."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ INSPECT_OPTIONS = [
 
 
 def run_ping(options: argparse.Namespace) -> int:
-    """`ping`: pong, or pang and why."""
+    """`ping`: print pong, or pang and the reason."""
     try:
         with connected(options) as there:
             if options.every is None:
@@ -85,19 +85,19 @@ def run_ping(options: argparse.Namespace) -> int:
 
 
 def _ping(there: Connected, options: argparse.Namespace) -> int:
-    # Print before the nodes disconnect, so that nobody waits for that.
+    # Print before the nodes disconnect, so that the user does not wait for that.
     if there.node.ping(there.name, there.left()):
         write_line("pong")
         return OK
     write_line("pang")
     complain(
-        f"{there.name} accepted the connection and did not answer within {options.timeout:g} s"
+        f"{there.name} accepted the connection but did not answer within {options.timeout:g} s"
     )
     return RAISED
 
 
 def _keep_pinging(there: Connected, options: argparse.Namespace) -> int:
-    """Ask again and again over one connection; the timeout starts again each time."""
+    """Ping again and again over one connection; each ping has the full timeout."""
     losses: list[UdsDistError] = []
     there.node.on_down = lambda _name, error: losses.append(error)
     loop = there.node.loop
@@ -113,7 +113,7 @@ def _keep_pinging(there: Connected, options: argparse.Namespace) -> int:
 
 
 def run_rpc(options: argparse.Namespace) -> int:
-    """`rpc`: call a function, print its value."""
+    """`rpc`: call a function and print its value."""
     return at_each_node(options, _rpc)
 
 
@@ -130,7 +130,7 @@ def _rpc(options: argparse.Namespace, show: Show) -> int:
 def answer_line(
     options: argparse.Namespace, there: Connected, what: str, ask: Callable[[], object]
 ) -> Line:
-    """The line that shows an answer in the notation that was chosen; errors say what was asked."""
+    """The line for an answer, in the chosen notation; errors name the request."""
     try:
         value = ask()
         text = inspected(there, value) if options.elixir else ""
@@ -149,12 +149,12 @@ def answer_line(
 
 
 def escape_erlang(char: str) -> str:
-    """A character in a string of Erlang, in ASCII."""
+    """The ASCII escape of a character in an Erlang string."""
     return f"\\x{{{ord(char):X}}}"
 
 
 def escape_elixir(char: str) -> str:
-    """A character in a string of Elixir, in ASCII."""
+    """The ASCII escape of a character in an Elixir string."""
     return f"\\u{{{ord(char):X}}}"
 
 
@@ -162,7 +162,7 @@ def escape_elixir(char: str) -> str:
 
 
 def module_name(word: str) -> str:
-    """The module that a word of the command line stands for: Elixir's carry a prefix."""
+    """The module that a word of the command line names; an Elixir module gets its prefix."""
     name = plain_name(word)
     if name != word.strip() and "'" in word:
         return name
@@ -175,7 +175,7 @@ def plain_name(word: str) -> str:
 
 
 def terms_of(options: argparse.Namespace) -> Callable[[Connected], list[object]]:
-    """Read the last words of the command line: now, or, if they are Elixir's, at the node."""
+    """Read the arguments on the command line: here, or on the node if they are in Elixir."""
     numbered = enumerate(options.arguments, start=1)
     if options.elixir:
         words = [(number, _utf8_argument(number, text)) for number, text in numbered]
@@ -192,7 +192,7 @@ def _elixir_argument(there: Connected, number: int, text: str) -> object:
 
 
 def _argument(options: argparse.Namespace, number: int, text: str) -> object:
-    """The term that a word of the command line stands for."""
+    """The term that a word of the command line gives."""
     text = _utf8_argument(number, text)
     try:
         return from_json(read_json(text)) if options.json else parse_term(text)
@@ -212,10 +212,9 @@ def _place(number: int, text: str) -> str:
 
 
 def inspected(there: Connected, term: object) -> str:
-    """What `inspect` writes at the other node; the plain notation where it has no Elixir.
+    """The result of `inspect` on the other node; the plain notation if it has no Elixir.
 
-    The node knows its structs: how each is written, and which fields their authors keep from
-    being shown.
+    Only that node knows how to write its structs, and which of their fields are hidden.
     """
     try:
         text = there.call(KERNEL, "inspect", [term, INSPECT_OPTIONS])
@@ -226,12 +225,12 @@ def inspected(there: Connected, term: object) -> str:
                     return format_elixir(term)
         raise
     if not isinstance(text, bytes):
-        raise RemoteError(f"{KERNEL}.inspect gave no text")
+        raise RemoteError(f"{KERNEL}.inspect did not return a text")
     return text.decode(errors="replace")
 
 
 def _raised(error: RemoteError, inspecting: Connected | None) -> str:
-    """What a call raised, as a short text."""
+    """A short text of the exception that a call raised."""
     reason = error.reason
     is_exception = isinstance(reason, (dict, Map)) and reason.get("__exception__") is True
     if is_exception and isinstance(reason, (dict, Map)):

@@ -1,4 +1,4 @@
-"""Shared by the subcommands: names of nodes, and a connected node."""
+"""What the subcommands share: node names and a connected node."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def full_name(node: str) -> str:
 
 
 class Connected:
-    """A node of this process that is connected to the one that a command names."""
+    """A node of this process, connected to the node that a command names."""
 
     def __init__(self, node: Node, name: str, deadline: float) -> None:
         self.node = node
@@ -29,7 +29,7 @@ class Connected:
         self._deadline = deadline
 
     def allow(self, seconds: float) -> None:
-        """Set the time limit in seconds for what follows."""
+        """Start a new time limit, in seconds."""
         self._deadline = self.node.loop.time() + seconds
 
     def left(self) -> float:
@@ -37,7 +37,7 @@ class Connected:
         return max(self._deadline - self.node.loop.time(), 0.0)
 
     def call(self, module: str, function: str, arguments: list[object]) -> object:
-        """Call a function at the other node and wait for its value."""
+        """Call a function on the other node and wait for its value."""
         return self.node.rpc(self.name, module, function, arguments).result(self.left())
 
 
@@ -45,12 +45,12 @@ class Connected:
 def connected(
     options: argparse.Namespace, output: Callable[[str], object] = write_out
 ) -> Iterator[Connected]:
-    """Connect to the node that `options` name; what it has this one print goes to `output`."""
+    """Connect to the node that `options` name; its output to this node goes to `output`."""
     config = config_of(options)
     name = full_name(options.node)
     cookie = cookie_of(options, config)
-    # "@host" has the other node give the name, and BEAM nodes give theirs out again and again. A
-    # name made up here would stay in the node's table of atoms for good.
+    # "@host" lets the other node choose the name, and BEAM nodes choose the same names again. A
+    # name made up here would stay in that node's atom table for ever.
     given = "@localhost" if options.name is None else options.name
     with Node(given, cookie=cookie, config=config, output=output) as node:
         if options.trace:
@@ -68,7 +68,7 @@ def connected(
 
 
 def cookie_of(options: argparse.Namespace, config: Config) -> str | bytes:
-    """The cookie of the option, of the settings, or of the user's files."""
+    """The cookie from the option, the settings, or the user's files."""
     if options.cookie is not None:
         return str(options.cookie)
     if config.cookie:
@@ -83,8 +83,8 @@ def living_nodes(options: argparse.Namespace) -> list[str]:
     """The names of the nodes that listen and can be dialled.
 
     Raises:
-        ConfigError: there is no such folder.
-        NobodyListensError: there is no node that listens.
+        ConfigError: the folder cannot be read.
+        NobodyListensError: no node listens.
     """
     where = places(config_of(options))
     try:

@@ -1,6 +1,6 @@
-"""The main job in a few seconds: two nodes in two processes, one Unix socket, and what it takes.
+"""`uds-dist demo`: two nodes in two processes talk over a Unix socket, with timings.
 
-`uds-dist demo` shows it; nothing is needed for it but Python.
+It needs only Python and takes a few seconds.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ HERE = "demo@localhost"
 THERE = "partner@localhost"
 CALLS = 1000
 BULK = 64 * MIB
-TIMEOUT = 20.0  # seconds for any one step: far more than a slow machine takes
+TIMEOUT = 20.0  # seconds for one step, far more than a slow machine needs
 
 SHUTDOWN = Atom("shutdown")
 
@@ -51,13 +51,13 @@ def run_demo(show: Callable[[str], object]) -> None:
     Args:
         show: called with each line of the report.
     Raises:
-        UdsDistError: a step failed (DemoError: it went wrong without an error); the second process
-        and the folder are gone all the same.
+        UdsDistError: a step failed (DemoError: its result was wrong). The second process and the
+            folder are removed in any case.
     """
     with _socket_folder() as folder:
         cookie = secrets.token_hex(16)
         with _second_process(folder, cookie):
-            # The loop is made after the fork: it belongs to the process that made it.
+            # Make the loop after the fork: it belongs to the process that made it.
             with (
                 EventLoop() as loop,
                 Node(HERE, loop=loop, cookie=cookie, socket_dir=folder) as node,
@@ -81,7 +81,7 @@ def _steps(node: Node, show: Callable[[str], object]) -> None:
     _check(answer == 42, f"40 + 2 gave {answer!r}")
     show(f"call       {HERE} -> {THERE}: 40 + 2 = {answer}{_took(start)}")
 
-    # The partner answers this call only when its own call, back to this node, has its answer.
+    # The partner answers this call only after its own call to this node has been answered.
     node.serve("greeter", Greeter())
     start = time.perf_counter()
     greeting = node.call(server, (Atom("ask_back"), (Atom("greeter"), node.name))).result(TIMEOUT)
@@ -108,7 +108,7 @@ def _steps(node: Node, show: Callable[[str], object]) -> None:
     size = node.call(server, (Atom("keep"), data)).result(TIMEOUT)
     seconds = time.perf_counter() - start
     checksum = node.call(server, Atom("checksum")).result(TIMEOUT)
-    _check(size == BULK and checksum == hashlib.sha256(data).digest(), "the data arrived changed")
+    _check(size == BULK and checksum == hashlib.sha256(data).digest(), "the data has changed")
     show(
         f"bulk       {BULK // MIB} MiB in one message, SHA-256 equal:"
         f" {seconds:.2f} s, {BULK / seconds / 1e6:,.0f} MB/s"
@@ -145,7 +145,7 @@ class Calculator(GenServer):
             case ("add", int() as a, int() as b):
                 return a + b
             case ("ask_back", (str() as name, str() as node)):
-                # A handler must not wait. It returns the future, and the reply is its result.
+                # A handler must not wait: it returns the future, whose result is the reply.
                 return self.call((name, node), Atom("greet"))
             case ("keep", bytes() as data):
                 self._kept = data
@@ -174,10 +174,10 @@ def _serve(folder: str, cookie: str, ready: int, life_line: int) -> None:
 def _socket_folder() -> Iterator[str]:
     folder = tempfile.mkdtemp(prefix="uds_dist-")
     if len(os.fsencode(folder)) + len("/partner.sock") > PATH_LIMIT:
-        os.rmdir(folder)  # TMPDIR lies too deep for the path of a socket
+        os.rmdir(folder)  # the path of TMPDIR is too long for a socket
         folder = tempfile.mkdtemp(prefix="uds_dist-", dir="/tmp")
     try:
-        os.chmod(folder, FOLDER_MODE)  # the mode that every carrier accepts
+        os.chmod(folder, FOLDER_MODE)  # every carrier accepts this mode
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -185,7 +185,7 @@ def _socket_folder() -> Iterator[str]:
 
 @contextmanager
 def _second_process(folder: str, cookie: str) -> Iterator[None]:
-    """Fork the second process; at the end it is gone, by itself or by force."""
+    """Fork the second process; at the end wait until it exits, or kill it."""
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:  # closed before Python started
             stream.flush()
@@ -200,11 +200,11 @@ def _second_process(folder: str, cookie: str) -> Iterator[None]:
             _serve(folder, cookie, ready_end, life_line_end)
             code = 0
         except KeyboardInterrupt:
-            pass  # the first process has it too, and reports it
+            pass  # the first process gets it too, and reports it
         except BaseException:
             traceback.print_exc()
         finally:
-            # Whatever happened, this copy of the program must not go on where the first one does.
+            # In any case, this copy of the program must not continue after the fork.
             os._exit(code)
     os.close(ready_end)
     os.close(life_line_end)
@@ -213,7 +213,7 @@ def _second_process(folder: str, cookie: str) -> Iterator[None]:
         yield
     finally:
         os.close(life_line)
-        # Its end of this pipe closes when it ends.
+        # When the process exits, its end of this pipe closes.
         if not select.select([ready], [], [], 5.0)[0]:
             os.kill(child, signal.SIGKILL)
         os.close(ready)

@@ -1,8 +1,7 @@
-"""`uds-dist eval`: evaluate a text at a node, in Elixir, Erlang or Python.
+"""`uds-dist eval`: evaluate an expression on a node, in Elixir, Erlang or Python.
 
-The text goes to the node as it is, and is read and evaluated there. What it prints comes to
-standard output as it is printed, its value after it; what it raises goes to standard error with the
-stack of the node.
+The node parses and evaluates the text. Its output goes to standard output at once, followed by the
+value; an exception goes to standard error with the node's stack.
 """
 
 from __future__ import annotations
@@ -25,16 +24,15 @@ from uds_dist.services.group_leader import chardata_text
 from uds_dist.shell.remote import Choice, Kind, find_kind
 
 EPILOG = """\
-EXPRESSION: Elixir where the node has it, else Erlang; - reads it from standard input. What it
-  prints goes to standard output as it comes, and its value after it; an exception goes to standard
-  error with the stack of the node, and the exit code is 1. --json writes the value as rpc --json
-  does.
+EXPRESSION: Elixir if the node has it, else Erlang; - reads it from standard input. Its output goes
+  to standard output at once, followed by the value; an exception goes to standard error with the
+  node's stack, and the exit code is 1. --json writes the value like rpc --json.
 
 """
 
 
 class EvalError(RemoteError):
-    """The text raised at the node; its text is what the node says of that, with the stack."""
+    """The expression raised; the message is the node's own text, with the stack."""
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,7 +47,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     shown_as = parser.add_mutually_exclusive_group()
     shown_as.add_argument("--json", action="store_true", help="write the value as JSON")
     shown_as.add_argument("--quiet", action="store_true", help="do not write the value")
-    parser.add_argument("--file", metavar="FILE", help="evaluate what is in a file")
+    parser.add_argument("--file", metavar="FILE", help="evaluate the contents of a file")
     add_node(parser, several=True)
     parser.add_argument("arguments", type=unmarked, metavar="EXPRESSION", nargs="*", default=[])
 
@@ -58,11 +56,11 @@ def expression_of(options: argparse.Namespace) -> str:
     """The text to evaluate.
 
     Raises:
-        ConfigError: there is none, or two, or it cannot be read.
+        ConfigError: there is not exactly one, or it cannot be read.
     """
     if len(options.arguments) != (options.file is None):
         raise ConfigError(
-            "give one expression in quotes, or a file with --file, or - for standard input"
+            "give one expression in quotes, a file with --file, or - for standard input"
         )
     try:
         if options.file is not None:
@@ -76,7 +74,7 @@ def expression_of(options: argparse.Namespace) -> str:
 
 
 def run_eval(options: argparse.Namespace) -> int:
-    """`eval`: evaluate, print the value."""
+    """`eval`: evaluate an expression and print its value."""
     text = expression_of(options)
     return at_each_node(options, lambda options, show: _eval(options, text, show))
 
@@ -87,7 +85,7 @@ def _eval(options: argparse.Namespace, text: str, show: Show) -> int:
             kind = kind_of(there, options.kind)
             if kind == "python":
                 if options.json:
-                    raise ConfigError("--json is for the values of Elixir and Erlang")
+                    raise ConfigError("--json works for Elixir and Erlang only")
                 line = _python(there, text, options.quiet)
                 if line is not None:
                     show(line)
@@ -107,7 +105,7 @@ def _eval(options: argparse.Namespace, text: str, show: Show) -> int:
 
 
 def kind_of(there: Connected, asked: str | None) -> Kind:
-    """The language in which the node evaluates: the one asked for, else the one it has."""
+    """The language to evaluate in: the requested one, else the one that the node has."""
     if asked == "erl":
         return "erl"
     if asked == "elixir":
@@ -122,7 +120,7 @@ def kind_of(there: Connected, asked: str | None) -> Kind:
 
 
 def _evaluated(there: Connected, kind: Kind, text: str, options: argparse.Namespace) -> Line | None:
-    """Evaluate a text; returns the line of its value, or None if it is not needed.
+    """Evaluate a text; returns the line of its value, or None with `--quiet`.
 
     Raises:
         EvalError: it raised.
@@ -147,7 +145,7 @@ def _elixir(there: Connected, text: str) -> object:
 
 
 def _erlang(there: Connected, text: str) -> object:
-    """Evaluate as the Erlang shell does, in the steps that it takes."""
+    """Evaluate in the same steps as the Erlang shell."""
     expressions = parsed_erlang(there, text)
     try:
         return value_of(there, expressions, [])
@@ -156,10 +154,10 @@ def _erlang(there: Connected, text: str) -> object:
 
 
 def parsed_erlang(there: Connected, text: str) -> object:
-    """Expressions as the node reads them, to be evaluated by `value_of`.
+    """Let the node parse expressions, for `value_of`.
 
     Raises:
-        EvalError: they have a mistake.
+        EvalError: the text has a mistake.
     """
     written = text.rstrip()
     written = written if written.endswith(".") else written + "."
@@ -169,22 +167,24 @@ def parsed_erlang(there: Connected, text: str) -> object:
 
 
 def value_of(there: Connected, expressions: object, bindings: list[object]) -> object:
-    """Evaluate expressions of `parsed_erlang` with variables: a list of names and values."""
+    """Evaluate the result of `parsed_erlang`; `bindings` lists the variables with their values."""
     found = there.call("erl_eval", "exprs", [expressions, bindings])
     return found[1] if isinstance(found, tuple) and len(found) > 1 else found
 
 
 def _python(there: Connected, text: str, quiet: bool) -> Line | None:
-    """Evaluate a program of Python and print what it prints; gives the line of its value."""
+    """Evaluate a Python program and print its output; returns the line of its value."""
     found = there.call(CONSOLE_MODULE, "eval", [text])
     match found:
         case (Atom("ok" | "error"), printed, value, failure):
             write_out(chardata_text(printed) or "")
             if failure:
-                raise EvalError(chardata_text(failure) or "the node does not say what it raised")
+                raise EvalError(
+                    chardata_text(failure) or "it raised, but the node does not say what"
+                )
             shown_value = chardata_text(value)
             return Line(shown_value, _escape_python) if shown_value and not quiet else None
-    raise EvalError(f"the node has an answer of unknown shape: {shown(found)}")
+    raise EvalError(f"the node sent an answer of unknown shape: {shown(found)}")
 
 
 def _escape_python(char: str) -> str:
@@ -192,7 +192,7 @@ def _escape_python(char: str) -> str:
 
 
 def _step(there: Connected, found: object) -> object:
-    """What scanning and parsing give, or what the node says of a mistake in the text."""
+    """The result of scanning or parsing; raises the node's text about a mistake."""
     match found:
         case (Atom("ok"), value, *_):
             return value
@@ -204,7 +204,7 @@ def _step(there: Connected, found: object) -> object:
 
 
 def _failed(there: Connected, error: RemoteError, module: str, function: str) -> EvalError:
-    """What the node writes of an exception, with its stack."""
+    """The node's own text of an exception, with the stack."""
     if error.class_ not in ("error", "exit", "throw"):
         return EvalError(str(error))
     arguments = [Atom(error.class_), error.reason, error.stack]

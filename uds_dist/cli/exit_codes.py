@@ -29,14 +29,14 @@ class CookieMissingError(ConfigError):
 
 
 class NobodyListensError(ConfigError):
-    """No node listens where all are meant."""
+    """A command is for all nodes, and no node listens."""
 
 
 class DemoError(UdsDistError):
-    """A step of the demonstration did not do what it should."""
+    """A step of the demonstration had a wrong result."""
 
 
-# The first class that fits decides.
+# The first class that matches decides.
 EXIT_CODES: tuple[tuple[type[Exception], int], ...] = (
     (OutputError, OUTPUT_LOST),
     (RemoteError, RAISED),
@@ -54,18 +54,18 @@ EXIT_CODES: tuple[tuple[type[Exception], int], ...] = (
 EPILOG = """\
 exit codes:
   0    done; ping: pong
-  1    the call raised in the other node; ping: connected, but no pong; demo: it failed
+  1    the call raised on the other node; ping: connected, but no pong; demo: it failed
   2    a mistake in the command, an argument or a setting
   3    no connection: nothing listens there, or the node refused this one
-  4    no cookie, or not the same cookie as the node's
+  4    there is no cookie, or it differs from the node's
   5    no answer in time
   130  interrupted
-  141  the output could not be written: its reader went away, or it is closed or full
+  141  the output could not be written: its reader is gone, or it is closed or full
 
 environment:
-  UDS_DIST_SOCKET_DIR         the folder of the sockets, or @NAME for Linux abstract sockets; then
-                              UDS_DIST_DIR; without both, . and /tmp/uds-dist-NAME.sock
-  UDS_DIST_COOKIE             the cookie; then RELEASE_COOKIE, then the file ~/.erlang.cookie
+  UDS_DIST_SOCKET_DIR         the folder of the sockets, or @NAME for Linux abstract sockets; if it
+                              is not set, UDS_DIST_DIR; else . and /tmp/uds-dist-NAME.sock
+  UDS_DIST_COOKIE             the cookie; else RELEASE_COOKIE, else the file ~/.erlang.cookie
   UDS_DIST_LAYOUT             uds_dist, uds_dist2 or erl_uds_dist
   UDS_DIST_HANDSHAKE_TIMEOUT  seconds for one handshake
 """

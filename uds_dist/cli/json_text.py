@@ -1,6 +1,6 @@
-"""JSON's text, both ways, with integers of any length, nested as deep as memory goes.
+"""Reading and writing JSON text, with integers of any length and any depth of nesting.
 
-The standard library's module recurses, and takes integers of 4,300 digits at most.
+The standard library's module recurses, and accepts integers of at most 4,300 digits.
 
 Source: RFC 8259.
 """
@@ -32,7 +32,7 @@ _WORDS = {"true": True, "false": False, "null": None}
 
 
 class _Token(NamedTuple):
-    kind: str  # a group of _TOKEN; of a sign, the sign; "value" of a number or a word
+    kind: str  # a group of _TOKEN; a sign is its own kind; numbers and words are "value"
     value: object
     text: str
     at: int
@@ -98,7 +98,7 @@ def read_json(text: str) -> object:
             token = next(tokens)
         else:
             if token.kind != "end":
-                raise _unexpected("nothing more", token)
+                raise _unexpected("the end of the text", token)
             return value
 
 
@@ -108,7 +108,7 @@ def _key(opened: _Open, token: _Token, tokens: Iterator[_Token]) -> _Token:
         raise _unexpected("a key in double quotes", token)
     opened.key = str(token.value)
     if opened.key in opened.members:
-        raise ParseError(f"not JSON: the key {printable(token.text, 40)} comes twice", token.at)
+        raise ParseError(f"not JSON: the key {printable(token.text, 40)} occurs twice", token.at)
     colon = next(tokens)
     if colon.kind != ":":
         raise _unexpected("a colon", colon)
@@ -123,7 +123,7 @@ def _tokens(text: str) -> Iterator[_Token]:
         if match is None:
             start = at + len(text[at:]) - len(text[at:].lstrip(" \t\n\r"))
             found = printable(text[start : start + 20])
-            raise ParseError(f"not JSON: {found} has no meaning here", start)
+            raise ParseError(f"not JSON: unexpected {found}", start)
         kind = match.lastgroup or ""
         found, start, at = match[kind], match.start(kind), match.end()
         if kind == "string":
@@ -158,9 +158,9 @@ def _value(kind: str, text: str, at: int) -> object:
     if text in _WORDS:
         return _WORDS[text]
     if text in ("NaN", "Infinity"):
-        raise ParseError(f"{text} is not a number in Erlang, nor in JSON", at)
+        raise ParseError(f"{text} is not a number in Erlang or in JSON", at)
     raise ParseError(
-        f"not JSON: {printable(text, 40)} has no meaning here (a string needs its double quotes)",
+        f"not JSON: unexpected {printable(text, 40)} (put a string in double quotes)",
         at,
     )
 
@@ -171,11 +171,11 @@ def _unexpected(what: str, token: _Token) -> ParseError:
 
 
 def write_json(value: object, ascii_only: bool = False) -> str:
-    """The text of a value that JSON has, on one line.
+    """The JSON text of a value, on one line.
 
     Args:
-        value: of dicts, lists, strings, numbers, booleans and None.
-        ascii_only: escape the other characters.
+        value: dicts, lists, strings, numbers, booleans and None.
+        ascii_only: whether to escape all other characters.
     Returns:
         The text.
     """

@@ -1,4 +1,4 @@
-"""`uds-dist listen`: a node from the command line that prints what it is sent."""
+"""`uds-dist listen`: a node on the command line that prints the messages it receives."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from uds_dist.services.gen import alias_of
 
 EPILOG = """\
 The node has one process, of the same name: {NAME, 'NAME@localhost'} ! hello prints hello. Requests
-of gen_server:call and cast are printed as such. --echo answers a call with its request, and sends
-back to Pid what comes as {Pid, Message}.
+of gen_server:call and cast are marked. --echo answers a call with its request, and sends a message
+{Pid, Message} back to Pid.
 
 """
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_connection(parser)
-    parser.add_argument("--json", action="store_true", help="one JSON object for each message")
-    parser.add_argument("--echo", action="store_true", help="send back what comes")
-    parser.add_argument("--count", type=int, metavar="N", help="end after this many messages")
+    parser.add_argument("--json", action="store_true", help="print each message as a JSON object")
+    parser.add_argument("--echo", action="store_true", help="send each message back")
+    parser.add_argument("--count", type=int, metavar="N", help="exit after N messages")
     parser.add_argument("node", type=read_word, metavar="NAME", help="name@host, or name")
 
 
 def run_listen(options: argparse.Namespace) -> int:
-    """`listen`: print messages until it is interrupted."""
+    """`listen`: print messages until interrupted."""
     config = config_of(options)
     name = full_name(options.node)
     process = name.partition("@")[0]

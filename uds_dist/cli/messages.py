@@ -1,4 +1,4 @@
-"""`uds-dist call`, `cast` and `send`: messages to a process of a node."""
+"""`uds-dist call`, `cast` and `send`: messages to a process on a node."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from uds_dist.cli.words import (
 )
 
 EPILOG = """\
-PROCESS: a registered name; one that begins with a capital letter is Elixir's (MyApp.Counter).
-TERM: an Erlang term (get, {add,1}), or with --json a JSON value, or with --elixir a literal Elixir
-  term, which the node reads ({:add, 1}).
+PROCESS: a registered name; a capital letter starts an Elixir name (MyApp.Counter).
+TERM: an Erlang term (get, {add,1}), with --json a JSON value, or with --elixir a literal Elixir
+  term ({:add, 1}), which the node reads.
 
 """
 
 
 def run_call(options: argparse.Namespace) -> int:
-    """`call`: call a generic server, print its reply."""
+    """`call`: call a generic server and print its reply."""
     return at_each_node(options, _call)
 
 
@@ -53,7 +53,7 @@ def _one_term(options: argparse.Namespace) -> Callable[[Connected], object]:
 
 
 def run_cast(options: argparse.Namespace) -> int:
-    """`cast`: give a generic server something to do; nothing comes back."""
+    """`cast`: send a generic server a request without a reply."""
     return at_each_node(options, _cast)
 
 
@@ -66,7 +66,7 @@ def _cast(options: argparse.Namespace, _show: Show) -> int:
 
 
 def run_send(options: argparse.Namespace) -> int:
-    """`send`: send a process a message."""
+    """`send`: send a message to a process."""
     return at_each_node(options, _send)
 
 

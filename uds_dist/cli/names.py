@@ -1,4 +1,4 @@
-"""`uds-dist names`: what listens, once or as it changes."""
+"""`uds-dist names`: the nodes that listen, and with `--watch` their changes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Listening = dict[tuple[str, str], str]
 
 
 def run_names(options: argparse.Namespace) -> int:
-    """`names`: what listens in the socket folder, or under the abstract prefix."""
+    """`names`: list the nodes in the socket folder or under the abstract prefix."""
     where = places(config_of(options))
     found = _listening(where)
     if options.json:
@@ -42,7 +42,7 @@ def run_names(options: argparse.Namespace) -> int:
 
 
 def _watch(options: argparse.Namespace, where: Places, before: Listening) -> None:
-    """Write a line for each change, until it is interrupted."""
+    """Write a line for each change until interrupted."""
     while True:
         time.sleep(INTERVAL)
         now = _listening(where)
@@ -68,7 +68,7 @@ def _listening(where: Places) -> Listening:
         return {(name, state): address.text for name, state, address in listening_nodes(where)}
     except OSError as error:
         raise ConfigError(
-            f"{error.filename or where.own.given}: {error.strerror}: give --socket-dir or set"
+            f"{error.filename or where.own.given}: {error.strerror}: use --socket-dir or set"
             " UDS_DIST_SOCKET_DIR"
         ) from None
 

@@ -1,20 +1,20 @@
-"""Terms in two notations that the command line speaks beside Erlang's: JSON and Elixir's.
+"""Terms in JSON and in Elixir's notation, for the command line.
 
-JSON has fewer kinds of values than Erlang, so what it lacks is an object with one key that begins
-with ``$``. Everything that `to_json` writes `from_json` reads back as the same term.
+JSON has fewer kinds of values than Erlang. The others are objects with one key that begins with
+``$``. `from_json` reads everything that `to_json` writes back as the same term.
 
     true, false, null       the atoms true, false, nil
     integer, other number   integer, float
-    "text"                  a binary that is UTF-8: Elixir's String
+    "text"                  binary that is UTF-8: Elixir's String
     [...]                   list
-    {"key": ...}            map; a key ":name" stands for the atom name, any other for a binary
+    {"key": ...}            map; a key ":name" is the atom name, any other key a binary
     {"$atom": "ok"}         atom
     {"$tuple": [...]}       tuple
     {"$binary": "..."}      binary that is not UTF-8, in Base64
-    {"$map": [[k, v], ...]} map with other keys than those above
-    {"$improper": [..., t]} improper list, its tail last
-    {"$etf": "..."}         anything else (pid, port, reference, fun, bit string, record) in the
-                            External Term Format, in Base64; beside it, for people, "text"
+    {"$map": [[k, v], ...]} map with any other keys
+    {"$improper": [..., t]} improper list, with its tail last
+    {"$etf": "..."}         any other term (pid, port, reference, fun, bit string, record) in the
+                            External Term Format, in Base64; a second key "text" is for people
 """
 
 from __future__ import annotations
@@ -52,17 +52,17 @@ def to_json(term: object) -> object:
     Args:
         term: any term.
     Returns:
-        A value of dicts, lists, strings, numbers, booleans and None, as the table above says.
+        Dicts, lists, strings, numbers, booleans and None, as in the table above.
     """
     return _rebuilt(term, _term_parts, _json_of)
 
 
 def from_json(value: object) -> object:
-    """The term that a JSON value stands for.
+    """The term of a JSON value.
 
     Raises:
-        ParseError: an object has a key that begins with ``$`` and is not of the table above, or
-            the term is nested too deep.
+        ParseError: a key begins with ``$`` and is not in the table above, its value does not fit
+            it, or the term is nested too deep.
     """
     return _rebuilt(value, _json_parts, _term_of, MAX_DEPTH)
 
@@ -77,9 +77,9 @@ def _rebuilt(
 
     Args:
         value: the value.
-        parts_of: gives the parts of a container, None for a leaf.
-        made: gives what a value becomes, from the value and what its parts became.
-        depth: how many levels of containers there may be.
+        parts_of: returns the parts of a container, None for a leaf.
+        made: returns the new value, from the old one and its rebuilt parts.
+        depth: how many levels of containers are allowed; None for any number.
     """
     stack: list[tuple[object, Iterator[object], list[Any]]] = []
     source: object = None
@@ -163,19 +163,19 @@ def _utf8(data: bytes) -> str | None:
         return None
 
 
-# What each mark stands before.
+# The value that each mark requires.
 _MARKS = {
     "$atom": "a string of at most 255 characters",
     "$tuple": "an array",
     "$binary": "a string in Base64",
-    "$map": "an array of arrays of two, the keys all different",
-    "$improper": "an array of two values or more, the last of which is not an array",
-    "$etf": "a string in Base64 that is an external term",
+    "$map": "an array of arrays of two, with different keys",
+    "$improper": "an array of at least two values, the last one not an array",
+    "$etf": "an external term in Base64",
 }
 
 
 def _mark(value: dict[str, object]) -> str:
-    """The mark of an object, "" when it stands for a map."""
+    """The mark of an object, "" if the object is a map."""
     marks = [key for key in value if key.startswith("$")]
     if not marks:
         return ""
@@ -183,20 +183,20 @@ def _mark(value: dict[str, object]) -> str:
     if marks[0] not in _MARKS:
         raise ParseError(
             f"in JSON, {printable(marks[0], 40)!r} does not mark a term: use"
-            f" {', '.join(_MARKS)}; a map with such a key is written with $map"
+            f" {', '.join(_MARKS)}; write a map with such a key with $map"
         )
     if rest and (marks[0] != "$etf" or rest != {"text"}):
         other = printable(min(rest), 40)
-        raise ParseError(f"in JSON, an object with {marks[0]} has no other key, found {other!r}")
+        raise ParseError(f"in JSON, an object with {marks[0]} has no other key: found {other!r}")
     return marks[0]
 
 
 def _misshaped(mark: str, found: object) -> ParseError:
-    return ParseError(f"in JSON, {mark} stands before {_MARKS[mark]}, found {shown(found, 60)}")
+    return ParseError(f"in JSON, {mark} needs {_MARKS[mark]}: found {shown(found, 60)}")
 
 
 def _json_parts(value: object) -> Sequence[object] | None:
-    """The parts of a JSON value that stands for a container."""
+    """The parts of a JSON value that is a container."""
     if isinstance(value, list):
         return value
     mark = _mark(value) if isinstance(value, dict) else "$atom"
@@ -277,7 +277,7 @@ _OPERATORS = frozenset(
 _CHARACTERS = frozenset([*range(7, 14), 27, *range(32, 127)])  # a list of these is a charlist
 _ESCAPES = {"\a": "\\a", "\b": "\\b", "\t": "\\t", "\n": "\\n", "\v": "\\v", "\f": "\\f"}
 _ESCAPES |= {"\r": "\\r", "\x1b": "\\e", "\x7f": "\\d", '"': '\\"', "\\": "\\\\"}
-# Characters that do not show, or that turn the direction of those around them.
+# Characters that are invisible or change the direction of the text around them.
 _HIDDEN = (
     "\u00a0\u034f\u061c\u2000-\u200f\u2028-\u202e\u205f-\u2064\u2066-\u2069\ufeff\ufff9-\ufffc"
 )
@@ -285,11 +285,11 @@ _PRINTABLE = "[\a-\r\x1b -\x7f\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]*"
 
 
 def format_elixir(term: object) -> str:
-    """A term in a plain form of Elixir's notation, without a node that knows its structs.
+    """A term in a plain form of Elixir's notation, for a node without Elixir.
 
-    Numbers, strings, atoms, lists and maps are as `inspect` writes them, and without its limits of
-    length. A struct is ``%Name{field: value}`` with every field, in the order of terms. What Elixir
-    has no literal for is in Erlang's notation.
+    Numbers, strings, atoms, lists and maps look like the output of `inspect`, without its limits of
+    length. A struct is ``%Name{field: value}`` with every field, in the order of terms. A term
+    without a literal in Elixir is in Erlang's notation.
 
     Args:
         term: any term.
@@ -301,7 +301,7 @@ def format_elixir(term: object) -> str:
 
 
 def _open_elixir(term: object, orders: Orders) -> Opened | None:
-    """What a container starts with, its parts with the text before each, and what it ends with."""
+    """The start of a container, its parts with the text before each, and its end."""
     if isinstance(term, tuple):
         return "{", _with_commas(term), "}"
     if isinstance(term, (list, FrozenList)):
@@ -329,7 +329,7 @@ def _with_commas(items: Iterable[object]) -> Iterator[tuple[str, object]]:
 
 
 def _keywords(pairs: Iterable[Any]) -> Iterator[tuple[str, object]]:
-    # Before its colon a name is what it is after it as an atom.
+    # A keyword is written like the atom, with the colon at its end.
     for i, (key, value) in enumerate(pairs):
         yield f"{', ' if i else ''}{_elixir_leaf(key).removeprefix(':')}: ", value
 

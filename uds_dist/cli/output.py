@@ -1,7 +1,7 @@
-"""The commands' output, and what happens if it cannot be written.
+"""The commands' output, and the error if it cannot be written.
 
-Every write is flushed at once: what cannot be written is known while the exit code can still say
-so, and nothing is left for the interpreter to complain about when it ends.
+Every write is flushed at once, so a failure is known while the exit code can still report it, and
+the interpreter has nothing left to complain about at exit.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from uds_dist import UdsDistError
 
 
 class OutputError(UdsDistError):
-    """Standard output cannot be written; `reader_left` where a pipe has lost its reader."""
+    """Standard output cannot be written; `reader_left` is True if a pipe has lost its reader."""
 
     def __init__(self, message: str, reader_left: bool = False) -> None:
         super().__init__(message)
@@ -23,12 +23,15 @@ class OutputError(UdsDistError):
 
 
 def prepare_streams() -> None:
-    """Have characters that a stream cannot take written as escapes, and no socket in its place."""
+    """Prepare the streams: escape unencodable characters, and open closed descriptors.
+
+    A socket that took the number of a closed standard stream would receive the output.
+    """
     for descriptor in range(3):
         try:
             os.fstat(descriptor)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # the system gives the lowest free number
+            os.open(os.devnull, os.O_RDWR)  # the system picks the lowest free number
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
@@ -38,7 +41,7 @@ def write_out(text: str) -> None:
     """Write to standard output.
 
     Raises:
-        OutputError: it is closed, full, or a pipe that nobody reads.
+        OutputError: it is closed, full, or a pipe without a reader.
     """
     stream = _stream("stdout")
     if stream is None:
@@ -59,9 +62,9 @@ def write_line(text: str, escape: Callable[[str], str] | None = None) -> None:
 
     Args:
         text: the line.
-        escape: gives the escape for a character that the stream's encoding lacks.
+        escape: returns the escape for a character that the stream's encoding lacks.
     Raises:
-        OutputError: as of `write_out`.
+        OutputError: see `write_out`.
     """
     encoding = getattr(_stream("stdout"), "encoding", None) or "utf-8"
     if escape is not None and not _has(encoding, text):
@@ -70,7 +73,7 @@ def write_line(text: str, escape: Callable[[str], str] | None = None) -> None:
 
 
 def write_error(text: str) -> None:
-    """Write to standard error, if it can be written."""
+    """Write to standard error; a failure is ignored."""
     stream = _stream("stderr")
     if stream is None:
         return
@@ -82,7 +85,7 @@ def write_error(text: str) -> None:
 
 
 def complain(text: str) -> None:
-    """Say what went wrong, in one line on standard error."""
+    """Write one line about a problem to standard error."""
     line = " ".join(text.split())
     if not line.isprintable():
         line = "".join([char if char.isprintable() else ascii(char)[1:-1] for char in line])
@@ -90,7 +93,7 @@ def complain(text: str) -> None:
 
 
 def speaks_utf8() -> bool:
-    """Whether standard output takes any character."""
+    """Whether standard output accepts every character."""
     encoding = getattr(_stream("stdout"), "encoding", None) or "utf-8"
     return encoding.lower().replace("-", "") == "utf8"
 
@@ -109,7 +112,7 @@ def _has(encoding: str, text: str) -> bool:
 
 
 def _discard(stream: TextIO) -> None:
-    """Let what a stream still holds go nowhere: Python tries again when it ends."""
+    """Discard what a stream still holds; Python would try to write it again at exit."""
     try:
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, stream.fileno())

@@ -1,7 +1,7 @@
-"""`uds-dist probe`: what can be told of a node's socket, its handshake and its programs.
+"""`uds-dist probe`: a report on a node's socket, its handshake and its software.
 
-The handshake is done by hand over a socket of its own, to see each step and how long it takes. A
-second connection then asks what the node is.
+The first connection does the handshake step by step, to show and time each step. A second
+connection then asks the node for its versions.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ from uds_dist.transport.address import SocketAddress, places, probe
 from uds_dist.transport.credentials import may_dial, peer_pid, peer_uid
 
 EPILOG = """\
-It shows the address, its owner and mode, each step of the handshake with the time that it took, the
-flags of both sides, what the node runs, and how many descriptors it has open: some carriers keep
-one for each connection that was ever made. It ends with the exit code of what fails.
+It shows the address, its owner and mode, each step of the handshake and when it happened, the flags
+of both sides, the versions that the node runs, and how many descriptors it has open: some carriers
+keep one for every past connection. The exit code says which step failed.
 
 """
-# What the messages of the handshake are called, by their first byte; "s" is a status, and "n" and
-# "N" are a name from one side and a challenge from the other.
+# The names of the handshake messages, by their first byte; "N" is a name from one side and a
+# challenge from the other.
 SENT = {"N": "sent name", "r": "sent challenge reply", "s": "sent status"}
 RECEIVED = {"s": "received status", "N": "received challenge", "a": "received challenge ack"}
 PYTHON_CONSOLE = "Python console"
@@ -68,7 +68,7 @@ class Fact(NamedTuple):
 
 
 def run_probe(options: argparse.Namespace) -> int:
-    """`probe`: report on a node, and on what fails."""
+    """`probe`: report on a node up to the step that fails."""
     facts: list[Fact] = []
     show = facts.append if options.json else _show
     error: UdsDistError | None = None
@@ -123,7 +123,7 @@ def _probe(options: argparse.Namespace, show: Callable[[Fact], object]) -> None:
 
 
 def _address(name: str, config: Config, show: Callable[[Fact], object]) -> SocketAddress:
-    """The address that answers, or the first one."""
+    """The first address where a node answers, else the first address."""
     addresses = places(config).addresses(name)
     for address in addresses:
         state = probe(address)
@@ -143,7 +143,7 @@ def _address(name: str, config: Config, show: Callable[[Fact], object]) -> Socke
 def _shake_hands(
     sock: socket.socket, name: str, cookie: str, config: Config, show: Callable[[Fact], object]
 ) -> None:
-    """Do the handshake, and show each message with the time since the first one."""
+    """Do the handshake, and show each message with its time since the start."""
     own = default_flags(config) | Flag.NAME_ME
     handshake = Handshake(
         Role.INITIATOR, name.partition("@")[2], 0, own,
@@ -164,13 +164,13 @@ def _shake_hands(
             steps.append(f"{_milliseconds(began):>8}  {_step(RECEIVED, frame)}")
             messages = handshake.receive(frame)
     except TimeoutError:
-        hint = ": its cookie may be another one" if handshake.peer is not None else ""
-        raise HandshakeTimeoutError(f"{name} fell silent in the handshake{hint}") from None
+        hint = ": its cookie may differ" if handshake.peer is not None else ""
+        raise HandshakeTimeoutError(f"{name} went silent during the handshake{hint}") from None
     except OSError as error:
         if isinstance(error, UdsDistError):
             raise
         raise NoConnectionError(
-            f"{name} closed the connection in the handshake: {error.strerror}"
+            f"{name} closed the connection during the handshake: {error.strerror}"
         ) from None
     finally:
         show(Fact("handshake", steps))
@@ -205,7 +205,8 @@ def _next_frame(sock: socket.socket, reader: FrameReader) -> bytes:
         data = sock.recv(4096)
         if not data:
             raise NoConnectionError(
-                "the node closed the connection in the handshake: it refuses this user or cookie"
+                "the node closed the connection during the handshake: it refuses this user or"
+                " cookie"
             )
         reader.feed(data)
     return bytes(frame)
@@ -225,7 +226,7 @@ def _ask(there: Connected, show: Callable[[Fact], object]) -> None:
         try:
             value = there.call(module, function, arguments)
         except RemoteError:
-            continue  # it is a node of another kind
+            continue  # another kind of node
         if isinstance(value, tuple) and value[:1] == (Atom("ok"),):
             value = value[1]
         text = chardata_text(value)
@@ -234,11 +235,11 @@ def _ask(there: Connected, show: Callable[[Fact], object]) -> None:
         elif not isinstance(value, Atom):
             show(Fact(label, shown(value)))
         if label == PYTHON_CONSOLE:
-            return  # what it says of an OTP release is for the remote shells of a BEAM
+            return  # its OTP release is only a pretence for the remote shells of a BEAM
 
 
 def _descriptors(pid: int | None) -> str | None:
-    """How many descriptors a process of this machine has open; None where it cannot be seen."""
+    """How many descriptors a process of this machine has open; None if that cannot be read."""
     if pid is None:
         return None
     try:

@@ -1,4 +1,4 @@
-"""One command at several nodes: names with commas, or all that listen; a row for each."""
+"""One command on several nodes, named with commas or by `--all`; one row for each."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from uds_dist.cli.words import ALL
 
 
 class Line(NamedTuple):
-    """What a command has to write for one node, and how what cannot be written is escaped."""
+    """A command's line for one node; `escape` is for characters that cannot be written."""
 
     text: str
     escape: Callable[[str], str]
@@ -28,14 +28,15 @@ Show = Callable[[Line], None]
 def at_each_node(
     options: argparse.Namespace, run: Callable[[argparse.Namespace, Show], int]
 ) -> int:
-    """Run a command at the node, or at each of the nodes, that `options` name.
+    """Run a command on each node that `options` name.
 
     Args:
-        options: those of the command.
-        run: the command for one node; it is given what writes its line, and gives its exit code.
+        options: the command's options.
+        run: runs the command on one node; gets a function that writes its line, and returns the
+            exit code.
     Returns:
-        The exit code: 0 when all went well; with several nodes that of the error if all that went
-        wrong went wrong alike, else 1.
+        The exit code: 0 if no node failed; the error's own code if every node failed with it;
+        else 1.
     """
     if options.node != ALL and "," not in options.node:
         return run(options, lambda line: write_line(*line))

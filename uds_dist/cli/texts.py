@@ -1,4 +1,4 @@
-"""What is made of the parser's own texts: completion for shells, and the manual page."""
+"""Texts made from the argument parser: shell completion and the manual page."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ SHELLS = ("bash", "zsh")
 
 
 def completion_script(shell: str, parsers: Parsers) -> str:
-    """The script that completes commands, options and the names of nodes."""
+    """A script that completes commands, options and node names."""
     script, row = (
         (BASH, '        {0}) COMPREPLY=($(compgen -W "{1}" -- "$word")) ;;\n')
         if shell == "bash"
@@ -64,7 +64,7 @@ def _options(parser: argparse.ArgumentParser) -> list[str]:
 
 
 def manual_page(parser: argparse.ArgumentParser, parsers: Parsers, version: str) -> str:
-    """The manual page, in the language of man, of the helps of all commands."""
+    """The manual page in man's format, made of the help of every command."""
     parts = [
         f'.TH UDS-DIST 1 "" "uds_dist {version}"',
         ".SH NAME",
@@ -80,7 +80,7 @@ def manual_page(parser: argparse.ArgumentParser, parsers: Parsers, version: str)
 
 
 def _without(made: argparse.ArgumentParser, parser: argparse.ArgumentParser) -> str:
-    """A command's help without what stands in all of them."""
+    """A command's help without the part that all commands share."""
     return made.format_help().replace(parser.epilog or "", "").rstrip()
 
 

@@ -1,7 +1,7 @@
-"""`uds-dist top`: the processes of a node that do most, refreshed in place.
+"""`uds-dist top`: the busiest processes of a node, refreshed in place.
 
-A sample is one list of numbers for all processes, made by one expression that the node evaluates;
-the names are asked for only of the rows that are shown.
+One expression, evaluated on the node, samples the numbers of all processes; a second one asks for
+the names of the rows to show.
 """
 
 from __future__ import annotations
@@ -24,9 +24,8 @@ from uds_dist.shell.keys import KeyDecoder
 from uds_dist.shell.layout import text_width
 
 EPILOG = """\
-Keys: r, m and l sort by reductions, memory and the length of the message queue; q quits. --once
-prints one table, --json one object; both watch the node for an interval first, for what is done in
-it.
+Keys: r, m and l sort by reductions, memory and message queue length; q quits. --once prints one
+table and --json one object, both after watching the node for one interval.
 
 """
 SAMPLE = """
@@ -44,14 +43,14 @@ NAMES = """
 MEMORY = ("total", "processes", "binary", "ets", "atom", "code")
 ENTER_SCREEN, LEAVE_SCREEN = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"
 HOME, CLEAR_LINE, CLEAR_BELOW = "\x1b[H", "\x1b[K", "\x1b[J"
-LINES_ABOVE = 4  # of the table
+LINES_ABOVE = 4  # above the table
 ONCE_ROWS = 20
 SHORTEST = 0.1  # seconds between two samples
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One process: its numbers, and its name and what it does where they are known."""
+    """One process: its numbers, and its name and current function if known."""
 
     pid: Pid
     reductions: int
@@ -63,7 +62,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What a node told at one moment."""
+    """A node's numbers at one moment."""
 
     rows: dict[Pid, Row]
     memory: dict[str, int]
@@ -83,13 +82,13 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_connection(parser)
     parser.add_argument(
         "--every", type=read_seconds, default=2.0, metavar="SECONDS",
-        help="between two samples; 2 by default",
+        help="time between two samples; 2 by default",
     )  # fmt: skip
     names = [name for name, _ in SORTS.values()]
     parser.add_argument("--sort", choices=names, default=names[0], help="reductions by default")
-    parser.add_argument("--rows", type=int, metavar="N", help="how many processes")
-    parser.add_argument("--once", action="store_true", help="print one table and end")
-    parser.add_argument("--json", action="store_true", help="print one JSON object and end")
+    parser.add_argument("--rows", type=int, metavar="N", help="how many processes to show")
+    parser.add_argument("--once", action="store_true", help="print one table and exit")
+    parser.add_argument("--json", action="store_true", help="print one JSON object and exit")
     add_node(parser)
 
 
@@ -97,7 +96,7 @@ class Watch:
     """Takes samples of a node.
 
     Raises:
-        ConfigError: the node evaluates no Erlang.
+        ConfigError: the node does not evaluate Erlang.
     """
 
     def __init__(self, there: Connected) -> None:
@@ -109,16 +108,16 @@ class Watch:
             raise ConfigError(f"{there.name} is not a BEAM node: {error}") from None
 
     def sample(self) -> Sample:
-        """Ask for the numbers of this moment."""
+        """Ask for the current numbers."""
         match value_of(self.there, self._sample, []):
             case (list() as found, list() as memory, int() as queue, int() as threads, int() as up):
                 rows = {row[0]: Row(*row) for row in found}
                 return Sample(rows, dict(memory), queue, threads, up)
             case other:
-                raise RemoteError(f"{self.there.name} gave no sample: {shown(other)}")
+                raise RemoteError(f"{self.there.name} did not return a sample: {shown(other)}")
 
     def largest(self, before: Sample, now: Sample, sort: str, count: int) -> list[Row]:
-        """The rows to show: reductions since the sample before, and with names."""
+        """The rows to show, with names and with the reductions since the sample before."""
         key = next(key for name, key in SORTS.values() if name == sort)
         rows = [
             replace(row, reductions=row.reductions - _before(before, row))
@@ -137,7 +136,7 @@ def _before(before: Sample, row: Row) -> int:
 
 def _named(row: Row, found: tuple[object, ...] | None) -> Row:
     if found is None:
-        return row  # it has ended meanwhile
+        return row  # the process has ended
     registered, initial, current = found
     name = registered if isinstance(registered, Atom) else _function(initial)
     return replace(row, name=printable(str(name)), function=_function(current))
@@ -151,7 +150,7 @@ def _function(mfa: object) -> str:
 
 
 def run_top(options: argparse.Namespace) -> int:
-    """`top`: watch a node until it is left, or once."""
+    """`top`: show the table until a key ends it, or once."""
     with connected(options) as there:
         watch = Watch(there)
         if options.json or options.once or not os.isatty(1):

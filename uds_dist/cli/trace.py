@@ -1,4 +1,4 @@
-"""`--trace`: each control message on one readable line of standard error."""
+"""`--trace`: print each control message as one line on standard error."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ARROWS = {"sent": "->", "received": "<-"}
 
 
 def tracer(cookie: str | bytes) -> Callable[[str, str, tuple[object, ...], object], None]:
-    """A function that writes what it is shown; the cookie is never part of it."""
+    """A function that prints a control message without the cookie."""
     secret = cookie.decode("latin-1") if isinstance(cookie, bytes) else cookie
 
     def trace(direction: str, node: str, control: tuple[object, ...], payload: object) -> None:
@@ -37,7 +37,7 @@ def _name(control: tuple[object, ...]) -> str:
 
 
 def _text(term: object) -> str:
-    """A term as Erlang writes it, or the beginning of a large one."""
+    """A term as Erlang writes it; of a large one only the beginning."""
     text = shown(term)
     if len(text) > MAX_PAYLOAD:
         return printable(text, MAX_PAYLOAD)

@@ -1,11 +1,11 @@
-"""Terms as a program wants them: text for binaries, its own types for structs and records.
+"""Conversion of terms for a program: text for binaries, its own types for structs and records.
 
-Received terms are decoded plainly, since the protocol and the library's own services tell atoms
-from binaries. A term is converted when the program gets it: by `decode` on request, and by a node
-at its mailboxes, handlers and results. So a program that does not ask for it pays nothing.
+The decoder always makes plain terms, because the protocol and the library's own services must tell
+atoms from binaries. A term is converted when the program gets it: by `decode` on request, and by a
+node at its mailboxes, handlers and results. So a program that does not use it pays nothing.
 
-Nothing is lost: a binary that is not UTF-8 stays bytes, a map whose keys would be merged is a Map,
-and a fun is opaque, including the values in it.
+Nothing is lost: a binary that is not UTF-8 stays bytes, a map whose keys Python would merge is a
+Map, and a fun stays as it is, with the values in it.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from uds_dist.etf.terms import (
 if TYPE_CHECKING:
     from mypy_extensions import i64
 
-# The program's hooks that make its types from terms, and terms from its types.
+# A program's function that makes a value from a term, or a term from a value.
 Hook = Callable[[object], object]
 # Records to convert: classes made by `record`, or tags, whose tuples go to the hook.
 Records = Collection["type[object] | str"]
@@ -45,8 +45,8 @@ Records = Collection["type[object] | str"]
 STRUCT: Final = Atom("__struct__")
 ANY_SIZE: Final = -1
 
-# How deep `_convert` recurses, less than Python's frames and the C stack allow; deeper terms are
-# walked with a stack.
+# `_convert` recurses to this depth, well below the limits of Python's frames and the C stack; for
+# deeper terms it uses a stack.
 _FRAMES: Final = 64
 
 _LEAVES: Final = (PLAIN - {bytes}) | {Export, BitString, Fun, LocalTerm}
@@ -63,9 +63,10 @@ class Conversion:
         object_hook: called with each map that has a key ``__struct__``, and with each tuple that
             begins with one of the tags in `records`; its parts are already converted. Its result
             replaces the term.
-        records: classes made by `record`, whose tuples, by tag and size, become objects; and tags.
+        records: classes made by `record`: a tuple with the tag and size of one becomes its object;
+            and tags.
     Raises:
-        ConfigError: a hook is not callable, or something in `records` is neither of these.
+        ConfigError: the hook is not callable, or `records` holds anything else.
     """
 
     __slots__ = ("text", "object_hook", "left_alone", "_by_tag")
@@ -74,7 +75,7 @@ class Conversion:
         self.text = text
         self.object_hook = object_hook
         self.left_alone = _LEAVES if text else _LEAVES_AND_BYTES
-        # By tag and tuple size: what makes the value.
+        # By tag and tuple size: the function that makes the value.
         self._by_tag: dict[str, dict[int, Hook]] = {}
         if object_hook is not None and not callable(object_hook):
             raise ConfigError("object_hook cannot be called: give a function")
@@ -111,13 +112,13 @@ class Conversion:
 
 
 def conversion(text: bool, object_hook: Hook | None, records: Records) -> Conversion | None:
-    """The conversion that the settings ask for; None to leave terms as they are."""
+    """The conversion for these settings; None if they leave terms unchanged."""
     if not text and object_hook is None and not records:
         return None
     return Conversion(text, object_hook, records)
 
 
-# The commonest case of `decode`.
+# The most common case of `decode`.
 ONLY_TEXT: Final = Conversion(True, None, ())
 
 
@@ -143,7 +144,7 @@ def _convert(wanted: Conversion, term: Any, depth: i64) -> object:
         )
     parts: Any
     if kind is dict and left_alone.issuperset(map(type, term)):
-        # Nearly every map: its keys are atoms or numbers, which do not change.
+        # Nearly every map has only atoms and numbers as keys, which do not change.
         if not left_alone.issuperset(map(type, term.values())):
             made_map: dict[object, object] = {}
             for key, value in term.items():
@@ -214,7 +215,7 @@ def _rebuilt(wanted: Conversion, source: Any, parts: list[Any]) -> object:
 
 
 def _with_hook(wanted: Conversion, source: Any, made: object) -> object:
-    """The hook's value for a map, if the map is for the hook."""
+    """The hook's value for a map that is a struct; any other map unchanged."""
     hook = wanted.object_hook
     return made if hook is None or not _is_struct(source) else hook(made)
 
@@ -222,8 +223,8 @@ def _with_hook(wanted: Conversion, source: Any, made: object) -> object:
 def _map(source: Any, parts: list[Any]) -> object:
     """The map like `source` with keys and values in turn.
 
-    A Map keeps apart the keys that Python would merge after the conversion, such as an atom and an
-    equal text; a key stays as it was if the hook's value cannot be a key.
+    A Map keeps keys apart that Python would merge after the conversion, such as an atom and an
+    equal text; a key is not converted if the hook's value cannot be a key.
     """
     keys = parts[::2]
     values = parts[1::2]
@@ -247,7 +248,7 @@ def _exact_map(source: Map, keys: list[object], values: list[object]) -> Map:
         made = Map(zip(source.keys(), values))
     if source._token is None:
         return made
-    frozen = freeze(made)  # it is a key itself
+    frozen = freeze(made)  # this map is a key itself
     assert isinstance(frozen, Map)
     return frozen
 
@@ -267,7 +268,7 @@ def _key(key: object, before: object) -> object:
 
 
 def _is_struct(term: dict[object, object] | Map) -> bool:
-    """Whether a map has the atom ``__struct__`` among its keys, and not the text."""
+    """Whether a map has the atom ``__struct__``, not the text, as a key."""
     try:
         return STRUCT in term
     except BytesWarning:

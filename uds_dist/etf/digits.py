@@ -1,8 +1,8 @@
 """Integers of any length to digits and back, in nearly linear time.
 
-Python's own conversions take quadratic time, and refuse more than 4,300 digits at a time. Decimal
-multiplies and divides long numbers fast, so longer ones are halved until Python's own conversions
-are faster.
+Python's own conversions take quadratic time, and refuse more than 4,300 digits. Decimal multiplies
+and divides long numbers fast, so a long number is halved with Decimal until the parts are short
+enough for Python's own conversions.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from __future__ import annotations
 from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal, Inexact, localcontext
 
 SHORT = 1000  # digits that Python converts at once
-UNIT = 2048  # bits of the parts in which longer ones are converted
+UNIT = 2048  # bits in a part of a longer number
 
 
 def read_integer(digits: str, base: int = 10) -> int:
-    """The integer that digits stand for.
+    """Convert digits to an integer.
 
     Args:
-        digits: letters and digits only, at least one.
+        digits: one or more letters and digits.
         base: 2 to 36.
     Returns:
         The integer.
@@ -48,7 +48,7 @@ def _exact() -> Context:
 
 
 def _powers(bits: int) -> list[Decimal]:
-    """2**UNIT, its square, the square of that and so on, as needed for a number of `bits`."""
+    """2**UNIT, its square, the square of that and so on, enough for a number of `bits`."""
     powers = [Decimal(2) ** UNIT]
     while UNIT << len(powers) < bits:
         powers.append(powers[-1] * powers[-1])
@@ -73,7 +73,7 @@ def _decimal(number: int, level: int, powers: list[Decimal]) -> Decimal:
 
 
 def _joined(digits: str, base: int) -> Decimal:
-    """The number that digits of a base other than 10 or a power of 2 stand for."""
+    """Convert digits in a base that is not 10 or a power of 2."""
     start = len(digits) % SHORT
     parts = [Decimal(int(digits[:start] or "0", base))]
     parts += [

@@ -1,4 +1,4 @@
-"""Leaves of the External Term Format: atoms, and the rare tags.
+"""Leaves of the External Term Format: atoms and rare tags.
 
 Source: External Term Format.
 """
@@ -28,7 +28,7 @@ class _Terms(dict[bytes, object]):
             raise DecodeError(f"an atom is not UTF-8: {text[:40]!r}") from None
         if len(name) > MAX_ATOM_CHARACTERS:
             raise DecodeError(
-                f"an atom of {len(name)} characters: at most {MAX_ATOM_CHARACTERS} are allowed"
+                f"an atom has {len(name)} characters: at most {MAX_ATOM_CHARACTERS} are allowed"
             )
         if not has_room_for_atoms(len(self)):
             self.clear()
@@ -42,7 +42,7 @@ TERMS: Final = _Terms()
 
 
 def atom_term(text: bytes) -> object:
-    """The term of an atom: an Atom, or True, False or None of `true`, `false` and `nil`.
+    """The term of an atom: an Atom; True, False or None for `true`, `false` and `nil`.
 
     Args:
         text: the atom's text in UTF-8.
@@ -64,11 +64,11 @@ def check_reference(data: bytes, p: int, atoms: tuple[object, ...]) -> None:
     """Refuse an ATOM_CACHE_REF, at `p` or in the term there, without an atom in the header."""
     at = p + {82: 0, 88: 1, 90: 3}.get(data[p], len(data)) if p < len(data) else len(data)
     if at + 1 < len(data) and data[at] == 82 and data[at + 1] >= len(atoms):
-        raise DecodeError(f"no atom {data[at + 1]} in the header", at, 82)
+        raise DecodeError(f"the header has no atom {data[at + 1]}", at, 82)
 
 
 def _atom_text(data: bytes, p: int) -> tuple[bytes, int] | None:
-    """The UTF-8 text of an atom at `p`, and its end; None if there is no atom."""
+    """The UTF-8 text of the atom at `p`, and its end; None if `p` is not at an atom."""
     tag = data[p]
     if tag == 115 or tag == 119:  # SMALL_ATOM_EXT, SMALL_ATOM_UTF8_EXT
         start = p + 2
@@ -87,29 +87,29 @@ def _atom_text(data: bytes, p: int) -> tuple[bytes, int] | None:
 
 
 def atom_at(data: bytes, p: int, atoms: tuple[object, ...]) -> tuple[Atom, int]:
-    """The atom at `p`, where no other term is allowed, and its end."""
+    """The atom at `p` and its end, where only an atom is allowed."""
     if data[p] == 82:
         check_reference(data, p, atoms)
         return name_of(atoms[data[p + 1]], p, 82), p + 2
     found = _atom_text(data, p)
     if found is None:
-        raise DecodeError(f"an atom is due, here is tag {data[p]}", p, data[p])
+        raise DecodeError(f"expected an atom, found tag {data[p]}", p, data[p])
     return name_of(TERMS[found[0]], p, data[p]), found[1]
 
 
 def name_of(term: object, p: int, tag: int) -> Atom:
-    """The Atom of an atom's term, where it is a name and not a value."""
+    """The Atom for an atom's term where it is a name, also for `true`, `false` and `nil`."""
     if isinstance(term, Atom):
         return term
     if term is None or isinstance(term, bool):
         return Atom("nil" if term is None else "true" if term else "false")
-    raise DecodeError(f"an atom is due, here is a value of {type(term)}", p, tag)
+    raise DecodeError(f"expected an atom, found a value of {type(term)}", p, tag)
 
 
 def rare_leaf(data: bytes, p: int, tag: int, atoms: tuple[object, ...]) -> tuple[object, int]:
-    """A leaf of one of the rare tags, and its end.
+    """A leaf with a rare tag, and its end.
 
-    Raises IndexError or struct.error where the input ends within it, as read_term expects.
+    Raises IndexError or struct.error if the input ends within it; read_term handles them.
     """
     if tag == 120 or tag == 89:  # V4_PORT_EXT, NEW_PORT_EXT
         node, end = atom_at(data, p + 1, atoms)
@@ -150,7 +150,7 @@ def rare_leaf(data: bytes, p: int, tag: int, atoms: tuple[object, ...]) -> tuple
     if tag == 114:  # NEW_REFERENCE_EXT
         count = data[p + 1] << 8 | data[p + 2]
         if not 1 <= count <= 5:
-            raise DecodeError(f"a reference of {count} words: it has 1 to 5", p, 114)
+            raise DecodeError(f"a reference has {count} words: 1 to 5 are allowed", p, 114)
         node, end = atom_at(data, p + 3, atoms)
         ids = tuple([int(_WORD(data, end + 1 + 4 * i)[0]) for i in range(count)])
         return Reference(node, data[end], ids), end + 1 + 4 * count
@@ -160,8 +160,8 @@ def rare_leaf(data: bytes, p: int, tag: int, atoms: tuple[object, ...]) -> tuple
     if tag == 80:
         raise DecodeError("a compressed term within another term", p, 80)
     if tag == 121:
-        raise DecodeError("a term of the local format within another term has no known end", p, 121)
-    raise DecodeError(f"tag {tag} is not known", p, tag)
+        raise DecodeError("the end of a local term within another term is unknown", p, 121)
+    raise DecodeError(f"unknown tag {tag}", p, tag)
 
 
 def _old_float(data: bytes, p: int) -> float:

@@ -89,7 +89,7 @@ def decoded_map(parts: list[object], p: int) -> tuple[object, int]:
     try:
         return _build(parts[::2], parts[1::2])
     except EncodeError:
-        raise DecodeError("a key comes twice in a map", p, 116) from None
+        raise DecodeError("a key occurs twice in a map", p, 116) from None
 
 
 def _build(keys: list[object], values: list[object]) -> tuple[dict[Any, object] | Map, int]:

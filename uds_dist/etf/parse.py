@@ -1,7 +1,7 @@
-"""The text that Erlang reads to terms.
+"""Erlang's text to terms.
 
-``parse_term`` reads what ``erl_parse:parse_term`` does: a constant term. Open containers are kept
-on a separate stack: a term may be nested deeper than Python's frames. The work is proportional to
+``parse_term`` reads a constant term, like ``erl_parse:parse_term``. Open containers are on a
+separate stack, since a term may be nested deeper than Python's frames. The time is proportional to
 the length of the text.
 
 Source: Erlang Reference Manual, "Data Types" and "Bit Syntax Expressions".
@@ -25,7 +25,7 @@ MAX_DEPTH = Config().max_term_depth
 _CLOSE = {"{": "}", "[": "]", "#": "}", "(": ")", "<<": ">>"}
 _NUMBERS = ("int", "float", "char")
 _VALUES: dict[object, object] = {"true": True, "false": False, "nil": None}
-# How a value was written, where that matters to what is around it.
+# How a value was written: some containers accept it only in one form.
 NUMBER, STRING, OTHER = "number", "string", "other"
 
 
@@ -37,14 +37,14 @@ class _Open:
     def __init__(self, token: Token, sign: str) -> None:
         self.kind = token.kind
         self.at = token.at
-        self.items: list[object] = []  # of a map: each key, then its value
-        # What must follow the last value, innermost last. A list whose tail is written as a list
-        # has several, and `items` has all of its elements: [a|[b|[c]]].
+        self.items: list[object] = []  # in a map: each key, then its value
+        # The closing tokens that must follow, innermost last. A list whose tail is written as a
+        # list has several, and `items` has all of its elements: [a|[b|[c]]].
         self.closers = [_CLOSE[token.kind]]
-        self.in_tail = False  # of a list: the next value, or the last one, is its tail
-        self.sign = sign  # of a parenthesis: the sign before it
+        self.in_tail = False  # in a list: the next value, or the last one, is its tail
+        self.sign = sign  # in a parenthesis: the sign before it
         self.bits = Bits() if token.kind == "<<" else None
-        self.written = OTHER  # of a parenthesis: how its value was written
+        self.written = OTHER  # in a parenthesis: how its value was written
         self.value_at = token.at  # where the last value begins
 
 
@@ -55,11 +55,11 @@ def parse_term(text: str) -> object:
         text: a constant term, with or without a dot after it:
             ``{ok, [1, 16#FF, $a], #{"k" => <<1:4>>}}``.
     Returns:
-        The term, as ``decode`` would give it: a string is a list of integers. If a map has a key
-        twice, the last value counts.
+        The term, as from ``decode``: a string is a list of integers. If a map has a key twice, the
+        last value counts.
     Raises:
-        ParseError: the text is not such a term, is nested too deep, or has binaries of more than
-            64 MiB; ``offset`` is where.
+        ParseError: the text is not a constant term, is nested too deep, or has binaries of more
+            than 64 MiB; ``offset`` is the position of the fault.
 
     Source: Erlang Reference Manual, "Data Types".
     """
@@ -102,11 +102,10 @@ class _Parser:
     def _expect(self, kind: str) -> None:
         token = self._token
         if token.kind != kind:
-            wanted = "nothing more" if kind == "end" else kind
-            raise _expected(wanted, token)
+            raise _expected("the end of the text" if kind == "end" else kind, token)
 
     def _begin(self) -> tuple[object, str] | None:
-        """Read a leaf, or the beginning of a container (None)."""
+        """Read a leaf, or the beginning of a container; None for the latter."""
         if self._stack:
             self._stack[-1].value_at = self._token.at
         sign = ""
@@ -180,7 +179,7 @@ class _Parser:
             if not top.sign:
                 return value, top.written
             if top.written != NUMBER:
-                raise ParseError("a sign stands before a number only", top.at)
+                raise ParseError("only a number can have a sign", top.at)
             return _signed(top.sign, value), OTHER
         self._depth -= 1
         return _container(top), OTHER
@@ -194,7 +193,7 @@ class _Parser:
             return (_signed(sign, token.value), OTHER) if sign else (token.value, NUMBER)
         if kind == "string":
             parts = []
-            while self._token.kind == "string":  # adjacent ones are one
+            while self._token.kind == "string":  # adjacent strings are one
                 parts.append(str(self._token.value))
                 self._next()
             return list(map(ord, "".join(parts))), STRING
@@ -278,7 +277,7 @@ class _Parser:
             self._expect(")")
             self._next()
         if sign == "-" and size:
-            raise ParseError("a size is not negative", at)
+            raise ParseError("a size cannot be negative", at)
         return size
 
 
@@ -305,7 +304,7 @@ def _container(opened: _Open) -> object:
 def _map(keys: list[object], values: list[object]) -> dict[Any, object] | Map:
     try:
         return make_map(keys, values)
-    except EncodeError:  # a key comes twice
+    except EncodeError:  # a key occurs twice
         last = {exact_key(key): (key, value) for key, value in zip(keys, values)}
         return make_map(*map(list, zip(*last.values())))
 
@@ -315,14 +314,14 @@ def _expected(what: str, token: Token) -> ParseError:
 
 
 def _unexpected(token: Token) -> ParseError:
-    """The error text for a token where a term was expected."""
+    """The error for a token where a term was expected."""
     name = printable(token.text, 40)
     if token.kind == "variable":
-        hint = "is a variable and has no value here: put an atom in single quotes"
+        hint = "is a variable: put an atom in single quotes"
     elif token.kind == "word":
         hint = "is a reserved word: put an atom in single quotes"
     elif token.kind in ("<", "#"):
-        return ParseError("pids, ports, references, funs and records cannot be read", token.at)
+        return ParseError("cannot read pids, ports, references, funs or records", token.at)
     else:
         return _expected("a term", token)
     return ParseError(f"{name} {hint}", token.at)

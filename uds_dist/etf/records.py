@@ -1,7 +1,7 @@
-"""Records of Erlang as classes: tuples whose first element is the record's name.
+"""Classes for Erlang's records: tuples whose first element is the record's name.
 
-A record is still a tuple: it encodes, compares and prints as one, so the codec can send these
-classes without knowing them.
+A record is still a tuple: it encodes and compares as one, so the codec needs no code for these
+classes.
 
 Source: Erlang Reference Manual, "Records".
 """
@@ -21,10 +21,10 @@ R = TypeVar("R", bound="TaggedTuple")
 
 
 class TaggedTuple(tuple[object, ...]):
-    """A record of Erlang: ``(tag, value, ...)``, whose values are also attributes.
+    """An Erlang record: a tuple ``(tag, value, ...)`` whose values are also attributes.
 
-    `record` makes classes of this kind; they have the methods of a NamedTuple. The first element
-    is the tag, so a record equals the plain tuple that comes over the wire.
+    `record` makes subclasses of this class; they have the methods of a NamedTuple. The first
+    element is the tag, so a record equals the plain tuple that comes over the wire.
     """
 
     __slots__ = ()
@@ -65,7 +65,7 @@ class TaggedTuple(tuple[object, ...]):
         return self[1:]
 
     def __getattr__(self, name: str) -> object:
-        # Called for what is not a field; type checkers learn from it that fields are terms.
+        # Called if there is no such field. To type checkers it says that every field is a term.
         raise AttributeError(f"the record {self._tag} has no field {name}")
 
     def __repr__(self) -> str:
@@ -74,28 +74,28 @@ class TaggedTuple(tuple[object, ...]):
 
 
 def record(tag: str, *fields: str) -> type[TaggedTuple]:
-    """Make a class for a record of Erlang: ``-record(user, {name, age})``.
+    """Make a class for an Erlang record, such as ``-record(user, {name, age})``.
 
     Args:
         tag: the record's name.
-        fields: the names of its fields, which must be valid names in Python.
+        fields: the names of its fields, which must be valid Python names.
     Returns:
-        A class: ``User(name, age)`` is the tuple ``{user, Name, Age}``. Give the class to `decode`
-        or `Config` as one of ``records``, and such tuples come as its objects.
+        A class: ``User(name, age)`` is the tuple ``{user, Name, Age}``. If `decode` or `Config` has
+        the class in ``records``, such tuples become its objects.
     Raises:
         EncodeError: the tag cannot be an atom, or the fields cannot be attributes.
     """
     if tag in ("true", "false", "nil"):
-        raise EncodeError(f"{tag} cannot be a record's tag: it comes as a constant of Python")
+        raise EncodeError(f"{tag} cannot be a record's tag: it decodes to a Python constant")
     for field in fields:
         if not field.isidentifier() or iskeyword(field) or field.startswith("_"):
-            raise EncodeError(f"{shown(field)} cannot be a field: Python has no such attribute")
+            raise EncodeError(f"{shown(field)} cannot be a field: it is not a public Python name")
     if len(set(fields)) != len(fields):
-        raise EncodeError(f"a field comes twice in the record {shown(tag)}")
+        raise EncodeError(f"a field occurs twice in the record {shown(tag)}")
     body: dict[str, Any] = {
         name: property(itemgetter(i), doc=f"The field {name}.") for i, name in enumerate(fields, 1)
     }
     body |= {"__slots__": (), "_tag": Atom(tag), "_fields": fields, "__match_args__": fields}
-    # Where it is made, for pickle.
+    # The module that makes it, for pickle.
     body["__module__"] = sys._getframe(1).f_globals.get("__name__", __name__)
     return type("".join([part.capitalize() for part in tag.split("_")]), (TaggedTuple,), body)

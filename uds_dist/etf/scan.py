@@ -1,7 +1,7 @@
-"""The tokens of Erlang's text, as ``erl_scan`` of OTP 29 finds them.
+"""The tokens of Erlang's text, the same as from ``erl_scan`` of OTP 29.
 
-Strings, sigils and numbers are read here: their tokens have values. OTP 27 reads the same, except
-floats with a base (``16#f.8``), which are new in OTP 28.
+The tokens of strings, sigils and numbers have values. OTP 27 reads the same text, except floats
+with a base (``16#f.8``), which are new in OTP 28.
 
 Source: Erlang Reference Manual, "Data Types"; EEP 64, triple-quoted strings; EEP 66, sigils.
 """
@@ -23,7 +23,7 @@ RESERVED_WORDS = frozenset(
 LETTERS = {"n": "\n", "r": "\r", "t": "\t", "v": "\v", "b": "\b", "f": "\f"}
 LETTERS |= {"e": "\x1b", "d": "\x7f", "s": " "}
 
-# Patterns are compiled (and kept, by the re module) at their first use: at import it costs 2 ms.
+# The re module compiles and caches these patterns at their first use: at import they cost 2 ms.
 _NAME_CHARACTER = "[0-9A-Za-z_@ß-öø-ÿÀ-ÖØ-Þ]"
 _NAME = f"{_NAME_CHARACTER}*"
 _DIGITS = "[0-9A-Za-z]+(?:_[0-9A-Za-z]+)*"  # of any base
@@ -43,7 +43,7 @@ _TOKEN = rf"""
     | (?P<sign> << | >> | => | [][{{}}(),:/|.+<\#-] )
     """
 _ESCAPE = r"\\(?:x\{([0-9A-Fa-f]+)\}|x([0-9A-Fa-f]{2})|([0-7]{1,3})|\^([?-_a-z])|([^x^])|[x^]?)"
-# As much of an escape as is needed to find the end of a string.
+# The part of an escape that matters to find the end of a string.
 _SKIPPED = r"\\(?:x\{[0-9A-Fa-f]*\}|\^.|[^^])"
 _DELIMITERS = {"(": ")", "[": "]", "{": "}", "<": ">"} | {char: char for char in "/|'\"`#"}
 _SIGILS = ("", "b", "B", "s", "S")
@@ -56,7 +56,7 @@ class Token(NamedTuple):
     """A token: its kind, its value, its text and the index of its first character.
 
     The kinds: int, float, char, string, sigil (a ``~s`` string), binary (a ``~b`` string), atom,
-    word (a reserved word), variable, dot, end; and each sign is its own kind.
+    word (a reserved word), variable, dot, end. Each sign is its own kind.
     """
 
     kind: str
@@ -66,17 +66,17 @@ class Token(NamedTuple):
 
 
 def scan(text: str) -> Iterator[Token]:
-    """The tokens of a text; after the last one, "end" repeatedly.
+    """The tokens of a text, followed by "end" without limit.
 
     Raises:
-        ParseError: a character, a number or a string is not one of Erlang's.
+        ParseError: a character, a number or a string is not valid in Erlang.
     """
     token_at = re.compile(_TOKEN, re.VERBOSE | re.DOTALL | re.ASCII).match
     at = 0
     while at < len(text):
         match = token_at(text, at)
         if match is None:
-            raise ParseError(f"{text[at : at + 1]!a} has no meaning here", at)
+            raise ParseError(f"unexpected character {text[at : at + 1]!a}", at)
         kind, start, end = match.lastgroup or "", at, match.end()
         found = match.group()
         at = end
@@ -113,7 +113,7 @@ def _number(kind: str, text: str, at: int) -> int | float:
     except OverflowError:
         pass
     except ValueError:
-        raise ParseError(f"{text:.40} is not a number of a base from 2 to 36", at) from None
+        raise ParseError(f"{text:.40} is not a number in a base from 2 to 36", at) from None
     raise ParseError(f"{text:.40} is too large for a float", at)
 
 
@@ -135,11 +135,11 @@ def _based(text: str) -> int | float:
     return float(read_integer(whole + fraction, base)) * float(base) ** power
 
 
-# --- what stands in quotes ------------------------------------------------------------------------
+# --- strings, sigils and quoted atoms -------------------------------------------------------------
 
 
 def _quoted(text: str, found: str, start: int, at: int) -> tuple[Token, int]:
-    """The string, sigil or quoted atom whose opening quote ends at `at`, and where it ends."""
+    """The token of a string, sigil or quoted atom whose opening quote ends at `at`, and its end."""
     name, quote = found[1:-1], found[-1]
     is_sigil = found[0] == "~"
     if is_sigil and (name not in _SIGILS or quote not in _DELIMITERS):
@@ -169,7 +169,7 @@ def _quoted(text: str, found: str, start: int, at: int) -> tuple[Token, int]:
 
 
 def _checked(body: str | None, quote: str, at: int) -> str:
-    """The text between quotes; refuses one that is not closed or holds invalid characters."""
+    """The text between quotes; raises if it is not closed or contains invalid characters."""
     if body is None:
         what = {"'": "a quoted atom", '"': "a string"}.get(quote, "a sigil")
         raise ParseError(f"{what} is not closed", at)
@@ -198,7 +198,7 @@ def _unescaped(text: str, at: int) -> str:
 
 
 def _triple_quoted(text: str, start: int, escapes: bool) -> tuple[str, int]:
-    """The value of a string in three or more quotes from `start` on, and where it ends."""
+    """The value of a string in three or more quotes at `start`, and its end."""
     opening = re.compile('"+').match(text, start)
     assert opening is not None
     quotes, at = opening.group(), opening.end()
@@ -211,7 +211,7 @@ def _triple_quoted(text: str, start: int, escapes: bool) -> tuple[str, int]:
         if line is None:
             raise ParseError("a triple-quoted string is not closed", start)
         raw = _checked(line.group(), '"', at)
-        # A backslash before the line's end has no effect: the line ends there.
+        # A backslash before the end of the line does not continue it.
         lines.append(_unescaped(raw, at) if escapes else raw)
         at = line.end()
         closing = closing_at(text, at)

@@ -1,4 +1,4 @@
-"""Binaries of Erlang's text: the values of the segments between ``<<`` and ``>>``.
+"""Binaries in Erlang's text: the values of the segments between ``<<`` and ``>>``.
 
 Source: Erlang Reference Manual, "Bit Syntax Expressions".
 """
@@ -16,7 +16,7 @@ from uds_dist.errors import ParseError
 from uds_dist.etf.shown import printable
 from uds_dist.etf.terms import BitString
 
-MAX_BITS = 8 * 64 * 1024 * 1024  # of all segments of one text: a few characters may ask for many
+MAX_BITS = 8 * 64 * 1024 * 1024  # of all segments in a text; a short text can ask for many bits
 
 # The meaning of each word after the slash: the type, the unit, the byte order or the sign.
 _WORDS: dict[str, tuple[tuple[str, object], ...]] = {
@@ -41,7 +41,7 @@ _FLOATS = {16: "e", 32: "f", 64: "d"}
 
 
 class Kind(NamedTuple):
-    """How a segment is written: its type, its size in bits (None: all there is), its order."""
+    """How a segment is written: its type, its size in bits (None: the whole value), its order."""
 
     type: str
     bits: int | None
@@ -53,11 +53,11 @@ def segment_kind(size: int | None, words: Sequence[tuple[str, int | None]], at: 
     """How a segment is written.
 
     Args:
-        size: the value after the colon, None without one.
+        size: the value after the colon; None if there is none.
         words: the words after the slash, each with the number after its own colon or None.
         at: the index of the segment.
     Raises:
-        ParseError: there is no such type, or the words contradict each other.
+        ParseError: a type is unknown, or the words contradict each other.
     """
     found: dict[str, object] = {}
     for word, number in words:
@@ -66,7 +66,7 @@ def segment_kind(size: int | None, words: Sequence[tuple[str, int | None]], at: 
         elif word in _WORDS and number is None:
             said = _WORDS[word]
         else:
-            raise ParseError(f"{printable(word, 40)} is not a type of a segment", at)
+            raise ParseError(f"{printable(word, 40)} is not a segment type", at)
         for what, value in said:
             if found.setdefault(what, value) != value:
                 raise ParseError("the types of a segment contradict each other", at)
@@ -74,7 +74,7 @@ def segment_kind(size: int | None, words: Sequence[tuple[str, int | None]], at: 
     unit = found.get("unit")
     assert unit is None or isinstance(unit, int)
     if type_ in _CODECS and (size is not None or unit is not None):
-        raise ParseError(f"a segment of type {type_} has neither a size nor a unit", at)
+        raise ParseError(f"a segment of type {type_} cannot have a size or a unit", at)
     if size is None:
         if type_ != "binary" and unit is not None:
             raise ParseError("a unit needs a size", at)
@@ -121,10 +121,10 @@ def add_segment(bits: Bits, value: object, is_string: bool, kind: Kind, at: int,
     """Append a segment.
 
     Args:
-        bits: where to.
-        value: a number or a binary; or the characters of a string, one segment for each of them.
+        bits: the bits to append to.
+        value: a number or a binary; or the characters of a string, one segment for each.
         is_string: whether `value` was written as a string.
-        kind: how it is written.
+        kind: how the segment is written.
         at: the index of the segment.
         room: how many bits may be appended.
     Returns:
@@ -140,7 +140,7 @@ def add_segment(bits: Bits, value: object, is_string: bool, kind: Kind, at: int,
         return 8 * len(values)
     try:
         if is_string and not values:
-            _add(Bits(), 0, kind)  # a type that numbers cannot have is refused in any case
+            _add(Bits(), 0, kind)  # an empty string, too, needs a type that fits numbers
         return sum([_add(bits, item, kind) for item in values])
     except (ValueError, KeyError, OverflowError, StructError):
         raise ParseError(
@@ -149,7 +149,7 @@ def add_segment(bits: Bits, value: object, is_string: bool, kind: Kind, at: int,
 
 
 def _add(bits: Bits, value: object, kind: Kind) -> int:
-    """Append one segment; raises ValueError and the like if the value does not fit it."""
+    """Append one segment; raises ValueError or a similar error if the value does not fit."""
     if kind.type == "integer" and type(value) is int and kind.bits is not None:
         return _add_integer(bits, value, kind.bits, kind.little)
     if kind.type == "binary" and isinstance(value, (bytes, BitString)):
@@ -157,7 +157,7 @@ def _add(bits: Bits, value: object, kind: Kind) -> int:
     if kind.type == "float" and isinstance(value, (int, float)) and not isinstance(value, bool):
         data = _float_bytes(float(value), kind)
     elif kind.type in _CODECS and type(value) is int:
-        # With the byte order in the name, or Python would write a byte order mark.
+        # The name includes the byte order: otherwise Python writes a byte order mark.
         order = "" if kind.type == "utf8" else "le" if kind.little else "be"
         data = chr(value).encode(_CODECS[kind.type] + order)
     else:
@@ -171,13 +171,13 @@ def _float_bytes(value: float, kind: Kind) -> bytes:
     try:
         return pack(layout, value)
     except OverflowError:
-        return pack(layout, copysign(inf, value))  # a float out of range: as a BEAM does
+        return pack(layout, copysign(inf, value))  # out of range: infinite, as on a BEAM
 
 
 def _add_integer(bits: Bits, value: int, width: int, little: bool) -> int:
     number = value & ((1 << width) - 1)
     if little:
-        # Whole bytes from the lowest on; the remaining bits are the highest and come last.
+        # Whole bytes, the lowest first; the remaining, highest bits come last.
         whole, part = divmod(width, 8)
         data = number.to_bytes(whole + 1, "little")
         number = int.from_bytes(data[:whole], "big") << part | data[whole]
@@ -186,7 +186,7 @@ def _add_integer(bits: Bits, value: int, width: int, little: bool) -> int:
 
 
 def _add_part(bits: Bits, value: bytes | BitString, kind: Kind) -> int:
-    """Append the first bits of a binary, or all of them."""
+    """Append the first bits of a binary, or all its bits."""
     data, used = (value, 8) if isinstance(value, bytes) else (value.data, value.bits)
     has = len(data) * 8 - (8 - used)
     width = has if kind.bits is None else kind.bits

@@ -1,11 +1,10 @@
-"""The text of a foreign term, for an error, a line of the log or a repr.
+"""The text of a foreign term, for an error, a log line or a repr.
 
-A peer chooses what it sends. An integer of a million digits, a term nested deeper than Python's
-frames, or a newline that would forge a line of the log must do no harm when its text is made. So
-the text is bounded in length and depth, control characters are escaped, and no value makes it fail.
-It is in Python's notation.
+A peer can send an integer of a million digits, a term nested deeper than Python's frames, or a
+newline that would forge a log line. So the text is bounded in length and depth, control characters
+are escaped, and making it never fails. It is in Python's notation.
 
-A class that holds other terms has a method ``_shown_parts``, which gives the text before its
+A class that contains other terms has a method ``_shown_parts``, which returns the text before its
 parts, the parts, and the text after them.
 """
 
@@ -14,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-LENGTH: Final = 200  # characters in an error or a line of the log
+LENGTH: Final = 200  # characters in an error or a log line
 REPR_LENGTH: Final = 1000  # characters of a repr
 DEPTH: Final = 8
 MORE: Final = "..."
@@ -31,7 +30,7 @@ def shown(term: object, length: int = LENGTH) -> str:
 
     Args:
         term: the value, a term or not.
-        length: the rough limit in characters; ``...`` marks what is left out.
+        length: the rough limit in characters; ``...`` marks an omission.
     Returns:
         Printable text on one line.
     """
@@ -56,7 +55,7 @@ def printable(text: str, length: int = LENGTH) -> str:
 
 
 def _write(term: object, room: int, depth: int, out: list[str]) -> int:
-    """Append a value's text; returns how much room is left, 0 or less when there is none."""
+    """Append a value's text; returns the room that is left, 0 or less if there is none."""
     container = _container(term)
     if container is None:
         text = _leaf(term, max(room, 1))

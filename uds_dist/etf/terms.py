@@ -1,9 +1,9 @@
 """The Erlang terms that have no Python type.
 
-Identifiers are in ``identifiers``; here are the terms made of other terms. A map's key that is a
-list or a map becomes a hashable twin (FrozenList, Map), at any depth, and a map whose keys Python
-would merge, such as 1, 1.0 and True, is a Map instead of a dict. All of that is rare, so it is
-written to be safe: nothing recurses, and frozen values are not walked again.
+Identifiers are in ``identifiers``; here are the terms made of other terms. A list or map that is a
+map's key becomes a hashable twin (FrozenList, Map), at any depth. A map whose keys Python would
+merge, such as 1, 1.0 and True, is a Map instead of a dict. All of that is rare, so the code here is
+safe rather than fast: nothing recurses, and frozen values are not walked again.
 
 Source: External Term Format.
 """
@@ -59,7 +59,7 @@ class Export:
         object.__setattr__(self, "module", as_atom(self.module))
         object.__setattr__(self, "function", as_atom(self.function))
         if not 0 <= self.arity <= 255:
-            raise EncodeError("an arity is a number of 0 to 255")
+            raise EncodeError("an arity must be a number from 0 to 255")
 
     def __str__(self) -> str:
         return f"fun {self.module}:{self.function}/{self.arity}"
@@ -67,7 +67,7 @@ class Export:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Fun:
-    """A fun with its environment: not callable here, but it goes back byte for byte.
+    """A fun with its environment: it cannot be called here, but is sent back byte for byte.
 
     Source: External Term Format, NEW_FUN_EXT; with ``arity`` None, FUN_EXT.
     """
@@ -102,7 +102,7 @@ class BitString:
         data: the bits, from the highest bit of the first byte on; unused bits are made 0.
         bits: how many bits of the last byte are used, 1 to 7.
     Raises:
-        EncodeError: ``bits`` is out of its range, or there is no byte.
+        EncodeError: ``bits`` is out of its range, or ``data`` is empty.
 
     Source: External Term Format, BIT_BINARY_EXT.
     """
@@ -113,8 +113,8 @@ class BitString:
     def __post_init__(self) -> None:
         if not self.data or not 1 <= self.bits <= 7:
             raise EncodeError(
-                "a BitString has 1 or more bytes and uses 1 to 7 bits of the last one: "
-                "whole bytes are plain bytes"
+                "a BitString has at least one byte and uses 1 to 7 bits of the last one: "
+                "use bytes for whole bytes"
             )
         last = self.data[-1] & (0xFF00 >> self.bits) & 0xFF
         if last != self.data[-1]:
@@ -131,10 +131,10 @@ class ImproperList:
     """A list whose last tail is not a list: ``[a, b | tail]``.
 
     Args:
-        items: the elements before the tail, 1 or more.
-        tail: any term but a list.
+        items: the elements before the tail, at least one.
+        tail: any term except a list.
     Raises:
-        EncodeError: there is no element, or the tail is a list.
+        EncodeError: ``items`` is empty, or the tail is a list.
 
     Source: External Term Format, LIST_EXT.
     """
@@ -149,8 +149,8 @@ class ImproperList:
         self._tail = tail
         if not self._items or isinstance(tail, (list, ImproperList, FrozenList)):
             raise EncodeError(
-                "an ImproperList has 1 or more items and a tail that is not a list: "
-                "write a list that ends in [] as a plain list"
+                "an ImproperList has at least one item and a tail that is not a list: "
+                "use a list for a list that ends in []"
             )
 
     @property
@@ -206,7 +206,7 @@ class Record:
         object.__setattr__(self, "fields", fields)
 
     def get(self, name: str, default: object = None) -> object:
-        """The value of the field of that name."""
+        """The value of the field with this name."""
         for key, value in self.fields:
             if key == name:
                 return value
@@ -221,7 +221,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class LocalTerm:
-    """A term in a node's private format: opaque, it goes back unchanged.
+    """A term in a node's private format: opaque, and sent back unchanged.
 
     Source: External Term Format, LOCAL_EXT.
     """
@@ -235,30 +235,30 @@ class LocalTerm:
         return "LocalTerm(", (self.data,), ")"
 
 
-# Leaf types that are hashable as they are; subclasses may not be.
+# Leaf types that are always hashable; their subclasses may not be.
 PLAIN = frozenset({int, float, bytes, str, bool, type(None), Atom, Pid, Port, Reference})
 
 
 class FrozenList:
-    """A list as a map's key, where Python needs a hashable value.
+    """A hashable list, for the keys of maps.
 
-    It equals the list of the same items and encodes as a list.
+    It equals a list of the same items and encodes as a list.
     """
 
     __slots__ = ("_items", "_hash", "_token")
     __match_args__ = ("items",)
     _items: tuple[object, ...]
     _hash: int
-    _token: bytes | None  # its exact_key; None where its items are plain
+    _token: bytes | None  # its exact_key; None if its items are plain
 
     def __init__(self, items: Iterable[object]) -> None:
         self._items = tuple(items)
         self._token = None
-        if PLAIN.issuperset(map(type, self._items)):  # a string, nearly always, is plain
+        if PLAIN.issuperset(map(type, self._items)):  # nearly always: a string
             self._hash = hash((FrozenList, self._items))
         else:
-            # By its exact key: hashing or comparing nested ones level by level would use Python
-            # frames and the C stack.
+            # By its exact key: hashing and comparing level by level could overflow Python's frames
+            # and the C stack.
             self._items = tuple([freeze(item) for item in self._items])
             self._token = exact_key(self)
             self._hash = hash(self._token)
@@ -292,7 +292,7 @@ class FrozenList:
         return self._hash
 
     def __reduce__(self) -> tuple[object, ...]:
-        return FrozenList, (self._items,)  # a hash is valid in one process only
+        return FrozenList, (self._items,)  # not the hash: it is valid in one process only
 
     def __repr__(self) -> str:
         return shown(self, REPR_LENGTH)
@@ -304,13 +304,13 @@ class FrozenList:
 class Map:
     """A map that a dict cannot hold: its keys may be equal in Python, such as 1, 1.0 and True.
 
-    A map as a map's key is a Map too, since a key must be hashable. Maps and their keys are equal
-    if Erlang's are; a dict of the same keys and values is equal.
+    A map that is a key of a map is a Map too, since a key must be hashable. Maps are equal if they
+    are equal in Erlang; a Map also equals a dict of the same keys and values.
 
     Args:
-        pairs: the keys and values, in the order of the wire.
+        pairs: the keys and values, in their order on the wire.
     Raises:
-        EncodeError: a key comes twice.
+        EncodeError: a key occurs twice.
 
     Source: External Term Format, MAP_EXT.
     """
@@ -326,11 +326,11 @@ class Map:
         self._values = {exact_key(key): value for key, value in self._pairs}
         self._token = None
         if len(self._values) != len(self._pairs):
-            raise EncodeError("a key comes twice in a Map")
+            raise EncodeError("a key occurs twice in a Map")
 
     @property
     def pairs(self) -> tuple[tuple[object, object], ...]:
-        """The keys and values, in the order of the wire."""
+        """The keys and values, in their order on the wire."""
         return self._pairs
 
     def get(self, key: object, default: object = None) -> object:
@@ -353,15 +353,15 @@ class Map:
         return iter([key for key, _value in self._pairs])
 
     def keys(self) -> list[object]:
-        """The keys, as of a dict."""
+        """The keys, in a list."""
         return [key for key, _value in self._pairs]
 
     def values(self) -> list[object]:
-        """The values, as of a dict."""
+        """The values, in a list."""
         return [value for _key, value in self._pairs]
 
     def items(self) -> tuple[tuple[object, object], ...]:
-        """The keys and values, as of a dict."""
+        """The pairs of key and value, as from a dict."""
         return self._pairs
 
     def __eq__(self, other: object) -> bool:
@@ -394,10 +394,10 @@ def fold(
 
     Args:
         term: any term.
-        leaf: gives the value of a term that must not be walked, or `WALK`.
-        branch: gives the value of a term from the term and the values of its parts.
+        leaf: returns the value of a term that is not walked, or `WALK`.
+        branch: returns the value of a term from the term and the values of its parts.
     Returns:
-        The value of the whole.
+        The value of the whole term.
     """
     stack: list[tuple[object, Iterator[object], list[object]]] = []
     source: object = None
@@ -459,7 +459,7 @@ def freeze(term: object) -> object:
 
 
 def _frozen_leaf(term: object) -> object:
-    # Frozen values are not walked again, or keys nested in keys would take quadratic time.
+    # Walking frozen values again would take quadratic time for keys nested in keys.
     if isinstance(term, FrozenList) or (isinstance(term, Map) and term._token is not None):
         return term
     return WALK if isinstance(term, _BRANCHES) else term
@@ -487,12 +487,12 @@ def _is_same(one: object, other: object) -> bool:
 
 
 def exact_key(term: object) -> bytes:
-    """A stand-in for a term that is equal only where Erlang's ``=:=`` says so.
+    """A digest of a term; two digests are equal if Erlang's ``=:=`` finds the terms equal.
 
     Args:
         term: any term.
     Returns:
-        A digest; those of 1, 1.0 and True, or of 0.0 and -0.0, differ.
+        The digest; those of 1, 1.0 and True differ, and those of 0.0 and -0.0.
     """
     token = fold(term, _exact_leaf, _exact_branch)
     assert isinstance(token, bytes)
@@ -500,7 +500,7 @@ def exact_key(term: object) -> bytes:
 
 
 def _digest(kind: str, data: bytes) -> bytes:
-    # A digest, not the data: nested keys then take linear time, not quadratic.
+    # Digests are short, so nested keys take linear time; the data would take quadratic time.
     return blake2b(kind.encode("utf-8", "surrogatepass") + b"\0" + data, digest_size=20).digest()
 
 
@@ -535,7 +535,7 @@ def _exact_leaf(term: object) -> object:
 
 def _exact_branch(source: object, parts: list[Any]) -> object:
     if isinstance(source, (dict, Map)):
-        # Sorted: the order of the keys does not matter to equality.
+        # Sorted, since the order of keys does not matter for equality.
         return _digest("map", b"".join(sorted(key + value for key, value in _pairs_of(parts))))
     if isinstance(source, Record):
         names = [str(name) for name, _value in source.fields]

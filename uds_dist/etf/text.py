@@ -1,8 +1,8 @@
 """Terms to the text that Erlang prints, in time proportional to its length.
 
-``format_term`` writes what ``io:format("~0ktp", [Term])`` does, on one line. As on a plain node a
-list prints as a string if its characters are Latin-1; a binary prints as a string in any script if
-it is valid UTF-8. ``parse_term`` is in ``parse``.
+``format_term`` writes the same text as ``io:format("~0ktp", [Term])``, on one line. As on a node
+without special flags, a list prints as a string if its characters are Latin-1, and a binary if it
+is valid UTF-8 in any script. ``parse_term`` is in ``parse``.
 
 Source: stdlib, io(3); Erlang Reference Manual, "Term Comparisons".
 """
@@ -36,17 +36,17 @@ from uds_dist.etf.terms import (
 
 __all__ = ["format_term", "parse_term"]
 
-MAX_FORMAT_DEPTH = 80_000  # not a limit on memory; it ends a term that holds itself
+MAX_FORMAT_DEPTH = 80_000  # not to save memory, but to end a term that contains itself
 
 _Order = tuple[object, ...]
 Orders = dict[int, _Order]  # the orders of containers, by identity
 # The start of a container's text, its parts with the text before each, and its end.
 Opened = tuple[str, Iterator[tuple[str, object]], str]
 
-# Patterns, compiled (and kept, by the re module) at their first use: at import they cost 8 ms.
+# The re module compiles and caches these patterns at their first use: at import they cost 8 ms.
 _PLAIN_ATOM = "[a-zß-öø-ÿ][0-9A-Za-z_@ß-öø-ÿÀ-ÖØ-Þ]*"
 _ESCAPES = {char: letter for letter, char in LETTERS.items() if char != " "}
-# What Erlang calls printable; 127 is not.
+# Characters that are printable in Erlang; 127 is not.
 _LATIN_1 = "[\b-\r\x1b -~\xa0-\xff]*"
 _UNICODE = "[\b-\r\x1b -~\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]*"
 
@@ -55,10 +55,10 @@ def format_term(term: object) -> str:
     """The text of a term as Erlang prints it on one line, with a map's keys in order.
 
     Args:
-        term: any value that stands for an Erlang term.
+        term: any value that can be encoded.
     Returns:
-        The text. Pids, ports and references show the name of their node; they, funs and records
-        cannot be read back.
+        The text. Pids, ports and references include the name of their node. `parse_term` cannot
+        read pids, ports, references, funs and records.
     Raises:
         EncodeError: the value, or one inside it, has no Erlang term.
 
@@ -75,13 +75,13 @@ def assemble(
 
     Args:
         term: the value.
-        open_: gives the start of a container's text, its parts, each with the text before it, and
-            the end; None for a leaf.
-        leaf: gives the text of a leaf.
+        open_: returns the start of a container's text, its parts, each with the text before it,
+            and the end; None for a leaf.
+        leaf: returns the text of a leaf.
     Returns:
         The text.
     Raises:
-        EncodeError: the value holds itself.
+        EncodeError: the value contains itself.
     """
     out: list[str] = []
     # The innermost open container: its parts, each with the text before it, and its end.
@@ -96,7 +96,7 @@ def assemble(
                 continue
             if len(stack) >= MAX_FORMAT_DEPTH:
                 raise EncodeError(
-                    f"terms are nested deeper than {MAX_FORMAT_DEPTH}, or hold themselves"
+                    f"terms are nested deeper than {MAX_FORMAT_DEPTH}, or contain themselves"
                 )
             stack.append((parts, end))
             start, parts, end = opened
@@ -143,14 +143,14 @@ def ordered_pairs(term: dict[Any, Any] | Map, orders: Orders) -> list[tuple[obje
 
     Args:
         term: the map.
-        orders: the known orders of other maps of the same term; more are added.
+        orders: the known orders of containers in the same term; this function adds to it.
     """
     pairs = list(term.items())
     if len(pairs) > 1:
         try:
             pairs.sort(key=lambda pair: _order(pair[0], orders))
         except RecursionError:
-            pass  # keys too deep to compare stay in the order of the wire
+            pass  # keys too deep to compare stay in their order on the wire
     return pairs
 
 
@@ -180,7 +180,7 @@ def _leaf(term: object) -> str:
 
 
 def _string(items: list[Any] | FrozenList) -> str | None:
-    """The text of a list that is printed as a string, or as []."""
+    """The text of a list that prints as a string or as []; None for any other list."""
     if not items:
         return "[]"
     try:
@@ -230,14 +230,14 @@ def _binary(data: bytes) -> str:
 
 
 def _float(number: float) -> str:
-    """A float's shortest digits, with the point where Erlang has it."""
+    """A float's shortest digits, in the same form as Erlang's."""
     sign, plain, scientific = float_texts(number)
-    # From 2**53 on not every integer is a float: all digits would claim too much precision.
+    # From 2**53 on floats skip integers: writing all digits would claim too much precision.
     return sign + (plain if abs(number) < 2**53 and len(plain) <= len(scientific) else scientific)
 
 
 def float_texts(number: float) -> tuple[str, str, str]:
-    """A float's sign, and its shortest digits without an exponent and with one.
+    """A float's sign, and its shortest digits without and with an exponent.
 
     Raises:
         EncodeError: it is infinite or not a number.
@@ -268,12 +268,12 @@ _CONTAINERS = (tuple, list, FrozenList, ImproperList, dict, Map, Record, Fun)
 
 
 def _order(term: object, known: Orders) -> _Order:
-    """A key that sorts terms as Erlang orders a map's keys: any integer before any float.
+    """A sort key that orders terms like the keys of an Erlang map: integers precede floats.
 
     Args:
-        term: a key.
-        known: the keys of containers met before, by identity; more are added. So nested keys are
-            walked once, with a stack instead of recursion.
+        term: a term.
+        known: the sort keys of containers seen before, by identity; this function adds to it, so
+            nested keys are walked only once, with a stack instead of recursion.
 
     Source: Erlang Reference Manual, "Term Comparisons".
     """
@@ -311,7 +311,7 @@ def _parts(term: object) -> Sequence[object]:
 
 
 def _container_order(term: object, known: Orders) -> _Order:
-    """The key of a container whose parts' keys are all known."""
+    """The sort key of a container whose parts' sort keys are all known."""
     orders = [
         known[id(part)] if isinstance(part, _CONTAINERS) else _leaf_order(part)
         for part in _parts(term)
@@ -324,7 +324,7 @@ def _container_order(term: object, known: Orders) -> _Order:
         pairs = sorted(zip(orders[::2], orders[1::2]))
         return 9, len(pairs), [key for key, _value in pairs], [value for _key, value in pairs]
     if isinstance(term, ImproperList):
-        # Cell by cell, so that a list sorts before a longer one with the same start.
+        # Cell by cell, so that a list precedes a longer one with the same start.
         return 11, (*[(11, order) for order in orders[:-1]], orders[-1])
     if isinstance(term, Fun):
         return 4, 0, str(term.module), term.index, term.old_uniq, tuple(orders)

@@ -264,7 +264,7 @@ def write_term(
 
 def _too_deep(depth_limit: int) -> EncodeError:
     return EncodeError(
-        f"terms are nested deeper than {depth_limit}, or hold themselves: "
+        f"terms are nested deeper than {depth_limit}, or contain themselves: "
         "raise max_term_depth on both sides, or send a flatter term"
     )
 

@@ -1,4 +1,4 @@
-"""A node's statistics, for people: how much it holds of what."""
+"""A node's statistics: how many processes, calls, links and bytes it holds."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from uds_dist.processes.table import Processes
 
 
 class NodeStatistics(NamedTuple):
-    """A snapshot of what a node holds at this moment.
+    """A snapshot of what a node holds.
 
-    ``futures`` are the calls that wait for an answer: `call`, `rpc` and `spawn`; ``unwritten`` is
-    in bytes.
+    ``futures`` counts the calls that wait for an answer: `call`, `rpc` and `spawn`; ``unwritten``
+    is in bytes.
     """
 
     name: str
@@ -28,7 +28,7 @@ class NodeStatistics(NamedTuple):
 
 
 def node_statistics(processes: Processes, nodes: dict[str, RemoteNode]) -> NodeStatistics:
-    """A snapshot of a node, from its process table and the nodes that it knows."""
+    """The snapshot of a node, from its process table and the nodes that it knows."""
     return NodeStatistics(
         name=processes.name,
         processes=len(processes.by_pid),

@@ -1,12 +1,11 @@
-"""`global`, in which a visible node takes part because its peers wait for it.
+"""A visible node's part in `global`: its peers wait for the answers.
 
-A BEAM counts every visible node among the members of its cluster. `global` then exchanges the names
-that each side has registered, and while a member does not answer, `global:sync/0` hangs on every
-peer, and a lock on all nodes is never granted. So a visible node takes part as a passive member: it
-answers every step, grants every lock, registers no names of its own, and leaves name conflicts to
-the others.
+A BEAM counts every visible node as a member of its cluster. `global` then exchanges the names that
+each side has registered. While a member does not answer, `global:sync/0` hangs on every peer, and a
+lock on all nodes is never granted. So a visible node takes part as a passive member: it answers
+every step, grants every lock, registers no names, and leaves name conflicts to the others.
 
-A peer speaks only for itself: a step of the exchange in another node's name is dropped.
+A peer may only report about itself: a step of the exchange in another node's name is dropped.
 
 The exchange between A, a BEAM, and P, this node; TagA and TagP identify this exchange:
 
@@ -17,7 +16,7 @@ The exchange between A, a BEAM, and P, this node; TagA and TagP identify this ex
     A: resolved(members, TagP)          P: in_sync, to A and to every member that says so
     A: in_sync                          P: connects to the members that it does not know
 
-Source: the module global of OTP 27 and 29, as observed; no document has this protocol.
+Source: the module global of OTP 27 and 29, as observed; the protocol is not documented.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ from uds_dist.services.outcome import encoded_size
 from uds_dist.transport.loop import EventLoop
 
 GLOBAL_NAME_SERVER = "global_name_server"
-VERSION = 8  # of the exchange: that of OTP 25 and later
+VERSION = 8  # of the exchange, as in OTP 25 and later
 LOCKER = Atom("locker")
 NO_LONGER_A_PID = Atom("no_longer_a_pid")
 UNUSED = Atom("unused")
@@ -80,7 +79,7 @@ class GlobalNameServer:
         self._connect = connect
         self._disconnect = disconnect
         self._max_members = config.max_cluster_members
-        # Node -> (its tag, this node's tag) of the exchange under way.
+        # Node -> (its tag, this node's tag) of the current exchange.
         self._tags: dict[str, tuple[object, int]] = {}
         self._in_sync: set[str] = set()
         # Node -> the members that it named and that this node connected to.
@@ -119,7 +118,7 @@ class GlobalNameServer:
             case (Atom("cancel_connect"), Atom() as named, _) if named == node:
                 self._forget_exchange(node)
             case (Atom("remove_connection"), Atom() as named) if named == node:
-                # It waits for this: it has lost a member that this node is still connected to.
+                # The peer waits for this: it lost a member that this node is still connected to.
                 self._disconnect(node)
             case (Atom() as step, *_):
                 return step in UNHEEDED
@@ -128,7 +127,7 @@ class GlobalNameServer:
         return True
 
     def _on_cast(self, node: str, step: Atom, fields: list[object]) -> bool:
-        """Act on a step of the exchange; False if it is not one, or is about another node."""
+        """Take a step of the exchange; False if it is not a step, or is about another node."""
         match step, *fields:
             case ("init_connect", (_, tag, *_), Atom() as named, _) if (
                 named == node and encoded_size(tag) <= MAX_TAG_SIZE
@@ -164,7 +163,7 @@ class GlobalNameServer:
         return own_tag is not None and type(tag) is int and own_tag == tag
 
     def _answer(self, node: str, tag: object, step: str, *fields: object) -> None:
-        """Take the next step of an exchange, if it is the current one."""
+        """Send the next step of an exchange, if it is the current one."""
         if self._is_under_way(node, tag):
             self._cast(node, (Atom(step), *fields, self._tags[node][0]))
 

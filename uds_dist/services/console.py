@@ -1,12 +1,12 @@
 """Python prompts for remote shells, from any BEAM and from `uds-dist remote`.
 
-``erl -remsh`` and ``iex --remsh`` ask a node some questions, have it start a shell, link to that,
-and then are the shell's terminal: its group leader, by Erlang's I/O protocol. A node that answers
-the questions and whose shell asks for lines gets their line editing and their history for nothing.
-They ask the shell's node for completions, too, and end their shell when that is undefined there.
+``erl -remsh`` and ``iex --remsh`` ask a node a few questions, make it start a shell, link to the
+shell, and become its terminal: its group leader in Erlang's I/O protocol. If this node answers the
+questions and its shell asks for lines, their line editing and history work with no further code.
+They also ask the shell's node for completions, and end their shell if that function is undefined.
 
-Whoever may open a shell can do anything that the program can do. So nothing of this is there before
-the program asks for it, and every input is logged.
+A user of a shell can do anything that the program can do. So a console exists only if the program
+asks for it, and every input is logged.
 
 Source: the modules user_drv, group and edlin_expand of OTP 27 and 29, and IEx, as observed.
 """
@@ -45,23 +45,23 @@ NO = Atom("no")
 SYSTEM_LIMIT = Atom("system_limit")
 SHUTDOWN = Atom("shutdown")
 
-# The module whose functions a client that knows of Python shells calls.
+# The module that clients of Python shells, such as `uds-dist remote`, call.
 CONSOLE_MODULE = "uds_dist_console"
-OTP_RELEASE = "27"  # clients of older releases are served as well; they only look for 26 or more
-INDENTATION = "    "  # what the Tab key gives at the beginning of a line
-MAX_SHELLS = 256  # that are open at a time
+OTP_RELEASE = "27"  # older clients accept it too: they only check for 26 or more
+INDENTATION = "    "  # inserted by the Tab key at the beginning of a line
+MAX_SHELLS = 256  # open at the same time
 MAX_MATCHES = 1000  # of a completion
-NAME = re.compile(r"[\w.]*\Z")  # with dots, at the end of a line
+NAME = re.compile(r"[\w.]*\Z")  # a name with dots, at the end of a line
 
-# What is told of each input: the node, the user and process id of its process, and the text.
+# Called with each input.
 Audit = Callable[["ConsoleInput"], object]
 
 
 class ConsoleInput(NamedTuple):
     """One input of a remote shell, for the audit.
 
-    ``uid`` and ``pid`` are those of the process at the other end of the connection; None where the
-    system does not tell them.
+    ``uid`` and ``pid`` identify the process at the other end of the connection; None where the
+    system does not report them.
     """
 
     node: str
@@ -71,7 +71,7 @@ class ConsoleInput(NamedTuple):
 
 
 class Connections(Protocol):
-    """What a console asks of the node's connections."""
+    """What a console needs to know about the node's connections."""
 
     nodes: dict[str, RemoteNode]
 
@@ -84,11 +84,11 @@ class Console:
     Args:
         loop: the node's loop.
         processes: the node's process table.
-        connections: the node's connections, and which process is at the other end.
-        namespace: the names that shells find; they are looked up when they are used.
-        own_names: names that each shell has besides.
+        connections: the node's connections and their peers' processes.
+        namespace: the program's names for the shells; each use looks them up again.
+        own_names: more names for each shell.
         banner: the first line that a client prints.
-        audit: called with each input, besides the log.
+        audit: called with each input; the log has it too.
         allow: the nodes that may open a shell; None for every connected node.
         time_limit: seconds that one input may take; None for no limit.
     """
@@ -125,7 +125,7 @@ class Console:
     # -- for a shell -----------------------------------------------------------------------
 
     def log(self, node: str, text: str) -> None:
-        """Log an input of a node, and tell the audit."""
+        """Log an input of a node and pass it to the audit."""
         uid, pid = self._connections.credentials(node)
         logger.info("%s (uid %s, pid %s): %s", printable(node), uid, pid, printable(text, 10_000))
         if self._audit is not None:
@@ -137,7 +137,7 @@ class Console:
         fail: Callable[[str], object] | None = None,
         write_value: Callable[[str], object] | None = None,
     ) -> Evaluator:
-        """An evaluator with the names that every shell finds."""
+        """An evaluator with the names that every shell has."""
         evaluator = Evaluator(
             self._namespace, write, self._time_limit, self._send_ticks, fail, write_value
         )
@@ -151,7 +151,7 @@ class Console:
         return evaluator
 
     def ended(self, shell: Shell) -> None:
-        """Take a shell off the books."""
+        """Forget a shell that has ended."""
         self.shells.pop(shell.process.pid, None)
 
     def _send_ticks(self) -> None:
@@ -161,7 +161,7 @@ class Console:
     def _tasks(self) -> object:
         return tasks(self.loop, self._processes, statistics(self._connections.nodes))
 
-    # -- what a client asks ----------------------------------------------------------------
+    # -- requests of clients ---------------------------------------------------------------
 
     def answer(
         self, caller: Caller, module: str, function: str, arguments: list[object]
@@ -169,7 +169,7 @@ class Console:
         """Answer a call of a function that the program did not expose.
 
         Returns:
-            None where it is not one of a shell's client, or the client may not open one.
+            None if a shell's client does not call this function, or may not open a shell.
         """
         if self._allow is not None and caller.node not in self._allow:
             return None
@@ -195,7 +195,7 @@ class Console:
     def _answer_own(
         self, caller: Caller, function: str, arguments: list[object]
     ) -> Outcome | Future[object] | None:
-        """Answer a client that knows of Python shells."""
+        """Answer a client of Python shells."""
         match (function, arguments):
             case ("start", []):
                 return self._open(caller, [])
@@ -219,7 +219,7 @@ class Console:
     def _open(self, caller: Caller, options: list[object]) -> Outcome | None:
         leader = caller.group_leader
         if leader.node != caller.node:
-            return None  # what is typed would be another node's
+            return None  # another node would do the typing
         if len(self.shells) >= MAX_SHELLS:
             return Outcome(ERROR, SYSTEM_LIMIT, [])
         shell = Shell(self, self._processes, leader)
@@ -231,14 +231,14 @@ class Console:
                     shell.evaluator.colour = True
         self.shells[shell.process.pid] = shell
         logger.info("%s opens the shell %s", printable(caller.node), shell.process.pid)
-        # In the next round: the client is to know the shell before it asks for a line.
+        # In the next round, so that the client knows the shell before it asks for a line.
         self.loop.call_soon(shell.start)
         return returned(shell.process.pid)
 
     # -- completion ------------------------------------------------------------------------
 
     def _shell_of(self, caller: Caller, pid: Pid) -> Shell | None:
-        """A shell, if it is one of the node that asks."""
+        """A shell, if the caller's node opened it."""
         shell = self.shells.get(pid)
         return None if shell is None or shell.leader.node != caller.node else shell
 
@@ -249,13 +249,13 @@ class Console:
         return [match.encode() for match in shell.evaluator.complete(written)[:MAX_MATCHES]]
 
     def _expand(self, caller: Caller, before: object) -> tuple[object, ...]:
-        """Complete for the line editor of a BEAM, as its ``edlin_expand:expand/2``.
+        """Complete for the line editor of a BEAM, like its ``edlin_expand:expand/2``.
 
         Args:
-            caller: the group leader of the shell, at whose terminal the line is.
-            before: the line up to the cursor, from its end to its beginning.
+            caller: the group leader of the shell; the line is at its terminal.
+            before: the line up to the cursor, reversed.
         Returns:
-            Whether there is something, what is to be inserted, and the choices.
+            ``yes`` or ``no``, the text to insert, and the choices.
         """
         text = (chardata_text(before) or "")[::-1]
         if not text.strip():
@@ -272,11 +272,11 @@ class Console:
     # -- for scripts -----------------------------------------------------------------------
 
     def _evaluate(self, caller: Caller, source: str) -> Future[object]:
-        """Evaluate a program of Python, in names of its own.
+        """Evaluate a Python program in a namespace of its own.
 
         Returns:
-            A future with ``ok`` or ``error``, what was printed, the value that it ended with,
-            and the traceback; an empty text for what there is not.
+            A future with ``ok`` or ``error``, the printed text, the value of the last expression,
+            and the traceback; each empty if there is none.
         """
         future: Future[object] = Future(self.loop, "the value")
         self.loop.call_soon(_Script(self, future).run, caller.node, source)
@@ -284,7 +284,7 @@ class Console:
 
 
 class _Script:
-    """A program that is evaluated for a node without a shell."""
+    """A program that a node evaluates without opening a shell."""
 
     def __init__(self, console: Console, future: Future[object]) -> None:
         self._console = console
@@ -295,11 +295,11 @@ class _Script:
         self._evaluator = console.new_evaluator(
             self._printed.append, self._failures.append, self._values.append
         )
-        # For programs to read: on one line, and whole.
+        # A program reads the value: write it on one line, in full.
         self._evaluator.width = self._evaluator.max_value = MAX_OUTPUT
 
     def run(self, node: str, source: str) -> None:
-        """Evaluate it."""
+        """Evaluate the program."""
         try:
             self._console.log(node, source)
             progress = self._evaluator.run(source)

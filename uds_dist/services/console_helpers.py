@@ -1,9 +1,9 @@
-"""What an operator asks first of a slow or stuck program: the functions that each shell finds.
+"""Functions in every shell that show why a program is slow or stuck.
 
-tasks()        what waits: connections, processes, calls, timers
-stack()        where the program was when it called `run_once`
-top(seconds)   which handlers took how long
-who()          the shells that are open
+tasks()        what is waiting: connections, processes, calls, timers
+stack()        where the program called `run_once`
+top(seconds)   how long each handler took
+who()          the open shells
 history()      the inputs of this shell
 """
 
@@ -28,19 +28,19 @@ from uds_dist.services.console_shell import Shell
 from uds_dist.transport.loop import EventLoop
 
 PACKAGE = __name__.partition(".")[0]
-MAX_ROWS = 1000  # of a table that is shown
-MAX_CELL = 120  # characters
+MAX_ROWS = 1000  # shown of a table
+MAX_CELL = 120  # characters shown of a value
 LONGEST_MEASUREMENT = 600.0  # seconds
 
-# The user id and the process id of a node's process, as far as the system tells.
+# The user id and the process id of a node; None where the system does not report them.
 Credentials = Callable[[str], "tuple[int | None, int | None]"]
 
 
 class Table:
-    """Rows under headings, which a prompt shows as a table.
+    """Rows with headings; its repr is the table.
 
     Args:
-        headings: of the columns.
+        headings: the names of the columns.
         rows: tuples with a value for each heading.
     """
 
@@ -68,11 +68,11 @@ def _cell(value: object) -> str:
     return printable(text, MAX_CELL)
 
 
-# -- what waits ----------------------------------------------------------------------------
+# -- what is waiting -----------------------------------------------------------------------
 
 
 def tasks(loop: EventLoop, processes: Processes, connections: Iterable[PeerStatistics]) -> Table:
-    """What waits in a node: its connections, processes, calls and timers."""
+    """What is waiting in a node: its connections, processes, calls and timers."""
     rows: list[tuple[str, str, str]] = []
     for peer in connections:
         counters = f"{peer.messages_in} messages in, {peer.messages_out} out"
@@ -99,7 +99,7 @@ def tasks(loop: EventLoop, processes: Processes, connections: Iterable[PeerStati
 
 
 def name_of(function: object) -> str:
-    """Module and name of a function, or of what is called in its place."""
+    """The module and name of a function or another callable."""
     while isinstance(function, partial):
         function = function.func
     name = getattr(function, "__qualname__", None) or type(function).__qualname__
@@ -107,11 +107,11 @@ def name_of(function: object) -> str:
     return f"{module}.{name}"
 
 
-# -- where it is ---------------------------------------------------------------------------
+# -- where the program is ------------------------------------------------------------------
 
 
 def stack() -> None:
-    """Print where the program was when it called `run_once`."""
+    """Print the stack of the program's call to `run_once`."""
     frame: FrameType | None = sys._getframe(1)
     below: FrameType | None = None
     while frame is not None:
@@ -125,11 +125,11 @@ def _is_of_library(frame: FrameType) -> bool:
     return str(frame.f_globals.get("__name__", "")).partition(".")[0] == PACKAGE
 
 
-# -- which handlers took how long ----------------------------------------------------------
+# -- how long each handler took ------------------------------------------------------------
 
 
 class _Times:
-    """How often a handler ran, and for how long: in all, and at most."""
+    """How often a handler ran, how long in total, and its longest run."""
 
     __slots__ = ("calls", "longest", "total")
 
@@ -140,22 +140,22 @@ class _Times:
 
 
 class _Measurement:
-    """Counts the handlers that run in a loop, by Python's tracing of calls.
+    """Measures the handlers that run in a loop, with Python's call tracing.
 
-    A handler is the first function outside of this package that runs inside `run_once`. Tracing
-    calls costs each call of a Python function some tenths of a microsecond, and nothing before and
-    after the measurement.
+    A handler is the first function outside this package that runs inside `run_once`. During the
+    measurement each call of a Python function costs some tenths of a microsecond more; at other
+    times it costs nothing.
     """
 
     def __init__(self, loop: EventLoop) -> None:
         self._loop = loop
         self._times: dict[CodeType, _Times] = {}
         self._handler: FrameType | None = None
-        self._begun = 0.0  # that handler
+        self._begun = 0.0  # when that handler began
         self.started = time.perf_counter()
 
     def on_call(self, frame: FrameType, _event: str, _arg: object) -> object:
-        """Note the beginning of a handler."""
+        """Note when a handler begins."""
         if self._handler is not None:
             return None
         if not self._loop.running:
@@ -180,12 +180,12 @@ class _Measurement:
         return self._on_return
 
     def stop(self) -> None:
-        """Trace no longer, if it is this that traces."""
+        """Stop tracing, unless something else traces now."""
         if getattr(sys.gettrace(), "__self__", None) is self:
             sys.settrace(None)
 
     def table(self) -> Table:
-        """The handlers, those that took longest in all first."""
+        """The handlers, by their total time, longest first."""
         elapsed = time.perf_counter() - self.started
         rows = sorted(self._times.items(), key=lambda item: -item[1].total)
         return Table(
@@ -204,21 +204,21 @@ def _code_name(code: CodeType) -> str:
 
 
 def top(loop: EventLoop, seconds: float = 5.0) -> Future[Table]:
-    """Measure for some seconds which handlers take how long.
+    """Measure how long each handler takes.
 
     Args:
-        loop: whose handlers.
-        seconds: how long to measure, 600 at most.
+        loop: the loop that runs the handlers.
+        seconds: how long to measure, at most 600.
     Returns:
-        A future with a table: how often each ran, for how many seconds in all, and at most.
+        A future with a table: how often each handler ran, its total and its longest time.
     Raises:
-        ValueError: `seconds` is not above 0.
-        RuntimeError: something else traces this thread already, a debugger for instance.
+        ValueError: `seconds` is out of its range.
+        RuntimeError: something else traces this thread, such as a debugger.
     """
     if not 0 < seconds <= LONGEST_MEASUREMENT:
-        raise ValueError(f"top() takes seconds above 0, {LONGEST_MEASUREMENT:g} at most")
+        raise ValueError(f"top() takes seconds above 0 and at most {LONGEST_MEASUREMENT:g}")
     if sys.gettrace() is not None:
-        raise RuntimeError("this thread is traced already: by a debugger, or by another top()")
+        raise RuntimeError("a debugger or another top() already traces this thread")
     measurement = _Measurement(loop)
     future: Future[Table] = Future(loop, "the measurement", measurement.stop)
 
@@ -235,11 +235,11 @@ def top(loop: EventLoop, seconds: float = 5.0) -> Future[Table]:
     return future
 
 
-# -- who is here ---------------------------------------------------------------------------
+# -- the open shells -----------------------------------------------------------------------
 
 
 class OpenShell(NamedTuple):
-    """A shell that is open; ``uid`` and ``process`` are those of the other end's process."""
+    """An open shell; ``uid`` and ``process`` identify the process at the other end."""
 
     shell: Pid
     node: str
@@ -249,7 +249,7 @@ class OpenShell(NamedTuple):
 
 
 def who(shells: Iterable[Shell], credentials: Credentials) -> Table:
-    """The shells that are open."""
+    """The open shells."""
     return Table(
         OpenShell._fields,
         (

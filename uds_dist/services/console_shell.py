@@ -6,13 +6,13 @@
        |                            v
        `------- it is done ----- WAITING
 
-It ends with its terminal, which it watches, by an exit signal, by ``exit()``, and at the end of its
-input. An exit signal with the reason ``interrupt``, which is what Ctrl-C at the terminal sends,
-takes it from WAITING back to READING.
+A shell ends when its terminal ends, on an exit signal, on ``exit()``, and at the end of its input.
+Ctrl-C at the terminal sends an exit signal with the reason ``interrupt``, which takes the shell
+from WAITING back to READING.
 
-The terminal answers each request to write. Of what an input has written, `WINDOW` parts are on
-their way at a time and the rest waits here, so a terminal that is slow, or has stopped, makes this
-node hold the output of one input for each shell, and no more. The next line is asked for after it.
+The terminal answers each request to write. At most `WINDOW` parts of an input's output are on their
+way; the rest waits here, and the shell asks for the next line after all of it. So if a terminal is
+slow or stops, this node holds the output of one input for that shell and no more.
 
 Source: STDLIB user's guide, "The Erlang I/O Protocol"; user_drv, group, shell and IEx as observed.
 """
@@ -41,14 +41,14 @@ UNICODE = Atom("unicode")
 
 PROMPT = ">>> "
 CONTINUATION = "... "
-MAX_INPUTS = 1000  # of a shell, kept for `history()`
-MAX_KEPT = 1000  # characters of each
-OUTPUT_PART = 16_384  # characters of one request to write
-WINDOW = 4  # requests to write that the terminal has not answered
+MAX_INPUTS = 1000  # kept of one shell for `history()`
+MAX_KEPT = 1000  # characters kept of each
+OUTPUT_PART = 16_384  # characters in one request to write
+WINDOW = 4  # unanswered requests to write
 
 
 class Host(Protocol):
-    """What a shell needs of the console that it belongs to."""
+    """What a shell needs from its console."""
 
     loop: EventLoop
 
@@ -63,9 +63,9 @@ class Shell:
     """One remote shell.
 
     Args:
-        console: what it belongs to.
+        console: the console that opened it.
         processes: the node's process table.
-        leader: the group leader: the terminal, at another node.
+        leader: the group leader: the terminal, on another node.
     """
 
     def __init__(self, console: Host, processes: Processes, leader: Pid) -> None:
@@ -75,12 +75,12 @@ class Shell:
         self._console = console
         self._processes = processes
         self._printed: list[str] = []
-        self._output = ""  # what is still to be written, from `_written` on
+        self._output = ""  # the part from `_written` on is still to be written
         self._written = 0
-        self._writes: set[Reference] = set()  # requests to write that are not answered
+        self._writes: set[Reference] = set()  # unanswered requests to write
         self._prompt: str | None = None  # to be shown after the output
-        self._request: Reference | None = None  # the line that is asked for
-        self._exits = False  # after the output
+        self._request: Reference | None = None  # the unanswered request for a line
+        self._exits = False  # to exit after the output
         self.evaluator = console.new_evaluator(self._printed.append)
         self.evaluator.add(history=self._history)
         self.process: Process = processes.new_process(on_message=self._on_message, trap_exit=True)
@@ -108,7 +108,7 @@ class Shell:
         self._write()
 
     def _write(self) -> None:
-        """Send what was printed, as far as the terminal follows, and then the prompt."""
+        """Send the output as fast as the terminal takes it, and then the prompt."""
         if self._printed:
             self._output = self._output[self._written :] + "".join(self._printed)
             self._written = 0
@@ -149,7 +149,7 @@ class Shell:
             case (Atom("EXIT"), _sender, Atom("interrupt")):
                 self._interrupt()
             case (Atom("EXIT"), Pid() as sender, reason):
-                # A reason normal does nothing, as for any process, but from the group leader.
+                # The reason `normal` has no effect, as for any process, except from the leader.
                 if reason != Atom("normal") or sender == self.leader:
                     self._processes.terminate(self.process, reason)
             case (Atom("DOWN"), ref, _, _, _) if ref == self._watch:
@@ -159,7 +159,7 @@ class Shell:
         if isinstance(answer, Atom) or answer is None:
             self._processes.terminate(self.process)  # the end of the input
         elif isinstance(answer, tuple):
-            # {error, interrupted}, or another that keeps the terminal from reading.
+            # {error, interrupted}, or a failure to read.
             if answer[1:] != (Atom("interrupted"),):
                 self._processes.terminate(self.process)
                 return
@@ -169,7 +169,7 @@ class Shell:
         else:
             text = chardata_text(answer)
             line = "" if text is None else text.removesuffix("\n").removesuffix("\r")
-            # In the next round: nothing of this node is in the midst of something then.
+            # In the next round: then no code of this node is in the middle of something.
             self._console.loop.call_soon(self._evaluate, line)
 
     # -- evaluating ------------------------------------------------------------------------
@@ -183,7 +183,7 @@ class Shell:
                 self._log(line)
             progress = self.evaluator.push(line)
         except BaseException:
-            # For the program: the audit's, or a signal's between two bytecodes. The shell goes on.
+            # For the program: the audit or a signal handler raised it. The shell continues.
             self.evaluator.interrupt()
             if self._is_here():
                 self._ask(PROMPT)
@@ -207,7 +207,7 @@ class Shell:
             raise
 
     def _is_here(self) -> bool:
-        """False when the input has ended the shell, or this is the child of a fork in it."""
+        """False if the input has ended the shell, or has forked and this is the child."""
         return self.process.alive and not self._console.loop.process.forked
 
     def _await(self) -> None:
@@ -225,11 +225,11 @@ class Shell:
             raise
         if self.evaluator.future is None:
             self._ask(PROMPT)
-        else:  # its result is a future, too
+        else:  # its result is a future too
             self._await()
 
     def _interrupt(self) -> None:
-        """Wait and write no more; while a line is being read there is nothing to interrupt."""
+        """Stop waiting and writing; a shell that reads a line has nothing to interrupt."""
         future = self.evaluator.future
         if future is not None:
             future.remove_done_callback(self._on_done)

@@ -1,22 +1,21 @@
-"""Evaluates what is typed at a Python prompt, for a program that must not stop for it.
+"""Evaluates the inputs of a Python prompt in a program that must not stop.
 
-There is no terminal and no Erlang here: lines in, text out. What is evaluated runs at once and to
-its end, in the program's own thread. What could stop or end the program does not:
+There is no terminal and no Erlang here: lines in, text out. An input runs at once and to its end,
+in the program's own thread. It cannot stop or end the program by accident:
 
-    print()              its text goes to the shell alone, never to the program's stdout
-    input(), pdb         raise: to wait for an answer would stop the program
+    print()              writes to the shell alone, never to the program's stdout
+    input(), pdb         raise: waiting for an answer would stop the program
     breakpoint()         raises, for the same reason
     help(x)              prints the signature and the docstring, without a pager
     sys.exit(), quit()   end the shell
-    an endless loop      is ended by an interval timer, where the system and the thread allow one
-    output without end   raises, when one input has written more than `MAX_OUTPUT` characters
+    an endless loop      is ended by an interval timer, if the system and the thread allow one
+    endless output       raises once an input has written more than `MAX_OUTPUT` characters
     a Future             is shown when it is done
 
-What the program's own signals raise meanwhile, Ctrl-C at its terminal for one, is for the program.
-What other threads print meanwhile goes where it always goes.
+An exception from the program's own signal handlers, such as Ctrl-C at its terminal, goes to the
+program. Output of other threads goes where it always goes.
 
-A shell has names of its own. What it does not define itself it finds among the names that are
-shared, those of the program.
+A shell has its own names. A name that it does not define is looked up in the program's namespace.
 """
 
 from __future__ import annotations
@@ -50,37 +49,37 @@ from uds_dist.services.interruptions import (
     time_limited,
 )
 
-MAX_VALUE = 100_000  # characters of a value, and of a traceback, that are shown
+MAX_VALUE = 100_000  # characters shown of a value or a traceback
 MAX_OUTPUT = 4 * 1024 * 1024  # characters that one input may write
 MAX_INPUT = 1024 * 1024  # characters of one input
-# In an input with more lines than this, an indented line is not looked at as a possible end: each
-# look reads the whole input again.
+# In an input of more lines than this, an indented line is not tried as the last one: each try
+# compiles the whole input again.
 LOOK_AT_EACH = 100
-MAX_SOURCES = 200  # inputs whose lines tracebacks can quote
+MAX_SOURCES = 200  # inputs that tracebacks can quote
 COMPLETION_TIME = 0.5  # seconds
 
 NO_WAITING = (
-    "{} cannot wait here: this prompt is served by the program's own loop, and to wait for an"
-    " answer would stop the program. Give the value in the expression instead."
+    "{} cannot wait here: the program's own loop serves this prompt, and waiting for an answer"
+    " would stop the program. Write the value in the expression instead."
 )
-NO_RESULT = "At this prompt a Future is shown when it is done: leave .result() out.\n"
+NO_RESULT = "This prompt shows a Future when it is done: leave .result() out.\n"
 
 
 class Progress(Enum):
-    """What has become of a line."""
+    """The result of a line."""
 
-    MORE = "more"  # the input is not whole yet
+    MORE = "more"  # the input is incomplete
     DONE = "done"
     WAITING = "waiting"  # the value is a future
-    EXIT = "exit"  # the shell is to end
+    EXIT = "exit"  # the input ends the shell
 
 
 class OutputLimitError(RuntimeError):
-    """An input has written more than it may."""
+    """An input has written more than `MAX_OUTPUT` characters."""
 
 
 class Namespace(dict[str, Any]):
-    """The names of one shell, over those that are shared."""
+    """The names of one shell; other names are looked up in the shared ones."""
 
     def __init__(self, shared: Mapping[str, object]) -> None:
         super().__init__(__name__="__console__", __builtins__=builtins)
@@ -91,11 +90,11 @@ class Namespace(dict[str, Any]):
 
 
 class Output(io.TextIOBase):
-    """The stdout and stderr of what is evaluated.
+    """The stdout and stderr of an input.
 
     Args:
         write: called with each text.
-        program: where the text of other threads goes.
+        program: receives the text of other threads.
     """
 
     encoding = "utf-8"
@@ -107,14 +106,14 @@ class Output(io.TextIOBase):
         self._left = MAX_OUTPUT
 
     def writable(self) -> bool:
-        """True: it can be written to."""
+        """True: it accepts writes."""
         return True
 
     def write(self, text: str) -> int:
-        """Hand the text on.
+        """Pass the text on.
 
         Raises:
-            OutputLimitError: the input has written more than it may.
+            OutputLimitError: the input has written more than `MAX_OUTPUT` characters.
         """
         if not isinstance(text, str):
             raise TypeError(f"write() takes a str, not {type(text).__name__}")
@@ -128,19 +127,19 @@ class Output(io.TextIOBase):
         return len(text)
 
     def flush(self) -> None:
-        """Flush what other threads have written."""
+        """Flush the output of other threads."""
         if get_ident() != self._thread and self._program is not None:
             self._program.flush()
 
     def close(self) -> None:
-        """Stay as it is."""
+        """Stay open."""
 
 
 class NoInput(io.TextIOBase):
-    """The stdin of what is evaluated."""
+    """The stdin of an input."""
 
     def readable(self) -> bool:
-        """True, so that the reason why it cannot be read is told."""
+        """True, so that a read raises the error below, which says why it fails."""
         return True
 
     def readline(self, size: int | None = -1, /) -> str:  # type: ignore[override]
@@ -152,19 +151,19 @@ class NoInput(io.TextIOBase):
         raise RuntimeError(NO_WAITING.format("sys.stdin"))
 
     def close(self) -> None:
-        """Stay as it is: quit() closes its stdin."""
+        """Stay open: quit() closes its stdin."""
 
 
 class Evaluator:
-    """The Python of one shell.
+    """Evaluates the inputs of one shell.
 
     Args:
-        shared: names that the shell finds besides its own, looked up as they are at that time.
-        write: called with each text that is to be shown.
+        shared: the program's names; each use looks them up again.
+        write: called with each text to show.
         time_limit: seconds that one input may take; None for no limit.
-        while_busy: called now and then from the timer's signal handler, between bytecodes.
-        fail: called with each traceback instead of `write`.
-        write_value: called with each value that is shown instead of `write`.
+        while_busy: called regularly by the timer's signal handler, between bytecodes.
+        fail: called with each traceback, instead of `write`.
+        write_value: called with each value to show, instead of `write`.
     """
 
     def __init__(
@@ -179,11 +178,11 @@ class Evaluator:
         self.namespace = Namespace(shared)
         self.add(help=_help)
         self.time_limit = time_limit
-        self.future: Future[object] | None = None  # the value that is waited for
+        self.future: Future[object] | None = None  # the value that the shell waits for
         self.width = 80  # characters of a line
         self.max_value = MAX_VALUE
         self.colour = False  # of tracebacks
-        self.failures = 0  # inputs that raised, or could not be read as Python
+        self.failures = 0  # inputs that raised or were not valid Python
         self._write = write
         self._write_failure = write if fail is None else fail
         self._write_value = write if write_value is None else write_value
@@ -195,18 +194,18 @@ class Evaluator:
         self._sources: deque[str] = deque()
 
     def add(self, **names: object) -> None:
-        """Give the shell names of its own, unless the program has such a name among the shared."""
+        """Add names to the shell, except those that the program shares."""
         self.namespace.update(
             (name, value) for name, value in names.items() if name not in self.namespace.shared
         )
 
     def push(self, line: str) -> Progress:
-        """Take a line, and evaluate the input when it is whole.
+        """Take a line; evaluate the input once it is complete.
 
         Args:
             line: without its line end.
         Raises:
-            BaseException: a handler of the program's signals raised it.
+            BaseException: a signal handler of the program raised it.
         """
         self._lines.append(line)
         self._size += len(line) + 1
@@ -225,10 +224,10 @@ class Evaluator:
         return self._evaluate(source, compiled)
 
     def run(self, source: str) -> Progress:
-        """Evaluate a program, and show the value of the expression that it ends with.
+        """Evaluate a program; if it ends with an expression, show that value.
 
         Raises:
-            BaseException: a handler of the program's signals raised it.
+            BaseException: a signal handler of the program raised it.
         """
 
         def compiled(name: str) -> list[CodeType]:
@@ -246,7 +245,7 @@ class Evaluator:
         return self._evaluate(source, compiled)
 
     def interrupt(self) -> None:
-        """Drop an input that is not whole, and the future that is waited for."""
+        """Drop an incomplete input, and the future that the shell waits for."""
         self._drop_lines()
         self.future = None
 
@@ -258,9 +257,9 @@ class Evaluator:
         self.namespace.clear()
 
     def complete(self, text: str) -> list[str]:
-        """What a name, or a name after dots, can go on with.
+        """The completions of a name, with or without dots.
 
-        The module `rlcompleter` is not used: to import it takes over the program's own readline.
+        Importing the module `rlcompleter` would take over the program's own readline.
         """
         names = {**vars(builtins), **self.namespace.shared, **self.namespace}
         head, dot, last = text.rpartition(".")
@@ -271,7 +270,7 @@ class Evaluator:
             try:
                 with self._guarded(COMPLETION_TIME):
                     found = _attributes(names, head)
-            except BaseException as error:  # an attribute of the program's own that raises
+            except BaseException as error:  # an attribute of the program raised
                 if raised_by_signal(error):
                     raise
         hidden = not last.startswith("_")
@@ -286,7 +285,7 @@ class Evaluator:
         self._size = 0
 
     def _remember(self, name: str, source: str) -> None:
-        """Have tracebacks quote the lines of an input."""
+        """Let tracebacks quote the lines of an input."""
         linecache.cache[name] = (len(source), None, [f"{x}\n" for x in source.split("\n")], name)
         self._sources.append(name)
         if len(self._sources) > MAX_SOURCES:
@@ -316,7 +315,7 @@ class Evaluator:
         return Progress.DONE if self.future is None else Progress.WAITING
 
     def show(self, value: object) -> None:
-        """Write a value as a prompt does, and keep it as ``_``."""
+        """Write a value as a Python prompt does, and keep it as ``_``."""
         if isinstance(value, Future):
             self.future = value
         elif value is not None:
@@ -327,7 +326,7 @@ class Evaluator:
         """Write the outcome of a future that is done.
 
         Raises:
-            BaseException: a handler of the program's signals raised it.
+            BaseException: a signal handler of the program raised it.
         """
         self.future = None
         try:
@@ -337,7 +336,7 @@ class Evaluator:
             self._failed(error)
 
     def _failed(self, error: BaseException) -> None:
-        """Show what an input raised, or raise it if it is the program's."""
+        """Show an input's exception, or raise it if it is for the program."""
         if raised_by_signal(error):
             self._fail("a signal of the program interrupted this input\n")
             raise error
@@ -345,16 +344,16 @@ class Evaluator:
             limit = 0.0 if self.time_limit is None else self.time_limit
             self._fail(
                 f"TimeLimitError: the input was ended after {limit:g} seconds,"
-                " in which the program stood still\n"
+                " during which it blocked the program\n"
             )
             return
         try:
-            with self._guarded(self.time_limit):  # its own text may take any time
+            with self._guarded(self.time_limit):  # its text comes from the input's code
                 text = traceback_text(error, self.colour)
         except BaseException as second:
             if raised_by_signal(second):
                 raise
-            text = f"{type(error).__name__}: it cannot be shown\n"
+            text = f"{type(error).__name__}: its text cannot be shown\n"
         self._fail(text + NO_RESULT if isinstance(error, LoopReentryError) else text)
 
     def _fail(self, text: str) -> None:
@@ -363,7 +362,7 @@ class Evaluator:
 
     @contextmanager
     def _guarded(self, limit: float | None) -> Iterator[None]:
-        """Keep what is evaluated from the program's terminal, and within its time."""
+        """Keep an input away from the program's terminal, and within its time limit."""
         before = sys.stdout, sys.stderr, sys.stdin, sys.displayhook, sys.breakpointhook
         sys.stdout = output = Output(self._write, sys.stdout)
         sys.stderr = Output(output.write, sys.stderr)
@@ -378,7 +377,7 @@ class Evaluator:
 
 
 def _attributes(names: Mapping[str, object], path: str) -> list[object]:
-    """The names of what a path of names leads to; none where it leads nowhere."""
+    """The attributes of the object with this dotted path; none if its first name is unknown."""
     first, *others = path.split(".")
     if first not in names:
         return []
@@ -393,9 +392,9 @@ def _no_breakpoint(*_args: object, **_options: object) -> None:
 
 
 def _help(*about: object) -> None:
-    """Print what is known of something."""
+    """Print the signature and docstring of an object."""
     if not about:
-        print("help(x) shows what is known of x; an interactive help would have to wait")
+        print("help(x) describes x; interactive help would stop the program")
         return
     thing = about[0]
     try:
@@ -404,11 +403,11 @@ def _help(*about: object) -> None:
         signature = ""
     name = getattr(thing, "__qualname__", None) or getattr(thing, "__name__", None)
     print(f"{name or type(thing).__qualname__}{signature}\n")
-    print(inspect.getdoc(thing) or "it has no docstring")
+    print(inspect.getdoc(thing) or "no docstring")
 
 
 def value_text(value: object, width: int, most: int = MAX_VALUE) -> str:
-    """A value as a prompt shows it: over several lines where one is too narrow."""
+    """A value as a prompt shows it: on several lines if one is too short."""
     text = repr(value)
     if len(text) > width and isinstance(value, (dict, list, tuple, set, frozenset)):
         if len(text) <= most:
@@ -418,7 +417,7 @@ def value_text(value: object, width: int, most: int = MAX_VALUE) -> str:
     return text
 
 
-# The modules that what is evaluated is called by; a traceback begins below them.
+# The modules between the prompt and an input; a traceback begins below them.
 OUTER = frozenset(
     {
         __name__,
@@ -429,13 +428,13 @@ OUTER = frozenset(
         "contextlib",
     }
 )
-# The parts of a traceback that have a colour of their own, as Python 3.13 colours them.
+# The parts of a traceback that Python 3.13 colours.
 PLACE = re.compile(r'^  File (".*"), line (\d+)(, in .*)?$')
 ERROR = re.compile(r"^([A-Za-z_][\w.]*)(: .*)?$")
 
 
 def traceback_text(error: BaseException, colour: bool = False) -> str:
-    """The traceback of what an input raised, from its own code on."""
+    """The traceback of an input's exception, from the input's own code on."""
     trace = error.__traceback__
     while trace is not None and trace.tb_frame.f_globals.get("__name__") in OUTER:
         trace = trace.tb_next
@@ -447,7 +446,7 @@ def traceback_text(error: BaseException, colour: bool = False) -> str:
 
 
 def _coloured(line: str) -> str:
-    """A line of a traceback with the colours of a terminal."""
+    """A line of a traceback with terminal colours."""
     text = line.rstrip("\n")
     if found := PLACE.match(text):
         place, number, where = found.groups("")

@@ -1,4 +1,4 @@
-"""An event manager, as gen_event's, with handlers written in Python.
+"""An event manager like gen_event, with handlers written in Python.
 
 Processes anywhere notify it and query its handlers; only this program adds handlers. A handler that
 raises is logged and removed, and the manager continues with the others, as in Erlang.
@@ -30,7 +30,7 @@ BAD_MODULE = (ERROR, Atom("bad_module"))
 
 
 class EventHandler:
-    """A handler of events: derive from it and override the methods that you need."""
+    """A handler of events: subclass it and override the methods that you need."""
 
     def handle_event(self, event: object) -> object:
         """Act on an event; the result is ignored."""
@@ -39,7 +39,7 @@ class EventHandler:
         """Answer a query of ``gen_event:call``.
 
         Returns:
-            The answer, or a Future of it.
+            The answer, or a Future with it.
         """
         return (ERROR, Atom("bad_query"))
 
@@ -47,35 +47,34 @@ class EventHandler:
         """Clean up: ``reason`` is ``remove_handler``, ``{stop, _}`` or ``{error, _}``.
 
         Returns:
-            What ``gen_event:delete_handler`` gives.
+            The result of ``gen_event:delete_handler``.
         """
         return OK
 
 
 class EventManager(GenServer):
-    """Passes events on to its handlers; run it by `Node.serve`."""
+    """Passes events on to its handlers; run it with `Node.serve`."""
 
     def __init__(self) -> None:
         self._handlers: dict[str, EventHandler] = {}
 
     def add_handler(self, name: str, handler: EventHandler) -> None:
-        """Add a handler, under the name by which ``gen_event:call`` asks for it.
+        """Add a handler; ``gen_event:call`` finds it by this name.
 
         Raises:
-            ConfigError: there is a handler of that name, or one of its methods is a coroutine
-                function.
+            ConfigError: the name is taken, or a method of the handler is a coroutine function.
         """
         for method in ("handle_event", "handle_call", "terminate"):
             refuse_coroutines(f"{type(handler).__name__}.{method}", getattr(handler, method))
         if name in self._handlers:
-            raise ConfigError(f"there is an event handler {name} already")
+            raise ConfigError(f"there is already an event handler {name}")
         self._handlers[name] = handler
 
     def delete_handler(self, name: str) -> object:
         """Remove a handler.
 
         Returns:
-            What its `terminate` returned; ``{error, module_not_found}`` when there is none.
+            What its `terminate` returned; ``{error, module_not_found}`` if the name is unknown.
         """
         handler = self._handlers.pop(name, None)
         if handler is None:

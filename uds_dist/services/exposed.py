@@ -1,13 +1,13 @@
 """The functions that other nodes may call, and the processes that run them.
 
-Every call of a function comes as a spawn request: for ``erpc:execute_call/4`` from ``rpc:call``,
-``erpc:call`` and similar, for ``erpc:execute_cast/3`` from the casts, for the function itself from
-``spawn``. The reply with the pid always precedes the notice of the end: a BEAM node that sees them
-the other way round disconnects.
+A peer calls a function with a spawn request: of ``erpc:execute_call/4`` for ``rpc:call``,
+``erpc:call`` and similar functions, of ``erpc:execute_cast/3`` for the casts, and of the function
+itself for ``spawn``. The reply with the pid always precedes the notice of the end: a BEAM node that
+receives them in the other order disconnects.
 
 A function runs as soon as its request is read. If it returns a future, its process lives until the
-future is done, until it is killed, or until the caller of an ``rpc:call`` or ``erpc:call`` gives
-up, since nobody would receive the result.
+future is done, until the process is killed, or until the caller of ``rpc:call`` or ``erpc:call``
+gives up, since then nobody would receive the result.
 
 Source: Distribution Protocol, SPAWN_REQUEST; the erpc module of OTP 23 and newer.
 """
@@ -77,7 +77,7 @@ Done = Callable[["Future[object]"], None]
 
 
 class Function(NamedTuple):
-    """An exposed function and the arities that it takes."""
+    """An exposed function and the arities that it accepts."""
 
     call: Callable[..., object]
     min_arity: int
@@ -93,7 +93,7 @@ class Caller(NamedTuple):
 
 
 # Answers calls of functions that the program has not exposed: (caller, module, function, arguments)
-# -> how the call ended, or a future, or None if it does not know the function either.
+# -> the outcome, or a future, or None if it does not know the function either.
 Answers = Callable[[Caller, str, str, list[object]], "Outcome | Future[object] | None"]
 
 
@@ -119,8 +119,8 @@ class Exposed:
 
         Args:
             module: the module's name for the callers; an Elixir module's starts with ``Elixir.``.
-            functions: by their names; each is called with as many arguments as the caller gives,
-                if it can take that many, and is undefined otherwise.
+            functions: the functions by name; to a caller that gives a number of arguments that
+                the function does not accept, it is undefined.
         Raises:
             ConfigError: a function needs keyword arguments, or is a coroutine function.
         """
@@ -133,7 +133,7 @@ class Exposed:
         self._functions.update(found)
 
     def remove(self, module: str, names: Collection[str] | None) -> bool:
-        """Stop letting other nodes call these functions of a module, or all of them.
+        """Stop exposing these functions of a module, or all of them.
 
         Returns:
             False if none of them was exposed.
@@ -153,10 +153,10 @@ class Exposed:
         """Call a function.
 
         Args:
-            module, function, arguments: what a peer asks for; any terms.
+            module, function, arguments: the peer's request; any terms.
             caller: the caller, if known.
         Returns:
-            How it ended; or the future that it returned.
+            The outcome, or the future that the function returned.
         """
         module, function = _as_atom(module), _as_atom(function)
         while is_atom(module, ERLANG) and is_atom(function, APPLY):
@@ -207,8 +207,8 @@ def _arities(module: str, name: str, function: Callable[..., object]) -> tuple[i
             most = MAX_ARITY
         elif parameter.kind is parameter.KEYWORD_ONLY and required:
             raise ConfigError(
-                f"{module}:{name} cannot be exposed: Erlang has no keyword arguments, and it"
-                f" cannot be called without {parameter.name}="
+                f"{module}:{name} cannot be exposed: it requires {parameter.name}=, and Erlang has"
+                " no keyword arguments"
             )
         elif parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
             least += required
@@ -217,9 +217,9 @@ def _arities(module: str, name: str, function: Callable[..., object]) -> tuple[i
 
 
 class Job(NamedTuple):
-    """One spawn request: its caller, its reference, and what runs.
+    """One spawn request: its caller, its reference, and the call.
 
-    ``result`` is the reference with which erpc waits for the outcome, None if nobody waits.
+    ``result`` is the reference with which erpc waits for the outcome; None if nobody waits.
     """
 
     parent: Pid
@@ -258,7 +258,7 @@ class Jobs:
     Args:
         loop: the node's loop.
         processes: the node's process table.
-        exposed: what may be called.
+        exposed: the functions that may be called.
     """
 
     def __init__(self, loop: EventLoop, processes: Processes, exposed: Exposed) -> None:
@@ -266,7 +266,7 @@ class Jobs:
         self._processes = processes
         self._exposed = exposed
         self._futures: dict[Pid, tuple[str, Future[object], Done]] = {}
-        self._by_node: dict[str, int] = {}  # node -> how many of them it has requested
+        self._by_node: dict[str, int] = {}  # node -> how many of these processes it requested
 
     def __len__(self) -> int:
         """How many processes wait for a future."""
@@ -288,7 +288,7 @@ class Jobs:
         self._run(node, pid, job, request.group_leader)
 
     def _start_process(self, pid: Pid, job: Job, group_leader: Pid) -> None:
-        """A visible process that can be killed, for a function that is not done at once."""
+        """Start a process that peers can see and kill, for a function that is not done at once."""
         process = self._processes.new_process(pid=pid)
         process.group_leader = group_leader
         if job.flags & SpawnFlag.LINK:
@@ -347,10 +347,10 @@ class Jobs:
             entry[1].remove_done_callback(entry[2])
 
     def _end(self, node: str, pid: Pid, job: Job, outcome: Outcome) -> None:
-        """The function has ended, and its process with it."""
+        """End the process of a function that has ended."""
         if not job.is_call and outcome.class_ != "return":
             self._log.log(
-                logging.ERROR, "a process that has failed",
+                logging.ERROR, "a failed process",
                 "the process of %s, started by %s, ended with %s: %s",
                 job.text, printable(node), outcome.class_, shown(outcome.value),
             )  # fmt: skip
@@ -362,14 +362,14 @@ class Jobs:
                 reason = job.reason(self._unsendable(outcome.value, unsendable))
             self._processes.terminate(process, reason)
             return
-        # It ended at once, so nobody has seen the process: report only its end.
+        # The function ended at once, so nobody has seen its process: report only the end.
         try:
             self._tell_end(node, pid, job, job.reason(outcome))
         except (TermError, RecursionError) as error:
             self._tell_end(node, pid, job, job.reason(self._unsendable(outcome.value, error)))
 
     def _unsendable(self, value: object, error: Exception) -> Outcome:
-        """The outcome of a function whose value cannot be sent, with the path in the value."""
+        """The outcome of a function whose value cannot be sent: an error that says where."""
         default = self._exposed.default
         return raised(drop_coroutine(value) or encoding_error(value, default) or error, default)
 
@@ -395,7 +395,7 @@ def _is_beam_option(option: object) -> bool:
 
 
 def _job(request: SpawnRequest | SpawnRequestTt, payload: object) -> Job | None:
-    """What a spawn request asks for; None when its options or arguments are malformed."""
+    """The job of a spawn request; None if its options or arguments are malformed."""
     options = request.opts
     if not isinstance(options, list) or not isinstance(payload, list):
         return None

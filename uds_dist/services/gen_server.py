@@ -1,6 +1,6 @@
 """The base class of generic servers in Python; `server.Runner` runs them.
 
-Their handlers return a reply, a `Future` of one, `NoReply()`, or a `Stop`.
+Their handlers return a reply, a `Future` with the reply, `NoReply()`, or a `Stop`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from uds_dist.transport.log_rate import BoundedLogs
 
 
 class Running(Protocol):
-    """What a server needs of what runs it."""
+    """What a server needs from its runner."""
 
     process: Process
     mailbox: Mailbox  # the same, for the server
@@ -41,7 +41,7 @@ class Running(Protocol):
 
 @dataclass(frozen=True)
 class NoReply:
-    """What `handle_call` returns if `GenServer.reply` gives the reply later."""
+    """What `handle_call` returns if the program calls `GenServer.reply` later."""
 
     _only: ClassVar[NoReply | None] = None
 
@@ -78,12 +78,12 @@ class FailCall:
 
 
 class GenServer:
-    """A generic server: derive from it and override the methods that you need; run it with
+    """A generic server: subclass it, override the methods that you need, and run it with
     `Node.serve`.
 
-    Handlers run inside `run_once`, one at a time. One that raises ends the server, as in Erlang:
-    the caller's call exits with the reason, links and monitors fire, the log has the traceback,
-    and the `restart` policy says whether it is started again.
+    Handlers run inside `run_once`, one at a time. A handler that raises ends the server, as in
+    Erlang: the caller's call exits with the reason, links and monitors fire, the log has the
+    traceback, and the `restart` policy decides whether the server is started again.
 
     ``trap_exit``: exit signals arrive in `handle_info` as ``(Atom("EXIT"), pid, reason)`` instead
     of ending the server.
@@ -105,7 +105,7 @@ class GenServer:
             request: the caller's request.
             from_: the caller, for `reply`.
         Returns:
-            The reply, any term; or a Future of the reply; or `NoReply()` if `reply` is called
+            The reply, any term; or a Future with the reply; or `NoReply()` if `reply` is called
             later; or a `Stop`. By default the request is logged as unknown and its caller exits
             with ``{bad_call, Request}``.
         """
@@ -116,8 +116,8 @@ class GenServer:
         """Act on a cast.
 
         Returns:
-            A `Stop`, to end the server; a Future, whose exception ends it; else it is ignored.
-            By default the request is logged as unknown.
+            A `Stop` to end the server, or a Future, whose exception ends it; any other value is
+            ignored. By default the request is logged as unknown.
         """
         self._running().complain("a cast that it does not know", request)
         return None
@@ -128,7 +128,7 @@ class GenServer:
         return None
 
     def terminate(self, reason: object) -> object:
-        """Clean up; called once, whatever ended the server; the result is ignored."""
+        """Clean up; called once when the server ends for any reason; the result is ignored."""
 
     def get_state(self) -> object:
         """The state that ``sys:get_state`` shows: by default a map of the public attributes."""
@@ -139,7 +139,7 @@ class GenServer:
         ignored.
 
         Raises:
-            NotImplementedError: not overridden: the caller is told.
+            NotImplementedError: it is not overridden; the caller gets an error.
         """
         raise NotImplementedError(f"{type(self).__name__} has no set_state")
 
@@ -158,8 +158,8 @@ class GenServer:
         """Answer a call for which `handle_call` returned `NoReply()`.
 
         Args:
-            from_: what `handle_call` was given.
-            answer: any term; or a Future of the reply.
+            from_: the caller that `handle_call` received.
+            answer: any term, or a Future with the reply.
         Raises:
             EncodeError: the answer is not a term; nothing was sent.
         """

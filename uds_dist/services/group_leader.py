@@ -1,7 +1,7 @@
-"""The group leader of this node's processes: prints what remote functions print.
+"""The group leader of this node's processes: prints the output of remote functions.
 
-A function that this node calls elsewhere has this process as its group leader: what it prints
-arrives here, as requests of Erlang's I/O protocol. Some of them name a function that makes the
+A function that this node calls on another node has this process as its group leader, so its output
+arrives here, as requests of Erlang's I/O protocol. Some requests name a function that makes the
 text; it runs on the requesting node, through erpc, never in Python. There is no input: a process
 that reads gets the end of file.
 
@@ -41,7 +41,7 @@ def write_stdout(text: str) -> None:
     """Print to `sys.stdout`, and flush it.
 
     Characters that it cannot write are escaped. If there is no standard output, or it is closed,
-    the text is dropped: what a peer prints must not raise in this program.
+    the text is dropped: a peer's output must not raise in this program.
     """
     out = sys.stdout
     if out is None:
@@ -53,14 +53,14 @@ def write_stdout(text: str) -> None:
             out.write(text.encode(error.encoding, "backslashreplace").decode(error.encoding))
         out.flush()
     except (OSError, ValueError):
-        logger.debug("a text could not be written to the standard output", exc_info=True)
+        logger.debug("cannot write a text to standard output", exc_info=True)
 
 
 class GroupLeader:
     """Answers the I/O protocol; prints through `output`.
 
     Args:
-        loop: runs the calls for texts that another node makes.
+        loop: the loop that runs calls to other nodes for their texts.
         processes: the node's process table.
         config: `max_pending_requests` is used.
         output: called with each text to print, inside `run_once`.
@@ -77,7 +77,7 @@ class GroupLeader:
         self._processes = processes
         self._output = output
         self._max_pending = config.max_pending_requests
-        self._pending: dict[str, int] = {}  # node -> how many texts it is making for requests
+        self._pending: dict[str, int] = {}  # node -> how many texts it is making
         self._service = NodeService(loop, processes, None, "the group leader", self._handle)
         self.process: Process = self._service.process
 
@@ -125,10 +125,10 @@ class GroupLeader:
     def _serve_all(
         self, sender: Pid, waiting: list[Iterator[object]], last: object, then: Then
     ) -> None:
-        """Serve requests in turn while they succeed; the last answer is the answer.
+        """Serve requests in turn until one fails; the last answer counts.
 
         Args:
-            waiting: the remaining requests; one that is itself a list of requests adds them on top.
+            waiting: the remaining requests; a nested list of requests is pushed on top.
         """
         while waiting and not (isinstance(last, tuple) and last[:1] == (ERROR,)):
             for request in waiting[-1]:
@@ -220,7 +220,7 @@ def chardata_text(characters: object, encoding: str = "unicode") -> str | None:
                 if 0xD800 <= part <= 0xDFFF:
                     return None  # half a surrogate pair is not a character
                 parts.append(chr(part))
-            elif type(part) is str:  # from this node itself: a binary to be
+            elif type(part) is str:  # from this node itself: it stands for a binary
                 parts.append(part)
             else:
                 return None

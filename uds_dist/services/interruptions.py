@@ -1,4 +1,4 @@
-"""What may interrupt code that runs at a prompt: its time limit, and the program's signals.
+"""Interruptions of code at a prompt: its time limit, and the program's signals.
 
 The time limit is an interval timer whose signal handler raises. Python runs signal handlers in the
 main thread, between two bytecodes, so a call into C is not interrupted before it returns.
@@ -15,16 +15,16 @@ from types import CodeType, FrameType
 
 from uds_dist.errors import ConfigError
 
-# The timer raises again after this part of the limit, for code that catches the exception.
+# The timer raises again after this part of the limit, in case the code catches the exception.
 AGAIN = 0.25
-# A function of this package gets this many more seconds to return, and is checked this often.
+# A function of this package gets GRACE more seconds to return; the timer checks every LOOK_AGAIN.
 GRACE = 1.0
 LOOK_AGAIN = 0.002
 # `while_busy` is called about this often, in seconds.
 INTERVAL = 0.25
 
 PACKAGE = __name__.partition(".")[0] + "."
-# Modules of this package in which an exception may occur at any point.
+# Modules of this package in which the exception may occur at any point.
 OPEN = (__name__, "uds_dist.services.evaluator", "uds_dist.services.console_helpers")
 
 
@@ -34,12 +34,12 @@ class TimeLimitError(BaseException):
 
 @contextmanager
 def time_limited(seconds: float | None, while_busy: Callable[[], object]) -> Iterator[None]:
-    """Raise TimeLimitError in code that runs for longer; call `while_busy` meanwhile.
+    """Raise TimeLimitError in code that runs too long; call `while_busy` meanwhile.
 
     Without a free timer, or outside the main thread, there is no limit.
 
     Args:
-        seconds: how long it may run; None for no limit.
+        seconds: how long the code may run; None for no limit.
         while_busy: called every 0.25 seconds, and more often within a shorter limit.
     """
     free = _free_timer()
@@ -77,7 +77,7 @@ def time_limited(seconds: float | None, while_busy: Callable[[], object]) -> Ite
 
 
 def _free_timer() -> tuple[int, int] | None:
-    """A free interval timer and its signal; None if there is none."""
+    """A free interval timer and its signal; None if no timer is free."""
     if threading.current_thread() is not threading.main_thread():
         return None
     timers = ((signal.ITIMER_REAL, signal.SIGALRM), (signal.ITIMER_PROF, signal.SIGPROF))
@@ -122,7 +122,7 @@ def checked_limit(seconds: object) -> float | None:
 def noted_interrupts() -> Iterator[None]:
     """Let `raised_by_signal` recognize the KeyboardInterrupt of Python's own SIGINT handler.
 
-    That handler is a C function, which leaves no trace in a traceback.
+    That handler is a C function, so it does not appear in a traceback.
     """
     default = signal.default_int_handler
     if (

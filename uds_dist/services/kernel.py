@@ -1,8 +1,8 @@
 """The registered processes that peers expect on every node.
 
-`net_kernel` answers pings. Without an answer `net_adm:ping` hangs, or, on a notice that there is no
-such process, disconnects the node. `rex` serves the older forms of remote calls. `logger_proxy`
-receives the log events of processes whose group leader is on this node.
+`net_kernel` answers pings. Without an answer `net_adm:ping` hangs; if the process does not exist,
+it disconnects the node. `rex` serves the older forms of remote calls. `logger_proxy` receives the
+log events of processes whose group leader is on this node.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ REX = "rex"
 LOGGER_PROXY = "logger_proxy"
 BADRPC = Atom("badrpc")
 
-# The logger behind logger_proxy: a program sets its level and handlers like any other logger's.
+# Receives the events of logger_proxy; a program sets its level and handlers as for any logger.
 remote_logger = logging.getLogger("uds_dist.remote")
 LEVELS = {
     "emergency": logging.CRITICAL,
@@ -43,10 +43,10 @@ LEVELS = {
     "info": logging.INFO,
     "debug": logging.DEBUG,
 }
-# Bytes of one node's log events whose text that node is making: above this, Python makes a shorter
-# text.
+# The most bytes of log events for which one node is making the text; beyond it, Python makes a
+# shorter text.
 MAX_IN_WORK = 16 * 1024 * 1024
-EVENT_SIZE = 1024  # bytes that an event counts besides its own
+EVENT_SIZE = 1024  # bytes counted for an event in addition to its own size
 # Seconds that a node has to make a text.
 FORMAT_TIMEOUT = 5.0
 MAX_LOG_TEXT = 64 * 1024  # characters
@@ -70,7 +70,7 @@ class Rex(GenServer):
     """The server of `rpc` before `erpc`, still in use for block_call and eval_everywhere.
 
     Args:
-        exposed: what may be called.
+        exposed: the functions that may be called.
 
     Source: the rpc module of OTP 27 and 29.
     """
@@ -81,7 +81,7 @@ class Rex(GenServer):
         self._exposed = exposed
 
     def init(self) -> object:
-        """No exit signal and no message ends it."""
+        """Make the process one that no exit signal and no message can end."""
         self._running().process.system = True
         return None
 
@@ -117,7 +117,7 @@ class Rex(GenServer):
         runner = self._runner  # None once the node is closed
         if outcome.class_ != "return" and runner is not None:
             runner.log.log(
-                logging.ERROR, "a cast that has failed", "the cast of %s:%s ended with %s: %s",
+                logging.ERROR, "a failed cast", "the cast of %s:%s ended with %s: %s",
                 shown(module), shown(function), outcome.class_, shown(outcome.value),
             )  # fmt: skip
 
@@ -146,12 +146,12 @@ class Rex(GenServer):
         return None
 
     def get_state(self) -> object:
-        """The BEAM's rex shows its calls here; this node shows none."""
+        """An empty map: the BEAM's rex shows its calls here, this one shows none."""
         return {}
 
 
 def _rpc_future(loop: EventLoop, inner: Future[object], default: Hook | None) -> Future[object]:
-    """A future with the `rpc_result` of another one, which it cancels when it is cancelled."""
+    """A future with the `rpc_result` of another one; cancelling it stops waiting for the other."""
 
     def done(_inner: Future[object]) -> None:
         waiting = pending()
@@ -165,7 +165,7 @@ def _rpc_future(loop: EventLoop, inner: Future[object], default: Hook | None) ->
 
 
 def rpc_result(outcome: Outcome, default: Hook | None) -> object:
-    """What `rpc:call` gives for an outcome: the value, or ``{badrpc, {'EXIT', Reason}}``."""
+    """What `rpc:call` returns for an outcome: the value, or ``{badrpc, {'EXIT', Reason}}``."""
     if outcome.class_ in ("return", "throw"):
         unsendable = encoding_error(outcome.value, default)
         if unsendable is None:
@@ -181,9 +181,9 @@ class LoggerProxy:
     that node.
 
     Args:
-        loop: runs the calls for the texts.
+        loop: the loop that runs the calls for the texts.
         processes: the node's process table.
-        group_leader: where the formatter would print.
+        group_leader: receives anything that the formatter prints.
 
     Source: the logger_proxy module of OTP 27 and 29.
     """
@@ -258,7 +258,7 @@ class LoggerProxy:
 
 
 def log_text(text: str) -> str:
-    """A peer's text for the log: bounded, control characters escaped, further lines indented."""
+    """A peer's text for the log: bounded, control characters escaped, later lines indented."""
     cut = text[:MAX_LOG_TEXT]
     lines = [printable(line, MAX_LOG_TEXT) for line in cut.replace("\r\n", "\n").split("\n")]
     return "\n    ".join(lines).rstrip() + (MORE if len(text) > MAX_LOG_TEXT else "")

@@ -1,8 +1,8 @@
-"""A process of the node itself, such as `net_kernel`: nothing that a peer sends can end or stop it.
+"""A process of the node itself, such as `net_kernel`; no message from a peer can end or stop it.
 
-A message without a documented shape is logged, at a bounded rate, and dropped. What the service
-sends is never refused because the write queue is full, and an answer that cannot be encoded is not
-sent: the service continues.
+A message of unknown shape is logged, at a bounded rate, and dropped. A full write queue never
+refuses the service's messages. An answer that cannot be encoded is not sent, and the service
+continues.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from uds_dist.transport.loop import EventLoop
 
 logger = logging.getLogger(__name__)
 
-# What acts on a message: (sending node, message); False if its shape is unknown.
+# Acts on a message: (sending node, message); returns False if its shape is unknown.
 Handle = Callable[[str, object], bool]
 
 
@@ -70,14 +70,14 @@ class NodeService:
             self.complain(node, "a message of unknown shape", message)
 
     def complain(self, node: str, what: str, term: object) -> None:
-        """Log what a peer should not have sent."""
+        """Log a message that a peer should not have sent."""
         self._log.log(
             logging.WARNING, what, "%s sent %s %s, which is dropped: %s",
             printable(node), self._what, what, shown(term),
         )  # fmt: skip
 
     def reply(self, node: str, caller: Pid, tag: object, answer: object) -> bool:
-        """Answer a generic call; False, without an answer, if the call is not the peer's own."""
+        """Answer a generic call; False if the call names another node: it gets no answer."""
         dest = alias_of(tag) or caller
         return dest.node == node and self.send(dest, (tag, answer))
 

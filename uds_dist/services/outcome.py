@@ -1,8 +1,8 @@
-"""How a Python function ended, in Erlang's words: returned, or raised one of three classes.
+"""How a Python function ended, in Erlang's terms: it returned, or raised one of three classes.
 
 An exception that is not an ErlangRaiseError becomes the class ``error`` with the reason
-``{python_error, 'ValueError', <<"text">>}``, so that an Erlang caller can match on the name. The
-stack is Python's own, written as Erlang writes one: innermost first, with file and line.
+``{python_error, 'ValueError', <<"text">>}``, so an Erlang caller can match on the name. The stack
+is Python's own in Erlang's form: innermost first, with file and line.
 """
 
 from __future__ import annotations
@@ -69,10 +69,10 @@ def raised(
 
     Args:
         error: the exception.
-        default: makes terms of the program's values, for the reason; see `Config.default`.
-        called: module, function and arity by which Erlang called it, for the end of the stack.
+        default: converts the program's values to terms in the reason; see `Config.default`.
+        called: the module, function and arity that Erlang called, for the end of the stack.
     Returns:
-        The outcome; its reason and stack can be encoded whatever the exception holds.
+        The outcome; its reason and stack can always be encoded.
     """
     stack = _stack(error)
     if called is not None:
@@ -118,12 +118,12 @@ def refuse_coroutines(what: str, function: object) -> None:
         if inspect.iscoroutinefunction(candidate) or inspect.isasyncgenfunction(candidate):
             raise ConfigError(
                 f"{what} is an async def function, which this library does not run: write a plain"
-                " function, and return a uds_dist Future where the answer comes later"
+                " function, and return a uds_dist Future if the answer comes later"
             )
 
 
 def drop_coroutine(answer: object) -> Exception | None:
-    """The error for an answer that is a coroutine, which is closed; None for any other answer."""
+    """Close an answer that is a coroutine and return the error for it; None for other answers."""
     if not inspect.iscoroutine(answer):
         return None
     answer.close()

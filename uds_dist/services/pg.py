@@ -1,8 +1,8 @@
 """`pg`: process groups whose members every visible node of a cluster knows.
 
-Each scope of `pg` is a process with the scope's name. It greets the process of the same name on
-every node that connects, which answers with the groups that have members there. OTP 27 and 29 have
-different messages for later changes, which crash each other; both accept the whole state again.
+Each scope of `pg` is a process with the scope's name. When a node connects, the scope greets the
+process of the same name there, which answers with its groups and their members. OTP 27 and 29 send
+later changes in different messages, which crash each other, but both accept the whole state again.
 
 A group is any term. A Python str is a binary; an Erlang string, as in ``pg:join("workers", Pid)``,
 is a list of code points. Groups are compared like Erlang terms, so ``1`` and ``1.0`` are different.
@@ -10,7 +10,7 @@ is a list of code points. Groups are compared like Erlang terms, so ``1`` and ``
 A peer may report only processes of its own node, through one scope process at a time, and
 `Config.max_group_size` bounds its report.
 
-Source: the module pg of OTP 27 and 29, as observed; no document has this protocol.
+Source: the module pg of OTP 27 and 29, as observed; the protocol is not documented.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from uds_dist.services.node_service import NodeService
 from uds_dist.services.outcome import encoded_size
 from uds_dist.transport.loop import EventLoop
 
-MEMBER_SIZE = 64  # bytes that one membership counts
+MEMBER_SIZE = 64  # bytes counted for one membership
 
 
 class Group:
-    """One group's members at one node, each with how many times it has joined."""
+    """One group's members on one node, and how many times each has joined."""
 
     __slots__ = ("pids", "size", "term")
 
@@ -41,7 +41,7 @@ class Group:
         self.pids: dict[Pid, int] = {}
 
     def members(self) -> list[Pid]:
-        """The members, each as often as it has joined."""
+        """The members, each repeated as often as it has joined."""
         return [pid for pid, count in self.pids.items() for _ in range(count)]
 
     def leave(self, pid: Pid) -> bool:
@@ -55,7 +55,7 @@ class Group:
 
 
 class Groups:
-    """The groups that have members at one node, with the memory that they take."""
+    """The groups with members on one node, and the memory that they take."""
 
     def __init__(self, max_size: int | None = None) -> None:
         self.by_key: dict[bytes, Group] = {}
@@ -106,7 +106,7 @@ class Groups:
 
 
 class Namesake:
-    """The scope at another node: its process, the monitor of it, and its groups."""
+    """The same scope on another node: its process, the monitor of it, and its groups."""
 
     __slots__ = ("groups", "monitor", "pid")
 
@@ -148,12 +148,12 @@ class PgScope:
         for groups in (self._local, *(other.groups for other in self._others.values())):
             for key, group in groups.by_key.items():
                 found.setdefault(key, group.term)
-        # A copy: a list that was the key of a map is a plain list again, owned by the caller.
+        # A copy for the caller; a list that was the key of a map is a plain list again.
         copy = self._processes.terms.copy
         return [self._processes.terms.converted_or_plain(copy(term)) for term in found.values()]
 
     def members(self, group: object) -> list[Pid]:
-        """The members of a group, those on this node first.
+        """The members of a group, this node's first.
 
         Args:
             group: any term; an Erlang string is a list of code points, a str is a binary.
@@ -175,7 +175,7 @@ class PgScope:
             ConfigError: the process belongs to another node.
         """
         if pid.node != self._processes.name:
-            raise ConfigError(f"{pid} is not a process of this node: it joins at its own node")
+            raise ConfigError(f"{pid} is not a process of this node: let it join on its own node")
         group = self._processes.terms.copy(group)
         self._local.join(group, (pid,))
         keys = self._watched.get(pid)
@@ -197,7 +197,7 @@ class PgScope:
         return True
 
     def _key(self, group: object) -> bytes:
-        """The `exact_key` of the term that the program's value is."""
+        """The `exact_key` of the term that the program's value encodes to."""
         if self._processes.terms.default is None:
             return exact_key(group)
         return exact_key(self._processes.terms.copy(group))
@@ -206,7 +206,7 @@ class PgScope:
         """Tell a newly connected node that this scope exists."""
         self._service.send((self._scope, node), self._greeting())
 
-    # -- what its namesakes say ------------------------------------------------------------
+    # -- messages from other nodes ---------------------------------------------------------
 
     def _greeting(self) -> object:
         return (Atom("discover"), self.process.pid)
@@ -245,7 +245,7 @@ class PgScope:
         self._sync_soon(node)
 
     def _take(self, node: str, scope: Pid) -> Namesake:
-        """The namesake at a node, which may have another process by now."""
+        """The namesake on a node, with its current process."""
         other = self._others.get(node)
         if other is None or other.pid != scope:
             if other is not None:
@@ -278,8 +278,8 @@ class PgScope:
     def _left(self, node: str, scope: Pid, pids: object, groups: list[object]) -> bool:
         other = self._others.get(node)
         found = _pids(node, pids)
-        # One process leaves its groups when it ends, or several leave one group; never do many
-        # leave many, which would cost the product of both.
+        # Either one process leaves its groups, or several processes leave one group. Several
+        # processes and groups would cost the product of both, and no BEAM sends that.
         if other is None or other.pid != scope or found is None:
             return False
         if len(found) > 1 and len(groups) > 1:
@@ -301,14 +301,14 @@ class PgScope:
                     pass
             self._tell()
 
-    # -- what it says to them --------------------------------------------------------------
+    # -- messages to other nodes -----------------------------------------------------------
 
     def _tell(self) -> None:
         for node in self._others:
             self._sync_soon(node)
 
     def _sync_soon(self, node: str) -> None:
-        """Send a node the whole state, once a round however often it asks."""
+        """Send a node the whole state at the end of the round, at most once a round."""
         if not self._unsynced:
             self._loop.round_end.append(self._sync)
         self._unsynced.add(node)
@@ -326,7 +326,7 @@ class PgScope:
 
 
 def _pids(node: str, one_or_many: object) -> list[Pid] | None:
-    """The pids of a peer's processes; None if there is anything else."""
+    """The pids of a peer's processes; None if any of them is something else."""
     many = one_or_many if isinstance(one_or_many, list) else [one_or_many]
     found = [pid for pid in many if isinstance(pid, Pid) and pid.node == node]
     return found if len(found) == len(many) else None

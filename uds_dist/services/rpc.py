@@ -1,7 +1,7 @@
-"""Calls of functions at other nodes, as `rpc:call` and `erpc:call` make them.
+"""Calls of functions on other nodes, made like `rpc:call` and `erpc:call`.
 
-A call is a spawn request for ``erpc:execute_call/4`` with a monitor: the process runs the
-function and exits with its outcome as the reason. There is no server in between to wait for.
+A call is a spawn request for ``erpc:execute_call/4`` with a monitor: the process runs the function
+and exits with its outcome as the reason. No server on the other node is involved.
 
 Source: Distribution Protocol, SPAWN_REQUEST; the erpc module of OTP 23 and newer.
 """
@@ -23,7 +23,7 @@ from uds_dist.processes.table import Processes
 from uds_dist.protocol.control import SPAWN_REQUEST, SpawnReply, SpawnReplyTt
 
 EXECUTE_CALL = (Atom("erpc"), Atom("execute_call"), 4)
-# Erlang's names for the ways a function can raise; any other name is an error.
+# Erlang's exception classes; any other class counts as an error.
 _CLASSES: dict[str, Literal["error", "exit", "throw"]] = {
     "error": "error", "exit": "exit", "throw": "throw",
 }  # fmt: skip
@@ -45,15 +45,15 @@ def start_rpc(
     arguments: Sequence[object],
     own: bool = False,
 ) -> Future[object]:
-    """Call a function at another node.
+    """Call a function on another node.
 
     Args:
         processes: the node's process table.
         caller: the process that calls; its group leader prints the function's output.
         node: the other node's name.
-        module, function: what to call; ``Elixir.`` belongs to an Elixir module's name.
+        module, function: what to call; an Elixir module's name starts with ``Elixir.``.
         arguments: the argument terms.
-        own: the node calls, not the program: never refused because the write queue is full.
+        own: True if the node itself calls: a full write queue does not refuse the call.
     Returns:
         A future with the function's value. Its errors are RemoteError and NoConnectionError.
     Raises:
@@ -77,7 +77,7 @@ def start_rpc(
 
 
 def leader_of(process: Caller) -> Pid:
-    """The group leader of a process; without one, the process itself."""
+    """The group leader of a process; by default the process itself."""
     return process.pid if process.group_leader is None else process.group_leader
 
 
@@ -101,7 +101,7 @@ def start_own_rpc(
 
 
 def check_arguments(arguments: object) -> None:
-    """Refuse a text where a list of arguments is expected: each character would be one.
+    """Refuse a text instead of a list of arguments: each character would be an argument.
 
     Raises:
         TypeError: it is not a list, a tuple or another sequence of terms.
@@ -115,21 +115,21 @@ def check_arguments(arguments: object) -> None:
 
 
 class Call(PendingCall):
-    """A call of a function: first the request for its process, then the process's monitor."""
+    """A call of a function: first the spawn request, then the monitor of the new process."""
 
     __slots__ = ("_own", "_processes")
 
     def __init__(self, processes: Processes, owner: Pid, node: str, what: str, own: bool) -> None:
         super().__init__(processes.numbers.new_reference(), owner, node, what)
-        self._own = own  # the node's own services take plain terms
+        self._own = own  # the node's own calls get plain terms
         self._processes = processes
 
     def withdraw(self) -> None:
-        """Drop the process's monitor; `on_reply` does it if the pid is not known yet."""
+        """Stop monitoring the process; `on_reply` does it if the pid is not known yet."""
         self._processes.stop_monitor(self.ref)
 
     def on_reply(self, reply: SpawnReply | SpawnReplyTt) -> None:
-        """The process has started, or the other node refuses to start it."""
+        """The process has started, or the other node has refused to start it."""
         waiting = self.waiting()
         if isinstance(reply.result, Pid):
             self.target = reply.result
@@ -171,7 +171,7 @@ class Call(PendingCall):
 
 
 class Start(PendingCall):
-    """The start of a process, linked to its parent and monitored by it on request."""
+    """The start of a process, on request linked to its parent and monitored by it."""
 
     __slots__ = ("_link", "_monitor", "_parent", "_processes")
 
@@ -191,7 +191,7 @@ class Start(PendingCall):
         self._monitor = monitor
 
     def on_reply(self, reply: SpawnReply | SpawnReplyTt) -> None:
-        """The process has started, or the other node refuses to start it."""
+        """The process has started, or the other node has refused to start it."""
         pid = reply.result
         if isinstance(pid, Pid):
             if self._link:
@@ -217,7 +217,7 @@ def start_spawn(
     link: bool,
     monitor: bool,
 ) -> Future[tuple[Pid, Reference | None]]:
-    """Start a process at another node, linked to or monitored by `parent` on request.
+    """Start a process on another node, on request linked to or monitored by `parent`.
 
     Returns:
         A future with the pid, and the monitor's reference or None.
@@ -240,5 +240,5 @@ def start_spawn(
 def _refused(processes: Processes, node: str, reason: object) -> UdsDistError:
     if is_atom(reason, NOCONNECTION):
         return processes.down_error or NoConnectionError(f"there is no connection to {node}")
-    text = f"{node} starts no process: {shown(reason)}"
+    text = f"{node} refuses to start a process: {shown(reason)}"
     return RemoteError(text, "error", processes.terms.converted_or_plain(reason))

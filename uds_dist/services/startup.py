@@ -1,4 +1,4 @@
-"""What runs on a node as soon as it has a name: its own processes and services."""
+"""The processes and services that a node starts once it has a name."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class Services:
 
     Args:
         loop: the node's loop.
-        config: `hidden` is used, and the limits of the processes.
+        config: `hidden` and the limits of processes are used.
         name: the node's name.
         creation: the node's creation.
         router: carries signals to other nodes.
         exposed: the functions that other nodes may call.
-        output: receives the output of functions that this node runs elsewhere.
+        output: receives the output of functions that this node calls on others.
         on_service_down: called when a server has ended abnormally and is not started again.
         connect, disconnect: for a visible node's part in `global`.
     """
@@ -87,7 +87,7 @@ class Services:
                 call.on_message(message)
 
     def pg(self, scope: str, nodes: Iterable[str]) -> PgScope:
-        """A scope of `pg`, made at its first use; it then greets the connected nodes."""
+        """A scope of `pg`; it is made at its first use, and then greets the connected nodes."""
         found = self._pg_scopes.get(scope)
         if found is None:
             found = PgScope(self._loop, self.processes, self._config, scope)

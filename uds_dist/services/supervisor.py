@@ -1,4 +1,4 @@
-"""The generic servers that a node runs for its program: starts and ends them."""
+"""Starts and ends the generic servers that a node runs for its program."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from uds_dist.transport.loop import EventLoop
 
 
 class Supervisor:
-    """Keeps the servers that run or will be started again.
+    """Holds the servers that run or will be started again.
 
     Args:
         loop: the node's loop.
@@ -58,7 +58,7 @@ class Supervisor:
         return runner.process.pid
 
     def stop(self, server: str | Pid) -> bool:
-        """End a server for good, and its restarts; see `Node.stop_server`."""
+        """End a server and do not start it again; see `Node.stop_server`."""
         for runner in self._runners:
             if server in (runner.name, runner.process.pid):
                 runner.retire(SHUTDOWN)

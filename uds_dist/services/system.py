@@ -1,4 +1,4 @@
-"""The terms of answers to the sys module, in gen_server's shapes.
+"""Answers to the sys module, in the same shapes as gen_server's.
 
 Source: STDLIB, sys(3); the modules sys and gen_server of OTP 27 and 29.
 """
@@ -21,7 +21,7 @@ SUSPENDED = Atom("suspended")
 
 
 def system_state(get_state: Callable[[], object], default: Hook | None) -> object:
-    """The answer to `sys:get_state`: ``{ok, State}``; a part that is not a term as its repr."""
+    """The answer to `sys:get_state`, ``{ok, State}``; a part that is not a term becomes a text."""
     try:
         state = get_state()
     except Exception as error:
@@ -41,14 +41,14 @@ def system_state(get_state: Callable[[], object], default: Hook | None) -> objec
 def system_status(
     name: str, class_: type, pid: Pid, parent: Pid, suspended: bool, state: object
 ) -> object:
-    """The answer to `sys:get_status`: what gen_server shows of itself.
+    """The answer to `sys:get_status`, as from a gen_server.
 
     Args:
         name: the server's name.
         class_: the server's class, instead of a callback module.
         pid, parent: its process, and the process that owns it.
-        suspended: whether it is suspended.
-        state: what `system_state` gives.
+        suspended: whether the server is suspended.
+        state: the result of `system_state`.
     """
     status = SUSPENDED if suspended else RUNNING
     content = state[1] if isinstance(state, tuple) and state[0] is OK else state
@@ -67,13 +67,13 @@ def system_status(
 
 
 def callback_failed(callback: str, outcome: Outcome) -> object:
-    """What gen_server answers when a function for a system message raises."""
+    """The answer of a gen_server if a callback for a system message raises."""
     where = (Atom("gen_server"), Atom(callback))
     return (ERROR, (Atom("callback_failed"), where, (outcome.class_, outcome.value)))
 
 
 def remote_outcome(future: Future[object], default: Hook | None) -> Outcome:
-    """The outcome of a call at another node, with the original exception from there."""
+    """The outcome of a call on another node, with the original exception from there."""
     error = None if future.cancelled() else future.exception()
     if isinstance(error, RemoteError) and error.class_ in ("error", "exit", "throw"):
         return Outcome(Atom(error.class_), error.reason, [])
@@ -89,7 +89,7 @@ def is_system(message: object) -> bool:
 
 
 def debug_answer(command: object) -> object:
-    """The answer to sys:trace, statistics, log and similar: switching off always works."""
+    """The answer to sys:trace, statistics, log and similar; switching off always succeeds."""
     match command:
         case Atom("no_debug") | (Atom("trace" | "log" | "statistics"), False) | (Atom("remove"), _):
             return OK

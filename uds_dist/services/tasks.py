@@ -1,8 +1,8 @@
-"""Elixir's Task.Supervisor, answered in Python: tasks that run exposed functions.
+"""Elixir's Task.Supervisor in Python: its tasks run exposed functions.
 
 ``Task.Supervisor.async({name, node}, module, function, arguments)`` asks the supervisor for a
-process, watches or links it, and only then sends it what to run. The result goes to the alias in
-that message; a task that fails exits with the reason, as an Elixir task does.
+process, monitors or links it, and then sends it the call. The result goes to the alias in that
+message; a task that fails exits with the reason, like an Elixir task.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from uds_dist.services.outcome import Outcome, encoding_error, outcome_of, raise
 from uds_dist.services.server import is_abnormal
 from uds_dist.transport.timers import Timer
 
-# Seconds that a new task waits for its function, as in Elixir.
+# Seconds that a new task waits for its call, as in Elixir.
 START_TIMEOUT = 5.0
 TEMPORARY = Atom("temporary")
 TASK_MODULES = [Atom("Elixir.Task.Supervised")]
@@ -88,9 +88,9 @@ class TaskSupervisor(GenServer):
         return (OK, task.process.pid)
 
     def log_end(self, pid: Pid, reason: object) -> None:
-        """Log a task that has failed."""
+        """Log a failed task."""
         self._running().log.log(
-            logging.ERROR, "a task that has failed", "the task %s has ended: %s", pid, shown(reason)
+            logging.ERROR, "a failed task", "the task %s has ended: %s", pid, shown(reason)
         )
 
     def forget(self, task: Task) -> bool:
@@ -127,7 +127,7 @@ class Task:
         if mfa is not None:
             self.process.loop.call_soon(lambda: self._run(None, None, mfa))
         else:
-            # Also if the owner will link itself to the task: it may end before that.
+            # Even if the owner is going to link itself to the task: it may end before that.
             self._watch = self._processes.monitor(self.process, owner)
             self._timer = self.process.loop.call_later(START_TIMEOUT, self._too_late)
 

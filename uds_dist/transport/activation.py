@@ -1,6 +1,6 @@
-"""Socket activation: the socket from a service manager such as systemd, and the reply to it.
+"""Socket activation: take a socket from a service manager such as systemd, and notify it.
 
-Source: sd_listen_fds(3) and sd_notify(3), which other service managers follow.
+Source: sd_listen_fds(3) and sd_notify(3); other service managers follow them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ FIRST_DESCRIPTOR = 3
 def inherited_socket(
     address: SocketAddress, environ: Mapping[str, str] | None = None
 ) -> socket.socket:
-    """The listening socket that this process was started with.
+    """The listening socket that this process inherited.
 
     Args:
         address: where this node would listen by itself; picks one of several sockets.
@@ -28,14 +28,14 @@ def inherited_socket(
         A duplicate. The inherited descriptor stays open, so a peer that dials between two calls
         waits, as it does while the service manager starts a program.
     Raises:
-        ListenError: there is no such socket, or there are several and none of them at `address`.
+        ListenError: no Unix socket was inherited, or several and none of them is at `address`.
     """
     environ = os.environ if environ is None else environ
     if environ.get("LISTEN_PID") != str(os.getpid()):
         raise ListenError(
             errno.ENOENT,
-            "no socket was inherited: LISTEN_PID is not the id of this process; start it by a"
-            " .socket unit, and with exec where a script starts it",
+            "no socket was inherited: LISTEN_PID is not the id of this process; start it with a"
+            " .socket unit, and use exec if a script starts it",
         )
     count = environ.get("LISTEN_FDS", "")
     last = FIRST_DESCRIPTOR + (int(count) if count.isascii() and count.isdigit() else 0)
@@ -56,12 +56,12 @@ def inherited_socket(
     raise ListenError(
         errno.EINVAL,
         f"{len(sockets)} sockets were inherited and none is at {address}: set ListenStream to that"
-        " path, or give the right one as listen(sock=...)",
+        " path, or use listen(sock=...) with the right one",
     )
 
 
 def _unix_socket(descriptor: int) -> socket.socket | None:
-    """A duplicate of a descriptor that is a Unix stream socket."""
+    """A duplicate of a descriptor; None if it is not a Unix stream socket."""
     try:
         os.set_inheritable(descriptor, False)
         sock = socket.socket(fileno=os.dup(descriptor))
@@ -83,8 +83,8 @@ def notify_ready(environ: Mapping[str, str] | None = None) -> bool:
     Args:
         environ: the environment to read, by default this process's.
     Returns:
-        True if the message was sent; False if NOTIFY_SOCKET is not set, so a program may call this
-        wherever it runs.
+        True if the message was sent; False if NOTIFY_SOCKET is not set, so a program can also call
+        this without a service manager.
     Raises:
         ListenError: the service manager's socket cannot be written to.
     """

@@ -1,12 +1,12 @@
 """Where a node's socket is: a file in `socket_dir`, or a Linux abstract socket.
 
-Without a configured folder, versions of the Erlang carrier differ: 1.0 listens in the working
-folder, 2.0 on ``/tmp/uds-dist-NAME.sock``. A node listens at the place of its own layout, and looks
+Without a configured folder, version 1.0 of the Erlang carrier listens in the working folder, and
+version 2.0 on ``/tmp/uds-dist-NAME.sock``. A node listens at the place of its own layout, and looks
 for others at both.
 
-Only the part of a node name before the ``@`` counts; the host part is a convention. So
-``a@localhost`` and ``a@elsewhere`` are the same socket, and the handshake shows whether the node
-that answers is the one that was meant.
+Only the part of a node name before the ``@`` identifies the socket; the host part is a convention.
+So ``a@localhost`` and ``a@elsewhere`` are the same socket, and the handshake shows whether the
+right node answers.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from uds_dist.config import Config
 from uds_dist.errors import AddressError
 from uds_dist.protocol.node_names import is_node_part, split_node_name
 
-# sun_path: 108 bytes on Linux, 104 on the BSDs and macOS; a path needs its final NUL within.
+# sun_path: 108 bytes on Linux, 104 on the BSDs and macOS, including the final NUL of a path.
 PATH_LIMIT = (108 if sys.platform == "linux" else 104) - 1
-# An abstract name starts with a NUL and has none at its end.
+# An abstract name starts with a NUL and does not end with one.
 ABSTRACT_LIMIT = 107
 
 ALIVE = "alive"
@@ -69,14 +69,14 @@ class Place(NamedTuple):
         Args:
             name: a full node name, or just the part before the ``@``.
         Returns:
-            The address. No system call is made for it.
+            The address; this makes no system call.
         Raises:
-            NodeNameError: the name cannot be a node's.
+            NodeNameError: the name is not a valid node name.
             AddressError: the path is too long for a socket, or abstract sockets do not exist here.
         """
         node = split_node_name(name)[0] if "@" in name else name
         if not is_node_part(node):
-            split_node_name(f"{node}@localhost")  # raises: it says what is wrong
+            split_node_name(f"{node}@localhost")  # raises an error that says what is wrong
         if self.abstract:
             return _abstract_address(self.folder, node)
         file = f"{self.prefix}{node}{self.suffix}"
@@ -130,7 +130,7 @@ class Places(NamedTuple):
             try:
                 found.append(place.address(name))
             except AddressError:
-                # A working folder that is too deep does not matter: there is another place.
+                # The path of the working folder may be too long: there is another place.
                 if place is self.others[-1]:
                     raise
         return tuple(found)
@@ -197,10 +197,10 @@ def probe(address: SocketAddress) -> str:
     Args:
         address: the socket to try.
     Returns:
-        ALIVE, STALE (a socket file that nobody listens at), or NO_SOCKET (nothing is there).
+        ALIVE, STALE (a socket file without a listener), or NO_SOCKET (nothing is there).
     Raises:
-        AddressError: something other than a socket is at that path.
-        OSError: the system does not let this process look.
+        AddressError: something other than a stream socket is at that path.
+        OSError: the system does not let this process find out.
     """
     if not address.abstract:
         try:
@@ -210,7 +210,7 @@ def probe(address: SocketAddress) -> str:
                 return NO_SOCKET
             mode = stat.S_IFLNK  # a dangling link, which bind would fail on
         if not stat.S_ISSOCK(mode):
-            raise AddressError(f"{address} exists and is not a socket: it is left as it is")
+            raise AddressError(f"{address} exists and is not a socket: it is left unchanged")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as knock:
         knock.setblocking(False)
         error = knock.connect_ex(address.value)
@@ -221,7 +221,7 @@ def probe(address: SocketAddress) -> str:
     if error == errno.ENOENT:
         return NO_SOCKET
     if error == errno.EPROTOTYPE:
-        raise AddressError(f"{address} is a socket of another kind: it is left as it is")
+        raise AddressError(f"{address} is a socket of another kind: it is left unchanged")
     raise OSError(error, os.strerror(error), str(address))
 
 
@@ -237,10 +237,10 @@ class Found(NamedTuple):
 
 
 def listening_nodes(where: Places) -> list[Found]:
-    """The sockets where nodes meet: live ones, and files of dead nodes.
+    """The sockets where nodes meet: those of live nodes, and files that dead nodes left.
 
     Returns:
-        By name; of abstract sockets only live ones exist.
+        The sockets, sorted by name; abstract sockets are always live.
     Raises:
         OSError: the folder cannot be read.
         AddressError: abstract sockets do not exist on this system.

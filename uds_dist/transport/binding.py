@@ -1,18 +1,18 @@
 """A listening socket: how it is bound to its address, and how it is removed.
 
-Three things can be at the path of a new socket already. A live node: this one is a duplicate and
-fails. A file that a dead node left: it is taken over. Anything that is not a socket: it is never
-touched. Two nodes that both find the same dead file could each unlink the other's new one, so the
-check and the take-over happen under an advisory lock on the folder; it needs no extra file and the
-kernel drops it with the process. Anyone who can read the folder can hold that lock, so the wait for
-it is bounded. If there is no lock, on a file system without locks or in a folder that this user may
-write to but not read, a warning says so.
+Three things can already be at the path of a new socket. If a live node listens there, this node is
+a duplicate and fails. A file that a dead node left is taken over. Anything else is never touched.
+Two nodes that find the same dead file could each unlink the other's new file, so the check and the
+take-over happen under an advisory lock on the folder. The lock needs no extra file, and the kernel
+drops it with the process. Anyone who can read the folder can hold it, so the wait is bounded. If
+the folder cannot be locked, because the file system has no locks or this user may write to the
+folder but not read it, a warning says so.
 
-The file is never more open than `socket_mode`, not even for a moment: Linux takes the mode of a new
-socket file from the socket itself, so it is set there before bind. Elsewhere the umask does it. On
-a file system without modes the peer's user id decides instead.
+The file never has a wider mode than `socket_mode`, not even for a moment: Linux takes the mode of a
+new socket file from the socket itself, so it is set there before bind. Elsewhere the umask does it.
+On a file system without modes the peer's user id decides instead.
 
-On any failure no dead file is left, and the error is a ListenError.
+A failure leaves no dead file, and raises a ListenError.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ GUARDED_MODE = 0o666
 
 
 class Binding:
-    """A listening socket at its address, and its file if one was made here.
+    """A listening socket at its address, and its file if this node made one.
 
-    ``bits_hold`` is False if the file stayed more open than asked for; ``given`` is True for a
+    ``bits_hold`` is False if the file has a wider mode than it should; ``given`` is True for a
     socket that another program made and may still hold.
     """
 
@@ -58,24 +58,26 @@ class Binding:
 
     @property
     def in_place(self) -> bool:
-        """False when the file that was made here has been removed or replaced."""
+        """False if the file that this node made has been removed or replaced."""
         return not self._made or _file_id(self._path) == self._file
 
     def made(self) -> None:
-        """True if the file exists and is this socket's."""
+        """Note that the socket file now exists and is this socket's."""
         self._made = True
         self._file = _file_id(self._path)
 
     def remove(self) -> None:
-        """Remove the socket file if it is still the one made here."""
+        """Remove the socket file if it is still the one that this node made."""
         if self._made and self.in_place:
             try:
                 os.unlink(self._path)
             except OSError as error:
-                logger.warning("%s: the socket file stays: %s", self.address, error.strerror)
+                logger.warning(
+                    "%s: cannot remove the socket file: %s", self.address, error.strerror
+                )
 
     def close(self) -> None:
-        """Remove the file and shut the socket down; one that was given is only closed."""
+        """Remove the file and shut the socket down; a given socket is only closed."""
         self.remove()
         if not self.given:
             try:
@@ -90,12 +92,12 @@ def bind(address: SocketAddress, config: Config, wait: bool = True) -> Binding:
     """Listen at an address.
 
     Args:
-        address: where to listen; the folder is made if only its last part is missing.
+        address: where to listen; if only the last part of the folder is missing, it is made.
         config: `backlog`, `socket_mode` and `allowed_uids` are used.
         wait: False to fail at once if another process has locked the folder.
     Raises:
         DuplicateNameError: a live node listens there.
-        ListenError: the address cannot be listened at.
+        ListenError: this process cannot listen at the address.
     """
     try:
         binding = Binding(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM), address)
@@ -129,8 +131,8 @@ def _listen(binding: Binding, config: Config, wait: bool) -> None:
         _bind_file(sock, address, _mode(config))
         binding.made()
         binding.bits_hold = _set_mode(address, _mode(config))
-        # Under the lock: another node must not find a socket that is bound but does not listen yet,
-        # and call it stale.
+        # Under the lock: otherwise another node could find a socket that is bound but does not
+        # listen yet, and take it for stale.
         sock.listen(config.backlog)
 
 
@@ -159,7 +161,7 @@ def _listens(sock: socket.socket) -> bool:
         return bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
     except OSError as error:
         if error.errno == errno.ENOPROTOOPT:
-            return True  # the system does not tell; accept will fail instead
+            return True  # the system does not know the option; accept would fail instead
         raise
 
 
@@ -204,7 +206,7 @@ def _bind_file(listener: socket.socket, address: SocketAddress, mode: int) -> No
 
 
 def _set_mode(address: SocketAddress, mode: int) -> bool:
-    """Give a new socket file its mode; False if it stays more open than that."""
+    """Give a new socket file its mode; False if its mode stays wider than that."""
     # A mode wider than the umask allows was set on purpose.
     found = stat.S_IMODE(os.lstat(address.value).st_mode)
     if found == mode:
@@ -257,12 +259,12 @@ def _file_id(path: str) -> tuple[int, int] | None:
 def _duplicate(address: SocketAddress) -> DuplicateNameError:
     return DuplicateNameError(
         errno.EADDRINUSE,
-        f"a live node listens at {address} already{_holder(address)}: use another name or stop it",
+        f"a live node already listens at {address}{_holder(address)}: use another name or stop it",
     )
 
 
 def _holder(address: SocketAddress) -> str:
-    """The owner of a live socket in brackets, if the system tells it."""
+    """The process behind a live socket in parentheses, if the system reports it."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as knock:
         knock.setblocking(False)
         if knock.connect_ex(address.value):

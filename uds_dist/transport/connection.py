@@ -280,7 +280,7 @@ class Connection:
         if isinstance(error, RemoteProtocolError):
             self.fail(error)
             return
-        logger.error("%s: a message of it broke this node", self.name, exc_info=error)
+        logger.error("%s: this library failed on a message from it", self.name, exc_info=error)
         self.fail(reasons.own_fault(self.name, error))
 
     def pause(self) -> None:

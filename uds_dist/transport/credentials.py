@@ -1,18 +1,18 @@
 """The user at the other end of a socket, as the kernel reports it, and whether it is admitted.
 
-The cookie proves too little: a node that dials shows its proof to any process that listens, and a
-stranger can pass that proof on. So the peer's user id is checked before a byte is sent:
+The cookie alone is not enough: a node that dials sends its proof to any process that listens, and a
+stranger can relay that proof. So the peer's user id is checked before a byte is sent:
 
-    accepted, file        whom the permission bits let in; with `allowed_uids` set, of those only
-                          this uid, root and the listed ones
-    accepted, abstract    this uid, root and the listed ones: there are no permission bits
-    dialled, file         this uid, root, the listed ones, and the owner of the folder where nobody
-                          but the owner and root may write to it: there no stranger takes a name
-    dialled, abstract     this uid, root and the listed ones
+    accepted, file        every user that the permission bits let in; if `allowed_uids` is set, only
+                          this uid, root and the listed uids among them
+    accepted, abstract    this uid, root and the listed uids: there are no permission bits
+    dialled, file         this uid, root, the listed uids, and the owner of the folder if only the
+                          owner and root may write to it: then no stranger can take a name
+    dialled, abstract     this uid, root and the listed uids
 
-`ANY` lists every user. A rule that needs the uid refuses if the system does not tell it. Uids are
-effective ones; a listener's is the one it had when it called listen. Each system has its own socket
-option and its own answer format.
+`ANY` lists every user. If a rule needs the uid and the system does not report it, the peer is
+refused. Uids are effective uids; a listener's is the one that it had when it called listen. Each
+system has its own socket option and its own answer format.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ _LOCAL_PEEREID = 3
 
 
 class Question(NamedTuple):
-    """How to ask a system for the peer's uid: the `getsockopt` option, and what reads the answer.
+    """How to ask a system for the peer's uid: a `getsockopt` option, and a reader of its answer.
 
-    ``size`` is the largest answer in bytes.
+    ``size`` is the size of the largest answer in bytes.
     """
 
     level: int
@@ -74,7 +74,7 @@ def uid_on_openbsd(data: bytes) -> int | None:
     return int(_OPENBSD.unpack(data)[0]) if len(data) == _OPENBSD.size else None
 
 
-# By the prefix of sys.platform. Python may lack the constants of its own system.
+# By the prefix of sys.platform. Python's socket module may lack the constants of its own system.
 QUESTIONS = {
     "linux": Question(
         socket.SOL_SOCKET, getattr(socket, "SO_PEERCRED", 17), _LINUX.size, uid_on_linux
@@ -88,7 +88,7 @@ QUESTIONS = {
 
 
 def peer_uid(peer: socket.socket) -> int | None:
-    """The peer's effective user id; None where the system does not tell it."""
+    """The peer's effective user id; None if the system does not report it."""
     for system, question in QUESTIONS.items():
         if sys.platform.startswith(system):
             try:
@@ -100,7 +100,7 @@ def peer_uid(peer: socket.socket) -> int | None:
 
 
 def peer_pid(peer: socket.socket) -> int | None:
-    """The peer's process id; None where the system does not tell it with the uid."""
+    """The peer's process id; None if the system does not report it."""
     if sys.platform != "linux":
         return None
     try:
@@ -116,10 +116,10 @@ def may_accept(
     """Whether a process that has connected to this node is admitted.
 
     Args:
-        uid: of the other end; None when it is unknown.
-        address: where it connected.
+        uid: the peer's uid; None if it is unknown.
+        address: where the peer connected.
         config: `allowed_uids` is used.
-        bits_hold: True if the socket file has the permission bits that were asked for.
+        bits_hold: whether the socket file has the permission bits that it should have.
     """
     if not address.abstract and bits_hold and not config.allowed_uids:
         return True
@@ -130,7 +130,7 @@ def may_dial(uid: int | None, address: SocketAddress, config: Config) -> bool:
     """Whether the process that listens at an address is admitted.
 
     Args:
-        uid: of the other end; None when it is unknown.
+        uid: the listener's uid; None if it is unknown.
         address: where this node connected.
         config: `allowed_uids` is used.
     """
@@ -147,7 +147,7 @@ def _is_trusted(uid: int | None, config: Config) -> bool:
 
 
 def _sole_writer(address: SocketAddress) -> int | None:
-    """The owner of a socket's folder, if nobody else but root may write to it."""
+    """The owner of a socket's folder, if only the owner and root may write to it."""
     try:
         status = os.stat(os.path.dirname(address.value) or ".")
     except OSError:

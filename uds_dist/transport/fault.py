@@ -1,8 +1,8 @@
 """Whether the library or the program caused an exception.
 
-What a peer sends must not make `run_once` raise. If the library itself fails on a message, the
-connection ends and the log says why. But what the program's handlers raise is for the program, as
-is what its signal handlers raise while the library runs.
+A peer must not make `run_once` raise. If the library itself fails on a message, the connection ends
+and the log says why. But an exception from the program's handlers goes to the program, and so does
+one from its signal handlers while the library runs.
 """
 
 from __future__ import annotations

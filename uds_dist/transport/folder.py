@@ -1,4 +1,4 @@
-"""The folder of a socket file: made if it is missing, checked, and locked.
+"""The folder of socket files: it is made if missing, checked, and locked.
 
 Nodes with version 2.0 of the Erlang carrier listen only in a folder that their user owns, that is
 not a symbolic link, and that has exactly the mode 0755. This library is less strict, and warns.
@@ -20,12 +20,12 @@ from uds_dist.errors import ListenError
 
 logger = logging.getLogger(__name__)
 
-# The mode of a folder made here, and the only one that nodes with uds_dist 2.0 accept.
+# The mode of a new folder, and the only mode that nodes with uds_dist 2.0 accept.
 FOLDER_MODE = 0o755
 # Seconds to wait for the lock on the folder; a node holds it for a millisecond.
 LOCK_PATIENCE = 2.0
 LOCK_RETRY = 0.005
-# The errors of a file system without locks, and those of a lock that is held.
+# The errors of a file system without locks, and of a lock that another process holds.
 NO_LOCKS = frozenset(
     {errno.ENOLCK, errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EBADF}
 )
@@ -54,11 +54,11 @@ def make_folder(folder: str) -> None:
 
 
 def warn_of_folder(folder: str) -> None:
-    """Warn of a folder in which nodes with uds_dist 2.0 would refuse to listen."""
+    """Warn about a folder in which nodes with uds_dist 2.0 would refuse to listen."""
     try:
         status = os.lstat(folder)
     except OSError:
-        return  # whatever needs it will fail
+        return  # the code that needs the folder will fail
     quoted, mode = shlex.quote(folder), stat.S_IMODE(status.st_mode)
     if stat.S_ISLNK(status.st_mode):
         real = shlex.quote(os.path.realpath(folder))
@@ -83,7 +83,7 @@ def folder_lock(folder: str, wait: bool = True) -> Iterator[None]:
 
     Args:
         folder: its path.
-        wait: False not to wait for another process that holds it.
+        wait: False to fail at once if another process holds the lock.
     Raises:
         ListenError: the folder cannot be used, or another process holds the lock for too long.
     """

@@ -1,8 +1,8 @@
-"""A listening socket in the loop: it admits peers, and looks after its file.
+"""A listening socket in the loop: it admits peers and keeps its file in place.
 
-The module `binding` makes the socket. A file that was removed or replaced is noticed within a
-quarter of the tick time and made again; if another process has the name now, the log says which,
-and this node keeps trying.
+The module `binding` makes the socket. If the file is removed or replaced, the listener notices
+within a quarter of the tick time and makes it again. If another process has the name by then, the
+log says which, and the listener keeps trying.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 # Accept at most this many in a round; the rest of the backlog waits for the next one.
 ACCEPTS_PER_ROUND = 16
-# With no descriptor left, accept is tried again after this many seconds.
+# Without a free descriptor, accept is tried again after this many seconds.
 PAUSE = 0.5
 
 
@@ -35,10 +35,10 @@ class Listener:
 
     Args:
         loop: the loop that watches the socket.
-        address: where to listen; with `sock`, its own address is taken.
+        address: where to listen; ignored if `sock` is given.
         config: `backlog`, `socket_mode`, `allowed_uids` and `tick_time` are used.
         on_accept: called with each admitted, non-blocking socket.
-        sock: a socket that already listens. Its file is left as it is.
+        sock: a socket that already listens. Its file is left unchanged.
     Raises:
         DuplicateNameError: a live node listens there.
         ListenError: the address cannot be listened at.
@@ -92,8 +92,8 @@ class Listener:
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:
-                # Usually out of descriptors; whatever the reason, the peer can try again, and the
-                # listener should stay.
+                # Usually there is no free descriptor. In any case the peer can try again, and the
+                # listener stays.
                 self._pause(error)
                 return
             try:
@@ -103,11 +103,11 @@ class Listener:
                 if not is_own_fault(error):
                     raise
                 logger.error("%s: could not serve a caller", self.address, exc_info=error)
-            if self._socket.fileno() < 0 or self._held_back:  # by on_accept
+            if self._socket.fileno() < 0 or self._held_back:  # on_accept did that
                 return
 
     def _admit(self, accepted: socket.socket) -> None:
-        """Hand on an admitted connection."""
+        """Pass on a connection if its peer is admitted."""
         accepted.setblocking(False)
         uid = peer_uid(accepted)
         if may_accept(uid, self.address, self._config, bits_hold=self._binding.bits_hold):
@@ -123,7 +123,7 @@ class Listener:
         return self._resume is None and not self._held_back
 
     def hold_back(self) -> None:
-        """Accept nobody until `go_on`; a peer that dials meanwhile waits in the backlog."""
+        """Accept nobody until `go_on`; meanwhile peers that dial wait in the backlog."""
         if not self._held_back and self._socket.fileno() >= 0:
             if self._watched:
                 self._loop.unregister(self._socket)
@@ -176,14 +176,14 @@ class Listener:
         logger.warning("%s: the socket file was removed or replaced: making it again", self.address)
         try:
             if self._watched:
-                self._accept_from(old.sock)  # peers that have already connected to it
+                self._accept_from(old.sock)  # peers that had already connected
         finally:
             old.close()
 
     def _look_after(self) -> None:
         self._look = self._loop.call_later(self._config.tick_time / 4, self._look_after)
         try:
-            self.check(wait=False)  # the loop does not wait: it looks again soon
+            self.check(wait=False)  # the loop must not wait; the next check comes soon
         except ListenError as error:
             if str(error) != self._told:
                 self._told = str(error)
@@ -194,7 +194,7 @@ class Listener:
                 )
 
     def close(self) -> None:
-        """Stop listening, and remove the socket file if it is still the one made here."""
+        """Stop listening, and remove the socket file if it is still the one that this node made."""
         if self._socket.fileno() < 0:
             return
         if self._loop.process.forked:

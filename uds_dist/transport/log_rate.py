@@ -1,4 +1,4 @@
-"""A log that peers cannot flood: what they provoke is written at a bounded rate."""
+"""Logs that peers cannot flood: the records that they cause are written at a bounded rate."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
-# At most BURST records in PERIOD seconds; the others are counted.
+# At most BURST records are written in PERIOD seconds; the others are counted.
 BURST: Final = 10
 PERIOD: Final = 60.0
 
@@ -32,7 +32,7 @@ class BoundedLog:
         """Write a warning, or count it.
 
         Args:
-            text, args: as of `logging.Logger.warning`.
+            text, args: as for `logging.Logger.warning`.
         """
         self.log(logging.WARNING, text, *args)
 
@@ -42,7 +42,7 @@ class BoundedLog:
         """Write a record, or count it.
 
         Args:
-            level, text, args, exc_info: as of `logging.Logger.log`.
+            level, text, args, exc_info: as for `logging.Logger.log`.
         """
         now = self._clock()
         if now - self._begun >= PERIOD:
@@ -61,7 +61,7 @@ class BoundedLogs:
     """A `BoundedLog` for each of a few kinds of records.
 
     Args:
-        logger, clock: as `BoundedLog` takes them.
+        logger, clock: as for `BoundedLog`.
     """
 
     def __init__(self, logger: logging.Logger, clock: Callable[[], float]) -> None:
@@ -80,8 +80,9 @@ class BoundedLogs:
         """Write a record, or count it.
 
         Args:
-            kind: which records are counted together: one of a few fixed texts, never a peer's.
-            level, text, args, exc_info: as of `logging.Logger.log`.
+            kind: records of one kind are counted together; one of a few fixed texts, never a text
+                from a peer.
+            level, text, args, exc_info: as for `logging.Logger.log`.
         """
         log = self._kinds.get(kind)
         if log is None:
@@ -89,6 +90,6 @@ class BoundedLogs:
         log.log(level, text, *args, exc_info=exc_info)
 
     def once(self, level: int, kind: str, text: str, *args: object) -> None:
-        """Write the first record of its kind, and no other."""
+        """Write only the first record of a kind."""
         if kind not in self._kinds:
             self.log(level, kind, text, *args)

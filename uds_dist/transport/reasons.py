@@ -1,4 +1,4 @@
-"""Why a connection ended or never came to be, in words that say what to do."""
+"""Why a connection ended or could not be made, in texts that say what to do."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from uds_dist.transport.address import SocketAddress
 
 def no_socket(name: str | None, reason: str | None) -> ConnectFailedError:
     """The system refused to create a socket."""
-    return ConnectFailedError(f"no socket for {name}: {reason}")
+    return ConnectFailedError(f"cannot create a socket for {name}: {reason}")
 
 
 def connect_failed(
@@ -50,23 +50,23 @@ def listener_refused(uid: int | None, address: SocketAddress) -> NotAllowedError
     """This node does not trust the process that listens."""
     return NotAllowedError(
         f"the process at {address} runs under another user, {_user(uid)}, and this one as uid"
-        f" {os.geteuid()}; nothing was sent to it: add that user to allowed_uids"
-        " (UDS_DIST_ALLOWED_UIDS, or --allow-user of a command) if it is to be trusted"
+        f" {os.geteuid()}; nothing was sent to it: if you trust that user, add it to allowed_uids"
+        " (UDS_DIST_ALLOWED_UIDS, or --allow-user of a command)"
     )
 
 
 def _user(uid: int | None) -> str:
-    return "a user whose uid this system does not tell" if uid is None else f"uid {uid}"
+    return "a user whose uid this system does not report" if uid is None else f"uid {uid}"
 
 
 def refused_there(
     name: str | None, address: SocketAddress, reason: str, uid: int
 ) -> NotAllowedError:
-    """A node of another user closed before it sent a byte: it refuses this user."""
+    """A node of another user closed before it sent a byte: it probably refuses this user."""
     own = os.geteuid()
     return NotAllowedError(
         f"{name} at {address} broke off before it answered a byte ({reason}): it runs as"
-        f" uid {uid} and probably does not admit uid {own} of this process. A release with"
+        f" uid {uid} and probably does not admit this process's uid {own}. A release with"
         " uds_dist 2.0 admits only its own uid: run as that user, or start the release with"
         f" config :uds_dist, allowed_uids: [{uid}, {own}]"
     )
@@ -75,8 +75,9 @@ def refused_there(
 def no_proof(name: str | None, what: str) -> CookieMismatchError:
     """The peer did not answer this node's proof of its cookie.
 
-    A node whose challenge was answered wrongly says nothing: it closes, or, with the deployed
-    carrier, leaves the socket open and mute. A program that runs its loop too seldom does the same.
+    A node whose challenge was answered wrongly sends nothing: it closes the socket or, with the
+    deployed carrier, leaves it open and silent. A program that runs its loop too seldom looks the
+    same.
     """
     return CookieMismatchError(
         f"{name} {what} when this node proved its cookie: either the cookies differ (compare the"
@@ -85,7 +86,7 @@ def no_proof(name: str | None, what: str) -> CookieMismatchError:
     )
 
 
-# A handshake takes a slow program three rounds, and OTP's patience is seven seconds.
+# A handshake takes a slow program three rounds, and OTP waits seven seconds.
 _OFTEN_ENOUGH = "run_once() at least once a second keeps connections"
 
 
@@ -98,16 +99,16 @@ def caller_left(name: str, reason: str) -> HandshakeError:
     """A node that dialled this one gave up before it proved its cookie."""
     return HandshakeError(
         f"the handshake with {name} broke off: {reason}: either this program runs its loop too"
-        f" seldom for that node's patience ({_OFTEN_ENOUGH}), or the cookies differ"
+        f" seldom for that node ({_OFTEN_ENOUGH}), or the cookies differ"
     )
 
 
 def too_late(name: str | None, seconds: float, where: str) -> HandshakeTimeoutError:
-    """The handshake's time is over."""
+    """The handshake took too long."""
     return HandshakeTimeoutError(
         f"{name or 'a peer'} did not finish the handshake within {seconds:g} s: it stopped at"
-        f" {where}; a program that runs its loop too seldom, on either side, looks like that"
-        f" ({_OFTEN_ENOUGH}), and so may a node whose cookie differs"
+        f" {where}; perhaps a program on one side runs its loop too seldom ({_OFTEN_ENOUGH}), or"
+        " the cookies differ"
     )
 
 
@@ -119,12 +120,12 @@ def lost(name: str | None, reason: str) -> NoConnectionError:
 def silent(name: str | None, seconds: float) -> NoConnectionError:
     """Nothing was received for the tick time."""
     return NoConnectionError(
-        f"{name} has said nothing for {seconds:g} s and does not answer: the connection is given up"
+        f"{name} has sent nothing for {seconds:g} s and does not answer: the connection is closed"
     )
 
 
 def interrupted(name: str | None, what: str) -> NoConnectionError:
-    """An exception left the connection's state beyond repair."""
+    """An exception left the connection in an undefined state."""
     return NoConnectionError(
         f"the connection to {name} was ended: an exception interrupted its {what}"
     )
@@ -136,16 +137,16 @@ def closed_here(name: str | None) -> NoConnectionError:
 
 
 def blocked(name: str | None, seconds: float) -> NoConnectionError:
-    """The peer has read no byte for the tick time, and no more of its requests can be held."""
+    """The peer has read nothing for the tick time, and no more of its requests can be held."""
     return NoConnectionError(
-        f"{name} has read nothing for {seconds:g} s, while its own requests wait for room to be"
-        " answered: the connection is given up; the nodes should have the same write_high_water"
+        f"{name} has read nothing for {seconds:g} s, and the answers to its own requests have no"
+        " room: the connection is closed; give both nodes the same write_high_water"
     )
 
 
 def own_fault(name: str | None, error: BaseException) -> NoConnectionError:
     """This library failed on a message from the peer."""
     return NoConnectionError(
-        f"the connection to {name} was ended: a message of it broke this node"
-        f" ({type(error).__name__}; the log has more)"
+        f"the connection to {name} was ended: this library failed on a message from it"
+        f" ({type(error).__name__}; see the log)"
     )

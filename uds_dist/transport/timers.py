@@ -1,7 +1,7 @@
-"""The timers of a loop, the next one first.
+"""The timers of a loop, in a heap.
 
-A cancelled timer stays in the heap until its time comes; when most timers are cancelled, they are
-all removed, so that the timeouts of successful calls do not pile up.
+A cancelled timer stays in the heap until its time comes. Once most timers are cancelled, all of
+these are removed, so that the timeouts of successful calls do not pile up.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from heapq import heapify, heappop, heappush
 
 
 class Timer:
-    """A callback that waits for its time; `cancel` is its only method."""
+    """A callback that runs at a certain time, unless `cancel` is called."""
 
     __slots__ = ("callback", "when", "_timers")
 
@@ -32,7 +32,7 @@ class Timer:
 
 
 class Timers:
-    """A heap of (when, number, timer); of two timers for the same time the older comes first.
+    """A heap of (when, number, timer); if two times are equal, the older timer comes first.
 
     ``number`` is the next timer's number; ``cancelled`` counts cancelled timers in the heap.
     """
@@ -51,7 +51,7 @@ class Timers:
         """Run a callback at a time of the loop's clock."""
         timer = Timer(self, when, callback)
         number = self.number
-        self.number = number + 1  # first: two timers of one number could not be compared
+        self.number = number + 1  # before the push: two timers with one number cannot be compared
         heappush(self.heap, (when, number, timer))
         return timer
 
@@ -77,7 +77,7 @@ class Timers:
         return heap[0][0] if heap else None
 
     def cancelled_one(self) -> None:
-        """Count a cancelled timer; remove them all when there are too many."""
+        """Count a cancelled timer; remove all cancelled ones once they are too many."""
         self.cancelled += 1
         if self.cancelled > 64 and self.cancelled * 2 > len(self.heap):
             self.heap[:] = [entry for entry in self.heap if entry[2].callback is not None]
@@ -93,7 +93,7 @@ class Timers:
         ]
 
     def clear(self) -> None:
-        """Cancel them all."""
+        """Cancel all timers."""
         for _, _, timer in self.heap:
             timer.callback = None
         self.heap.clear()
