@@ -449,7 +449,7 @@ def test_a_beam_that_is_stopped_for_longer_than_the_tick_time(otp: Otp, mute: bo
             watch.check_fired_once(both)
         finally:
             both.beam.resume()
-        assert "said nothing" in str(watch.losses[0])
+        assert "sent nothing" in str(watch.losses[0])
         down = "receive {nodedown, 'py@localhost', _} -> yes after 5000 -> no end"
         assert both.eval(down, process="watcher") == "yes"
         watch.tie(both)

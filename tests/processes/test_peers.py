@@ -999,7 +999,7 @@ def test_a_peer_that_does_not_answer_the_probe_is_given_up(
     message = box.receive(timeout=5)
     assert isinstance(message, tuple) and message[4] == "noconnection"
     peer.until(lambda: losses)
-    assert "said nothing" in str(losses[0])
+    assert "sent nothing" in str(losses[0])
     assert [control[0] for control, _ in messages_until_gone(peer)] == [ctl.MONITOR_P, ctl.REG_SEND]
 
 
