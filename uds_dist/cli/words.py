@@ -1,4 +1,4 @@
-"""What the commands are made of: a command's name and help, and the words that several take."""
+"""What every command has, a name, a help text and arguments, and the arguments that many share."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import NamedTuple
 
 from uds_dist.config import LAYOUTS, Config
 
-# Put before a negative number, which argparse would take for an option. No word can hold a NUL.
+# Put before a negative number, which argparse would take for an option. No word contains a NUL.
 MARK = "\0"
 ALL = "*"  # in place of a node's name: the option --all
-MOST_SECONDS = 1_000_000_000  # more than a system call takes everywhere
+MOST_SECONDS = 1_000_000_000  # some systems do not accept a longer timeout
 
 
 class Command(NamedTuple):
-    """One command: `about` is its line in the list of commands, `epilog` ends its own help."""
+    """One command: `about` is its line in the list of commands, `epilog` the end of its help."""
 
     name: str
     about: str
@@ -34,15 +34,15 @@ def unmarked(word: str) -> str:
 
 
 def utf8_word(word: str) -> str:
-    """A word of the command line, whose bytes are UTF-8 whatever the locale is.
+    """A word of the command line, read as UTF-8 in any locale.
 
     Raises:
-        ValueError: they are not.
+        ValueError: it is not UTF-8.
     """
     try:
         word.encode()
         return word
-    except UnicodeEncodeError:  # Python did not understand some bytes, and kept them
+    except UnicodeEncodeError:  # Python could not decode some bytes, and kept them
         data = os.fsencode(word)
     try:
         return data.decode()
@@ -73,7 +73,7 @@ def read_seconds(text: str) -> float:
 
 
 def config_of(options: argparse.Namespace) -> Config:
-    """The settings of the environment, and those that `options` give."""
+    """The settings from the environment and from `options`."""
     given = {
         "socket_dir": options.socket_dir,
         "layout": options.layout,
@@ -82,65 +82,65 @@ def config_of(options: argparse.Namespace) -> Config:
     return Config.from_env(**{name: value for name, value in given.items() if value is not None})
 
 
-# --- the words that several commands take ---------------------------------------------------------
+# --- arguments that several commands share --------------------------------------------------------
 
 
 def add_node(parser: argparse.ArgumentParser, several: bool = False) -> None:
-    """The node; `several` for a command that can be run at several."""
+    """Add the node; `several` for a command that can run on several nodes."""
     about = "name@host, or name for name@localhost"
     if several:
         parser.add_argument(
-            "--all", action="store_true", help="in place of NODE: every node that listens"
+            "--all", action="store_true", help="instead of NODE: every node that listens"
         )
-        about += "; several with commas"
+        about += "; separate several with commas"
     parser.add_argument("node", type=read_word, metavar="NODE", help=about)
 
 
 def add_notation(parser: argparse.ArgumentParser) -> None:
-    """How terms are written."""
+    """Add the options for the notation of terms."""
     notation = parser.add_mutually_exclusive_group()
     notation.add_argument("--json", action="store_true", help="arguments and answer are JSON")
     notation.add_argument("--elixir", action="store_true", help="arguments and answer are Elixir")
 
 
 def add_where(parser: argparse.ArgumentParser) -> None:
-    """Where nodes meet, and who is trusted there."""
+    """Add the options that say where nodes meet and which users are trusted."""
     parser.add_argument(
         "--socket-dir", type=unmarked, metavar="DIR", help="folder of the sockets, or @NAME"
     )
     parser.add_argument(
-        "--layout", type=read_word, choices=LAYOUTS, help="how a node's socket is called there"
+        "--layout", type=read_word, choices=LAYOUTS, help="how the sockets in it are named"
     )
     parser.add_argument(
         "--allow-user",
         type=read_word,
         action="append",
         metavar="USER",
-        help="trust this user's nodes, too: a name, a number, or any; may be given again",
+        help="also trust this user's nodes: a name, a number, or any; may be repeated",
     )
 
 
 def add_connection(parser: argparse.ArgumentParser) -> None:
-    """What it takes to connect to a node."""
+    """Add the options of every command that connects to a node."""
     add_where(parser)
     parser.add_argument(
         "--cookie",
         type=read_word,
-        help="the cookie; others can see it in the list of processes: prefer the environment",
+        help="the cookie; other users can see it in the process list: prefer the environment",
     )
     parser.add_argument(
         "--name",
         type=read_word,
         metavar="NAME@HOST",
-        help="this node's name; by default the other node gives one",
+        help="this node's name; by default the other node chooses it",
     )
     parser.add_argument(
         "--timeout",
         type=read_seconds,
         default=10.0,
         metavar="SECONDS",
-        help="in all; 10 by default",
+        help="for the whole command; 10 by default",
     )
     parser.add_argument(
-        "--trace", action="store_true", help="show each control message on standard error"
+        "--trace", action="store_true", help="print each control message to standard error"
     )
