@@ -316,6 +316,32 @@ def test_keys_on_one_path_are_noticed_though_their_hashes_differ() -> None:
     assert type(make_map(keys, keys)) is Map
 
 
+@pytest.mark.parametrize("count", [64, 100, 200, 1000])
+@pytest.mark.parametrize("keys_of", FLOODS.values(), ids=list(FLOODS))
+def test_keys_of_one_hash_are_noticed_in_small_maps_too(
+    keys_of: Callable[[int], list[object]], count: int
+) -> None:
+    if keys_of is FLOODS["among texts"]:
+        count *= 2  # half of them are texts
+    keys = keys_of(count)
+    body = b"".join([encode(key)[1:] + b"j" for key in keys])
+    assert type(decode(b"\x83t" + word(len(keys)) + body)) is Map
+
+
+@pytest.mark.parametrize("list_first", [False, True])
+def test_lists_of_every_kind_are_keys_beside_one_another(list_first: bool) -> None:
+    keys: list[object] = [[1, 2], [[1], 2], [], (1, [2]), (1, 2), {1: [2]}, 7, None, [b"x"]]
+    if not list_first:
+        keys.reverse()
+    body = b"".join([encode(key)[1:] + b"j" for key in keys])
+    data = b"\x83t" + word(len(keys)) + body
+    term = decode(data)
+    assert type(term) is dict
+    assert list(term) == [freeze(key) for key in keys]
+    assert list(map(type, term)) == [type(freeze(key)) for key in keys]
+    assert encode(term) == data
+
+
 @pytest.mark.parametrize(
     "keys",
     [

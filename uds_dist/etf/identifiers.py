@@ -26,6 +26,7 @@ _REFERENCE_WORDS = tuple([Struct(f">{n + 1}I") for n in range(MAX_REFERENCE_WORD
 
 _ATOM: Final = Atom  # compiled, faster to look up than a name of another module
 _COMPILED: Final = not __file__.endswith((".py", ".pyc"))
+_new: Final = object.__new__
 _NO_NUMBERS: Final = bytes(12)
 _NO_IDS: Final[tuple[int, ...]] = tuple([0])  # a marker, recognized by identity
 
@@ -234,7 +235,7 @@ class Reference:
 
 def pid_of(node: Atom, words: bytes) -> Pid:
     """The pid of a node's name and the 12 bytes of its numbers."""
-    pid: Pid = Pid(node, 0, 0, 0) if _COMPILED else Pid.__new__(Pid)
+    pid: Pid = Pid(node, 0, 0, 0) if _COMPILED else _new(Pid)
     pid._node = node
     pid._words = words
     return pid
@@ -242,7 +243,7 @@ def pid_of(node: Atom, words: bytes) -> Pid:
 
 def port_of(node: Atom, words: bytes) -> Port:
     """The port of a node's name and the 12 bytes of its numbers."""
-    port: Port = Port(node, 0, 0) if _COMPILED else Port.__new__(Port)
+    port: Port = Port(node, 0, 0) if _COMPILED else _new(Port)
     port._node = node
     port._words = words
     return port
@@ -250,7 +251,7 @@ def port_of(node: Atom, words: bytes) -> Port:
 
 def reference_of(node: Atom, words: bytes) -> Reference:
     """The reference of a node's name and the 8 to 24 bytes of its creation and its ids."""
-    reference = Reference(node, 0, _NO_IDS) if _COMPILED else Reference.__new__(Reference)
+    reference = Reference(node, 0, _NO_IDS) if _COMPILED else _new(Reference)
     reference._node = node
     reference._words = words
     return reference

@@ -52,6 +52,7 @@ _UNPREDICTABLE: Final = frozenset(
 )
 _UNPREDICTABLE_OR_NUMBERS: Final = _UNPREDICTABLE | {int, float}
 _PLAIN: Final = PLAIN
+_HASHABLE: Final = PLAIN | {FrozenList}
 _SLOW_HASH: Final = (ImproperList, Record, Fun)  # theirs are Python functions
 _LEVELS_OF_SLOW_HASH: Final = 4
 
@@ -98,10 +99,8 @@ def _build(keys: list[object], values: list[object]) -> tuple[dict[Any, object] 
     exact = False
     if not kinds <= _UNPREDICTABLE:
         if not kinds <= _UNPREDICTABLE_OR_NUMBERS:
-            cost, deep, changeable = _weigh(keys)
+            keys, cost, deep = _frozen(keys)
             exact = deep > MAX_KEY_DEPTH
-            if changeable:
-                keys = [key if type(key) in _PLAIN else freeze(key) for key in keys]
         if not exact and len(keys) > FEW_KEYS and not _are_dense(keys, kinds):
             steps = _steps(keys)
             cost += steps // _STEPS_FOR_COST
@@ -116,12 +115,31 @@ def _build(keys: list[object], values: list[object]) -> tuple[dict[Any, object] 
     return Map(zip(keys, values)), cost + _COST_OF_EXACT_KEY * len(keys)
 
 
-def _weigh(keys: list[object]) -> tuple[int, int, bool]:
-    """The cost of freezing keys, their depth, and whether any must be frozen."""
+def _frozen(keys: list[object]) -> tuple[list[object], int, int]:
+    """The keys in their hashable form, the cost of that, and their depth."""
     elements = 0
     deepest = 0
     changeable = False
-    todo: list[tuple[object, int]] = [(key, 0) for key in keys if type(key) not in _PLAIN]
+    hashable: list[object] = []
+    todo: list[tuple[object, int]] = []
+    for key in keys:
+        if type(key) is list:
+            # Nearly always a string, which the general way would look at four times.
+            frozen = FrozenList(key)
+            changeable = True
+            if frozen._token is None:
+                elements += len(key) + 1
+            else:
+                todo.append((key, 0))
+            hashable.append(frozen)
+            continue
+        if type(key) is tuple and _PLAIN.issuperset(map(type, key)):
+            elements += len(key) + 1
+            if deepest == 0:
+                deepest = 1
+        elif type(key) not in _PLAIN:
+            todo.append((key, 0))
+        hashable.append(key)
     while todo:
         term, depth = todo.pop()
         parts = _parts_to_weigh(term)
@@ -137,7 +155,9 @@ def _weigh(keys: list[object]) -> tuple[int, int, bool]:
         elements += len(parts) + 1
         if not _PLAIN.issuperset(map(type, parts)):
             todo.extend([(part, depth) for part in parts if type(part) not in _PLAIN])
-    return elements * (_COST_OF_FREEZING if changeable else _COST_OF_NESTING), deepest, changeable
+    if changeable:
+        hashable = [key if type(key) in _HASHABLE else freeze(key) for key in hashable]
+    return hashable, elements * (_COST_OF_FREEZING if changeable else _COST_OF_NESTING), deepest
 
 
 def _parts_to_weigh(term: object) -> list[object] | tuple[object, ...] | None:
@@ -159,46 +179,49 @@ def _parts_to_weigh(term: object) -> list[object] | tuple[object, ...] | None:
 
 def _are_dense(keys: list[Any], kinds: set[type]) -> bool:
     """Whether the keys are integers close to one another, which are never slow."""
-    if kinds != {int}:
-        return False
-    low = min(keys)
-    high = max(keys)
-    return -(1 << 60) < low and high < 1 << 60 and int(high - low) < 4 * len(keys)
+    return kinds == {int} and are_close(min(keys), max(keys), len(keys))
+
+
+def are_close(low: int, high: int, count: int) -> bool:
+    """Whether so many integers from `low` to `high` have hashes that are close to one another."""
+    return -(1 << 60) < low and high < 1 << 60 and high - low < 4 * count
 
 
 def _steps(keys: list[object]) -> int:
     """How many extra steps a dict would take to insert these keys, up to a bound.
 
-    Follows CPython's dict in its search for a free slot and its growth. Equal hashes count too.
+    Follows CPython's dict in its search for a free slot, and in its growth: whenever two thirds of
+    the table are used, all keys are inserted again, into one of twice the size. Equal hashes count
+    too. Tables of less than 128 slots are left out where the dict grows beyond them: their few keys
+    take about a thousand steps at worst, and for 69 strings they would double the time here.
     """
-    fair: i64 = _FAIR_STEPS * len(keys)
     steps: i64 = 0
-    size: i64 = 8
-    table = bytearray(8)
     hashes = [hash(key) for key in keys]
-    used: i64 = 0
-    i: i64 = 0
     n: i64 = len(hashes)
-    while i < n:
-        if used * 3 >= size * 2:  # insert all of them again, into a table of twice the size
-            size += size
-            table = bytearray(size)
-            used = 0
-            i = 0
-        place: i64 = hashes[i]
-        rest: i64 = place
-        first = True
-        place &= size - 1
-        while table[place]:
-            rest >>= 5
-            if first:  # the hash is shifted as a number without a sign
-                rest &= _HIGH_BITS
-                first = False
-            place = (place * 5 + rest + 1) & (size - 1)
-            steps += 1
-            if steps > fair:
-                return int(steps)
-        table[place] = 1
-        used += 1
-        i += 1
+    fair: i64 = _FAIR_STEPS * n
+    size: i64 = 32
+    while size < 128 and size * 2 // 3 < n:
+        size += size
+    fits: i64 = 0
+    number: i64
+    place: i64
+    rest: i64
+    while fits < n:
+        fits = size * 2 // 3
+        mask: i64 = size - 1
+        table = bytearray(size)
+        for number in hashes[:fits]:
+            place = number & mask
+            if table[place]:
+                rest = number >> 5 & _HIGH_BITS  # shifted as a number without a sign
+                place = (place * 5 + rest + 1) & mask
+                steps += 1
+                while table[place]:
+                    rest >>= 5
+                    place = (place * 5 + rest + 1) & mask
+                    steps += 1
+                if steps > fair:
+                    return int(steps)
+            table[place] = 1
+        size += size
     return int(steps)

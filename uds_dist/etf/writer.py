@@ -13,7 +13,7 @@ Source: External Term Format.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from math import isfinite
 from operator import index
@@ -147,9 +147,9 @@ def write_term(
     # Any: the loop tells types apart by identity, which is cheaper than the isinstance that mypy
     # follows.
     item: Any
-    elements: Iterator[Any] = iter((term,))
+    elements: Iterable[Any] = (term,)
     inner: Iterator[Any] | None
-    stack: list[Iterator[Any]] = []
+    stack: list[Iterable[Any]] = []
     closed: list[tuple[int, int, int]] | None = None
     codes = CODES
     while True:
@@ -197,10 +197,10 @@ def write_term(
                     out.append(b"j")
                     continue
                 kind = type(items[0])
-                may_open = len(stack) < depth_limit
-                if (kind is int or kind is float) and _numbers(items, out, may_open):
-                    continue
-                if not may_open:
+                if kind is int or kind is float:
+                    if _numbers(items, kind, n, out, len(stack) < depth_limit):
+                        continue
+                if len(stack) >= depth_limit:
                     raise _too_deep(depth_limit)
                 out.append(_LISTS[n] if n < 256 else _HEAD(108, n))
                 stack.append(elements)
@@ -257,9 +257,10 @@ def write_term(
                     break
                 large = large or len(out[-1]) >= LARGE_BINARY
         else:
-            if not stack:
+            if stack:
+                elements = stack.pop()
+            if not stack:  # the term itself is never read twice: not an iterator, 60 ns less
                 return large
-            elements = stack.pop()
 
 
 def _too_deep(depth_limit: int) -> EncodeError:
@@ -302,13 +303,11 @@ def big_integer(number: int) -> bytes:
     return _BIGS[n] + number.to_bytes(n, "little")
 
 
-def _numbers(items: list[Any], out: list[bytes], may_open: bool) -> bool:
-    """Write a list of only int or only float; False if it is not one.
+def _numbers(items: list[Any], kind: type, n: i64, out: list[bytes], may_open: bool) -> bool:
+    """Write a list of `n` values that starts with an int or a float; False if others follow.
 
     `may_open` says whether another level may be opened; a list of bytes, as STRING_EXT, needs none.
     """
-    n: i64 = len(items)
-    kind = type(items[0])
     if list(map(type, items)).count(kind) != n:
         return False
     if kind is float:
@@ -436,20 +435,22 @@ def _open_rare(
     `default` counts as a level of nesting, or a `default` that returns its argument would never
     end.
     """
-    if not isinstance(item, _CONTAINERS):
+    kind = type(item)
+    if kind is not _FROZEN_LIST and not isinstance(item, _CONTAINERS):
         if default is not None and not _is_leaf(item) and not isinstance(item, LocalTerm):
             if depth >= depth_limit:
                 raise _too_deep(depth_limit)
             return iter((_made_by(default, item),))
         _write_rare(item, atoms, out)
         return None
-    if isinstance(item, (list, FrozenList)):
-        items = list(item)  # often, such as a string as a key
+    if kind is _FROZEN_LIST or isinstance(item, (list, FrozenList)):
+        items = list(item._items if kind is _FROZEN_LIST else item)  # often a string as a key
         if not items:
             out.append(b"j")
             return None
         may_open = depth < depth_limit
-        if type(items[0]) in (int, float) and _numbers(items, out, may_open):
+        kind = type(items[0])
+        if (kind is int or kind is float) and _numbers(items, kind, len(items), out, may_open):
             return None
         if not may_open:
             raise _too_deep(depth_limit)
