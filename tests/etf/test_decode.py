@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import zlib
+from itertools import product
 from struct import pack
 
 import pytest
@@ -109,10 +110,20 @@ def test_an_atom_is_told_from_its_likes(text: str) -> None:
     for _ in range(2):
         for like in likes:
             name = like.encode()
-            # Behind it, as far as an integer is read, something else each time.
-            for rest in (b"", b"j", b"\xff" * 20):
-                data = b"w" + bytes((len(name),)) + name + rest
-                assert decode_term(data, 0, (), *LIMITS) == (like, len(name) + 2)
+            # Around it, as far as an integer is read, something else each time.
+            for before, rest in product((b"", b"j", b"\xff" * 20), repeat=2):
+                data = before + b"w" + bytes((len(name),)) + name + rest
+                end = len(before) + len(name) + 2
+                assert decode_term(data, len(before), (), *LIMITS) == (like, end)
+
+
+@pytest.mark.parametrize("size", range(18))
+def test_an_atom_cut_short_is_refused_wherever_it_is(size: int) -> None:
+    for before in (b"", b"w\2ok" * 5):
+        data = before + b"w" + bytes((size,)) + b"a" * size
+        for end in range(len(before) + 1, len(data)):
+            with pytest.raises(DecodeError, match="ends within a term"):
+                decode_term(data[:end], len(before), (), *LIMITS)
 
 
 def test_the_memory_of_atoms_is_bounded() -> None:

@@ -381,19 +381,29 @@ def _read_node(
 def _read_atom(data: bytes, p: i64, budget: Budget | None) -> object:
     """The term of the SMALL_ATOM_UTF8_EXT at `p`."""
     n: i64 = data[p + 1]
-    if n > _RECENT_SIZE or p + 17 > len(data):
-        return _look_up(data[p + 2 : p + 2 + n], budget)
     # Up to 15 bytes and their number fit in two integers, which identify an atom. Making, hashing
-    # and comparing bytes objects would take five times as long.
-    head: i64 = read_i64_be(data, p + 1)
+    # and comparing bytes objects would take five times as long. At the end of the input the integers
+    # are read with bytes before the atom, which are then shifted out.
+    head: i64 = 0
     tail: i64 = 0
+    back: i64 = p + n - 6  # where the last 8 bytes of the atom start
     if n <= 7:
-        head >>= 8 * (7 - n)
+        if p + 9 <= len(data):
+            head = read_i64_be(data, p + 1) >> 8 * (7 - n)
+        elif back >= 0:
+            head = read_i64_be(data, back) << 8 * (7 - n)
+            head >>= 8 * (7 - n)
+        else:
+            return _look_up(data[p + 2 : p + 2 + n], budget)
+    elif n <= _RECENT_SIZE:
+        head = read_i64_be(data, p + 1)
+        tail = read_i64_be(data, back) << 8 * (15 - n)
+        tail >>= 8 * (15 - n)
     else:
-        tail = read_i64_be(data, p + 9) >> 8 * (15 - n)
+        return _look_up(data[p + 2 : p + 2 + n], budget)
     place: i64 = head ^ head >> 31 ^ tail ^ tail >> 31
     place = (place ^ place >> 16 ^ place >> 9) & (_RECENT - 1)
-    if head != _recent_heads[place] or tail != _recent_tails[place]:
+    if head != _recent_heads[place] or (n > 7 and tail != _recent_tails[place]):
         _recent_terms[place] = _look_up(data[p + 2 : p + 2 + n], budget)
         _recent_heads[place] = head
         _recent_tails[place] = tail

@@ -284,21 +284,25 @@ def _write(
 def _write_atom(atom: str, out: BytesWriter, atoms: dict[str, int] | None) -> None:
     if atoms is None:
         # A dict lookup would take three times as long.
-        place: i64 = (id(atom) >> 4) & (_RECENT - 1)
+        number: i64 = id(atom)  # as an int, the shift would be a call
+        place: i64 = number >> 4 & (_RECENT - 1)
         if _recent_atoms[place] is not atom:
             _recent_codes[place] = _CODES[atom]
             _recent_atoms[place] = atom
         out.write(_recent_codes[place])
         return
     known = atoms.get(atom)
-    if known is None:
-        known = len(atoms)
-        if known >= MAX_CACHE_REFERENCES:  # the header has no room for more
-            out.write(_CODES[atom])
-            return
-        atoms[atom] = known
+    if known is not None:
+        out.append(82)
+        out.append(u8(known))
+        return
+    index: i64 = len(atoms)
+    if index >= MAX_CACHE_REFERENCES:  # the header has no room for more
+        out.write(_CODES[atom])
+        return
+    atoms[atom] = index
     out.append(82)
-    out.append(u8(known))
+    out.append(u8(index))
 
 
 def _write_int(number: int, out: BytesWriter) -> None:

@@ -183,7 +183,7 @@ def _are_dense(keys: list[Any], kinds: set[type]) -> bool:
 
 
 def are_close(low: int, high: int, count: int) -> bool:
-    """Whether so many integers from `low` to `high` have hashes that are close to one another."""
+    """Whether `count` integers from `low` to `high` are so close that a dict of them is fast."""
     return -(1 << 60) < low and high < 1 << 60 and high - low < 4 * count
 
 
