@@ -89,7 +89,8 @@ def switches() -> list[tuple[str, inspect.Parameter]]:
             continue
         calls = [(name, value)]
         if isinstance(value, type):
-            calls += [(f"{name}.{key}", part) for key, part in vars(value).items()]
+            ours = [each for each in value.__mro__ if each.__module__.startswith("uds_dist")]
+            calls += [(f"{name}.{key}", part) for each in ours for key, part in vars(each).items()]
         for where, call in calls:
             try:
                 parameters = inspect.signature(call).parameters.values()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 
 from uds_dist.config import Config
+from uds_dist.processes.identity import checked_cookie, find_cookie, new_creation
 from uds_dist.protocol.flags import Flag, default_flags
 from uds_dist.protocol.node_names import split_node_name
 
@@ -33,6 +34,14 @@ class ThisNode:
         self.dynamic = dynamic
         self._config = config
 
+    def set_cookie(self, cookie: str | bytes, node: str | None = None) -> None:
+        """Change the cookie for new connections; see `Node.set_cookie`."""
+        if node is None:
+            self.cookie = checked_cookie(cookie)
+        else:
+            split_node_name(node)
+            self.cookies[node] = checked_cookie(cookie)
+
     def cookie_for(self, name: str) -> str:
         """The cookie for a peer."""
         return self.cookies.get(name, self.cookie)
@@ -59,3 +68,23 @@ class ThisNode:
         self.dynamic = False
         self.name = name
         self.creation = creation
+
+
+def this_node(config: Config, name: str, cookie: str | bytes | None) -> ThisNode:
+    """The identity of a new node.
+
+    Args:
+        config: the settings.
+        name: its full name; or ``@host``, to be given a name by a peer.
+        cookie: its cookie; None for that of the settings, or of the environment and the user.
+    Raises:
+        NodeNameError: the name is malformed.
+        ConfigError: there is no cookie, or it cannot be used.
+    """
+    if cookie is None:
+        cookie = config.cookie if config.cookie is not None else find_cookie()
+    cookie = checked_cookie(cookie)
+    dynamic = isinstance(name, str) and name.startswith("@")
+    name = "nobody" + name if dynamic else name
+    split_node_name(name)
+    return ThisNode(config, name, new_creation(), cookie, dynamic)
