@@ -1,13 +1,13 @@
-# uds_dist needs Python 3.10 or newer and make. What its tests need beside that (pytest, mypy) goes
-# into a virtual environment of its own, build/venv-X.Y. Nothing outside build/ is written, byte
-# code and caches included; only pip has a cache of its own, and tests make temporary files.
+# uds_dist needs Python 3.10 or newer and make. Its tests also need pytest and mypy, which are
+# installed into a virtual environment, build/venv-X.Y. All files are written to build/, even byte
+# code and caches; only pip uses its own cache, and tests make temporary files.
 #
 #   make test PYTHON=python3.12                   another Python
-#   make test PYTEST_ARGS="-x -k handshake"       words for pytest
-#   make bench BENCH_ARGS="rtt --quick"           words for the benchmarks
-#   make test TOOLS_PYTHON=python3                a Python that has pytest (and mypy) already
-#   make test PYTHON_FLAGS="-bb -X dev"           switches of the Python that runs the tests
-#   make test BUILD=/tmp/uds_dist                 another folder in place of build/
+#   make test PYTEST_ARGS="-x -k handshake"       arguments for pytest
+#   make bench BENCH_ARGS="rtt --quick"           arguments for the benchmarks
+#   make test TOOLS_PYTHON=python3                a Python that already has pytest (and mypy)
+#   make test PYTHON_FLAGS="-bb -X dev"           options of the Python that runs the tests
+#   make test BUILD=/tmp/uds_dist                 another folder instead of build/
 
 .DEFAULT_GOAL := help
 .SUFFIXES:
@@ -28,7 +28,7 @@ ifeq ($(strip $(BUILD)),)
 override BUILD := build
 endif
 
-# Any of these paths may have blanks. Recipes quote them; names of goals have them escaped.
+# Any of these paths may contain blanks: recipes quote them, and goal names escape them.
 blank := $(subst ,, )
 VERSION := $(shell "$(PYTHON)" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
 BUILD_PATH := $(if $(filter /%,$(firstword $(BUILD))),$(BUILD),$(CURDIR)/$(BUILD))
@@ -49,12 +49,12 @@ HAS_MYPY := $(VENV_GOAL)/mypy.done
 else
 RUN := $(TOOLS_PYTHON)
 endif
-# The oldest Python that the package is for; without a version mypy takes the running one.
+# The oldest Python that the package supports; by default mypy checks for the running one.
 OLDEST := 3.10
 
-# "-m pytest" puts this folder first on the path, where the sources would hide the compiled package.
+# "-m pytest" puts this folder first on the path, so the sources would hide the compiled package.
 RUN_PYTEST := import sys; del sys.path[0]; import pytest; sys.exit(pytest.main())
-# Likewise; but the benchmarks themselves are in this folder, which so comes last.
+# The same, but the benchmarks are in this folder, so it goes to the end of the path.
 RUN_BENCH := import runpy, sys; sys.path.append(sys.path.pop(0)); \
 	runpy.run_module('tests.bench', run_name='__main__', alter_sys=True)
 RUN_FUZZ := $(subst tests.bench,tests.fuzz,$(RUN_BENCH))
@@ -62,68 +62,68 @@ RUN_FUZZ := $(subst tests.bench,tests.fuzz,$(RUN_BENCH))
 BUILD_SDIST := import sys; sys.path.insert(0, '.packaging'); import backend; \
 	print(backend.build_sdist(sys.argv[1]))
 
-help:  ## this list
+help:  ## show this list
 	@echo "make GOAL, where GOAL is one of"
 	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## / { printf "  %-16s %s\n", $$1, $$2 }' Makefile
 
-demo: | python  ## two Python nodes talk over a Unix socket; needs nothing but Python
+demo: | python  ## two Python nodes talk over a Unix socket; needs only Python
 	@"$(PYTHON)" -m uds_dist demo
 
-man: | python  ## the manual page of the command line, uds-dist.1 in the build folder
+man: | python  ## write the manual page of the command line, uds-dist.1, into build/
 	@mkdir -p "$(BUILD)"
 	@"$(PYTHON)" -m uds_dist help man >"$(BUILD)/uds-dist.1"
 	@echo "make: $(BUILD)/uds-dist.1"
 
-test: $(HAS_PYTEST) | python  ## the whole suite; the tests against a real BEAM only where there is one
+test: $(HAS_PYTEST) | python  ## run all tests; those against a real BEAM only if it is installed
 	@"$(RUN)" $(PYTHON_FLAGS) -m pytest $(PYTEST_ARGS)
 
-interop: $(HAS_PYTEST) | python  ## only the tests against a real BEAM
+interop: $(HAS_PYTEST) | python  ## run only the tests against a real BEAM
 	@"$(RUN)" $(PYTHON_FLAGS) -m pytest tests/interop $(PYTEST_ARGS)
 
-interop-install:  ## OTP 27 and 29 for those tests, into ~/.cache/uds_dist (Debian, root, network)
+interop-install:  ## install OTP 27 and 29 for these tests in ~/.cache/uds_dist (Debian, root, network)
 	@tests/interop/install_otp.sh
 
-typecheck: $(HAS_MYPY) | python  ## mypy, and the contract in typings/ against the package
+typecheck: $(HAS_MYPY) | python  ## run mypy, and compare the contract in typings/ with the package
 	@"$(RUN)" -m mypy --python-version $(OLDEST)
 	@MYPYPATH=typings "$(RUN)" -m mypy.stubtest --mypy-config-file pyproject.toml \
 		--allowlist tests/typing/not_public.txt --ignore-unused-allowlist uds_dist
 	@MYPYPATH=typings "$(RUN)" -m mypy --python-version $(OLDEST) \
 		--cache-dir "$(BUILD)/mypy-contract" tests/typing
 
-check: typecheck test demo  ## typecheck, test and demo
+check: typecheck test demo  ## run typecheck, test and demo
 
-compile: $(COMPILED_GOAL)/compile.done  ## the hot path as extension modules, into build/ (needs a C compiler)
+compile: $(COMPILED_GOAL)/compile.done  ## compile the hot path into build/ (needs a C compiler)
 
-test-compiled: $(COMPILED_GOAL)/compile.done $(HAS_PYTEST)  ## the whole suite on the compiled build
+test-compiled: $(COMPILED_GOAL)/compile.done $(HAS_PYTEST)  ## run all tests on the compiled build
 	@PYTHONPATH="$(BUILD_PATH)/compiled-$(VERSION)" UDS_DIST_EXPECT_COMPILED=1 \
 		"$(RUN)" -c "$(RUN_PYTEST)" --import-mode=append $(PYTEST_ARGS)
 
-bench: | python  ## how fast it is, against the BEAM; BENCH_ARGS=--help shows what to choose
+bench: | python  ## measure the speed against the BEAM; BENCH_ARGS=--help shows the choices
 	@"$(PYTHON)" -m tests.bench $(BENCH_ARGS)
 
-bench-compiled: $(COMPILED_GOAL)/compile.done  ## the same on the compiled build
+bench-compiled: $(COMPILED_GOAL)/compile.done  ## measure the compiled build
 	@PYTHONPATH="$(BUILD_PATH)/compiled-$(VERSION)" "$(PYTHON)" -c "$(RUN_BENCH)" $(BENCH_ARGS)
 
-sdist: $(HAS_MYPY) | python  ## the source archive, into build/
+sdist: $(HAS_MYPY) | python  ## write the source archive into build/
 	@UDS_DIST_BUILD="$(BUILD_PATH)" "$(RUN)" -c "$(BUILD_SDIST)" "$(BUILD_PATH)" \
 		>"$(BUILD)/sdist.log" 2>&1 || { cat "$(BUILD)/sdist.log" >&2; exit 1; }
 	@tail -n 1 "$(BUILD)/sdist.log"
 
-fuzz: $(HAS_PYTEST) | python  ## fuzzers with fresh seeds: FUZZ_ARGS="--seconds 3600 --seed 1"
+fuzz: $(HAS_PYTEST) | python  ## run the fuzzers with new seeds: FUZZ_ARGS="--seconds 3600 --seed 1"
 	@"$(RUN)" -m tests.fuzz $(FUZZ_ARGS)
 
-fuzz-compiled: $(COMPILED_GOAL)/compile.done $(HAS_PYTEST)  ## the same on the compiled build
+fuzz-compiled: $(COMPILED_GOAL)/compile.done $(HAS_PYTEST)  ## run the fuzzers on the compiled build
 	@PYTHONPATH="$(BUILD_PATH)/compiled-$(VERSION)" "$(RUN)" -c "$(RUN_FUZZ)" $(FUZZ_ARGS)
 
 clean:  ## remove build/ and every cache
 	@rm -rf "$(BUILD)"
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# --- what the goals above stand on -----------------------------------------------------------------
+# --- what the goals above need ---------------------------------------------------------------------
 
 python:
 	@if [ -z "$(VERSION)" ]; then \
-		echo "make: there is no '$(PYTHON)': install Python 3.10 or newer, or name one:" \
+		echo "make: cannot find '$(PYTHON)': install Python 3.10 or newer, or name one:" \
 			"make PYTHON=/path/to/python3 ..." >&2; exit 1; fi
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
 		echo "make: '$(PYTHON)' is Python $(VERSION); uds_dist needs 3.10 or newer:" \
@@ -137,7 +137,7 @@ $(VENV_GOAL)/bin/python: | python
 			"On Debian and Ubuntu: apt-get install python3-venv." \
 			"Or name a Python that has pytest and mypy: make TOOLS_PYTHON=python3 ..." >&2; exit 1; }
 
-# One recipe for both: pytest alone for the tests, mypy and the build tools for the rest.
+# One recipe for both: pytest for the tests, mypy and the build tools for the rest.
 $(VENV_GOAL)/%.done: .packaging/%.txt $(VENV_GOAL)/bin/python
 	@echo "make: installing $$(paste -sd' ' $<) into $(VENV)"
 	@"$(VENV)/bin/python" -m pip install -q --disable-pip-version-check -r $< \
@@ -148,10 +148,10 @@ $(VENV_GOAL)/%.done: .packaging/%.txt $(VENV_GOAL)/bin/python
 			"make TOOLS_PYTHON=python3 ..." >&2; exit 1; }
 	@touch "$@"
 
-# mypy reads the tests too, so it needs pytest; and two pips at once in one environment would race.
+# mypy also checks the tests, so it needs pytest; and two pips in one environment would race.
 $(VENV_GOAL)/mypy.done: | $(VENV_GOAL)/pytest.done
 
-# The same wheel that UDS_DIST_MYPYC=1 gives a user, unpacked where the tests can find it.
+# The wheel that UDS_DIST_MYPYC=1 builds for users, unpacked where the tests can find it.
 $(COMPILED_GOAL)/compile.done: $(SOURCES) $(PACKAGING) $(HAS_MYPY) | python
 	@"$(RUN)" -c 'import os, shutil, sys, sysconfig; \
 		sys.exit(not shutil.which(sysconfig.get_config_var("CC").split()[0]) \

@@ -1,12 +1,11 @@
-"""The build backend: setuptools, and on request the codec compiled with mypyc.
+"""The build backend: setuptools, and on request the hot path compiled with mypyc.
 
-Without ``UDS_DIST_MYPYC=1`` in the environment the wheel is pure Python (py3-none-any) and nothing
-but setuptools is needed. With it the modules named in ``setup.py`` beside this file are compiled
-as well: mypy becomes a build requirement and a C compiler must be there. The sources are in the
-compiled wheel too: tracebacks quote them, and Python prefers the extension module beside them.
+Without ``UDS_DIST_MYPYC=1`` in the environment the wheel is pure Python (py3-none-any), and its
+build needs only setuptools. With it, the modules in ``compiled.txt`` next to this file are compiled
+too: then the build requires mypy and a C compiler. The compiled wheel also contains the sources:
+tracebacks quote them, and Python prefers an extension module to a source of the same name.
 
-It is a wrapper because setuptools reads ``pyproject.toml`` alone unless a setup script tells it
-more, and that script would have to stand at the top level.
+This wrapper tells setuptools where the setup script is: by default it has to be at the top level.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from collections.abc import Mapping
 from setuptools.build_meta import _BuildMetaBackend
 
 SETUP_SCRIPT = os.path.join(os.path.dirname(__file__), "setup.py")
-COMPILER = ["mypy==2.4.*"]  # lib-rt beside this file fits the mypyc of this version
+COMPILER = ["mypy==2.4.*"]  # lib-rt next to this file fits mypyc of this version
 
 Settings = Mapping[str, object] | None
 
@@ -31,21 +30,21 @@ def wants_compiled() -> bool:
 
 
 class Backend(_BuildMetaBackend):
-    """setuptools' own backend, but for the setup script and the compiler's requirement."""
+    """setuptools' own backend, with our setup script and the compiler as a requirement."""
 
     def run_setup(self, setup_script: str = SETUP_SCRIPT) -> None:
-        # Callers inside setuptools pass nothing, or the name of a file that is not there.
+        # setuptools passes nothing, or the name of a file that does not exist.
         super().run_setup(SETUP_SCRIPT)
 
     def get_requires_for_build_wheel(self, config_settings: Settings = None) -> list[str]:
-        # Not asked of setuptools: it would run the setup script, which imports the compiler.
+        # setuptools would run the setup script for this, which imports the compiler.
         return list(COMPILER) if wants_compiled() else []
 
     def get_requires_for_build_sdist(self, config_settings: Settings = None) -> list[str]:
         return []
 
     def get_requires_for_build_editable(self, config_settings: Settings = None) -> list[str]:
-        # An editable install runs the sources; an extension module never stands beside them.
+        # An editable install runs the sources; extension modules are never built next to them.
         return []
 
 

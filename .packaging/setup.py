@@ -1,4 +1,4 @@
-"""What pyproject.toml cannot say to setuptools; run by ``backend.py`` beside this file."""
+"""The part of the build that pyproject.toml cannot describe; ``backend.py`` runs this script."""
 
 import os
 import shutil
@@ -8,15 +8,15 @@ from pathlib import Path
 from setuptools import setup
 from setuptools.command.sdist import sdist
 
-# What mypyc compiles on request, as the list beside this file says.
+# The modules that mypyc compiles on request.
 COMPILED_MODULES = [
     line.replace(".", "/") + ".py"
     for line in (Path(__file__).parent / "compiled.txt").read_text("utf-8").splitlines()
     if not line.startswith("#")
 ]
-# C in the place of mypyc's own, so that the compiled wheel needs no package at run time.
+# C code that replaces mypyc's own, so that the compiled wheel needs no other package at run time.
 RUNTIME = Path(__file__).parent / "lib-rt"
-# Not the package itself, but part of the source archive: to build it and to test it.
+# Files in the source archive besides the package, to build and test it.
 ARCHIVED = [
     "CHANGELOG.md",
     "Makefile",
@@ -26,13 +26,13 @@ ARCHIVED = [
     "typings/**/*",
 ]
 
-# Everything setuptools writes goes here, so that no folder of its own shows beside ours.
+# setuptools writes all its files here, so that it makes no folders at the top level.
 BUILD = os.environ.get("UDS_DIST_BUILD", "build")
 WORK = Path(BUILD, "setuptools-{}.{}".format(*sys.version_info))
 
 
 class SourceArchive(sdist):
-    """setuptools' source archive with the files that MANIFEST.in would name at the top level."""
+    """setuptools' source archive with more files; a MANIFEST.in would be at the top level."""
 
     def make_release_tree(self, base_dir: str, files: list[str]) -> None:
         found = [
@@ -46,7 +46,7 @@ class SourceArchive(sdist):
 
 
 def extension_modules() -> list[object]:
-    """The compiled modules, when a wheel is being built and the environment asks for them."""
+    """The compiled modules, if this builds a wheel and the environment asks for them."""
     if os.environ.get("UDS_DIST_MYPYC") != "1" or "bdist_wheel" not in sys.argv:
         return []
     from mypyc.build import mypycify  # a build requirement of the compiled wheel only
@@ -61,16 +61,16 @@ def extension_modules() -> list[object]:
         group_name="uds_dist._native",  # the shared helper library stays inside the package
     )
     for extension in extensions:
-        # Before mypyc's own folder, which has a file of the same name.
+        # Before mypyc's own folder, which has files of the same names.
         extension.include_dirs.insert(0, str(RUNTIME))
-        # No symbol is for others: mypyc's modules find one another by capsules. A function that is
-        # visible may be replaced at load time, so that gcc inlines none and calls each by way of a
-        # table; without that the codec takes 0.85 of the time.
+        # Hide all symbols: mypyc's modules find each other by capsules. A visible function could be
+        # replaced at load time, so gcc would not inline it and would call it through a table. With
+        # hidden symbols the codec takes 0.85 of the time.
         extension.extra_compile_args.append("-fvisibility=hidden")
     return extensions
 
 
-# setuptools copies whatever an earlier run left there into the wheel, removed modules included.
+# setuptools would copy files of an earlier build into the wheel, even those of removed modules.
 shutil.rmtree(WORK, ignore_errors=True)
 WORK.mkdir(parents=True)
 setup(

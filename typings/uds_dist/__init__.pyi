@@ -1,7 +1,7 @@
 """uds_dist: a synchronous Python program as an Erlang node over Unix domain sockets.
 
 This is the public contract: `from uds_dist import ...` gives these names and no others. Times are
-in seconds, sizes in bytes. The docstrings in the package say more of each.
+in seconds, sizes in bytes. The docstrings in the package say more.
 """
 
 import selectors
@@ -147,7 +147,7 @@ _T = TypeVar("_T")
 _U = TypeVar("_U")
 _F = TypeVar("_F", bound=Callable[..., object])
 
-# --- Terms: how Erlang's values are written in Python, see the table in the README ----------------
+# --- Terms: Erlang's values in Python, see the table in the README --------------------------------
 
 # An Erlang atom: a str that encodes as an atom instead of a binary.
 class Atom(str):
@@ -163,10 +163,10 @@ class Pid:
     # The process's number on its node.
     @property
     def id(self) -> int: ...
-    # What continues the number.
+    # The second part of the number.
     @property
     def serial(self) -> int: ...
-    # Which incarnation of the node it is of.
+    # The incarnation of its node.
     @property
     def creation(self) -> int: ...
     def __eq__(self, other: object) -> bool: ...
@@ -182,23 +182,23 @@ class Port:
     # The port's number on its node.
     @property
     def id(self) -> int: ...
-    # Which incarnation of the node it is of.
+    # The incarnation of its node.
     @property
     def creation(self) -> int: ...
     def __eq__(self, other: object) -> bool: ...
     def __hash__(self) -> int: ...
 
-# A unique value made by a node: of a monitor, a call, an alias.
+# A unique value that a node makes, for a monitor, a call or an alias.
 class Reference:
     __match_args__ = ("node", "creation", "ids")
     def __init__(self, node: str, creation: int, ids: tuple[int, ...]) -> None: ...
     # The name of the node that made it.
     @property
     def node(self) -> Atom: ...
-    # Which incarnation of the node made it.
+    # The incarnation of the node that made it.
     @property
     def creation(self) -> int: ...
-    # Its numbers, in the order of the wire.
+    # Its numbers, in their order on the wire.
     @property
     def ids(self) -> tuple[int, ...]: ...
     def __eq__(self, other: object) -> bool: ...
@@ -211,7 +211,7 @@ class Export:
     function: Atom
     arity: int  # 0 to 255
 
-# A fun with its environment: not callable here, but it goes back byte for byte.
+# A fun with its environment: it cannot be called here, but is sent back byte for byte.
 @dataclass(frozen=True, slots=True)
 class Fun:
     module: Atom
@@ -223,13 +223,13 @@ class Fun:
     pid: Pid
     free: tuple[object, ...] = ()  # the values of its free variables
 
-# A bit string whose length is no multiple of 8.
+# A bit string whose length is not a multiple of 8.
 @dataclass(frozen=True, slots=True)
 class BitString:
     data: bytes
     bits: int
 
-# A list whose last tail is no list: `[a, b | tail]`.
+# A list whose last tail is not a list: `[a, b | tail]`.
 class ImproperList:
     __match_args__ = ("items", "tail")
     def __init__(self, items: Iterable[object], tail: object) -> None: ...
@@ -249,16 +249,16 @@ class Record:
     name: Atom
     fields: tuple[tuple[Atom, object], ...]
     exported: bool = field(default=True, kw_only=True)
-    # The value of the field of that name.
+    # The value of the field with this name.
     def get(self, name: str, default: object = None) -> object: ...
 
-# A record of Erlang: `(tag, value, ...)`, whose values are attributes, too.
+# An Erlang record: a tuple `(tag, value, ...)` whose values are also attributes.
 class TaggedTuple(tuple[object, ...]):
     __slots__ = ()
     _tag: ClassVar[Atom]
     _fields: ClassVar[tuple[str, ...]] = ()
     def __new__(cls, *values: object, **named: object) -> Self: ...
-    # The record of a tuple, its tag included.
+    # The record of a tuple that includes the tag.
     @classmethod
     def _make(cls, term: tuple[object, ...]) -> Self: ...
     def _replace(self, **changes: object) -> Self: ...
@@ -266,15 +266,15 @@ class TaggedTuple(tuple[object, ...]):
     def __getnewargs__(self) -> tuple[object, ...]: ...
     def __getattr__(self, name: str) -> object: ...
 
-# Make a class for a record of Erlang: `-record(user, {name, age})` is `record("user", "name", "age")`.
+# Make a class for an Erlang record: `-record(user, {name, age})` is `record("user", "name", "age")`.
 def record(tag: str, *fields: str) -> type[TaggedTuple]: ...
 
-# A term in the format that one node keeps for itself: opaque, it goes back as it came.
+# A term in a node's private format: opaque, and sent back unchanged.
 @dataclass(frozen=True, slots=True)
 class LocalTerm:
-    data: bytes  # all that follows the tag
+    data: bytes  # all bytes after the tag
 
-# A list in the place of a map's key, where Python wants a hashable value.
+# A hashable list, for the keys of maps.
 class FrozenList:
     __match_args__ = ("items",)
     def __init__(self, items: Iterable[object]) -> None: ...
@@ -287,11 +287,11 @@ class FrozenList:
     def __eq__(self, other: object) -> bool: ...
     def __hash__(self) -> int: ...
 
-# A map that a dict cannot hold: its keys may be equal in Python, as 1, 1.0 and True are.
+# A map that a dict cannot hold: its keys may be equal in Python, such as 1, 1.0 and True.
 class Map:
     __match_args__ = ("pairs",)
     def __init__(self, pairs: Iterable[tuple[object, object]]) -> None: ...
-    # The keys and values, in the order of the wire.
+    # The keys and values, in their order on the wire.
     @property
     def pairs(self) -> tuple[tuple[object, object], ...]: ...
     # The value of exactly this key: 1 is not 1.0.
@@ -300,11 +300,11 @@ class Map:
     def __contains__(self, key: object) -> bool: ...
     def __len__(self) -> int: ...
     def __iter__(self) -> Iterator[object]: ...
-    # The keys, as of a dict.
+    # The keys, in a list.
     def keys(self) -> list[object]: ...
-    # The values, as of a dict.
+    # The values, in a list.
     def values(self) -> list[object]: ...
-    # The keys and values, as of a dict.
+    # The pairs of key and value, as from a dict.
     def items(self) -> tuple[tuple[object, object], ...]: ...
     def __eq__(self, other: object) -> bool: ...
     def __hash__(self) -> int: ...
@@ -314,11 +314,11 @@ class Map:
 # The version of this package.
 __version__: str
 
-# True when the codec runs as extension modules that mypyc has made.
+# True if the codec is compiled with mypyc.
 COMPILED: bool
 
-# Write one term in the External Term Format, as `term_to_binary` does.
-# `default` is called with what has no term, and returns one.
+# Write one term in the External Term Format, like `term_to_binary`.
+# `default` is called with a value that has no term, and returns one that has.
 def encode(
     term: object,
     *,
@@ -326,9 +326,9 @@ def encode(
     max_depth: int = ...,
     default: Callable[[object], object] | None = None,
 ) -> bytes: ...
-# Read one term in the External Term Format, as `term_to_binary` writes it. With `text` a binary that
-# is UTF-8 comes as str. `object_hook` is called with each map that has a key `__struct__`, and with
-# each tuple that begins with a tag in `records`; tuples of a class in it become its objects.
+# Read one term in the External Term Format, like `binary_to_term`. With `text`, a binary that is
+# UTF-8 becomes a str. `object_hook` is called with each map that has a key `__struct__`, and with
+# each tuple that begins with a tag in `records`; for a class in `records`, tuples become its objects.
 def decode(
     data: bytes | bytearray | memoryview,
     *,
@@ -339,23 +339,23 @@ def decode(
     object_hook: Callable[[object], object] | None = None,
     records: Collection[type[object] | str] = (),
 ) -> object: ...
-# The text of a term, as Erlang prints it on one line, a map's keys in order.
+# The text of a term as Erlang prints it, on one line, with the keys of maps in order.
 def format_term(term: object) -> str: ...
 # Read one term from Erlang's text.
 def parse_term(text: str) -> object: ...
 
 # --- Service managers -----------------------------------------------------------------------------
 
-# Tell the service manager that this program is ready; False where NOTIFY_SOCKET is not set.
+# Tell the service manager that this program is ready; False if NOTIFY_SOCKET is not set.
 def notify_ready(environ: Mapping[str, str] | None = None) -> bool: ...
 
 # --- The event loop -------------------------------------------------------------------------------
 
-# Anything with `fileno() -> int`, a socket for one.
+# Anything with `fileno() -> int`, such as a socket.
 class _HasFileno(Protocol):
     def fileno(self) -> int: ...
 
-# Anything with `done() -> bool`, a Future for one.
+# Anything with `done() -> bool`, such as a Future.
 class _Completable(Protocol):
     def done(self) -> bool: ...
 
@@ -370,25 +370,25 @@ class EventLoop:
         on_error: Callable[[Exception], object] | None = None,
         busy_wait: bool | None = None,
     ) -> None: ...
-    # Wait for something to do and do one round of it.
+    # Wait until there is something to do, and do one round of it.
     def run_once(self, timeout: float | None = 0.0) -> int: ...
     # Run rounds until a future is done or a predicate is true.
     def run_until(
         self, condition: _Completable | Callable[[], bool], timeout: float | None = None
     ) -> bool: ...
-    # Let some time pass, and serve everything meanwhile.
+    # Wait, and serve everything meanwhile.
     def sleep(self, seconds: float) -> None: ...
     # Run rounds until `stop` is called.
     def run_forever(self) -> None: ...
-    # Let `run_forever` return after the present round.
+    # Make `run_forever` return after the current round.
     def stop(self) -> None: ...
-    # Run a callback once, not before some time has passed.
+    # Run a callback once, after some seconds.
     def call_later(
         self, delay: float, callback: Callable[..., object], *args: object
     ) -> Timer: ...
     # Run a callback in the next round, in the order of the calls.
     def call_soon(self, callback: Callable[..., object], *args: object) -> None: ...
-    # The same from another thread, or from a signal handler: a wait ends.
+    # The same from another thread or a signal handler; it ends a wait.
     def call_soon_threadsafe(self, callback: Callable[..., object], *args: object) -> None: ...
     # True inside `run_once`.
     @property
@@ -404,7 +404,7 @@ class EventLoop:
     ) -> None: ...
     # Change the events that a registered descriptor is watched for.
     def modify(self, fileobj: int | _HasFileno, events: int) -> None: ...
-    # Watch a descriptor no longer, a callback due in this round included.
+    # Stop watching a descriptor; a pending callback for it does not run.
     def unregister(self, fileobj: int | _HasFileno) -> None: ...
     # The selector's own descriptor, readable while a registered one is ready.
     def fileno(self) -> int: ...
@@ -417,15 +417,15 @@ class EventLoop:
     def signal_ticks(self, interval: float = 1.0, timer: int = ...) -> Iterator[None]: ...
     # A snapshot of the loop's counters.
     def statistics(self) -> LoopStatistics: ...
-    # Give the loop's own descriptors back; what others registered is left to them.
+    # Close the loop's own descriptors, but not those that others registered.
     def close(self) -> None: ...
     def __enter__(self) -> EventLoop: ...
     def __exit__(self, *_exc: object) -> None: ...
 
-# A callback that waits for its time; `cancel` is all there is to do with it.
+# A callback that runs at a certain time, unless `cancel` is called.
 class Timer:
     when: float
-    # Make sure the callback does not run; a no-op when it has run.
+    # Make sure the callback does not run; no effect if it has run.
     def cancel(self) -> None: ...
 
 # A snapshot of the loop's counters.
@@ -436,9 +436,9 @@ class LoopStatistics(NamedTuple):
     timers: int
     queued: int
 
-# --- What is under way ----------------------------------------------------------------------------
+# --- Futures --------------------------------------------------------------------------------------
 
-# The outcome, once it is there.
+# An outcome that may come later.
 class Future(Generic[_T]):
     what: str
     def __init__(
@@ -447,24 +447,24 @@ class Future(Generic[_T]):
         what: str = "the answer",
         withdraw: Callable[[], object] | None = None,
     ) -> None: ...
-    # True when there is an outcome: a result, an exception or a cancellation.
+    # True if there is an outcome: a result, an exception or a cancellation.
     def done(self) -> bool: ...
-    # True when it was cancelled.
+    # True if it was cancelled.
     def cancelled(self) -> bool: ...
-    # Run the loop until the outcome is there, and return or raise it.
+    # Run the loop until there is an outcome, and return or raise it.
     def result(self, timeout: float | None = None) -> _T: ...
-    # Like `result`, but returns the exception, or None when there is a result.
+    # Like `result`, but return the exception, or None if there is a result.
     def exception(self, timeout: float | None = None) -> BaseException | None: ...
-    # Have `callback(future)` called by the loop when the outcome is there.
+    # Let the loop call `callback(future)` once there is an outcome.
     def add_done_callback(self, callback: Callable[[Future[_T]], object]) -> None: ...
-    # Take a callback back; a pending future without any is dropped if nobody holds it.
+    # Remove a callback; a pending future without callbacks is dropped if nobody holds it.
     def remove_done_callback(self, callback: Callable[[Future[_T]], object]) -> bool: ...
-    # A future with what `function` makes of the result; it may return another future.
+    # A future with the value of `function(result)`, which may be another future.
     @overload
     def then(self, function: Callable[[_T], Future[_U]]) -> Future[_U]: ...
     @overload
     def then(self, function: Callable[[_T], _U]) -> Future[_U]: ...
-    # Withdraw what is under way.
+    # Give up the operation.
     def cancel(self) -> bool: ...
     # Set the result.
     def set_result(self, result: _T) -> None: ...
@@ -479,7 +479,7 @@ Destination: TypeAlias = Pid | Reference | str | tuple[str, str]
 class _Empty:
     def __bool__(self) -> bool: ...
 
-EMPTY: _Empty  # what Mailbox.poll returns when there is no message
+EMPTY: _Empty  # what Mailbox.poll returns if there is no message
 
 # A process: made by `Node.mailbox`, ended by `close` or by an exit signal.
 class Mailbox:
@@ -510,12 +510,12 @@ class Mailbox:
     ) -> object: ...
     # Take the next message if there is one, without running the loop.
     def poll(self) -> object: ...
-    # Take what has come, message by message; it never waits.
+    # Take the messages that have arrived, one by one, without waiting.
     def __iter__(self) -> Iterator[object]: ...
     __contains__: None
-    # Link this process with another: the end of either is a signal to the other.
+    # Link this process with another: when one ends, the other gets an exit signal.
     def link(self, pid: Pid) -> None: ...
-    # Take a link back; no exit signal of the other comes through any more.
+    # Remove a link; no exit signal of the other process arrives any more.
     def unlink(self, pid: Pid) -> None: ...
     # Watch a process by its pid or its name.
     def monitor(self, dest: Pid | str | tuple[str, str]) -> Reference: ...
@@ -523,13 +523,13 @@ class Mailbox:
     def demonitor(self, ref: Reference, *, flush: bool = False) -> bool: ...
     # Make an alias: a reference that others can send to, until `unalias`.
     def alias(self, *, priority: bool = False) -> Reference: ...
-    # Take an alias back: what is sent to it from now on is dropped.
+    # Remove an alias: messages to it are dropped from now on.
     def unalias(self, ref: Reference) -> bool: ...
-    # Send an exit signal to a process, as `exit/2` does.
+    # Send an exit signal to a process, like `exit/2`.
     def exit(self, dest: Pid | Reference, reason: object, *, priority: bool = False) -> None: ...
     # Give this process a registered name.
     def register(self, name: str) -> None: ...
-    # End this process: links and monitors hear of it with `reason`.
+    # End this process; its links and monitors get `reason`.
     def close(self, reason: object = ...) -> None: ...
     def __enter__(self) -> Mailbox: ...
     def __exit__(self, *_exc: object) -> None: ...
@@ -543,8 +543,8 @@ class Node:
     config: Config
     loop: EventLoop
     on_down: Callable[[str, UdsDistError], object] | None
-    output: Callable[[str], object]  # takes what functions print that this node runs elsewhere
-    # Told the name and the reason of a server that has ended and is not started again.
+    output: Callable[[str], object]  # receives the output of functions that run on other nodes
+    # Called with the name and the reason of a server that has ended and is not started again.
     on_service_down: Callable[[str, object], object] | None
     def __init__(
         self,
@@ -562,42 +562,42 @@ class Node:
     ) -> None: ...
     def __enter__(self) -> Node: ...
     def __exit__(self, *_exc: object) -> None: ...
-    # The node's full name; of a node that has none yet, `nonode@nohost`.
+    # The node's full name; `nonode@nohost` until it has one.
     @property
     def name(self) -> Atom: ...
-    # What tells this incarnation of the node from earlier ones: 32 bits.
+    # The number of this incarnation of the node: 32 bits.
     @property
     def creation(self) -> int: ...
     # True after `close`.
     @property
     def closed(self) -> bool: ...
-    # The pid of the node's own process, in whose name `send`, `call` and `rpc` act.
+    # The pid of the node's own process, the sender for `send`, `call` and `rpc`.
     @property
     def pid(self) -> Pid: ...
     # Change the cookie for new connections.
     def set_cookie(self, cookie: str | bytes, node: str | None = None) -> None: ...
     # Admit only these nodes from now on; others get the status `not_allowed`.
     def allow(self, names: Sequence[str]) -> None: ...
-    # Open the listening socket; without this call nobody can dial this node. `sock` is one that
-    # listens already, `inherit` takes that of a service manager (LISTEN_FDS).
+    # Open the listening socket; without this call nobody can dial this node. `sock` is a socket that
+    # already listens, `inherit` takes the one from a service manager (LISTEN_FDS).
     def listen(self, *, sock: socket | None = None, inherit: bool = False) -> None: ...
     # Connect to a node, if there is no connection yet.
     def connect(self, name: str) -> Future[None]: ...
-    # Ask a node for a sign of life, connecting to it if need be, as `net_adm:ping` does.
+    # Check whether a node answers, like `net_adm:ping`; connect first if needed.
     def ping(self, name: str, timeout: float | None = 5.0) -> bool: ...
-    # The names of the nodes that are connected.
+    # The names of the connected nodes.
     def nodes(self) -> list[str]: ...
     # Close the connection to a node.
     def disconnect(self, name: str) -> bool: ...
-    # Be told of every node that comes and goes.
+    # Call a function whenever a node connects or disconnects.
     def monitor_nodes(
         self, callback: Callable[[_NodeEvent, str, UdsDistError | None], object]
     ) -> None: ...
-    # Show each control message to a function, from the connections on that come up later.
+    # Call a function with each control message of every connection made from now on.
     def trace(
         self, callback: Callable[[str, str, tuple[object, ...], object], object]
     ) -> None: ...
-    # Be told of nodes no longer.
+    # Stop calling a function of `monitor_nodes`.
     def demonitor_nodes(
         self, callback: Callable[[_NodeEvent, str, UdsDistError | None], object]
     ) -> bool: ...
@@ -611,15 +611,15 @@ class Node:
     ) -> Mailbox: ...
     # Take part in a scope of `pg`, the process groups of a cluster.
     def pg(self, scope: str = "pg") -> PgScope: ...
-    # The pid that is registered under a name here, or None.
+    # The pid registered under a name on this node, or None.
     def whereis(self, name: str) -> Pid | None: ...
-    # Send a message; connects to the node if need be. See `Mailbox.send`.
+    # Send a message; connect to the node first if needed. See `Mailbox.send`.
     def send(self, dest: Destination, message: object) -> None: ...
     # Send an exit signal to a process. See `Mailbox.exit`.
     def exit(self, dest: Pid | Reference, reason: object) -> None: ...
-    # Make one process the group leader of another, as `group_leader/2` does.
+    # Make one process the group leader of another, like `group_leader/2`.
     def set_group_leader(self, leader: Pid, dest: Pid) -> None: ...
-    # Start a process at another node.
+    # Start a process on another node.
     def spawn(
         self,
         node: str,
@@ -631,15 +631,15 @@ class Node:
         link: bool = False,
         monitor: bool = False,
     ) -> Future[tuple[Pid, Reference | None]]: ...
-    # Call a generic server, as `gen_server:call` does.
+    # Call a generic server, like `gen_server:call`.
     def call(self, dest: Pid | str | tuple[str, str], request: object) -> Future[object]: ...
-    # Send a generic server a request that has no answer, as `gen_server:cast` does.
+    # Send a generic server a request without an answer, like `gen_server:cast`.
     def cast(self, dest: Destination, request: object) -> None: ...
-    # Call a function at another node, as `erpc:call` does.
+    # Call a function on another node, like `erpc:call`.
     def rpc(
         self, node: str, module: str, function: str, arguments: Sequence[object] = ()
     ) -> Future[object]: ...
-    # Call the generic servers of one name at several nodes, as `gen_server:multi_call`.
+    # Call the generic servers of one name on several nodes, like `gen_server:multi_call`.
     def multi_call(
         self,
         nodes: Iterable[str],
@@ -647,7 +647,7 @@ class Node:
         request: object,
         timeout: float | None = 5.0,
     ) -> Future[MultiReply]: ...
-    # Run a generic server, to be called from any node.
+    # Run a generic server that any node can call.
     def serve(
         self,
         name: str | None,
@@ -659,17 +659,17 @@ class Node:
     def stop_server(self, server: str | Pid) -> bool: ...
     # Run a task supervisor: Elixir's `Task.Supervisor.async({name, node}, m, f, args)`.
     def serve_tasks(self, name: str) -> Pid: ...
-    # Let other nodes call functions by `rpc`, `erpc` and `spawn`: these and no others.
+    # Let other nodes call these functions with `rpc`, `erpc` and `spawn`.
     @overload
     def expose(self, module: str, functions: None = None) -> Callable[[_F], _F]: ...
     @overload
     def expose(self, module: str, functions: Mapping[str, Callable[..., object]]) -> None: ...
-    # Let no node call these functions from now on, by default all of the module.
+    # Stop exposing these functions of a module, by default all of them.
     def unexpose(self, module: str, names: Iterable[str] | None = None) -> bool: ...
-    # Serve a Python prompt to remote shells: whoever is connected can run anything here.
-    # `namespace`: names that the shells find besides `node` and `loop`; `banner`: their first line;
-    # `audit`: called with each input before it is evaluated, which is not when it raises; `allow`:
-    # the nodes that may open one; `time_limit`: seconds for one input, None for no limit.
+    # Serve a Python prompt to remote shells: every connected node can run any code here.
+    # `namespace`: names for the shells, in addition to `node` and `loop`; `banner`: their first
+    # line; `audit`: called with each input before it is evaluated, and stops it by raising; `allow`:
+    # the nodes that may open a shell; `time_limit`: seconds for one input, None for no limit.
     def serve_console(
         self,
         namespace: Mapping[str, object] | None = None,
@@ -679,57 +679,57 @@ class Node:
         allow: Collection[str] | None = None,
         time_limit: float | None = 5.0,
     ) -> None: ...
-    # End every shell and serve none from now on.
+    # End every shell and serve no more.
     def stop_console(self) -> None: ...
     # A snapshot of what the node holds.
     def statistics(self) -> NodeStatistics: ...
-    # Have what is sent within leave together, at the end or when the loop runs.
+    # Messages sent inside it leave together, at its end or when the loop runs.
     @contextmanager
     def batch(self) -> Iterator[None]: ...
-    # Run the loop until everything that was sent has been handed to the sockets.
+    # Run the loop until all sent messages have been written to the sockets.
     def flush(self, timeout: float | None = None) -> bool: ...
-    # End the node: processes exit with `shutdown`, sockets close, the socket file goes.
+    # End the node: processes exit with `shutdown`, sockets are closed, the socket file is removed.
     def close(self) -> None: ...
 
 # --- Services -------------------------------------------------------------------------------------
 
-# Who waits for a reply: the caller's pid, and the tag by which it knows the reply.
+# The caller of a generic call: its pid, and the tag that its reply must carry.
 class From(NamedTuple):
     pid: Pid
     tag: object
 
-# The outcome of a call to servers at several nodes.
+# The outcome of a call to servers on several nodes.
 class MultiReply(NamedTuple):
     replies: dict[str, object]
     bad_nodes: list[str]
 
-# What `handle_call` returns when the reply is to come from `GenServer.reply` later.
+# What `handle_call` returns if the program calls `GenServer.reply` later.
 @dataclass(frozen=True)
 class NoReply:
     def __new__(cls) -> NoReply: ...
 
-# What a handler returns to end its server; with a reply, if one is given.
+# What a handler returns to end its server, with an optional reply.
 @dataclass(frozen=True)
 class Stop:
     reason: object = ...  # by default the atom normal
     reply: object = ...
 
-# A generic server: derive from it and override what is needed; run it by `Node.serve`.
+# A generic server: subclass it, override the methods that you need, and run it with `Node.serve`.
 class GenServer:
     trap_exit: bool
     # Build the state; called before the first message, and again after every restart.
     def init(self) -> object: ...
-    # Answer a call: with a reply, a Future of it, `NoReply()` or a `Stop`.
+    # Answer a call: return the reply, a Future with it, `NoReply()` or a `Stop`.
     def handle_call(self, request: object, from_: From) -> object: ...
     # Act on a cast; a `Stop` ends the server.
     def handle_cast(self, request: object) -> object: ...
     # Act on any other message; a `Stop` ends the server.
     def handle_info(self, message: object) -> object: ...
-    # Clean up; called once, whatever has ended the server.
+    # Clean up; called once when the server ends for any reason.
     def terminate(self, reason: object) -> object: ...
     # The state that `sys:get_state` shows: by default a map of the public attributes.
     def get_state(self) -> object: ...
-    # Take over what `sys:replace_state` made of the state.
+    # Set the state that `sys:replace_state` made.
     def set_state(self, state: object) -> object: ...
     # The server's process: its pid, its monitors and links, its `send`.
     @property
@@ -743,23 +743,23 @@ class GenServer:
     # End this server.
     def stop(self, reason: object = ...) -> None: ...
 
-# What an event manager calls: derive from it and override what is needed.
+# A handler of events: subclass it and override the methods that you need.
 class EventHandler:
     # Act on an event.
     def handle_event(self, event: object) -> object: ...
-    # Answer a query of `gen_event:call`, with a term or a Future of it.
+    # Answer a query of `gen_event:call`: return a term or a Future with it.
     def handle_call(self, query: object) -> object: ...
-    # Clean up; returns what `gen_event:delete_handler` gives.
+    # Clean up; return the result of `gen_event:delete_handler`.
     def terminate(self, reason: object) -> object: ...
 
-# Passes events on to its handlers, as gen_event does; run it by `Node.serve`.
+# Passes events on to its handlers, like gen_event; run it with `Node.serve`.
 class EventManager(GenServer):
     def __init__(self) -> None: ...
-    # Add a handler, under the name by which `gen_event:call` asks for it.
+    # Add a handler; `gen_event:call` finds it by this name.
     def add_handler(self, name: str, handler: EventHandler) -> None: ...
     # Remove a handler; returns what its `terminate` returned.
     def delete_handler(self, name: str) -> object: ...
-    # Have every handler act on an event.
+    # Let every handler act on an event.
     def notify(self, event: object) -> None: ...
 
 # One scope of `pg`, made by `Node.pg`.
@@ -769,22 +769,22 @@ class PgScope:
     ) -> None: ...
     # The groups that have members.
     def groups(self) -> list[object]: ...
-    # The members of a group, those here first. A group is any term; an Erlang string is a list of
+    # The members of a group, this node's first. A group is any term; an Erlang string is a list of
     # code points, a str is a binary.
     def members(self, group: object) -> list[Pid]: ...
-    # Make a process of this node a member, once more if it is one already.
+    # Make a process of this node a member; a process may join several times.
     def join(self, group: object, pid: Pid) -> None: ...
     # End one membership of a process.
     def leave(self, group: object, pid: Pid) -> bool: ...
 
-# One input of a remote shell; `uid` and `pid` are None where the system does not tell them.
+# One input of a remote shell; `uid` and `pid` are None if the system does not report them.
 class ConsoleInput(NamedTuple):
     node: str
     uid: int | None
     pid: int | None
     text: str
 
-# A snapshot of a node: what it holds at this moment.
+# A snapshot of what a node holds.
 class NodeStatistics(NamedTuple):
     name: str
     processes: int

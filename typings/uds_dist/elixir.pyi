@@ -1,4 +1,4 @@
-"""Values of Elixir's standard library as Python's own, and a program's structs as its dataclasses."""
+"""Elixir's standard values as Python values, and a program's structs as its dataclasses."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ __all__ = [
 T = TypeVar("T")
 E = TypeVar("E", bound=Enum)
 
-# An exception of Elixir as a value: `%ArgumentError{}` and its kind.
+# An Elixir exception as a value, such as `%ArgumentError{}`.
 class ElixirError(Exception):
     struct: Atom
     fields: dict[str, object]
@@ -30,7 +30,7 @@ class ElixirError(Exception):
     def __hash__(self) -> int: ...
     def __reduce__(self) -> tuple[object, ...]: ...
 
-# A URI, in the parts that Elixir's has; `str` puts it together.
+# A URI with the same parts as Elixir's; `str` joins them.
 @dataclass(frozen=True)
 class Uri:
     scheme: str | None = None
@@ -42,13 +42,13 @@ class Uri:
     fragment: str | None = None
     authority: str | None = None
 
-# For `default`: the term of a value that has none of its own.
+# For `default`: the term of a value that the codec cannot encode.
 def to_elixir(value: object) -> object: ...
-# For `object_hook`: the value of a struct; the struct itself, if there is none for it.
+# For `object_hook`: the value of a struct; an unknown struct unchanged.
 def from_elixir(term: object) -> object: ...
-# Make a dataclass the struct of an Elixir module, both ways.
+# Map a dataclass to the struct of an Elixir module, in both directions.
 def struct(module: str) -> Callable[[type[T]], type[T]]: ...
-# Mark an Enum: `to_elixir` makes atoms of its members.
+# Mark an Enum: `to_elixir` converts its members to atoms.
 def atoms(enum: type[E]) -> type[E]: ...
 # Make a keyword list, and read one.
 def keyword(

@@ -1,4 +1,4 @@
-"""Every exception of uds_dist, in one tree: see the tree in uds_dist/errors.py."""
+"""Every exception of uds_dist; uds_dist/errors.py shows the tree."""
 
 from typing import Literal
 
@@ -58,7 +58,7 @@ class Throw(ErlangRaiseError):
 class Exit(ErlangRaiseError):
     class_: Literal["error", "exit", "throw"]
 
-# For this release alone.
+# Old names, kept in this release only.
 Busy = BusyError  # old name
 NoConnection = NoConnectionError  # old name
 NoProcess = NoProcessError  # old name

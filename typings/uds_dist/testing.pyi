@@ -1,6 +1,6 @@
-"""For tests of programs that use uds_dist: a clock that is set by hand, and sockets in memory.
+"""Test helpers for programs that use uds_dist: a clock set by hand, and sockets in memory.
 
-The docstring of the module has an example. Times are in seconds, sizes in bytes.
+The module's docstring has an example. Times are in seconds, sizes in bytes.
 """
 
 import selectors
@@ -8,44 +8,44 @@ from collections.abc import Mapping
 
 from uds_dist import EventLoop, Node
 
-CAPACITY: int  # how much an in-memory socket holds for its reader before its writer has to wait
-PATIENCE: float  # fake time after which a wait is taken for one without an end
+CAPACITY: int  # bytes that an in-memory socket holds for its reader before its writer must wait
+PATIENCE: float  # fake time after which a wait counts as endless
 
-# A monotonic clock that moves when it is told to.
+# A monotonic clock that moves only when told to.
 class FakeClock:
     def __init__(self, start: float = 0.0) -> None: ...
     # The time in seconds, as `time.monotonic` gives it.
     def __call__(self) -> float: ...
-    # Let time pass.
+    # Move the clock on.
     def advance(self, seconds: float) -> None: ...
 
 # An event loop in fake time, for nodes that `connect` connects.
 def fake_loop(clock: FakeClock | None = None, patience: float = ...) -> EventLoop: ...
 
-# Connect two nodes on one such loop, with the handshake that they would have over a socket.
+# Connect two nodes on one such loop, with the same handshake as over a socket.
 def connect(
     initiator: Node, acceptor: Node, capacity: int = ..., chunk: int | None = None
 ) -> Wire: ...
 
-# The two ends of an in-memory connection: where a test can break it.
+# An in-memory connection that a test can break.
 class Wire:
     ends: tuple[MemorySocket, MemorySocket]
     def __init__(self, ends: tuple[MemorySocket, MemorySocket]) -> None: ...
-    # Let every byte vanish on its way, as if both peers hung: neither notices by itself.
+    # Drop every byte, as if both peers hung; neither side sees an error.
     def mute(self) -> None: ...
-    # Carry bytes again; what was written meanwhile is lost.
+    # Carry bytes again; bytes written while it was muted are lost.
     def unmute(self) -> None: ...
-    # Break the connection: both ends read what is there and then the end of the stream.
+    # Break the connection: both ends read the bytes in transit, then the end of the stream.
     def cut(self) -> None: ...
 
-# --- What these are made of -----------------------------------------------------------------------
+# --- The parts of these ---------------------------------------------------------------------------
 
-# Two in-memory sockets that are connected to each other.
+# Two connected in-memory sockets.
 def memory_pair(
     capacity: int = ..., chunk: int | None = None
 ) -> tuple[MemorySocket, MemorySocket]: ...
 
-# One end of an in-memory connection: as much of a socket as a connection uses.
+# One end of an in-memory connection, with the socket methods that a connection uses.
 class MemorySocket:
     muted: bool
     def __init__(self, capacity: int, chunk: int | None) -> None: ...
@@ -66,7 +66,7 @@ class MemorySocket:
     def recv_into(self, buffer: bytearray | memoryview) -> int: ...
     def close(self) -> None: ...
 
-# Watches in-memory sockets and real descriptors; moves a clock on instead of waiting.
+# Watches in-memory sockets and real descriptors; advances a clock instead of waiting.
 class MemorySelector(selectors.BaseSelector):
     def __init__(self, clock: FakeClock, patience: float = ...) -> None: ...
     def register(
