@@ -97,15 +97,18 @@ def encode(
     except EncodeError as error:
         if isinstance(term, LocalTerm):  # valid only as a whole term
             return b"\x83\x79" + term.data
-        raise _without_context(located(error, term, limit, default))
+        raise explained(error, term, limit, default)
     data = b"".join(out)
     return _compress(data, compressed) if compressed else data
 
 
-def _without_context(error: EncodeError) -> EncodeError:
-    """The error to raise in an `except`; its cause is what a program's `default` raised."""
-    error.__suppress_context__ = True
-    return error
+def explained(
+    error: EncodeError, term: object, depth_limit: int, default: Default | None
+) -> EncodeError:
+    """What to raise for an error of `write_term`: it says where in the term the fault is."""
+    found = located(error, term, depth_limit, default)
+    found.__suppress_context__ = True  # its cause is what a program's `default` raised
+    return found
 
 
 def _compress(data: bytes, level: int) -> bytes:
@@ -155,19 +158,22 @@ def encode_parts(
     try:
         large = write_term(term, atoms, out, depth_limit, default)
     except EncodeError as error:
-        raise _without_context(located(error, term, depth_limit, default))
-    if not large:
-        return [b"".join(out)]
-    parts = []
+        raise explained(error, term, depth_limit, default)
+    return parts_of(out) if large else [b"".join(out)]
+
+
+def parts_of(pieces: list[bytes]) -> list[bytes]:
+    """Join the pieces of a term, but for large binaries: each is a part of its own."""
+    parts: list[bytes] = []
     start = 0
-    for i, piece in enumerate(out):
+    for i, piece in enumerate(pieces):
         if len(piece) >= LARGE_BINARY:
             if start < i:
-                parts.append(b"".join(out[start:i]))
+                parts.append(b"".join(pieces[start:i]))
             parts.append(piece)
             start = i + 1
-    if start < len(out):
-        parts.append(b"".join(out[start:]))
+    if start < len(pieces):
+        parts.append(b"".join(pieces[start:]))
     return parts
 
 

@@ -30,7 +30,7 @@ from uds_dist.etf.leaves import (
     rare_leaf,
 )
 from uds_dist.etf.maps import FEW_KEYS, MAX_KEY_DEPTH, decoded_map
-from uds_dist.etf.terms import Atom, Fun, ImproperList, LocalTerm, Pid, Record
+from uds_dist.etf.terms import Atom, Fun, ImproperList, LocalTerm, Pid, Record, Reference
 
 if TYPE_CHECKING:
     from mypy_extensions import i64
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 # Names of this module are Final, and classes of other modules have a name here: compiled, such a
 # name is a static variable, while any other is a dict lookup of 10 ns.
 _ATOM: Final = Atom
+_PID: Final = Pid
+_REFERENCE: Final = Reference
 _FROM_BYTES: Final = int.from_bytes
 
 # No setting may exceed this: it ends a term that holds itself.
@@ -73,6 +75,8 @@ _IMPROPER: Final = 1  # the tail of an improper list; for an error, its tag is t
 _FEW: Final = 2 * FEW_KEYS  # elements of a map with safe keys
 
 _new: Final = object.__new__
+# Interpreted, the loop makes pids and references itself: a call would take a third of the time.
+_COMPILED: Final = not __file__.endswith((".py", ".pyc"))
 
 
 class _FewTerms(dict[bytes, object]):
@@ -197,7 +201,13 @@ def read_term(
                                 _check(data, p, p, 90, 0, room, 0, depth_limit, budget)
                         name = node if type(node) is _ATOM else name_of(node, p, 90)
                         p = end + n
-                        items.append(reference_of(name, data[end:p]))
+                        if _COMPILED:
+                            items.append(reference_of(name, data[end:p]))
+                        else:
+                            reference = _new(_REFERENCE)
+                            reference._node = name
+                            reference._words = data[end:p]
+                            items.append(reference)
                     elif tag == 88:  # NEW_PID_EXT
                         if data[p + 1] == 82:
                             node = atoms[data[p + 2]]
@@ -215,7 +225,13 @@ def read_term(
                                 _check(data, p, p, 88, 0, room, 0, depth_limit, budget)
                         name = node if type(node) is _ATOM else name_of(node, p, 88)
                         p = end + 12
-                        items.append(pid_of(name, data[end:p]))
+                        if _COMPILED:
+                            items.append(pid_of(name, data[end:p]))
+                        else:
+                            pid = _new(_PID)
+                            pid._node = name
+                            pid._words = data[end:p]
+                            items.append(pid)
                     elif tag == 70:  # NEW_FLOAT_EXT
                         if left >= _RUN and data[p + 9] == 70:
                             while left >= _RUN and data[p : p + 9 * _RUN : 9] == _DOUBLE_TAGS:

@@ -13,9 +13,9 @@ from typing import Final
 
 from uds_dist.config import Config
 from uds_dist.errors import DecodeError, RemoteProtocolError
-from uds_dist.etf.decode import decode_term
+from uds_dist.etf.decode import COMPILED, decode_term
 from uds_dist.etf.leaves import atom_term
-from uds_dist.etf.reader import DEEPEST
+from uds_dist.etf.reader import DEAREST_BYTE, DEEPEST, read_term
 from uds_dist.protocol.control import NO_PAYLOAD
 from uds_dist.protocol.flags import Flag
 from uds_dist.protocol.fragments import FragmentSequence
@@ -86,6 +86,7 @@ class FrameDecoder:
         "_depth",
         "_decompressed",
         "_terms",
+        "_small",
         "_sanctioned",
         "_caching",
         "_cache",
@@ -103,6 +104,10 @@ class FrameDecoder:
         self._depth = min(config.max_term_depth, DEEPEST)
         self._decompressed = config.max_decompressed_size
         self._terms = config.max_message_terms
+        # A frame of up to this many bytes cannot have too many elements, so that interpreted its
+        # terms are read without a budget. Compiled, `decode_term` has a faster way for all.
+        most = min(config.max_message_terms, _MAX_CONTROL_TERMS) // DEAREST_BYTE
+        self._small = -1 if COMPILED else most
         self._caching = bool(effective_flags & Flag.DIST_HDR_ATOM_CACHE)
         self._sanctioned = _SANCTIONED[self._caching, bool(effective_flags & Flag.FRAGMENTS)]
         # Both directions' caches are dicts, not tables of 2048: there may be many idle connections.
@@ -208,20 +213,32 @@ class FrameDecoder:
     def _message(
         self, frame: bytes, pos: int, atoms: tuple[object, ...]
     ) -> tuple[tuple[object, ...], object]:
-        control, end = decode_term(
-            frame, pos, atoms, self._depth, MAX_CONTROL_SIZE, _MAX_CONTROL_TERMS
-        )
+        depth = self._depth
+        size = len(frame)
+        if size > self._small:
+            control, end = decode_term(
+                frame, pos, atoms, depth, MAX_CONTROL_SIZE, _MAX_CONTROL_TERMS
+            )
+        else:
+            control, end = read_term(
+                frame, pos, atoms, depth, MAX_CONTROL_SIZE, _MAX_CONTROL_TERMS, None
+            )
         if not isinstance(control, tuple):
             raise _no_tuple(control)
         if end > MAX_CONTROL_SIZE and end - pos > MAX_CONTROL_SIZE:
             raise _control_too_large(end - pos)
-        if end == len(frame):
+        if end == size:
             return control, NO_PAYLOAD
         if self.postponing:
             return control, Postponed(frame, end, atoms)
-        payload, pos = decode_term(frame, end, atoms, self._depth, self._decompressed, self._terms)
-        if pos != len(frame):
-            raise _trailing(len(frame) - pos)
+        decompressed = self._decompressed
+        terms = self._terms
+        if size > self._small:
+            payload, pos = decode_term(frame, end, atoms, depth, decompressed, terms)
+        else:
+            payload, pos = read_term(frame, end, atoms, depth, decompressed, terms, None)
+        if pos != size:
+            raise _trailing(size - pos)
         if frame[end] == _COMPRESSED:
             self._count_inflated(frame, end)
         return control, payload
