@@ -266,7 +266,7 @@ class TaggedTuple(tuple[object, ...]):
     def __getnewargs__(self) -> tuple[object, ...]: ...
     def __getattr__(self, name: str) -> object: ...
 
-# Make a class for an Erlang record: `-record(user, {name, age})` is `record("user", "name", "age")`.
+# Make a class for an Erlang record: `record("user", "name", "age")` for `-record(user, {name, age})`.
 def record(tag: str, *fields: str) -> type[TaggedTuple]: ...
 
 # A term in a node's private format: opaque, and sent back unchanged.
@@ -328,7 +328,7 @@ def encode(
 ) -> bytes: ...
 # Read one term in the External Term Format, like `binary_to_term`. With `text`, a binary that is
 # UTF-8 becomes a str. `object_hook` is called with each map that has a key `__struct__`, and with
-# each tuple that begins with a tag in `records`; for a class in `records`, tuples become its objects.
+# each tuple that begins with a tag in `records`; tuples of a class in `records` become its objects.
 def decode(
     data: bytes | bytearray | memoryview,
     *,
@@ -578,8 +578,8 @@ class Node:
     def set_cookie(self, cookie: str | bytes, node: str | None = None) -> None: ...
     # Admit only these nodes from now on; others get the status `not_allowed`.
     def allow(self, names: Sequence[str]) -> None: ...
-    # Open the listening socket; without this call nobody can dial this node. `sock` is a socket that
-    # already listens, `inherit` takes the one from a service manager (LISTEN_FDS).
+    # Open the listening socket; without this call nobody can dial this node. `sock` is a socket
+    # that already listens, `inherit` takes the one from a service manager (LISTEN_FDS).
     def listen(self, *, sock: socket | None = None, inherit: bool = False) -> None: ...
     # Connect to a node, if there is no connection yet.
     def connect(self, name: str) -> Future[None]: ...
@@ -668,8 +668,8 @@ class Node:
     def unexpose(self, module: str, names: Iterable[str] | None = None) -> bool: ...
     # Serve a Python prompt to remote shells: every connected node can run any code here.
     # `namespace`: names for the shells, in addition to `node` and `loop`; `banner`: their first
-    # line; `audit`: called with each input before it is evaluated, and stops it by raising; `allow`:
-    # the nodes that may open a shell; `time_limit`: seconds for one input, None for no limit.
+    # line; `audit`: called with each input before it is evaluated, and can stop it by raising;
+    # `allow`: the nodes that may open a shell; `time_limit`: seconds for one input, None: no limit.
     def serve_console(
         self,
         namespace: Mapping[str, object] | None = None,
