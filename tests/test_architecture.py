@@ -58,8 +58,8 @@ HOUSE = {
     " this_node.py ties.py",
     "services": "__init__.py books.py cluster.py console.py console_helpers.py console_shell.py"
     " evaluator.py events.py exposed.py gen.py gen_server.py group_leader.py interruptions.py"
-    " kernel.py local_node.py node_service.py outcome.py pg.py rpc.py server.py startup.py"
-    " supervisor.py system.py tasks.py",
+    " kernel.py local_node.py node_service.py outcome.py pg.py rpc.py runner.py server.py"
+    " startup.py supervisor.py system.py system_requests.py tasks.py",
     "shell": "__init__.py completion.py device.py editor.py history.py io_server.py keys.py"
     " layout.py plain.py remote.py screen.py terminal.py",
     "cli": "__init__.py calls.py connected.py demo.py elixir_terms.py evaluate.py exit_codes.py"

@@ -1,4 +1,4 @@
-"""The base class of generic servers in Python; `server.Runner` runs them.
+"""The base class of generic servers in Python; `server.Server` runs them.
 
 Their handlers return a reply, a `Future` with the reply, `NoReply()`, or a `Stop`.
 """

@@ -25,7 +25,7 @@ from uds_dist.services.gen_server import GenServer
 from uds_dist.services.group_leader import GroupLeader
 from uds_dist.services.outcome import refuse_coroutines
 from uds_dist.services.rpc import start_rpc, start_spawn
-from uds_dist.services.server import Restart
+from uds_dist.services.runner import Restart
 from uds_dist.services.startup import Services
 from uds_dist.services.tasks import TaskSupervisor
 from uds_dist.transport.loop import EventLoop

@@ -1,4 +1,4 @@
-"""Runs a generic server that is written in Python.
+"""A generic server that is written in Python, from its start to its end.
 
 It does what gen_server does for its callback module: it separates requests from other messages,
 replies to the caller's alias, answers system messages, and ends a server whose handler raises, with
@@ -15,20 +15,16 @@ dropped together with its future.
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import Literal
 
-from uds_dist.errors import ClosedError, ConfigError, UdsDistError
 from uds_dist.etf.shown import shown
 from uds_dist.etf.terms import Atom, Pid, Reference
 from uds_dist.processes.calls import start_call
 from uds_dist.processes.future import Future
 from uds_dist.processes.mailbox import EMPTY, Mailbox
 from uds_dist.processes.monitors import MonitorCallback
-from uds_dist.processes.names import ERROR, GEN_CALL, GEN_CAST, NORMAL, OK, SHUTDOWN
-from uds_dist.processes.process import Process
+from uds_dist.processes.names import GEN_CALL, GEN_CAST, NORMAL, SHUTDOWN
 from uds_dist.processes.table import Processes
 from uds_dist.services.gen import From, from_term, monitor_of, reply
 from uds_dist.services.gen_server import FailCall, GenServer, NoReply, Stop
@@ -38,142 +34,87 @@ from uds_dist.services.outcome import (
     encoding_error,
     outcome_of,
     raised,
-    refuse_coroutines,
-    returned,
 )
-from uds_dist.services.rpc import start_own_rpc
 from uds_dist.services.system import (
-    callback_failed,
-    debug_answer,
     is_system,
-    remote_outcome,
-    system_state,
-    system_status,
 )
+from uds_dist.services.system_requests import SystemRequests
 from uds_dist.transport.log_rate import BoundedLogs
-from uds_dist.transport.loop import EventLoop
 
 logger = logging.getLogger(__name__)
 
-
-HANDLERS = (
-    "init",
-    "handle_call",
-    "handle_cast",
-    "handle_info",
-    "terminate",
-    "get_state",
-    "set_state",
-)
-RESTARTS = ("temporary", "transient", "permanent")
-Restart = Literal["temporary", "transient", "permanent"]
-# A server that ends more often than this within this many seconds stays down, as under a
-# supervisor.
-MAX_RESTARTS = 3
-RESTART_PERIOD = 5.0
-# Seconds that the caller's node has to run the function of sys:replace_state.
-REPLACE_TIMEOUT = 5.0
-
-
-# Called when a server has ended for good: (its name or its pid, the reason).
-OnServiceDown = Callable[[str, object], object]
 Pending = tuple[Future[object], Callable[[Future[object]], None]]
 
 
-class Runner:
-    """Runs one GenServer: its process, its unanswered calls, its restarts.
+class Server:
+    """One life of a GenServer: its process, and its calls that are not answered.
 
     Args:
-        loop: the node's loop.
         processes: the node's process table.
         name: the registered name.
-        server: the server; or a function that makes one, called for each restart.
-        group_leader: the group leader of the server's process.
-        restart: ``"temporary"``: never started again; ``"transient"``: after an abnormal end;
-            ``"permanent"``: after any end.
-        on_service_down: called after an abnormal end if the server is not started again.
-        on_over: called after any end if it is not started again.
+        handlers: the program's object, whose handlers are called.
+        group_leader: the group leader of the process.
+        log: for what a peer can cause, at a bounded rate.
     Raises:
-        ConfigError: the name is taken, the policy is unknown, or a handler is a coroutine function.
+        ConfigError: the name is taken.
     """
-
-    process: Process
-    mailbox: Mailbox  # the same, for the server
-    server: GenServer
 
     def __init__(
         self,
-        loop: EventLoop,
         processes: Processes,
         name: str | None,
-        server: GenServer | Callable[[], GenServer],
+        handlers: GenServer,
         group_leader: Pid,
-        restart: Restart = "temporary",
-        *,
-        on_service_down: OnServiceDown | None = None,
-        on_over: Callable[[Runner], object] | None = None,
+        log: BoundedLogs,
     ) -> None:
-        if restart not in RESTARTS:
-            raise ConfigError(f"restart is {restart!r}: use one of {', '.join(RESTARTS)}")
         self.processes = processes
-        self._default = processes.terms.default
-        self._loop = loop
         self.name = name
-        self.over = False  # the server has ended for good
-        self._source = server
-        self._group_leader = group_leader
-        self._restart = restart
-        self._restarts: deque[float] = deque()
-        self._on_service_down = on_service_down
-        self._on_over = on_over
-        self.log = BoundedLogs(logger, loop.time)
+        self.handlers = handlers
+        self.log = log
+        self._loop = processes.loop
+        self._default = processes.terms.default
+        self.group_leader = group_leader
         self._max_pending = processes.max_pending_requests
         # Futures of replies by the caller's monitor; those of casts and messages by an object of
         # their own.
         self._pending: dict[object, Pending] = {}
-        self._suspended = False
-        self._busy = False
+        # The library's own servers recognize requests by their atoms and take plain terms.
+        self._converts = processes.terms.conversion is not None and not handlers._plain
+        self.suspended = False
+        self.busy = True  # messages wait until `init` is done
         self._terminated = False
-        self._start()
+        self.process = processes.new_process(name, self._on_message, trap_exit=handlers.trap_exit)
+        self.process.group_leader = group_leader
+        self.mailbox = Mailbox(processes, self.process)  # the same, for the server
+        self._requests = SystemRequests(self)
+        handlers._runner = self
 
     def __repr__(self) -> str:
-        return f"<{type(self.server).__name__} {self.name or self.process.pid}>"
+        return f"<{type(self.handlers).__name__} {self.name or self.process.pid}>"
 
     # -- a life ----------------------------------------------------------------------------
 
-    def _start(self) -> None:
-        server = self._source if isinstance(self._source, GenServer) else self._source()
-        if not isinstance(server, GenServer):
-            raise ConfigError(f"{server!r} is not a GenServer")
-        for handler in HANDLERS:
-            refuse_coroutines(f"{type(server).__name__}.{handler}", getattr(server, handler))
-        if server._runner is not None and server._runner is not self:
-            raise ConfigError(f"{server!r} is served already, as {server._runner!r}")
-        process = self.processes.new_process(
-            self.name, self._on_message, trap_exit=server.trap_exit
-        )
-        process.group_leader = self._group_leader
-        self.server = server
-        self.process = process
-        self.mailbox = Mailbox(self.processes, process)
-        # The library's own servers recognize requests by their atoms and take plain terms.
-        self._converts = self.processes.terms.conversion is not None and not server._plain
-        server._runner = self
-        self._suspended = self._terminated = False
-        self._busy = True  # messages wait until `init` is done
+    def begin(self, on_exit: Callable[[object], object]) -> None:
+        """Let the server build its state; `on_exit` is called with the reason after its end."""
+        process = self.process
         try:
-            server.init()
+            self.handlers.init()
         except BaseException as error:
             self._terminated = True
-            server._runner = None
+            self.handlers._runner = None
             self.processes.terminate(process, raised(error, self._default).exit_reason)
             raise
         process.on_unwatched = self._unwatched
-        process.on_exit = partial(self._ended, process)
-        self._busy = False
-        self._release_soon()
+        process.on_exit = on_exit
+        self.busy = False
+        self.release_soon()
         if not process.alive:  # `init` stopped it, or ran the loop and it was killed
-            self._loop.call_soon(partial(self._ended, process, process.exit_reason))
+            self._loop.call_soon(partial(on_exit, process.exit_reason))
+
+    @property
+    def is_running(self) -> bool:
+        """False after `end`."""
+        return self.handlers._runner is self
 
     def stop(self, reason: object, error: BaseException | None = None) -> None:
         """End the server: `terminate`, then notify links, monitors and waiting callers."""
@@ -188,15 +129,6 @@ class Runner:
         self._drop_pending()
         self.processes.terminate(self.process, reason)
 
-    def retire(self, reason: object) -> None:
-        """End the server for good: whatever its restart policy is, it is not started again."""
-        if self.over:
-            return
-        self._is_over()
-        self.stop(reason)
-        if self.server._runner is self:
-            self._end_life(self.process.exit_reason)
-
     def _log_end(self, reason: object, error: BaseException | None) -> None:
         what = "" if error is not None else f": {shown(reason)}"
         logger.error("%r has ended%s", self, what, exc_info=error)
@@ -207,66 +139,17 @@ class Runner:
             return reason
         self._terminated = True
         try:
-            self.server.terminate(self._seen(reason))
+            self.handlers.terminate(self.seen(reason))
         except Exception as error:
             reason = raised(error, self._default).exit_reason
             self._log_end(reason, error)
         return reason
 
-    def _ended(self, process: Process, reason: object) -> None:
-        """The process has ended, for any reason."""
-        if process is not self.process or self.over:
-            return
-        self._end_life(reason)
-        if self._restart == "permanent" or (self._restart == "transient" and is_abnormal(reason)):
-            self._start_again(reason)
-        else:
-            self._down(reason)
-
-    def _end_life(self, reason: object) -> None:
+    def end(self, reason: object) -> None:
+        """Clean up after the process has ended; the object may be served again."""
         self._terminate(reason)
         self._drop_pending()
-        self.server._runner = None
-
-    def _start_again(self, reason: object) -> None:
-        if self.over:
-            return
-        now = self._loop.time()
-        self._restarts.append(now)
-        while self._restarts and self._restarts[0] < now - RESTART_PERIOD:
-            self._restarts.popleft()
-        if len(self._restarts) > MAX_RESTARTS:
-            logger.error(
-                "%r is not started again: it has ended more than %d times in %g seconds",
-                self, MAX_RESTARTS, RESTART_PERIOD,
-            )  # fmt: skip
-            self._down(reason)
-            return
-        try:
-            self._start()
-        except ClosedError:
-            pass  # the node is closed
-        except Exception as error:
-            logger.error("%r could not be started again", self, exc_info=error)
-            reason = raised(error, self._default).exit_reason
-            if isinstance(error, UdsDistError):
-                self._down(reason)
-            else:
-                self._loop.call_soon(partial(self._start_again, reason))
-
-    def _down(self, reason: object) -> None:
-        """The server has ended for good: tell the program, if the end was abnormal."""
-        self._is_over()
-        if not is_abnormal(reason):
-            return
-        if self._on_service_down is not None and not self.processes.closed:
-            name = self.name or str(self.process.pid)
-            self._loop.call_soon(partial(self._on_service_down, name, self._seen(reason)))
-
-    def _is_over(self) -> None:
-        self.over = True
-        if self._on_over is not None:
-            self._on_over(self)
+        self.handlers._runner = None
 
     def _drop_pending(self) -> None:
         for future, callback in self._pending.values():
@@ -280,20 +163,21 @@ class Runner:
     # -- messages --------------------------------------------------------------------------
 
     def _on_message(self, message: object) -> None:
-        if not (self._suspended or self._busy or self.process.held):
+        if not (self.suspended or self.busy or self.process.held):
             self._dispatch(message)
-        elif not self._busy and is_system(message):
+        elif not self.busy and is_system(message):
             self._dispatch(message)
         else:
             self.process.hold(message)
 
-    def _seen(self, term: object) -> object:
+    def seen(self, term: object) -> object:
+        """A term as the server takes it."""
         return self.processes.terms.converted_or_plain(term) if self._converts else term
 
     def _convert(self, message: object) -> object:
         """A message with its request converted for the program; EMPTY if a call has failed."""
         if type(message) is not tuple or not message or type(message[0]) is not Atom:
-            return self._seen(message)
+            return self.seen(message)
         if len(message) == 3 and message[0] == GEN_CALL:
             from_ = from_term(message[1])
             if from_ is not None:
@@ -303,11 +187,11 @@ class Runner:
                     self._fail_call(from_, raised(error, self._default).exit_reason)
                     return EMPTY
         if len(message) == 2 and message[0] == GEN_CAST:
-            return (GEN_CAST, self._seen(message[1]))
-        return message if is_system(message) else self._seen(message)
+            return (GEN_CAST, self.seen(message[1]))
+        return message if is_system(message) else self.seen(message)
 
     def _dispatch(self, message: object) -> None:
-        server = self.server
+        server = self.handlers
         if self._converts:
             message = self._convert(message)
             if message is EMPTY:
@@ -325,7 +209,7 @@ class Runner:
                 self._handle(None, server.handle_cast, message[1])
                 return
             elif is_system(message):
-                self._system(From(*message[1]), message[2])
+                self._requests.handle(From(*message[1]), message[2])
                 return
         self._handle(None, server.handle_info, message)
 
@@ -474,122 +358,30 @@ class Runner:
             error = None if future.cancelled() else future.exception()
             self._crash(outcome, error)
 
-    # -- system messages -------------------------------------------------------------------
-
-    def _system(self, from_: From, request: object) -> None:
-        """Answer a request of the sys module. Source: STDLIB, sys(3) and proc_lib(3)."""
-        if self.process.system:
-            # Stopping this process would stop more than a server.
-            match request:
-                case Atom("suspend") | (Atom("terminate" | "replace_state"), _):
-                    self._answer_system(from_, (ERROR, Atom("system_process")))
-                    return
-        match request:
-            case Atom("get_state"):
-                self._answer_system(from_, self._state())
-            case Atom("get_status"):
-                self._answer_system(from_, self._status())
-            case Atom("suspend"):
-                self._suspended = True
-                self._answer_system(from_, OK)
-            case Atom("resume"):
-                self._suspended = False
-                self._answer_system(from_, OK)
-                self._release_soon()
-            case (Atom("terminate"), reason):
-                self._answer_system(from_, OK)
-                self.stop(reason)
-            case (Atom("replace_state"), function):
-                self._replace_state(from_, function)
-            case (Atom("debug"), command):
-                self._answer_system(from_, debug_answer(command))
-            case _:
-                self._answer_system(from_, (ERROR, (Atom("unknown_system_msg"), request)))
-
-    def _answer_system(self, from_: From, answer: object) -> None:
-        self._reply_or_fail(from_, answer)
-
-    def _state(self) -> object:
-        return system_state(self.server.get_state, self._default)
-
-    def _status(self) -> object:
-        return system_status(
-            self.name or str(self.process.pid),
-            type(self.server),
-            self.process.pid,
-            self._group_leader,
-            self._suspended,
-            self._state(),
-        )
-
-    def _replace_state(self, from_: From, function: object) -> None:
-        """Replace the state with a function, which only the caller's node can run."""
-        state = self._state()
-        if not (isinstance(state, tuple) and state[0] is OK):
-            self._answer_system(from_, state)
-            return
-        if type(self.server).set_state is GenServer.set_state:
-            error = NotImplementedError(f"{type(self.server).__name__} has no set_state")
-            self._answer_system(
-                from_, callback_failed("system_replace_state", raised(error, self._default))
-            )
-            return
-        process = self.process
-        self._busy = True  # as a server that runs the function itself would be
-
-        def done(future: Future[object]) -> None:
-            timer.cancel()
-            if process is not self.process or not process.alive:
-                return
-            self._busy = False
-            self._release_soon()
-            outcome = remote_outcome(future, self._default)
-            if outcome.class_ == "return":
-                try:
-                    self.server.set_state(self.processes.terms.converted(outcome.value))
-                    outcome = returned((OK, outcome.value))
-                except Exception as error:
-                    outcome = raised(error, self._default)
-            answer = outcome.value
-            if outcome.class_ != "return":
-                answer = callback_failed("system_replace_state", outcome)
-            self._answer_system(from_, answer)
-
-        future = start_own_rpc(
-            self.processes,
-            process,
-            from_.pid.node,
-            "erlang",
-            "apply",
-            [function, [state[1]]],
-        )
-        timer = self._loop.call_later(REPLACE_TIMEOUT, future.cancel)
-        future.add_done_callback(done)
-
     # -- messages that have waited ---------------------------------------------------------
 
-    def _release_soon(self) -> None:
+    def release_soon(self) -> None:
+        """Handle the messages held back, in the next round."""
         if self.process.held:
-            self._loop.call_soon(partial(self._release, self.process))
+            self._loop.call_soon(self._release)
 
-    def _release(self, process: Process) -> None:
+    def _release(self) -> None:
         """Handle the messages held back, but not those that arrive meanwhile."""
-        if process is not self.process:
-            return
+        process = self.process
         waits = False
         pressure = self.processes.pressure
         pressure.waiters = None
         try:
             for _ in range(len(process.held or ())):
-                if self._suspended or self._busy or not process.alive:
+                if self.suspended or self.busy or not process.alive:
                     return
                 self._dispatch(process.take_held())
-                waits = pressure.wait(partial(self._release, process))
+                waits = pressure.wait(self._release)
                 if waits:
                     return  # it goes on when the answers have drained
         finally:
-            if process.alive and not (self._suspended or self._busy or waits):
-                self._release_soon()
+            if process.alive and not (self.suspended or self.busy or waits):
+                self.release_soon()
 
 
 def is_abnormal(reason: object) -> bool:

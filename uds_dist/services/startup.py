@@ -16,7 +16,7 @@ from uds_dist.services.gen import alias_of
 from uds_dist.services.group_leader import GroupLeader
 from uds_dist.services.kernel import REX, LoggerProxy, NetKernel, Rex
 from uds_dist.services.pg import PgScope
-from uds_dist.services.server import OnServiceDown, Runner
+from uds_dist.services.runner import OnServiceDown, Runner
 from uds_dist.services.supervisor import Supervisor
 from uds_dist.transport.loop import EventLoop
 
@@ -63,9 +63,9 @@ class Services:
         NetKernel(loop, processes)
         self.leader = GroupLeader(loop, processes, config, output)
         self.own.group_leader = self.leader.pid
-        Runner(loop, processes, REX, Rex(exposed), self.leader.pid, "permanent")
+        Runner(processes, REX, Rex(exposed), self.leader.pid, "permanent")
         LoggerProxy(loop, processes, self.leader.pid)
-        self.servers = Supervisor(loop, processes, self.leader.pid, on_service_down)
+        self.servers = Supervisor(processes, self.leader.pid, on_service_down)
         self.global_names: GlobalNameServer | None = None
         if not config.hidden:
             self.global_names = GlobalNameServer(loop, processes, config, connect, disconnect)

@@ -8,15 +8,13 @@ from uds_dist.etf.terms import Pid
 from uds_dist.processes.names import SHUTDOWN
 from uds_dist.processes.table import Processes
 from uds_dist.services.gen_server import GenServer
-from uds_dist.services.server import OnServiceDown, Restart, Runner
-from uds_dist.transport.loop import EventLoop
+from uds_dist.services.runner import OnServiceDown, Restart, Runner
 
 
 class Supervisor:
     """Holds the servers that run or will be started again.
 
     Args:
-        loop: the node's loop.
         processes: the node's process table.
         group_leader: the group leader of the servers' processes.
         on_service_down: called when a server has ended abnormally and is not started again.
@@ -24,12 +22,10 @@ class Supervisor:
 
     def __init__(
         self,
-        loop: EventLoop,
         processes: Processes,
         group_leader: Pid,
         on_service_down: OnServiceDown,
     ) -> None:
-        self._loop = loop
         self._processes = processes
         self._group_leader = group_leader
         self._on_service_down = on_service_down
@@ -44,7 +40,6 @@ class Supervisor:
     ) -> Pid:
         """Run a server; see `Node.serve`."""
         runner = Runner(
-            self._loop,
             self._processes,
             name,
             server,
