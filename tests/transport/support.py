@@ -11,7 +11,7 @@ from ast import literal_eval
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from uds_dist import EventLoop
+from uds_dist import EventLoop, Node
 
 Pair = tuple[socket.socket, socket.socket]
 
@@ -91,6 +91,16 @@ def settle(loop: EventLoop) -> None:
         if not loop.run_once():
             return
     raise AssertionError(f"{loop!r} does not come to rest")
+
+
+def received(node: Node) -> int:
+    """Bytes that are there to read, without reading them."""
+    connection = next(iter(node._peers.nodes.values())).connection
+    assert connection is not None and connection.sock is not None
+    try:
+        return len(connection.sock.recv(65536, socket.MSG_PEEK))
+    except BlockingIOError:
+        return 0
 
 
 class Interrupted(Exception):

@@ -1,4 +1,4 @@
-"""The loop and the system: signals, forks (rule 14), many descriptors, none left, many cycles."""
+"""The loop and the system: signals, many descriptors, none left, many cycles."""
 
 from __future__ import annotations
 
@@ -21,20 +21,21 @@ import pytest
 from tests.transport.conftest import MakeNode
 from tests.transport.support import (
     Interrupted,
-    Pair,
     alarm,
     in_child,
     interrupt,
     on_signal,
     open_descriptors,
-    settle,
 )
-from uds_dist import ConfigError, ConnectFailedError, EventLoop, ForkedLoopError, NoConnectionError, Node
+from uds_dist import (
+    ConnectFailedError,
+    EventLoop,
+    Node,
+)
 from uds_dist.testing import FakeClock, connect, fake_loop
 from uds_dist.transport.connection import Connection
 from uds_dist.transport.listener import PAUSE
-from uds_dist.transport.loop import READ, WRITE
-
+from uds_dist.transport.loop import READ
 
 # --- signals --------------------------------------------------------------------------------------
 
@@ -124,279 +125,6 @@ def test_re_entry_by_a_signal_handler_is_refused(loop: EventLoop) -> None:
     with on_signal(loop.run_once), pytest.raises(RuntimeError, match="running already"):
         loop.run_once()
     assert loop.run_once() == 0
-
-
-# --- ticks from a signal --------------------------------------------------------------------------
-
-
-def bytes_out(node: Node) -> int:
-    return sum(connection.bytes_out for connection in node.statistics().connections)
-
-
-def received(node: Node) -> int:
-    """Bytes that are there to read, without reading them."""
-    connection = next(iter(node._peers.nodes.values())).connection
-    assert connection is not None and connection.sock is not None
-    try:
-        return len(connection.sock.recv(65536, socket.MSG_PEEK))
-    except BlockingIOError:
-        return 0
-
-
-@pytest.fixture
-def ticking(make_node: MakeNode) -> tuple[FakeClock, Node, Node]:
-    """Two connected nodes with a tick time of 60 s, on one loop whose clock stands still."""
-    a, b = make_node("a"), make_node("b")
-    assert a.ping("b@test")
-    settle(a.loop)
-    clock = FakeClock(a.loop.time())
-    loop = a.loop
-    loop._clock = clock
-    loop._parts = (loop._parts[0], clock, *loop._parts[2:])
-    return clock, a, b
-
-
-def test_signal_ticks_sends_what_is_due_while_the_program_computes(
-    ticking: tuple[FakeClock, Node, Node],
-) -> None:
-    clock, a, b = ticking
-    loop = a.loop
-    with loop.signal_ticks(interval=1000):
-        signal.raise_signal(signal.SIGALRM)
-        assert received(b) == 0  # not due yet
-        clock.advance(15)
-        signal.raise_signal(signal.SIGALRM)
-        assert received(b) == 4
-        signal.raise_signal(signal.SIGALRM)
-        assert received(b) == 4  # it was sent a moment ago
-        clock.advance(15)
-        signal.raise_signal(signal.SIGALRM)
-        assert received(b) == 8
-    loop.run_once()
-    assert a.ping("b@test")
-
-
-def test_signal_ticks_does_nothing_inside_run_once_nor_into_a_message(
-    ticking: tuple[FakeClock, Node, Node],
-) -> None:
-    clock, a, b = ticking
-    loop = a.loop
-    with loop.signal_ticks(interval=1000):
-        clock.advance(14.9)
-        seen: list[int] = []
-
-        def in_handler() -> None:
-            clock.advance(0.2)
-            signal.raise_signal(signal.SIGALRM)
-            seen.append(received(b))
-
-        loop.call_soon(in_handler)
-        loop.run_once()
-        assert seen == [0]
-        loop.run_once()
-        connection = a._peers.nodes["b@test"].connection
-        assert connection is not None
-        clock.advance(20)
-        before = received(b)
-        connection.write_queue.append(b"half a message")
-        signal.raise_signal(signal.SIGALRM)
-        assert received(b) == before
-        connection.write_queue.clear()
-
-
-@pytest.mark.parametrize(
-    ("timer", "number"),
-    [
-        (signal.ITIMER_REAL, signal.SIGALRM),
-        (signal.ITIMER_VIRTUAL, signal.SIGVTALRM),
-        (signal.ITIMER_PROF, signal.SIGPROF),
-    ],
-)
-def test_signal_ticks_gives_everything_back(loop: EventLoop, timer: int, number: int) -> None:
-    before = signal.getsignal(number)
-    with pytest.raises(Interrupted):
-        with loop.signal_ticks(interval=50, timer=timer):
-            assert signal.getitimer(timer)[1] == 50
-            with pytest.raises(ConfigError, match="in use"):
-                with loop.signal_ticks(timer=timer):
-                    pass
-            assert signal.getitimer(timer)[1] == 50
-            raise Interrupted
-    assert signal.getitimer(timer) == (0.0, 0.0)
-    assert signal.getsignal(number) == before
-    for interval in (0, -1, float("nan")):
-        with pytest.raises(ValueError, match="interval"):
-            with loop.signal_ticks(interval=interval):
-                pass
-
-
-def test_signal_ticks_ticks_in_real_time_between_bytecodes(
-    loop: EventLoop, make_node: MakeNode
-) -> None:
-    a, b = make_node("a", tick_time=0.08), make_node("b")
-    assert a.ping("b@test")
-    settle(loop)
-    with loop.signal_ticks(interval=0.005):
-        until = time.monotonic() + 5
-        while received(b) < 12 and time.monotonic() < until:
-            sum(range(1000))  # the program computes
-    assert received(b) >= 12 and received(b) % 4 == 0
-
-
-# --- 14: forks ------------------------------------------------------------------------------------
-
-
-def errors_of(*verbs: Callable[[], object]) -> list[str]:
-    """The kinds of the exceptions that the functions raise."""
-    kinds = []
-    for verb in verbs:
-        try:
-            verb()
-            kinds.append("none")
-        except Exception as error:
-            kinds.append(type(error).__name__)
-    return kinds
-
-
-def test_14_the_child_can_use_nothing_but_close(
-    loop: EventLoop, make_node: MakeNode, pair: Pair
-) -> None:
-    a, b = make_node("a"), make_node("b")
-    assert a.ping("b@test")
-    settle(loop)
-    loop.register(pair[0], READ, lambda _: None)
-    before = received(b)
-    kinds = in_child(
-        lambda: errors_of(
-            loop.run_once,
-            lambda: loop.run_until(lambda: True),
-            lambda: loop.register(pair[1], READ, print),
-            lambda: loop.modify(pair[0], WRITE),
-            lambda: loop.unregister(pair[0]),
-            lambda: a.send(("box", "b@test"), 1),
-            lambda: a.ping("b@test"),
-            loop.wakeup,
-        )
-    )
-    assert kinds == ["ForkedLoopError"] * 7 + ["none"]
-    assert received(b) == before
-    assert loop.run_once() == 0  # nor has the child's wakeup come here
-    assert a.ping("b@test")
-    loop.unregister(pair[0])
-
-
-@pytest.mark.parametrize("way", ["close", "exit", "collect"])
-def test_14_a_child_that_closes_or_exits_leaves_the_parent_alone(
-    loop: EventLoop, make_node: MakeNode, tmp_path: Path, way: str
-) -> None:
-    a, b = make_node("a"), make_node("b")
-    box = b.mailbox("box")
-    assert a.ping("b@test")
-
-    def child() -> str:
-        if way == "close":
-            a.close()
-            b.close()
-            loop.close()
-            assert not a.loop.running
-        elif way == "collect":
-            for node in (a, b):
-                node.__dict__.clear()
-            gc.collect()
-        return way
-
-    descriptors = loop.statistics().descriptors
-    assert in_child(child) == way
-    assert sorted(os.listdir(tmp_path)) == ["a.sock", "b.sock"]
-    assert loop.statistics().descriptors == descriptors
-    for number in range(10):
-        a.send(("box", "b@test"), number)
-    assert [box.receive(timeout=5) for _ in range(10)] == list(range(10))
-    c = make_node("c")
-    assert c.ping("a@test") and c.ping("b@test")
-
-
-def test_14_a_child_makes_a_loop_of_its_own(make_node: MakeNode, tmp_path: Path) -> None:
-    parent = make_node("a")
-
-    def child() -> bool:
-        parent.close()
-        with EventLoop() as loop:
-            with Node("x@test", loop=loop, cookie="secret", socket_dir=str(tmp_path)) as x:
-                x.listen()
-                with Node("y@test", loop=loop, cookie="secret", socket_dir=str(tmp_path)) as y:
-                    return y.ping("x@test")
-
-    assert in_child(child) is True
-    assert os.listdir(tmp_path) == ["a.sock"]
-
-
-@pytest.mark.parametrize("where", ["descriptor", "timer", "soon", "end"])
-def test_14_a_child_forked_by_a_handler_does_not_go_on_with_the_round(
-    loop: EventLoop, where: str
-) -> None:
-    made = [socket.socketpair() for _ in range(2)]
-    ran: list[int] = []
-    reader, writer = os.pipe()
-    parent = os.getpid()
-
-    def fork(*_args: object) -> None:
-        ran.append(1)
-        if len(ran) == 1 and not os.fork():
-            ran[:] = [0]
-
-    for left, _ in made:
-        loop.register(left, WRITE, fork if where == "descriptor" else lambda _: None)
-    for _ in range(2):
-        if where == "timer":
-            loop.call_later(0, fork)
-        elif where == "soon":
-            loop.call_soon(fork)
-        elif where == "end":
-            loop.round_end.append(fork)
-    try:
-        loop.run_once()
-    except ForkedLoopError:
-        if os.getpid() != parent:
-            loop.close()
-            os.write(writer, b"refused" if ran == [0] else b"went on")
-    finally:
-        if os.getpid() != parent:
-            os._exit(0)
-    os.close(writer)
-    with open(reader, "rb") as pipe:
-        assert pipe.read() == b"refused"
-    os.wait()
-    assert ran == [1, 1]
-    for left, right in made:
-        loop.unregister(left)
-        left.close()
-        right.close()
-
-
-@pytest.mark.parametrize("gracefully", [True, False])
-def test_14_the_peer_sees_the_close_though_a_child_holds_the_socket(
-    loop: EventLoop, make_node: MakeNode, gracefully: bool
-) -> None:
-    a, b = make_node("a"), make_node("b")
-    assert a.ping("b@test")
-    alive_r, alive_w = os.pipe()
-    child = os.fork()
-    if not child:
-        os.close(alive_w)
-        os.read(alive_r, 1)  # holds every descriptor until the parent is through
-        os._exit(0)
-    os.close(alive_r)
-    if gracefully:
-        a.disconnect("b@test")
-    else:
-        connection = a._peers.nodes["b@test"].connection
-        assert connection is not None
-        connection.fail(NoConnectionError("given up"))
-    gone = loop.run_until(lambda: not b.nodes(), timeout=5)
-    os.close(alive_w)
-    os.waitpid(child, 0)
-    assert gone
 
 
 # --- descriptors ----------------------------------------------------------------------------------
