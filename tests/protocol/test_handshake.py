@@ -8,6 +8,23 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.protocol.handshakes import (
+    A_CREATION,
+    ACK,
+    B_CHALLENGE,
+    B_CREATION,
+    CHALLENGE,
+    FLAGS,
+    NAME,
+    OK,
+    REPLY,
+    A,
+    B,
+    acceptor,
+    due,
+    initiator,
+    talk,
+)
 from uds_dist.config import Config
 from uds_dist.errors import (
     CookieMismatchError,
@@ -19,89 +36,10 @@ from uds_dist.errors import (
     SimultaneousConnectError,
 )
 from uds_dist.protocol.challenges import gen_challenge, gen_digest
-from uds_dist.protocol.flags import Flag, default_flags
+from uds_dist.protocol.flags import Flag
 from uds_dist.protocol.framing import FrameReader, handshake_frame
-from uds_dist.protocol.handshake import Handshake
 from uds_dist.protocol.handshake_messages import Peer, Status
-from uds_dist.protocol.handshake_table import ACCEPTOR, INITIATOR, Event, Role, State
-
-FLAGS = default_flags(Config())
-A = "py@localhost"
-B = "myapp@localhost"
-A_CREATION = 0x65000001
-B_CREATION = 0x65000002
-A_CHALLENGE = 0xFEDCBA98
-B_CHALLENGE = 0x01234567
-
-
-def cookie_for(name: str) -> str:
-    return "secret"
-
-
-def initiator(
-    *,
-    name: str = A,
-    flags: int = FLAGS,
-    expected: str | None = B,
-    cookie: Callable[[str], str] = cookie_for,
-    still_connected: Callable[[str], bool] = lambda name: False,
-) -> Handshake:
-    return Handshake(
-        Role.INITIATOR,
-        name,
-        A_CREATION,
-        flags,
-        cookie_for=cookie,
-        expected=expected,
-        still_connected=still_connected,
-        challenge=lambda: A_CHALLENGE,
-    )
-
-
-def acceptor(
-    *,
-    name: str = B,
-    flags: int = FLAGS,
-    cookie: Callable[[str], str] = cookie_for,
-    choose_status: Callable[[Peer], Status] = lambda peer: Status.OK,
-    assign_name: Callable[[str], tuple[str, int] | None] | None = None,
-) -> Handshake:
-    return Handshake(
-        Role.ACCEPTOR,
-        name,
-        B_CREATION,
-        flags,
-        cookie_for=cookie,
-        choose_status=choose_status,
-        assign_name=assign_name,
-        challenge=lambda: B_CHALLENGE,
-    )
-
-
-def due(handshake: Handshake) -> State:
-    """The state, read anew: mypy believes that an attribute stays what it was asserted to be."""
-    return handshake.state
-
-
-def talk(a: Handshake, b: Handshake) -> list[tuple[str, bytes]]:
-    """Let two handshakes talk until both are silent; gives all that was said, and by whom."""
-    said = [("A", message) for message in a.begin()] + [("B", message) for message in b.begin()]
-    at = 0
-    while at < len(said):
-        speaker, message = said[at]
-        at += 1
-        hearer = b if speaker == "A" else a
-        said += [("B" if speaker == "A" else "A", answer) for answer in hearer.receive(message)]
-    return said
-
-
-# The messages of a plain handshake, byte by byte from the guide's tables.
-NAME = bytes.fromhex("4e 0000002d07df7fbc 65000001 000c") + b"py@localhost"
-OK = b"sok"
-CHALLENGE = bytes.fromhex("4e 0000002d07df7fbc 01234567 65000002 000f") + b"myapp@localhost"
-REPLY = b"r" + bytes.fromhex("fedcba98") + hashlib.md5(b"secret19088743").digest()
-ACK = b"a" + hashlib.md5(b"secret4275878552").digest()
-
+from uds_dist.protocol.handshake_table import State
 
 # --- the whole conversation -----------------------------------------------------------------------
 
@@ -448,86 +386,6 @@ def test_a_complement_belongs_to_old_names() -> None:
 
 # --- what may not be ------------------------------------------------------------------------------
 
-MESSAGES = {
-    "name or challenge": CHALLENGE,
-    "reply": REPLY,
-    "ack": ACK,
-    "ok": OK,
-    "ok_simultaneous": b"sok_simultaneous",
-    "nok": b"snok",
-    "not_allowed": b"snot_allowed",
-    "alive": b"salive",
-    "true": b"strue",
-    "false": b"sfalse",
-    "named": b"snamed:\x00\x03x@y\x00\x00\x00\x01",
-    "unknown status": b"sokay",
-    "unknown tag": b"x",
-    "empty": b"",
-}
-
-# How to come to a state, and what may come there.
-STATES: dict[State, tuple[Callable[[], Handshake], list[bytes], set[str]]] = {
-    State.RECV_NAME: (acceptor, [], {"name or challenge"}),
-    State.RECV_CHALLENGE_REPLY: (acceptor, [NAME], {"reply"}),
-    State.RECV_STATUS: (
-        lambda: acceptor(choose_status=lambda peer: Status.ALIVE),
-        [NAME],
-        {"true", "false"},
-    ),
-    State.RECV_CHALLENGE: (initiator, [OK], {"name or challenge"}),
-    State.RECV_CHALLENGE_ACK: (initiator, [OK, CHALLENGE], {"ack"}),
-    State.UP: (initiator, [OK, CHALLENGE, ACK], set()),
-}
-
-
-@pytest.mark.parametrize(
-    ("state", "kind"),
-    [(state, kind) for state in STATES for kind in MESSAGES if kind not in STATES[state][2]],
-)
-def test_a_message_out_of_turn_names_state_and_tag(state: State, kind: str) -> None:
-    make, before, _ = STATES[state]
-    handshake = make()
-    handshake.begin()
-    for message in before:
-        handshake.receive(message)
-    assert handshake.state is state
-    message = MESSAGES[kind]
-    with pytest.raises(RemoteProtocolError, match=state.value) as caught:
-        handshake.receive(message)
-    shown = {"empty": "empty", "unknown tag": "'x'", "named": "'named:'"}
-    if message.startswith(b"s"):
-        shown.setdefault(kind, repr(message[1:].decode()))
-    assert shown.get(kind, f"'{message[:1].decode()}") in str(caught.value)
-    assert due(handshake) is State.FAILED
-
-
-@pytest.mark.parametrize("kind", ["true", "false"])
-def test_an_initiator_is_not_answered_with_an_answer(kind: str) -> None:
-    a = initiator()
-    a.begin()
-    with pytest.raises(RemoteProtocolError, match=f"status '{kind}'.*recv_status"):
-        a.receive(MESSAGES[kind])
-
-
-def test_nothing_may_come_before_begin() -> None:
-    with pytest.raises(RemoteProtocolError, match="send_name"):
-        initiator().receive(OK)
-
-
-def test_nothing_may_come_after_a_refusal() -> None:
-    b = acceptor(choose_status=lambda peer: Status.NOK)
-    b.receive(NAME)
-    with pytest.raises(RemoteProtocolError, match="after the handshake: refused"):
-        b.receive(REPLY)
-
-
-def test_begin_is_called_once() -> None:
-    a = initiator()
-    a.begin()
-    with pytest.raises(LocalProtocolError, match="twice"):
-        a.begin()
-
-
 @pytest.mark.parametrize(
     "message",
     [
@@ -587,21 +445,3 @@ def test_foreign_bytes_in_an_error_are_few_and_printable() -> None:
 def test_repr_shows_the_state() -> None:
     a = initiator()
     assert repr(a) == f"<Handshake initiator {A} state=send_name peer=None>"
-
-
-# --- the tables -----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("table", [INITIATOR, ACCEPTOR])
-def test_every_row_has_its_step_and_leads_on(
-    table: dict[tuple[State, Status | Event], tuple[str, State]],
-) -> None:
-    ends = {State.UP, State.REFUSED, State.FAILED}
-    left = {state for state, _ in table}
-    for (state, _), (step, following) in table.items():
-        assert callable(getattr(Handshake, step))
-        assert step.startswith(state.value.split("_")[0])
-        assert following in left | ends
-    reached = {following for _, following in table.values()}
-    assert left - reached <= {State.SEND_NAME, State.RECV_NAME}
-    assert State.UP in reached
