@@ -18,8 +18,8 @@ __all__ = [
     "to_elixir",
 ]
 
-T = TypeVar("T")
-E = TypeVar("E", bound=Enum)
+_T = TypeVar("_T")
+_E = TypeVar("_E", bound=Enum)
 
 # An Elixir exception as a value, such as `%ArgumentError{}`.
 class ElixirError(Exception):
@@ -47,9 +47,9 @@ def to_elixir(value: object) -> object: ...
 # For `object_hook`: the value of a struct; an unknown struct unchanged.
 def from_elixir(term: object) -> object: ...
 # Map a dataclass to the struct of an Elixir module, in both directions.
-def struct(module: str) -> Callable[[type[T]], type[T]]: ...
+def struct(module: str) -> Callable[[type[_T]], type[_T]]: ...
 # Mark an Enum: `to_elixir` converts its members to atoms.
-def atoms(enum: type[E]) -> type[E]: ...
+def atoms(enum: type[_E]) -> type[_E]: ...
 # Make a keyword list, and read one.
 def keyword(
     items: Mapping[str, object] | Iterable[tuple[str, object]],
