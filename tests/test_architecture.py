@@ -61,8 +61,8 @@ HOUSE = {
     " kernel.py local_node.py node_service.py outcome.py pg.py rpc.py runner.py server.py"
     " startup.py supervisor.py system.py system_requests.py tasks.py",
     "elixir": "__init__.py incoming.py outgoing.py regexes.py structs.py values.py",
-    "shell": "__init__.py completion.py device.py editor.py history.py io_server.py keys.py"
-    " layout.py plain.py remote.py screen.py terminal.py",
+    "shell": "__init__.py completion.py device.py editor.py history.py io_options.py io_server.py"
+    " keys.py layout.py plain.py remote.py screen.py terminal.py",
     "cli": "__init__.py calls.py connected.py demo.py elixir_terms.py evaluate.py exit_codes.py"
     " hints.py json_text.py listen.py main.py messages.py names.py notation.py output.py probe.py"
     " several.py shells.py texts.py top.py trace.py words.py",

@@ -25,18 +25,14 @@ from uds_dist.errors import UdsDistError
 from uds_dist.etf.terms import Atom, Pid
 from uds_dist.processes.future import Future
 from uds_dist.services.group_leader import chardata_text
+from uds_dist.shell.io_options import ERROR, LATIN1, OK, REQUEST_ERROR, UNICODE, Options
 from uds_dist.shell.layout import text_width
 
 IO_REQUEST = Atom("io_request")
 IO_REPLY = Atom("io_reply")
-OK = Atom("ok")
 EOF = Atom("eof")
-ERROR = Atom("error")
 STOP = Atom("stop")
 START = Atom("start")
-UNICODE = Atom("unicode")
-LATIN1 = Atom("latin1")
-REQUEST_ERROR = (ERROR, Atom("request"))
 NOT_SUPPORTED = (ERROR, Atom("enotsup"))
 INTERRUPTED = (ERROR, Atom("interrupted"))
 NO_TRANSLATION = (ERROR, (Atom("no_translation"), UNICODE, LATIN1))
@@ -150,13 +146,7 @@ class IoServer:
         self._rest = ""  # typed, and left over by the last read
         self._asked: _Read | None = None  # whose question the console shows
         self._closed = False
-        self._options: dict[str, object] = {
-            "binary": False,
-            "echo": True,
-            "encoding": UNICODE,
-            "expand_fun": False,
-            "line_history": True,
-        }
+        self._options = Options()
         self.on_main: Callable[[str, list[object] | None], None] | None = None
         self.on_output: Callable[[Pid], None] | None = None
 
@@ -216,9 +206,9 @@ class IoServer:
             case (Atom("requests"), list() as requests):
                 self._serve_all(sender, reply_as, requests, then)
             case Atom("getopts"):
-                then(self._getopts())
+                then(self._options.all(self._console.size() is not None))
             case (Atom("setopts"), list() as options):
-                then(self._setopts(options))
+                then(self._options.set(options))
             case (Atom("get_geometry"), Atom("columns" | "rows") as what):
                 size = self._console.size()
                 then(NOT_SUPPORTED if size is None else size[what == "rows"])
@@ -296,42 +286,6 @@ class IoServer:
 
         self._call(sender.node, module, function, arguments).add_done_callback(made)
 
-    # -- options ---------------------------------------------------------------------------
-
-    def _getopts(self) -> list[object]:
-        fixed = {
-            "terminal": self._console.size() is not None,
-            "log": Atom("none"),
-            "stdin": True,
-            "stdout": True,
-            "stderr": True,
-        }
-        return [(Atom(name), value) for name, value in {**self._options, **fixed}.items()]
-
-    def _setopts(self, options: list[object]) -> object:
-        """Set what is known; shells hand back all of `getopts`, so the rest passes unheeded."""
-        changed: dict[str, object] = {}
-        for option in options:
-            match option:
-                case (Atom("binary" | "echo" | "line_history") as name, bool() as value):
-                    changed[name] = value
-                case (Atom("encoding"), Atom("unicode" | "utf8")):
-                    changed["encoding"] = UNICODE
-                case (Atom("encoding"), Atom("latin1")):
-                    changed["encoding"] = LATIN1
-                case (Atom("expand_fun"), value):
-                    changed["expand_fun"] = value
-                case Atom("binary"):
-                    changed["binary"] = True
-                case Atom("list"):
-                    changed["binary"] = False
-                case (Atom(), _) | Atom():
-                    pass
-                case _:
-                    return REQUEST_ERROR
-        self._options.update(changed)
-        return OK
-
     # -- input -----------------------------------------------------------------------------
 
     def _read(self, sender: Pid, reply_as: object, request: object, then: Then) -> None:
@@ -381,7 +335,7 @@ class IoServer:
             read.count = _count(mfa[0])
             return None if read.count is None else read
         read.password = kind == "get_password"
-        read.secret = read.password or self._options["echo"] is False
+        read.secret = read.password or not self._options.echo
         read.main = kind == "get_line" and self._own_lines_are_main(sender)
         return read
 
@@ -417,7 +371,7 @@ class IoServer:
         prompt = continuation_prompt(read.prompt) if unfinished else read.prompt
         draft, read.draft = read.draft, Draft()
         self._asked = read
-        history = read.main and self._options["line_history"] is True
+        history = read.main and self._options.line_history
         self._console.ask(Question(prompt, read.secret, read.main, history, draft))
 
     def line(self, text: str) -> None:
@@ -510,7 +464,7 @@ class IoServer:
         """Text as the reader wants it, a binary or a list; None when it has no such characters."""
         if encoding == "latin1" and any(ord(character) > 255 for character in text):
             return None
-        if self._options["binary"]:
+        if self._options.binary:
             return text.encode("latin-1" if encoding == "latin1" else "utf-8")
         return [ord(character) for character in text]
 
