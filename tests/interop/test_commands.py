@@ -162,7 +162,7 @@ def test_arguments_in_elixir(run: Run, otp: Otp, node: Beam, term: str, as_erlan
     [
         ("[1, ", "missing terminator"),
         ("1 + * 2", "syntax error before: '*'"),
-        ("ok", "it is not a literal term: an atom is written :ok"),
+        ("ok", "it is not a literal term: write an atom as :ok"),
         ("[System.halt(0)]", "it is not a literal term"),
         ('"#{System.halt(0)}"', "it is not a literal term"),
         ("%{a: System.halt(0)}", "it is not a literal term"),

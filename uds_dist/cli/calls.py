@@ -44,17 +44,17 @@ from uds_dist.cli.words import (
 from uds_dist.etf.shown import printable
 
 RPC_EPILOG = """\
-MODULE: an Elixir module is written as in Elixir (Enum, MyApp.Repo), an Erlang module in lower case.
+MODULE: write an Elixir module as in Elixir (Enum, MyApp.Repo), an Erlang module in lower case.
   A name that begins with a capital letter gets the prefix Elixir. unless it has it; a name in
-  single quotes is taken as it is ("'Odd'"). A colon before a module or function is dropped.
+  single quotes is used unchanged ("'Odd'"). A colon before a module or function is dropped.
 ARG: an Erlang term (42, ok, "list", <<"binary">>, {a,1}, #{k => v}), or with --json a JSON value.
   Put -- before the first argument that begins with a hyphen and is not a number.
 --elixir: ARG is a literal Elixir term, which the node reads: %{a: 1}, "binary", ~D[2026-01-31],
-  1..3, &String.upcase/1. The answer is what inspect prints there. At a node without Elixir ARG is
-  an Erlang term, and the answer is in a plain notation.
+  1..3, &String.upcase/1. The answer is the output of inspect there. For a node without Elixir, ARG
+  is an Erlang term, and the answer is in a plain notation.
 --json: strings are binaries, arrays lists, objects maps (a key ":name" is an atom), null is nil;
-  {"$atom": "ok"}, {"$tuple": [...]}, {"$binary": BASE64}, {"$map": [[key, value], ...]},
-  {"$improper": [..., tail]} and {"$etf": BASE64} are the rest. The answer is written likewise.
+  other terms are {"$atom": "ok"}, {"$tuple": [...]}, {"$binary": BASE64}, {"$map": [[key, value],
+  ...]}, {"$improper": [..., tail]} and {"$etf": BASE64}. The answer has the same form.
 
 """
 
@@ -262,7 +262,7 @@ def _add_ping_arguments(parser: argparse.ArgumentParser) -> None:
     add_connection(parser)
     parser.add_argument(
         "--every", type=read_seconds, metavar="SECONDS",
-        help="stay connected and ask every SECONDS until there is no answer; --timeout is for one",
+        help="stay connected and ping every SECONDS until an answer fails to come in --timeout",
     )  # fmt: skip
     add_node(parser)
 
@@ -281,14 +281,14 @@ def _add_rpc_arguments(parser: argparse.ArgumentParser) -> None:
     add_node(parser, several=True)
     parser.add_argument("module", type=_read_module, metavar="MODULE")
     parser.add_argument("function", type=_read_function, metavar="FUNCTION")
-    # With a default it is not among what is missing when another word is.
+    # The default keeps it out of the error about other missing arguments.
     parser.add_argument("arguments", type=unmarked, metavar="ARG", nargs="*", default=[])
 
 
 COMMANDS = (
-    Command("ping", "ask a node for a sign of life", run_ping, _add_ping_arguments),
+    Command("ping", "check whether a node answers", run_ping, _add_ping_arguments),
     Command(
-        "rpc", "call a function at a node and print what it returns",
+        "rpc", "call a function on a node and print its value",
         run_rpc, _add_rpc_arguments, RPC_EPILOG,
     ),
 )  # fmt: skip

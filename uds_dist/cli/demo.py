@@ -221,17 +221,17 @@ def _second_process(folder: str, cookie: str) -> Iterator[None]:
 
 
 def run_command(_options: argparse.Namespace) -> int:
-    """`demo`: two nodes in two processes."""
+    """`demo`: let two nodes in two processes talk."""
     run_demo(write_line)
     return OK
 
 
 def _add_arguments(_parser: argparse.ArgumentParser) -> None:
-    """It takes none."""
+    """Add nothing: `demo` has no arguments."""
 
 
 COMMANDS = (
     Command(
-        "demo", "let two nodes of this program talk, and measure it", run_command, _add_arguments
+        "demo", "let two nodes of this program talk, with timings", run_command, _add_arguments
     ),
 )

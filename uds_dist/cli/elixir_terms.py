@@ -1,7 +1,7 @@
-"""Elixir terms of the command line: another node reads them, and only literals are taken.
+"""Elixir terms on the command line: the other node reads them, and only literals are accepted.
 
-`Code.string_to_quoted` parses a word there without evaluating any of it. What it gives is checked
-here: a term that calls nothing is then built by `Code.eval_quoted`, since the node knows its
+`Code.string_to_quoted` parses a word on the node without evaluating it. The syntax tree is checked
+here. If it calls no function, `Code.eval_quoted` builds the term, since only the node knows its
 structs and sigils. An expression is refused: a script may pass a foreign text as an argument, and
 only `eval` is for code.
 
@@ -16,15 +16,13 @@ from uds_dist.etf.shown import shown
 from uds_dist.services.group_leader import chardata_text
 
 CODE = "Elixir.Code"
-# Nodes of the syntax tree that are literals if all below them are.
+# Nodes of the syntax tree that are literals if all nodes below them are.
 CONTAINERS = frozenset({"{}", "%{}", "%", "<<>>", "__aliases__", "..", "..//"})
 SIGNS = ("-", "+")
 
 
 def elixir_term(there: Connected, text: str) -> object:
-    """The Elixir term that a word of the command line stands for.
-
-    A node without Elixir cannot read it: the word is an Erlang term then.
+    """The Elixir term in a word of the command line; an Erlang term for a node without Elixir.
 
     Raises:
         ParseError: it is not a literal term.
@@ -37,7 +35,7 @@ def elixir_term(there: Connected, text: str) -> object:
         raise
     match parsed:
         case (Atom("ok"), (Atom("__block__"), _, [])):
-            raise ParseError("there is no term in it (# begins a comment; a map is written %{})")
+            raise ParseError("there is no term in it (# begins a comment; write a map as %{})")
         case (Atom("ok"), quoted):
             pass
         case (Atom("error"), (_, told, token)):
@@ -46,7 +44,7 @@ def elixir_term(there: Connected, text: str) -> object:
             raise ParseError(f"the node cannot read it: {shown(parsed)}")
     if not is_literal(quoted):
         raise ParseError(
-            "it is not a literal term: an atom is written :ok, and eval is for expressions"
+            "it is not a literal term: write an atom as :ok, and use eval for expressions"
         )
     try:
         value = there.call(CODE, "eval_quoted", [quoted])
@@ -65,13 +63,13 @@ def _erlang_term(there: Connected, text: str) -> object:
 
 
 def _told(message: object) -> str:
-    """What the parser says; a pair is what stands before and after the token."""
+    """The parser's message; a pair is the text before and after the token."""
     parts = message if isinstance(message, tuple) else (message,)
     return "".join(chardata_text(part) or "" for part in parts)
 
 
 def is_literal(quoted: object) -> bool:
-    """True if a syntax tree stands for a term without calling a function.
+    """True if a syntax tree is a term and calls no function.
 
     Structs, sigils, ranges and captures of named functions are literals here.
     """
@@ -94,7 +92,7 @@ def is_literal(quoted: object) -> bool:
 
 
 def _is_kind(kind: object) -> bool:
-    """True for the type of a part of a binary: ``utf8``, ``size(8)``, ``16-little``."""
+    """True for the type of a segment of a binary: ``utf8``, ``size(8)``, ``16-little``."""
     match kind:
         case (Atom(), list(), None) | int():
             return True

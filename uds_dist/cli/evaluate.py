@@ -215,4 +215,4 @@ def _failed(there: Connected, error: RemoteError, module: str, function: str) ->
     return EvalError(told or str(error), error.class_)
 
 
-COMMANDS = (Command("eval", "evaluate an expression at a node", run_eval, _add_arguments, EPILOG),)
+COMMANDS = (Command("eval", "evaluate an expression on a node", run_eval, _add_arguments, EPILOG),)

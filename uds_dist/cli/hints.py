@@ -1,4 +1,4 @@
-"""Hints for mistakes that users often make: one line each, after the error or the answer."""
+"""Hints for common mistakes: one line after the error or the answer."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from uds_dist.cli.output import write_error
 from uds_dist.cli.words import config_of
 from uds_dist.etf.shown import printable
 
-# Separates the hint from the error in the message of a usage error. No word can hold a NUL.
+# Separates the hint from the error in the message of a usage error. No word contains a NUL.
 SEPARATOR = "\0hint: "
 
 NO_FOLDER = (
     "UDS_DIST_SOCKET_DIR is not set, so only the default places were tried: set it to the folder"
-    " of the node's socket, or give --socket-dir"
+    " of the node's socket, or use --socket-dir"
 )
 NO_FUNCTION = (
     "MODULE and FUNCTION are two words, as in: rpc NODE lists sum '[1, 2]'; a built-in function"
     " belongs to the module erlang, as in: rpc NODE erlang node"
 )
 NOT_A_MODULE = (
-    "write module, function and arguments as words of their own, as in: rpc NODE Enum sum"
+    "write module, function and arguments as separate words, as in: rpc NODE Enum sum"
     " '[1, 2]'; or evaluate the text: eval NODE 'Enum.sum([1, 2])'"
 )
 NOT_A_FUNCTION = (
-    "give the name alone; the arguments follow as words of their own, as in: rpc NODE lists sum"
+    "write only the name; the arguments follow as separate words, as in: rpc NODE lists sum"
     " '[1, 2]'"
 )
 SHOWN_TEXT = 60
@@ -35,7 +35,7 @@ SHOWN_TEXT = 60
 # A whole call, or a function after its module: Enum.sum, :lists.sum, lists:sum.
 _CALL = re.compile(r"[^']*\(.*|:?[^:']+:.*|[A-Z][\w.]*\.[a-z_]\w*[?!]?|:\w+\..*", re.DOTALL)
 _WITH_ARGUMENTS = re.compile(r"[^']+\(.*\)|\w+[?!]?/\d+", re.DOTALL)
-# What can hold a quotation mark, and the brackets of binaries.
+# The tokens that can contain a quotation mark, and the brackets of binaries.
 _TOKEN = re.compile(
     r"""%.*|\$(?:\\.|.)|'(?:\\.|[^'\\])*'|(?P<string>"(?:\\.|[^"\\])*")"""
     r"""|~\w*"(?:\\.|[^"\\])*"|(?P<bracket><<|>>)""",
@@ -53,7 +53,7 @@ def usage_hint(message: str) -> tuple[str, str]:
 
 
 def check_module(word: str) -> str:
-    """Refuse what is more than the name of a module; quoted names are taken as they are."""
+    """Refuse a word that is more than a module's name; a quoted name is accepted unchanged."""
     if _CALL.fullmatch(word.strip()):
         raise argparse.ArgumentTypeError(
             f"'{printable(word, SHOWN_TEXT)}' is not the name of a module{SEPARATOR}{NOT_A_MODULE}"
@@ -62,7 +62,7 @@ def check_module(word: str) -> str:
 
 
 def check_function(word: str) -> str:
-    """Refuse a function that has its arguments or its arity with it."""
+    """Refuse a function name that includes arguments or an arity."""
     if _WITH_ARGUMENTS.fullmatch(word.strip()):
         shown = printable(word, SHOWN_TEXT)
         raise argparse.ArgumentTypeError(
@@ -91,7 +91,7 @@ def write_hint(hint: str) -> None:
 
 
 def erlang_texts(options: argparse.Namespace) -> list[str]:
-    """The words of the command line that were read as Erlang."""
+    """The arguments of the command that were read as Erlang terms."""
     if not hasattr(options, "arguments"):
         return []
     words: list[str] = options.arguments
@@ -101,7 +101,7 @@ def erlang_texts(options: argparse.Namespace) -> list[str]:
 
 
 def latin1_string(text: str) -> str:
-    """The first string in a binary of an Erlang text that is outside ASCII and not UTF-8, or ""."""
+    """The first string in a binary that has non-ASCII characters and no type utf8, or ""."""
     depth = 0
     for token in _TOKEN.finditer(text):
         if token["bracket"]:

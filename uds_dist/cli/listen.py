@@ -68,5 +68,5 @@ def _show(box: Mailbox, message: object, options: argparse.Namespace) -> None:
 
 
 COMMANDS = (
-    Command("listen", "be a node, and print what it is sent", run_listen, _add_arguments, EPILOG),
+    Command("listen", "be a node and print its messages", run_listen, _add_arguments, EPILOG),
 )

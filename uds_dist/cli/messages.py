@@ -45,7 +45,7 @@ def _call(options: argparse.Namespace, show: Show) -> int:
 
 
 def _one_term(options: argparse.Namespace) -> Callable[[Connected], object]:
-    """Read the term now, or, if it is Elixir's, at the node."""
+    """Read the term: here, or on the node if it is in Elixir."""
     terms = terms_of(options)
     if len(options.arguments) != 1:
         raise ConfigError(f"give one term after the process, not {len(options.arguments)}")
@@ -90,7 +90,7 @@ COMMANDS = tuple(
     Command(name, about, run, _add_arguments, EPILOG)
     for name, about, run in (
         ("call", "call a generic server and print its reply", run_call),
-        ("cast", "send a generic server a request that has no reply", run_cast),
+        ("cast", "send a generic server a request without a reply", run_cast),
         ("send", "send a message to a registered process", run_send),
     )
 )

@@ -75,9 +75,9 @@ def _listening(where: Places) -> Listening:
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_where(parser)
-    parser.add_argument("--json", action="store_true", help="a JSON array of objects")
+    parser.add_argument("--json", action="store_true", help="print a JSON array of objects")
     parser.add_argument(
-        "--watch", action="store_true", help="then a line, or an object, for each change"
+        "--watch", action="store_true", help="then print a line, or an object, for each change"
     )
 
 

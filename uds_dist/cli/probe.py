@@ -273,10 +273,10 @@ def _user(uid: int | None) -> str:
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_connection(parser)
-    parser.add_argument("--json", action="store_true", help="one JSON object")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
     add_node(parser)
 
 
 COMMANDS = (
-    Command("probe", "tell what there is to know of a node", run_probe, _add_arguments, EPILOG),
+    Command("probe", "report on a node and its handshake", run_probe, _add_arguments, EPILOG),
 )
