@@ -305,7 +305,6 @@ class Node(LocalNode):
         if allow is not None:
             check_names(allow)
         self._console = Console(
-            self.loop,
             self.processes,
             self._peers,
             {} if namespace is None else namespace,

@@ -134,7 +134,7 @@ def test_a_measurement_in_a_loop_that_is_closed(untraced: None) -> None:
 
 
 def test_the_table_without_a_console(a: Node) -> None:
-    assert len(tasks(a.loop, a.processes, ())) >= len(a.processes.by_pid)
+    assert len(tasks(a.processes, ())) >= len(a.processes.by_pid)
 
 
 def test_who_is_here(a: Node, b: Node) -> None:

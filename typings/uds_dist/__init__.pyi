@@ -764,9 +764,7 @@ class EventManager(GenServer):
 
 # One scope of `pg`, made by `Node.pg`.
 class PgScope:
-    def __init__(
-        self, loop: EventLoop, processes: object, config: Config, name: str
-    ) -> None: ...
+    def __init__(self, processes: object, config: Config, name: str) -> None: ...
     # The groups that have members.
     def groups(self) -> list[object]: ...
     # The members of a group, this node's first. A group is any term; an Erlang string is a list of

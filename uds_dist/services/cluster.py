@@ -33,7 +33,6 @@ from uds_dist.processes.table import Processes
 from uds_dist.protocol.node_names import split_node_name
 from uds_dist.services.node_service import NodeService
 from uds_dist.services.outcome import encoded_size
-from uds_dist.transport.loop import EventLoop
 
 GLOBAL_NAME_SERVER = "global_name_server"
 VERSION = 8  # of the exchange, as in OTP 25 and later
@@ -60,7 +59,6 @@ class GlobalNameServer:
     """The passive member of `global`.
 
     Args:
-        loop: the node's loop.
         processes: the node's process table.
         config: `max_cluster_members` is used.
         connect: connects to a node, if there is no connection yet.
@@ -69,7 +67,6 @@ class GlobalNameServer:
 
     def __init__(
         self,
-        loop: EventLoop,
         processes: Processes,
         config: Config,
         connect: Callable[[str], object],
@@ -84,9 +81,7 @@ class GlobalNameServer:
         self._in_sync: set[str] = set()
         # Node -> the members that it named and that this node connected to.
         self._met: dict[str, set[str]] = {}
-        self._service = NodeService(
-            loop, processes, GLOBAL_NAME_SERVER, GLOBAL_NAME_SERVER, self._handle
-        )
+        self._service = NodeService(processes, GLOBAL_NAME_SERVER, GLOBAL_NAME_SERVER, self._handle)
         self.process: Process = self._service.process
         self._calls: dict[str, object] = {
             "set_lock": True,

@@ -32,7 +32,6 @@ from uds_dist.services.evaluator import MAX_OUTPUT, Evaluator, Progress
 from uds_dist.services.exposed import Caller
 from uds_dist.services.group_leader import chardata_text
 from uds_dist.services.outcome import Outcome, charlist, returned
-from uds_dist.transport.loop import EventLoop
 from uds_dist.transport.signal_ticks import send_ticks
 
 logger = logging.getLogger("uds_dist.console")
@@ -82,7 +81,6 @@ class Console:
     """Opens shells for other nodes.
 
     Args:
-        loop: the node's loop.
         processes: the node's process table.
         connections: the node's connections and their peers' processes.
         namespace: the program's names for the shells; each use looks them up again.
@@ -95,7 +93,6 @@ class Console:
 
     def __init__(
         self,
-        loop: EventLoop,
         processes: Processes,
         connections: Connections,
         namespace: Mapping[str, object],
@@ -106,7 +103,7 @@ class Console:
         allow: Collection[str] | None,
         time_limit: float | None,
     ) -> None:
-        self.loop = loop
+        self.loop = processes.loop
         self.shells: dict[Pid, Shell] = {}
         self._namespace = namespace
         self._own_names = own_names
@@ -159,7 +156,7 @@ class Console:
             send_ticks(self.loop.urgent, self.loop.time())
 
     def _tasks(self) -> object:
-        return tasks(self.loop, self._processes, statistics(self._connections.nodes))
+        return tasks(self._processes, statistics(self._connections.nodes))
 
     # -- requests of clients ---------------------------------------------------------------
 

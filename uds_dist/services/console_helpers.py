@@ -71,7 +71,7 @@ def _cell(value: object) -> str:
 # -- what is waiting -----------------------------------------------------------------------
 
 
-def tasks(loop: EventLoop, processes: Processes, connections: Iterable[PeerStatistics]) -> Table:
+def tasks(processes: Processes, connections: Iterable[PeerStatistics]) -> Table:
     """What is waiting in a node: its connections, processes, calls and timers."""
     rows: list[tuple[str, str, str]] = []
     for peer in connections:
@@ -93,7 +93,7 @@ def tasks(loop: EventLoop, processes: Processes, connections: Iterable[PeerStati
     ]
     rows += [
         ("timer", f"in {max(left, 0.0):.3f} s", name_of(callback))
-        for left, callback in loop.timers.waiting(loop.time())
+        for left, callback in processes.loop.timers.waiting(processes.loop.time())
     ]
     return Table(("waits", "which", "what"), rows)
 

@@ -48,7 +48,6 @@ from uds_dist.services.outcome import (
     undefined,
 )
 from uds_dist.transport.log_rate import BoundedLogs
-from uds_dist.transport.loop import EventLoop
 
 logger = logging.getLogger(__name__)
 
@@ -256,13 +255,12 @@ class Jobs:
     """The processes that run exposed functions for other nodes.
 
     Args:
-        loop: the node's loop.
         processes: the node's process table.
         exposed: the functions that may be called.
     """
 
-    def __init__(self, loop: EventLoop, processes: Processes, exposed: Exposed) -> None:
-        self._log = BoundedLogs(logger, loop.time)
+    def __init__(self, processes: Processes, exposed: Exposed) -> None:
+        self._log = BoundedLogs(logger, processes.loop.time)
         self._processes = processes
         self._exposed = exposed
         self._futures: dict[Pid, tuple[str, Future[object], Done]] = {}

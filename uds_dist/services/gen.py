@@ -76,12 +76,7 @@ def start_multi_call(
         waiting = pending()
         if waiting is None or waiting.done():
             return
-        replies = {
-            node: call.result()
-            for node, call in calls.items()
-            if call.done() and not call.cancelled() and call.exception() is None
-        }
-        waiting.set_result(MultiReply(replies, [node for node in names if node not in replies]))
+        waiting.set_result(_outcomes(calls))
         withdraw()
 
     def answered(_call: Future[object]) -> None:
@@ -99,6 +94,16 @@ def start_multi_call(
     if not calls:
         finish()
     return future
+
+
+def _outcomes(calls: dict[str, Future[object]]) -> MultiReply:
+    """The replies by node, and the nodes that have not replied."""
+    replies = {
+        node: call.result()
+        for node, call in calls.items()
+        if call.done() and not call.cancelled() and call.exception() is None
+    }
+    return MultiReply(replies, [node for node in calls if node not in replies])
 
 
 def reply(processes: Processes, sender: Pid, from_: From, answer: object) -> None:

@@ -24,7 +24,6 @@ from uds_dist.processes.process import Process
 from uds_dist.processes.table import Processes
 from uds_dist.services.node_service import NodeService
 from uds_dist.services.rpc import start_own_rpc
-from uds_dist.transport.loop import EventLoop
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +59,6 @@ class GroupLeader:
     """Answers the I/O protocol; prints through `output`.
 
     Args:
-        loop: the loop that runs calls to other nodes for their texts.
         processes: the node's process table.
         config: `max_pending_requests` is used.
         output: called with each text to print, inside `run_once`.
@@ -68,17 +66,16 @@ class GroupLeader:
 
     def __init__(
         self,
-        loop: EventLoop,
         processes: Processes,
         config: Config,
         output: Callable[[str], object],
     ) -> None:
-        self._loop = loop
+        self._loop = processes.loop
         self._processes = processes
         self._output = output
         self._max_pending = config.max_pending_requests
         self._pending: dict[str, int] = {}  # node -> how many texts it is making
-        self._service = NodeService(loop, processes, None, "the group leader", self._handle)
+        self._service = NodeService(processes, None, "the group leader", self._handle)
         self.process: Process = self._service.process
 
     @property

@@ -55,8 +55,8 @@ MAX_LOG_TEXT = 64 * 1024  # characters
 class NetKernel:
     """Answers ``{is_auth, Node}``: a connected peer has already proved the cookie."""
 
-    def __init__(self, loop: EventLoop, processes: Processes) -> None:
-        self._service = NodeService(loop, processes, NET_KERNEL, NET_KERNEL, self._handle)
+    def __init__(self, processes: Processes) -> None:
+        self._service = NodeService(processes, NET_KERNEL, NET_KERNEL, self._handle)
         self.process: Process = self._service.process
 
     def _handle(self, node: str, message: object) -> bool:
@@ -181,18 +181,17 @@ class LoggerProxy:
     that node.
 
     Args:
-        loop: the loop that runs the calls for the texts.
         processes: the node's process table.
         group_leader: receives anything that the formatter prints.
 
     Source: the logger_proxy module of OTP 27 and 29.
     """
 
-    def __init__(self, loop: EventLoop, processes: Processes, group_leader: Pid) -> None:
-        self._loop = loop
+    def __init__(self, processes: Processes, group_leader: Pid) -> None:
+        self._loop = processes.loop
         self._processes = processes
         self._in_work: dict[str, int] = {}  # node -> bytes of the events whose texts it is making
-        self._service = NodeService(loop, processes, LOGGER_PROXY, LOGGER_PROXY, self._handle)
+        self._service = NodeService(processes, LOGGER_PROXY, LOGGER_PROXY, self._handle)
         self.process: Process = self._service.process
         self.process.group_leader = group_leader
 

@@ -20,7 +20,6 @@ from uds_dist.processes.table import Processes
 from uds_dist.protocol.control import ALIAS_SEND, REG_SEND, SEND_SENDER
 from uds_dist.services.gen import alias_of
 from uds_dist.transport.log_rate import BoundedLogs
-from uds_dist.transport.loop import EventLoop
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +38,6 @@ class NodeService:
     """The process of one service.
 
     Args:
-        loop: the node's loop.
         processes: the node's process table.
         name: the registered name, or None.
         what: the service's name in the log.
@@ -48,13 +46,11 @@ class NodeService:
         ConfigError: the name is taken.
     """
 
-    def __init__(
-        self, loop: EventLoop, processes: Processes, name: str | None, what: str, handle: Handle
-    ) -> None:
+    def __init__(self, processes: Processes, name: str | None, what: str, handle: Handle) -> None:
         self._processes = processes
         self._what = what
         self._handle = handle
-        self._log = BoundedLogs(logger, loop.time)
+        self._log = BoundedLogs(logger, processes.loop.time)
         self.process: Process = processes.new_process(name, self._on_message, trap_exit=True)
         self.process.system = True
         self.process.adapt = FromNode

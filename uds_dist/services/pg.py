@@ -25,7 +25,6 @@ from uds_dist.processes.process import Process
 from uds_dist.processes.table import Processes
 from uds_dist.services.node_service import NodeService
 from uds_dist.services.outcome import encoded_size
-from uds_dist.transport.loop import EventLoop
 
 MEMBER_SIZE = 64  # bytes counted for one membership
 
@@ -120,7 +119,6 @@ class PgScope:
     """One scope of `pg`: process groups whose members every node of a cluster knows.
 
     Args:
-        loop: the node's loop.
         processes: the node's process table.
         config: `max_group_size` is used.
         name: the scope.
@@ -128,11 +126,11 @@ class PgScope:
         ConfigError: the name is taken by another process.
     """
 
-    def __init__(self, loop: EventLoop, processes: Processes, config: Config, name: str) -> None:
-        self._loop = loop
+    def __init__(self, processes: Processes, config: Config, name: str) -> None:
+        self._loop = processes.loop
         self._processes = processes
         self._max_size = config.max_group_size
-        self._service = NodeService(loop, processes, name, f"the pg scope {name}", self._handle)
+        self._service = NodeService(processes, name, f"the pg scope {name}", self._handle)
         self.process: Process = self._service.process
         self._scope = name
         self._local = Groups()

@@ -50,7 +50,6 @@ class Services:
         connect: Callable[[str], Future[None]],
         disconnect: Callable[[str], bool],
     ) -> None:
-        self._loop = loop
         self._config = config
         self._exposed = exposed
         self.jobs: Jobs
@@ -60,19 +59,19 @@ class Services:
             on_message=self._own_message, trap_exit=True, pid=processes.own
         )
         self.own.system = True
-        NetKernel(loop, processes)
-        self.leader = GroupLeader(loop, processes, config, output)
+        NetKernel(processes)
+        self.leader = GroupLeader(processes, config, output)
         self.own.group_leader = self.leader.pid
         Runner(processes, REX, Rex(exposed), self.leader.pid, "permanent")
-        LoggerProxy(loop, processes, self.leader.pid)
+        LoggerProxy(processes, self.leader.pid)
         self.servers = Supervisor(processes, self.leader.pid, on_service_down)
         self.global_names: GlobalNameServer | None = None
         if not config.hidden:
-            self.global_names = GlobalNameServer(loop, processes, config, connect, disconnect)
+            self.global_names = GlobalNameServer(processes, config, connect, disconnect)
         self._pg_scopes: dict[str, PgScope] = {}
 
     def _start_jobs(self, processes: Processes) -> Jobs:
-        self.jobs = Jobs(self._loop, processes, self._exposed)
+        self.jobs = Jobs(processes, self._exposed)
         return self.jobs
 
     def _own_message(self, message: object) -> None:
@@ -90,7 +89,7 @@ class Services:
         """A scope of `pg`; it is made at its first use, and then greets the connected nodes."""
         found = self._pg_scopes.get(scope)
         if found is None:
-            found = PgScope(self._loop, self.processes, self._config, scope)
+            found = PgScope(self.processes, self._config, scope)
             self._pg_scopes[scope] = found
             for name in nodes:
                 found.greet(name)
