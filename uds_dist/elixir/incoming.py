@@ -11,7 +11,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from uds_dist import Atom, Map
 from uds_dist.elixir.regexes import regex_from
 from uds_dist.elixir.structs import classes, from_struct
-from uds_dist.elixir.values import EXCEPTION, ISO, STRUCT, ElixirError, UnfitError, Uri, text_of
+from uds_dist.elixir.values import EXCEPTION, ISO, ElixirError, UnfitError, Uri, text_of
+from uds_dist.etf.conversion import STRUCT
 
 
 def from_elixir(term: object) -> object:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from uds_dist import Atom
+from uds_dist.etf.conversion import STRUCT
 
-STRUCT: Final = Atom("__struct__")
 EXCEPTION: Final = Atom("__exception__")
 ISO: Final = Atom("Elixir.Calendar.ISO")
 

@@ -77,14 +77,12 @@ class Dialling:
         if not peer.connecting:
             self._network.places.addresses(name)  # an invalid address fails here, at once
             self._nodes[name] = peer
-            begun = False
             try:
                 self.start_waiting(peer)
                 self.dial_if_free(peer)
-                begun = True
-            finally:
-                if not begun:
-                    self._interrupted(peer)
+            except BaseException:
+                self._interrupted(peer)
+                raise
         elif peer.deadline is not None and self._loop.time() > peer.deadline:
             self._too_late(peer)  # normally done; an exception may have prevented it
         return peer
@@ -143,17 +141,15 @@ class Dialling:
             or self._nodes.get(peer.name) is not peer
         ):
             return
-        begun = False
         try:
             left = peer.patience - self._loop.time()
             if peer.name in self._claims and left > 0:
                 self._loop.call_later(left, self.dial_if_free, peer)
             else:
                 self._dial(peer, self._network.places.addresses(peer.name))
-            begun = True
-        finally:
-            if not begun:
-                self._interrupted(peer)
+        except BaseException:
+            self._interrupted(peer)
+            raise
 
     def start_waiting(self, peer: RemoteNode) -> None:
         """Wait for a connection from now on, until a fixed deadline."""

@@ -15,6 +15,7 @@ KILLED = Atom("killed")
 NOPROC = Atom("noproc")
 NOCONNECTION = Atom("noconnection")
 NOTSUP = Atom("notsup")
+SYSTEM_LIMIT = Atom("system_limit")
 
 # -- the messages that a process gets of links and monitors ----------------------------------------
 
@@ -41,6 +42,13 @@ GEN_CAST = Atom("$gen_cast")
 ALIAS = Atom("alias")
 NET_KERNEL = Atom("net_kernel")
 IS_AUTH = Atom("is_auth")
+
+# -- the I/O protocol ------------------------------------------------------------------------------
+
+IO_REQUEST = Atom("io_request")
+IO_REPLY = Atom("io_reply")
+UNICODE = Atom("unicode")
+EOF = Atom("eof")
 
 # -- answers ---------------------------------------------------------------------------------------
 

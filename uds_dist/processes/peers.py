@@ -298,13 +298,11 @@ class Peers:
 
     def connection_up(self, connection: Connection) -> None:
         """A handshake is done: this is the connection to that node from now on."""
-        done = False
         try:
             self._up(connection)
-            done = True
-        finally:
-            if not done:
-                connection.fail(reasons.interrupted(connection.name, "beginning"))
+        except BaseException:
+            connection.fail(reasons.interrupted(connection.name, "beginning"))
+            raise
 
     def _up(self, connection: Connection) -> None:
         self.accepting.handshake_over(connection)
@@ -370,14 +368,12 @@ class Peers:
 
     def connection_down(self, connection: Connection, error: UdsDistError) -> None:
         """A connection has ended, or an attempt has failed, in this round."""
-        done = False
         try:
             self.connection_ended(connection)  # normally done; an exception may have prevented it
             self._down(connection, error)
-            done = True
-        finally:
-            if not done:
-                self._loop.call_soon(self.connection_down, connection, error)
+        except BaseException:
+            self._loop.call_soon(self.connection_down, connection, error)
+            raise
 
     def _down(self, connection: Connection, error: UdsDistError) -> None:
         self.accepting.handshake_over(connection)
@@ -417,15 +413,13 @@ class Peers:
 
     def no_connection(self, peer: RemoteNode, error: UdsDistError) -> None:
         """There is no connection to a node, and no attempt any more."""
-        done = False
         try:
             self._give_up(peer, error)
             self.inbox.node_down(peer.name, error)
             self.notices.tell_loss(peer.name, error)
-            done = True
-        finally:
-            if not done:
-                self._loop.call_soon(self.no_connection, peer, error)
+        except BaseException:
+            self._loop.call_soon(self.no_connection, peer, error)
+            raise
 
     def _give_up(self, peer: RemoteNode, error: UdsDistError) -> None:
         """No connection and no attempt: tell everything that waits for one why."""

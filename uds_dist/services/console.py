@@ -24,6 +24,7 @@ from typing import NamedTuple, Protocol
 from uds_dist.etf.shown import printable
 from uds_dist.etf.terms import Atom, Pid
 from uds_dist.processes.future import Future
+from uds_dist.processes.names import ERROR, OK, SHUTDOWN, SYSTEM_LIMIT, YES
 from uds_dist.processes.remote_node import RemoteNode, statistics
 from uds_dist.processes.table import Processes
 from uds_dist.services.console_helpers import stack, tasks, top, who
@@ -37,12 +38,7 @@ from uds_dist.transport.signal_ticks import send_ticks
 logger = logging.getLogger("uds_dist.console")
 
 MODULE = Atom("module")
-OK = Atom("ok")
-ERROR = Atom("error")
-YES = Atom("yes")
 NO = Atom("no")
-SYSTEM_LIMIT = Atom("system_limit")
-SHUTDOWN = Atom("shutdown")
 
 # The module that clients of Python shells, such as `uds-dist remote`, call.
 CONSOLE_MODULE = "uds_dist_console"

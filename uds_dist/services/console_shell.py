@@ -26,6 +26,7 @@ from typing import Protocol
 
 from uds_dist.etf.terms import Atom, Pid, Reference
 from uds_dist.processes.future import Future
+from uds_dist.processes.names import IO_REQUEST, UNICODE
 from uds_dist.processes.process import Process
 from uds_dist.processes.table import Processes
 from uds_dist.services.evaluator import Evaluator, Progress
@@ -34,10 +35,8 @@ from uds_dist.services.group_leader import chardata_text
 from uds_dist.services.node_service import FromNode
 from uds_dist.transport.loop import EventLoop
 
-IO_REQUEST = Atom("io_request")
 GET_LINE = Atom("get_line")
 PUT_CHARS = Atom("put_chars")
-UNICODE = Atom("unicode")
 
 PROMPT = ">>> "
 CONTINUATION = "... "

@@ -27,7 +27,7 @@ from uds_dist.etf.conversion import conversion
 from uds_dist.etf.shown import printable, shown
 from uds_dist.etf.terms import Atom, Export, Pid, Reference
 from uds_dist.processes.future import Future
-from uds_dist.processes.names import LINK, MONITOR, is_atom
+from uds_dist.processes.names import LINK, MONITOR, SYSTEM_LIMIT, is_atom
 from uds_dist.processes.table import Processes
 from uds_dist.protocol.control import (
     PAYLOAD_EXIT,
@@ -56,7 +56,6 @@ EXECUTE_CAST = ("erpc", "execute_cast", 3)
 ERLANG = Atom("erlang")
 APPLY = Atom("apply")
 BADOPT = Atom("badopt")
-SYSTEM_LIMIT = Atom("system_limit")
 MAX_ARITY = 255
 # Spawn options for the BEAM's scheduler and memory, which have no effect here.
 BEAM_OPTIONS = frozenset(

@@ -19,7 +19,7 @@ from uds_dist.config import Config
 from uds_dist.etf.atoms import atom_of
 from uds_dist.etf.terms import Atom, ImproperList, Pid
 from uds_dist.processes.future import Future
-from uds_dist.processes.names import ERROR, OK
+from uds_dist.processes.names import EOF, ERROR, IO_REPLY, OK
 from uds_dist.processes.process import Process
 from uds_dist.processes.table import Processes
 from uds_dist.services.node_service import NodeService
@@ -27,8 +27,6 @@ from uds_dist.services.rpc import start_own_rpc
 
 logger = logging.getLogger(__name__)
 
-IO_REPLY = Atom("io_reply")
-EOF = Atom("eof")
 REQUEST_ERROR = (ERROR, Atom("request"))
 NOT_SUPPORTED = (ERROR, Atom("enotsup"))
 OPTIONS = [(Atom("binary"), True), (Atom("encoding"), Atom("unicode"))]

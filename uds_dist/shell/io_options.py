@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from uds_dist.etf.terms import Atom
+from uds_dist.processes.names import ERROR, OK, UNICODE
 
-OK = Atom("ok")
-ERROR = Atom("error")
-UNICODE = Atom("unicode")
 LATIN1 = Atom("latin1")
 REQUEST_ERROR = (ERROR, Atom("request"))
 

@@ -24,13 +24,11 @@ from typing import NamedTuple, Protocol
 from uds_dist.errors import UdsDistError
 from uds_dist.etf.terms import Atom, Pid
 from uds_dist.processes.future import Future
+from uds_dist.processes.names import EOF, ERROR, OK, UNICODE
 from uds_dist.services.group_leader import chardata_text
-from uds_dist.shell.io_options import ERROR, LATIN1, OK, REQUEST_ERROR, UNICODE, Options
+from uds_dist.shell.io_options import LATIN1, REQUEST_ERROR, Options
 from uds_dist.shell.layout import text_width
 
-IO_REQUEST = Atom("io_request")
-IO_REPLY = Atom("io_reply")
-EOF = Atom("eof")
 STOP = Atom("stop")
 START = Atom("start")
 NOT_SUPPORTED = (ERROR, Atom("enotsup"))

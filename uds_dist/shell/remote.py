@@ -17,13 +17,13 @@ from uds_dist.errors import (
     ConfigError,
     NoConnectionError,
     RemoteError,
-    RemoteTimeoutError,
     UdsDistError,
 )
 from uds_dist.etf.shown import shown
 from uds_dist.etf.terms import Atom, Pid, Reference
 from uds_dist.node import Node
 from uds_dist.processes.future import Future
+from uds_dist.processes.names import KILL, NOCONNECTION
 from uds_dist.services.console import CONSOLE_MODULE
 from uds_dist.services.rpc import start_rpc
 from uds_dist.shell.completion import Completer
@@ -32,8 +32,6 @@ from uds_dist.shell.io_server import Console, IoServer
 Kind = Literal["iex", "erl", "python"]
 
 INTERRUPT = Atom("interrupt")
-KILL = Atom("kill")
-NOCONNECTION = Atom("noconnection")
 NOTHING = Atom("nothing")
 START_TIMEOUT = 10.0
 # Seconds that a shell gets to stop what it evaluates, and to end, when it is left.
