@@ -311,8 +311,9 @@ def table_faults(root: Path) -> list[str]:
             for found in node.body:
                 if isinstance(found, ast.ImportFrom):
                     checked |= {alias.asname or alias.name: found.module for alias in found.names}
-        elif isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "_MODULES":
-            loaded = ast.literal_eval(node.value)
+        elif isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "_ROOMS":
+            rooms = ast.literal_eval(node.value)
+            loaded = {name: room for room, names in rooms.items() for name in names}
     return [
         f"{name} is imported from {checked.get(name)} and loaded from {loaded.get(name)}"
         for name in sorted(checked.keys() | loaded.keys())
@@ -602,7 +603,7 @@ def test_a_name_with_two_modules_is_found(
         init="if TYPE_CHECKING:\n"
         "    from uds_dist.errors import BusyError\n"
         "    from uds_dist.node import Node\n"
-        f"_MODULES = {table}\n",
+        f"_ROOMS = { {room: [name] for name, room in table.items()} }\n",
     )
     assert table_faults(tmp_path) == faults
 
