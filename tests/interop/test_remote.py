@@ -220,6 +220,57 @@ def test_reads_of_evaluated_code(node: Beam, shell: Shell, tmp_path: Path) -> No
         assert "secret" not in history.read_text() and "bödy" not in history.read_text()
 
 
+def test_a_terminal_that_cannot_move_its_cursor(
+    node: Beam, shell: Shell, tmp_path: Path
+) -> None:
+    with remote(
+        "node", f"--{shell.word}", socket_dir=node.socket_dir, home=str(tmp_path), TERM="dumb"
+    ) as terminal:
+        terminal.see_line(shell.prompt.format(1))
+        terminal.send(shell.line("1 + 1"))
+        terminal.see(r"^2$")
+        terminal.see_line(shell.prompt.format(2))
+        password = ":io.get_password(:standard_io)" if shell is IEX else "io:get_password(standard_io)"
+        terminal.send(shell.line(password))
+        terminal.see(r"standard_io\)")
+        terminal.read_for(0.3)
+        terminal.send("t0p-secret\r")
+        terminal.see(r'"t0p-secret"$')
+        assert terminal.vt.text.count("t0p-secret") == 1
+        terminal.see_line(shell.prompt.format(3))
+        terminal.send(shell.line("20 + 2"))
+        terminal.see(r"20 \+ 2\.?$")  # it is shown again
+        terminal.see(r"^22$")
+        leave(terminal)
+        assert "\x1b" not in terminal.vt.written
+
+
+def test_a_flood_is_interrupted(node: Beam, shell: Shell, tmp_path: Path) -> None:
+    with open_shell(node, shell, tmp_path) as terminal:
+        flood = (
+            'Stream.repeatedly(fn -> IO.puts("flood") end) |> Stream.run()'
+            if shell is IEX
+            else '(fun F() -> io:put_chars("flood\\n"), F() end)()'
+        )
+        terminal.send(shell.line(flood))
+        terminal.see("^flood\n(flood\n)+")
+        terminal.send("\x03")
+        terminal.see_line(shell.prompt.format(r"\d"))
+        terminal.send(shell.line("20 + 2"))
+        terminal.see(r"^22$")
+        # The same from a process that goes on while a line is typed.
+        spawned = (
+            "pid = spawn(fn -> " + flood + " end)"
+            if shell is IEX
+            else "Pid = spawn(fun() -> " + flood + " end)"
+        )
+        terminal.send(shell.line(spawned))
+        terminal.see("(flood\n)+.*#PID<|<0|<\\d+")
+        terminal.send(shell.line("Process.exit(pid, :kill)" if shell is IEX else "exit(Pid, kill)"))
+        terminal.see("^true$")
+        leave(terminal)
+
+
 def test_the_interrupt_key(node: Beam, shell: Shell, tmp_path: Path) -> None:
     with open_shell(node, shell, tmp_path) as terminal:
         terminal.send(shell.line("x = 5" if shell is IEX else "X = 5"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -14,7 +15,7 @@ import pytest
 
 from tests.interop.beam import Beam, Otp, socket_folder
 from tests.readme_blocks import environment
-from tests.shell.pseudo_terminal import uds_dist
+from tests.shell.pseudo_terminal import PseudoTerminal, uds_dist
 from uds_dist.cli import main as cli
 
 
@@ -52,6 +53,27 @@ def test_top_at_a_terminal(node: Beam, tmp_path: Path) -> None:
         terminal.send("q")
         assert terminal.wait() == 0
         assert terminal.vt.written.endswith("\x1b[?25h\x1b[?1049l\x1b[?2004l")
+
+
+def test_top_is_ended_by_a_signal(node: Beam, tmp_path: Path) -> None:
+    with uds_dist("top", "node", "--every", "0.2", socket_dir=node.socket_dir, home=str(tmp_path)) as terminal:
+        terminal.see("REDUCTIONS")
+        terminal.send("\x1a")  # where nobody could continue it, it goes on
+        os.kill(terminal.pid, signal.SIGTERM)
+        assert terminal.wait() == 0
+        assert terminal.vt.written.endswith("\x1b[?25h\x1b[?1049l\x1b[?2004l")
+
+
+def test_top_where_it_cannot_draw(node: Beam, tmp_path: Path) -> None:
+    words = ["top", "node", "--every", "0.2", "--rows", "3"]
+    with uds_dist(*words, socket_dir=node.socket_dir, home=str(tmp_path), TERM="dumb") as terminal:
+        assert terminal.wait() == 0
+        assert "REDUCTIONS" in terminal.vt.text and "\x1b" not in terminal.vt.written
+    line = " ".join(["exec", sys.executable, "-m", "uds_dist", *words, "</dev/null"])
+    settings = environment(UDS_DIST_SOCKET_DIR=node.socket_dir, UDS_DIST_COOKIE="secret", TERM="xterm")
+    with PseudoTerminal(["/bin/sh", "-c", line], settings) as terminal:
+        assert terminal.wait() == 0
+        assert "REDUCTIONS" in terminal.vt.text
 
 
 def test_the_node_ends_under_top(otp: Otp, tmp_path: Path) -> None:

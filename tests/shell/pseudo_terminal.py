@@ -32,7 +32,7 @@ class PseudoTerminal:
     def __init__(
         self, argv: Sequence[str], environment: Mapping[str, str], columns: int = 80, rows: int = 24
     ) -> None:
-        self.vt = Vt(columns, rows)
+        self.vt = Vt(columns or 80, rows or 24)  # a terminal of no size is taken for this one
         self.status: int | None = None
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self.pid, self._fd = pty.fork()
@@ -147,9 +147,9 @@ class PseudoTerminal:
 
 
 def uds_dist(
-    *words: str, socket_dir: str, home: str, columns: int = 80, rows: int = 24
+    *words: str, socket_dir: str, home: str, columns: int = 80, rows: int = 24, **settings: str
 ) -> PseudoTerminal:
-    """`uds-dist` at a terminal."""
+    """`uds-dist` at a terminal; `settings` are variables of its environment."""
     environment = {
         **os.environ,
         "UDS_DIST_SOCKET_DIR": socket_dir,
@@ -157,14 +157,17 @@ def uds_dist(
         "XDG_STATE_HOME": home,
         "TERM": "xterm-256color",
         "LC_ALL": "C.UTF-8",
+        **settings,
     }
     return PseudoTerminal([sys.executable, "-m", "uds_dist", *words], environment, columns, rows)
 
 
 def remote(
-    node: str, *words: str, socket_dir: str, home: str, columns: int = 80, rows: int = 24
-) -> PseudoTerminal:
+    node: str, *words: str, socket_dir: str, home: str, columns: int = 80, rows: int = 24,
+    **settings: str,
+) -> PseudoTerminal:  # fmt: skip
     """`uds-dist remote` at a terminal."""
     return uds_dist(
-        "remote", node, *words, socket_dir=socket_dir, home=home, columns=columns, rows=rows
-    )
+        "remote", node, *words,
+        socket_dir=socket_dir, home=home, columns=columns, rows=rows, **settings,
+    )  # fmt: skip

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -81,6 +83,81 @@ def test_the_prompt_of_a_python_program(terminal: PseudoTerminal, tmp_path: Path
     assert terminal.wait() == 0
     (history,) = tmp_path.rglob("python_history")
     assert history.read_text().splitlines()[0] == "answer + 1"
+
+
+def test_no_colour_for_who_wants_none(served: str, tmp_path: Path) -> None:
+    with remote("py", socket_dir=served, home=str(tmp_path), NO_COLOR="1") as terminal:
+        terminal.see_line(">>> ?")
+        terminal.send("1 / 0\r")
+        terminal.see(r"^ZeroDivisionError: division by zero$")
+        assert "m" not in re.findall(r"\x1b\[[\d;]*(\w)", terminal.vt.written)
+
+
+@pytest.mark.parametrize("name", ["dumb", ""])
+def test_a_terminal_that_cannot_move_its_cursor(served: str, tmp_path: Path, name: str) -> None:
+    with remote("py", socket_dir=served, home=str(tmp_path), TERM=name) as terminal:
+        terminal.see_line(">>> ?")
+        terminal.send("answer + 1\r")
+        terminal.see(r"^43$")
+        terminal.send("slow()\r")
+        terminal.read_for(0.2)
+        terminal.send("\x03")
+        terminal.see("KeyboardInterrupt$")
+        terminal.see_line(">>> ?")
+        terminal.send("\x04")
+        assert terminal.wait() == 0
+        assert terminal.vt.cursor[1] == 0 and "\x1b" not in terminal.vt.written
+
+
+def test_a_terminal_without_a_size(served: str, tmp_path: Path) -> None:
+    with remote("py", socket_dir=served, home=str(tmp_path), columns=0, rows=0) as terminal:
+        terminal.see_line(">>> ?")
+        terminal.send("answer + 1\r")
+        terminal.see(r"^43$")
+        terminal.send("\x04")
+        assert terminal.wait() == 0
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
+@pytest.mark.parametrize("how", ["key", "signal"])
+def test_it_is_suspended_and_continued(served: str, tmp_path: Path, how: str) -> None:
+    settings = environment(
+        UDS_DIST_SOCKET_DIR=served, UDS_DIST_COOKIE="secret", XDG_STATE_HOME=str(tmp_path),
+        TERM="xterm", LC_ALL="C.UTF-8", PS1="bash: ",
+    )  # fmt: skip
+    bash = shutil.which("bash") or ""
+    with PseudoTerminal([bash, "--norc", "--noprofile", "-i"], settings) as terminal:
+        terminal.see_line("bash: ?")
+        terminal.send(f"{sys.executable} -m uds_dist remote py; echo ended with $?\r")
+        terminal.see_line(">>> ?")
+        terminal.send("answer + ")
+        terminal.see(r"answer \+$")
+        if how == "key":
+            terminal.send("\x1a")
+        else:
+            children = Path(f"/proc/{terminal.pid}/task/{terminal.pid}/children")
+            os.kill(int(children.read_text()), signal.SIGTSTP)
+        terminal.see(r"Stopped")
+        terminal.see_line("bash: ?")
+        # The terminal is as it was: what is pasted has no brackets.
+        assert terminal.vt.written.rfind("\x1b[?2004l") > terminal.vt.written.rfind("answer")
+        terminal.send("fg\r")
+        terminal.see_line(r">>> answer \+ ?")
+        terminal.send("1\r")
+        terminal.see(r"^43$")
+        terminal.send("\x04")
+        terminal.see(r"^bash: ?$|ended with 0$")
+        terminal.read_for(0.1)
+        terminal.send("exit\r")
+        terminal.wait()
+
+
+def test_a_suspend_key_where_nobody_could_continue_it(terminal: PseudoTerminal) -> None:
+    # The program is the first of its session: the system ignores the signal.
+    terminal.send("answer\x1a + 1\r")
+    terminal.see(r"^43$")
+    terminal.send("\x04")
+    assert terminal.wait() == 0
 
 
 def test_exit_ends_it(terminal: PseudoTerminal) -> None:

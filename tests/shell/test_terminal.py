@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from tests.shell.vt import Vt
+from uds_dist.shell import layout, screen
 from uds_dist.shell.editor import Effect, LineEditor
 from uds_dist.shell.history import MAX_LINES, History, history_path
 from uds_dist.shell.io_server import Draft, Question
 from uds_dist.shell.keys import Key, KeyDecoder
-from uds_dist.shell.layout import clusters, column_after, in_columns, text_width
+from uds_dist.shell.layout import begins_cluster, column_after, in_columns, text_width
 from uds_dist.shell.plain import PlainConsole
 from uds_dist.shell.terminal import TerminalConsole
 
@@ -336,6 +337,60 @@ def test_a_line_longer_than_the_screen_is_shown_in_part() -> None:
     assert table.lines == [text[:-1] + "!,\n"]
 
 
+def test_a_key_in_a_very_long_line_costs_no_more_than_a_screen(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    table = Table()
+    table.ask()
+    table.type("\x1b[200~" + "x" * 100_000 + "\x1b[201~")
+    looked_at = 0
+
+    def char_width(character: str) -> int:
+        nonlocal looked_at
+        looked_at += 1
+        return 1
+
+    monkeypatch.setattr(layout, "char_width", char_width)
+    monkeypatch.setattr(screen, "char_width", char_width)
+    for key in ("\x02", "y", "\x01", "\x06", "\x05", "\x7f"):
+        looked_at = 0
+        table.vt.written = ""
+        table.type(key)
+        assert looked_at < 5 * 40 * 10 and len(table.vt.written) < 2 * 40 * 10
+    table.type("\r")
+    assert table.lines == ["x" * 99_999 + "y" + "\n"]
+
+
+def test_a_shell_that_is_suspended_and_continued() -> None:
+    table = Table()
+    stopped: list[str] = []
+    table.ask()
+    table.type("1 + ")
+    table.type("\x1a")  # nobody to stop it
+    table.console.on_suspend = lambda: stopped.append(table.vt.text)
+    table.type("\x1a2")
+    assert stopped == ["iex(1)> 1 +"]
+    table.console.suspend()
+    assert table.vt.cursor == (1, 0)
+    table.vt.feed("[1]+  Stopped\r\n$ fg\r\n")
+    table.console.redraw()
+    table.type(" + 3\r")
+    table.shows("iex(1)> 1 + 2\n[1]+  Stopped\n$ fg\niex(1)> 1 + 2 + 3")
+    assert table.lines == ["1 + 2 + 3\n"]
+
+
+@pytest.mark.parametrize("columns", [1, 2, 3])
+def test_a_terminal_of_hardly_any_columns(columns: int) -> None:
+    table = Table(columns=columns, rows=3)
+    table.ask()
+    table.type("ab世\x02\x02c\x05d")
+    table.console.write("out\n", lambda: None)
+    table.run()
+    table.console.resize(40, 10)
+    table.type("\r")
+    assert table.lines == ["acb世d\n"]
+
+
 def test_the_screen_is_cleared() -> None:
     table = Table()
     table.console.write("old\n", lambda: None)
@@ -448,7 +503,8 @@ def test_lines_of_a_pipe_one_by_one() -> None:
 
 def test_widths() -> None:
     assert text_width("a世e\u0301\x1b[1mb\x1b[0m") == 5
-    assert list(clusters("ae\u0301b")) == [0, 1, 3, 4]
+    text = "ae\u0301b"
+    assert [index for index in range(len(text) + 1) if begins_cluster(text, index)] == [0, 1, 3, 4]
     assert column_after("one\ntwo", 5, 80) == 3 and column_after("x", 5, 80) == 6
     assert column_after("\x1b[31mred\x1b[0m", 0, 80) == 3
     assert in_columns(["a", "b", "c"], 6) == "a  c\nb\n"

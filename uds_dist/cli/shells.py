@@ -17,11 +17,16 @@ from uds_dist.cli.exit_codes import OK, RAISED
 from uds_dist.cli.output import OutputError, complain, write_error
 from uds_dist.cli.words import Command, add_connection, add_node
 from uds_dist.shell.device import (
+    STDIN,
+    STDOUT,
     Input,
     Output,
+    echo_switch,
     has_colour,
+    moves_cursor,
     on_signals,
     raw_mode,
+    stop_group,
     terminal_size,
 )
 from uds_dist.shell.history import History, history_path
@@ -36,8 +41,6 @@ from uds_dist.shell.remote import (
     find_kind,
 )
 from uds_dist.shell.terminal import TerminalConsole
-
-STDIN, STDOUT = 0, 1
 
 EPILOG = """\
 The shell is IEx where the node has it, else the Erlang shell. Keys are those of Emacs: C-a, C-e,
@@ -77,7 +80,7 @@ def run_remote(options: argparse.Namespace) -> int:
     with connected(options) as other:
         node, name = other.node, other.name
         kind = find_kind(node, name, choice, other.left())
-        at_terminal = os.isatty(STDIN) and os.isatty(STDOUT)
+        at_terminal = os.isatty(STDIN) and os.isatty(STDOUT) and moves_cursor()
         serve = _at_terminal if at_terminal else _between_pipes
         try:
             return serve(node, name, kind, choice, other.left())
@@ -105,15 +108,22 @@ def _at_terminal(node: Node, name: str, kind: Kind, choice: Choice, timeout: flo
             shell.leave()  # the terminal has hung up
 
     source = Input(loop, STDIN, on_data)
-    with raw_mode(STDIN, output) as enter:
+    with raw_mode(STDIN, output) as mode:
+        console.on_suspend = stop_group
 
         def continued() -> None:
-            enter()
+            mode.enter()
+            console.redraw()
+
+        def suspend() -> None:
+            console.suspend()
+            mode.suspend()
             console.redraw()
 
         signals = {
             signal.SIGWINCH: lambda: console.resize(*terminal_size(STDOUT)),
             signal.SIGCONT: continued,
+            signal.SIGTSTP: suspend,
             signal.SIGINT: console.interrupt,
             signal.SIGTERM: shell.leave,
             signal.SIGHUP: shell.leave,
@@ -135,12 +145,16 @@ def _between_pipes(node: Node, name: str, kind: Kind, choice: Choice, timeout: f
     interactive = os.isatty(STDIN)
     sys.stdout.flush()
     output = Output(loop, STDOUT)
-    console = PlainConsole(output, loop.call_soon, prompts=interactive, banner=interactive)
-    shell = RemoteShell(node, name, kind, console, count_errors=True)
-    console.reader = shell
-    console.source = source = Input(loop, STDIN, console.feed)
     with ExitStack() as stack:
         stack.callback(output.close)
+        if interactive:
+            echo = stack.enter_context(echo_switch(STDIN))
+            console = PlainConsole(output, loop.call_soon, prompts=True, banner=True, echo=echo)
+        else:
+            console = PlainConsole(output, loop.call_soon)
+        shell = RemoteShell(node, name, kind, console, count_errors=True)
+        console.reader = shell
+        console.source = source = Input(loop, STDIN, console.feed)
         if interactive:
             stack.enter_context(on_signals(loop, {signal.SIGINT: shell.interrupt}))
         stack.enter_context(_logging_to(write_error))  # standard output is for what is evaluated

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -19,8 +20,18 @@ from uds_dist.cli.json_text import write_json
 from uds_dist.cli.output import write_line
 from uds_dist.cli.words import Command, add_connection, add_node, read_seconds
 from uds_dist.etf.shown import printable, shown
-from uds_dist.shell.device import Input, Output, raw_mode, terminal_size
-from uds_dist.shell.keys import KeyDecoder
+from uds_dist.shell.device import (
+    STDIN,
+    STDOUT,
+    Input,
+    Output,
+    moves_cursor,
+    on_signals,
+    raw_mode,
+    stop_group,
+    terminal_size,
+)
+from uds_dist.shell.keys import SUSPEND, KeyDecoder
 from uds_dist.shell.layout import text_width
 
 EPILOG = """\
@@ -153,7 +164,8 @@ def run_top(options: argparse.Namespace) -> int:
     """`top`: show the table until a key ends it, or once."""
     with connected(options) as there:
         watch = Watch(there)
-        if options.json or options.once or not os.isatty(1):
+        at_terminal = os.isatty(STDIN) and os.isatty(STDOUT) and moves_cursor()
+        if options.json or options.once or not at_terminal:
             return _once(watch, options)
         return _Screen(watch, options).run()
 
@@ -255,13 +267,27 @@ class _Screen:
         node = self._watch.there.node
         losses: list[UdsDistError] = []
         node.on_down = lambda _name, error: losses.append(error)
-        output = Output(node.loop, 1)
-        source = Input(node.loop, 0, self._on_data)
-        with raw_mode(0, output):
+        output = Output(node.loop, STDOUT)
+        source = Input(node.loop, STDIN, self._on_data)
+        with raw_mode(STDIN, output) as mode:
+
+            def suspend() -> None:
+                output.write(LEAVE_SCREEN)
+                mode.suspend()
+                output.write(ENTER_SCREEN)
+                self._draw_again()
+
+            signals = {
+                signal.SIGWINCH: self._draw_again,
+                signal.SIGTSTP: suspend,
+                signal.SIGTERM: self._leave,
+                signal.SIGHUP: self._leave,
+            }
             output.write(ENTER_SCREEN)
             source.read(True)
             try:
-                self._refresh(output, losses)
+                with on_signals(node.loop, signals):
+                    self._refresh(output, losses)
             finally:
                 source.close()
                 output.write(LEAVE_SCREEN)
@@ -285,11 +311,17 @@ class _Screen:
                 before, now = now, self._watch.sample()
 
     def _page(self, before: Sample, now: Sample) -> str:
-        columns, rows = terminal_size(1)
+        columns, rows = terminal_size(STDOUT)
         count = min(self._options.rows or rows, max(rows - LINES_ABOVE - 1, 1))
         lines = _head(self._watch.there, before, now) + [""]
         lines += _table(self._watch.largest(before, now, self._sort, count), columns)
         return HOME + "\n".join(line[:columns] + CLEAR_LINE for line in lines) + CLEAR_BELOW
+
+    def _leave(self) -> None:
+        self._left = True
+
+    def _draw_again(self) -> None:
+        self._redraw = True
 
     def _on_data(self, data: bytes) -> None:
         if not data:
@@ -297,6 +329,8 @@ class _Screen:
         for key in self._keys.feed(data):
             if key.name in ("C-c", "C-d") or (key.name == "text" and "q" in key.text):
                 self._left = True
+            elif key.name == SUSPEND:
+                stop_group()
             elif key.name == "text" and key.text[-1] in SORTS:
                 self._sort = SORTS[key.text[-1]][0]
                 self._redraw = True

@@ -20,6 +20,7 @@ from typing import Any
 
 from uds_dist.transport.loop import EventLoop
 
+STDIN, STDOUT = 0, 1
 CHUNK = 65536
 # Bytes that may wait for the terminal before processes that print must wait too.
 HIGH_WATER = 262144
@@ -187,34 +188,80 @@ class Input:
             self.read(False)
 
 
+class RawMode:
+    """A terminal that passes on each key unchanged; its output is processed as before."""
+
+    def __init__(self, descriptor: int, output: Output) -> None:
+        self._descriptor = descriptor
+        self._output = output
+        self._before = termios.tcgetattr(descriptor)
+        self._mode = mode = termios.tcgetattr(descriptor)
+        mode[0] &= ~(
+            termios.BRKINT | termios.ICRNL | termios.IGNCR | termios.INLCR | termios.ISTRIP
+            | termios.IXON | termios.PARMRK
+        )  # fmt: skip
+        mode[3] &= ~(termios.ECHO | termios.ICANON | termios.IEXTEN | termios.ISIG)
+        mode[6][termios.VMIN] = 1
+        mode[6][termios.VTIME] = 0
+
+    def enter(self) -> None:
+        """Set the mode."""
+        _set_mode(self._descriptor, self._mode)
+        self._output.write(PASTE_ON)
+
+    def leave(self) -> None:
+        """Set the mode that was there before."""
+        self._output.write(PASTE_OFF)
+        self.restore()
+
+    def restore(self) -> None:
+        """Set the mode that was there before, without a word to the terminal."""
+        _set_mode(self._descriptor, self._before)
+
+    def suspend(self) -> None:
+        """Stop this program, with the terminal as it was before, until it is continued.
+
+        Where no shell could continue it, the system ignores the signal.
+        """
+        self.leave()
+        handler = signal.signal(signal.SIGTSTP, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGTSTP)
+        signal.signal(signal.SIGTSTP, signal.SIG_DFL if handler is None else handler)
+        self.enter()
+
+
 @contextmanager
-def raw_mode(descriptor: int, output: Output) -> Iterator[Callable[[], None]]:
-    """Make the terminal pass on each key unchanged; output is processed as before.
-
-    Yields:
-        A function that sets the mode once more, for a program that was stopped.
-    """
-    before = termios.tcgetattr(descriptor)
-    mode = termios.tcgetattr(descriptor)
-    mode[0] &= ~(
-        termios.BRKINT | termios.ICRNL | termios.IGNCR | termios.INLCR | termios.ISTRIP
-        | termios.IXON | termios.PARMRK
-    )  # fmt: skip
-    mode[3] &= ~(termios.ECHO | termios.ICANON | termios.IEXTEN | termios.ISIG)
-    mode[6][termios.VMIN] = 1
-    mode[6][termios.VTIME] = 0
-
-    def enter() -> None:
-        _set_mode(descriptor, mode)
-        output.write(PASTE_ON)
-
-    enter()
+def raw_mode(descriptor: int, output: Output) -> Iterator[RawMode]:
+    """Have a terminal pass on each key unchanged; `output` is closed at the end."""
+    mode = RawMode(descriptor, output)
+    mode.enter()
     try:
-        yield enter
+        yield mode
     finally:
         output.write(PASTE_OFF)
         output.close()
-        _set_mode(descriptor, before)
+        mode.restore()
+
+
+@contextmanager
+def echo_switch(descriptor: int) -> Iterator[Callable[[bool], None]]:
+    """Give a function that hides what is typed (False) or shows it as before (True)."""
+    before = termios.tcgetattr(descriptor)
+    hidden = termios.tcgetattr(descriptor)
+    hidden[3] &= ~termios.ECHO
+
+    def switch(on: bool) -> None:
+        _set_mode(descriptor, before if on else hidden)
+
+    try:
+        yield switch
+    finally:
+        switch(True)
+
+
+def stop_group() -> None:
+    """Do what the terminal does at its suspend key: stop all programs of this job."""
+    os.kill(0, signal.SIGTSTP)
 
 
 def _set_mode(descriptor: int, mode: list[Any]) -> None:
@@ -246,9 +293,14 @@ def on_signals(
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
+def moves_cursor() -> bool:
+    """True if the user's terminal is one that can move its cursor."""
+    return os.environ.get("TERM", "") not in ("", "dumb")
+
+
 def has_colour() -> bool:
     """True if the user's terminal should show colours."""
-    return os.environ.get("TERM", "dumb") != "dumb" and not os.environ.get("NO_COLOR")
+    return moves_cursor() and not os.environ.get("NO_COLOR")
 
 
 def terminal_size(descriptor: int) -> tuple[int, int]:

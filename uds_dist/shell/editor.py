@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from enum import Enum
 
 from uds_dist.shell.keys import Key
-from uds_dist.shell.layout import clusters
+from uds_dist.shell.layout import begins_cluster
 
 MAX_UNDO = 200
 
@@ -167,12 +167,16 @@ class LineEditor:
     # -- movements -------------------------------------------------------------------------
 
     def _before(self) -> int:
-        return max((spot for spot in clusters(self.text) if spot < self.cursor), default=0)
+        index = max(self.cursor - 1, 0)
+        while not begins_cluster(self.text, index):
+            index -= 1
+        return index
 
     def _after(self) -> int:
-        return min(
-            (spot for spot in clusters(self.text) if spot > self.cursor), default=len(self.text)
-        )
+        index = min(self.cursor + 1, len(self.text))
+        while not begins_cluster(self.text, index):
+            index += 1
+        return index
 
     def _word_end(self) -> int:
         end = self.cursor

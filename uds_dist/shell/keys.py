@@ -14,6 +14,7 @@ import codecs
 import re
 from typing import NamedTuple
 
+SUSPEND = "C-z"
 PASTE_END = "\x1b[201~"
 # A control or shift sequence; what a terminal has sent of one waits for the rest.
 SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|O[ -~]|\x1b?\[[0-?]*[ -/]*[@-~])")

@@ -8,7 +8,6 @@ of that place, and what draws has to bring the terminal there.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import NamedTuple
 from unicodedata import category, east_asian_width
 
@@ -109,13 +108,12 @@ def column_after(text: str, column: int, columns: int) -> int:
     return column
 
 
-def clusters(text: str) -> Iterator[int]:
-    """The indexes at which a cursor may stand: not within a base character and its marks."""
-    for index, character in enumerate(text):
-        joined = index > 0 and text[index - 1] == "\u200d"
-        if index == 0 or (char_width(character) > 0 and not joined) or character < " ":
-            yield index
-    yield len(text)
+def begins_cluster(text: str, index: int) -> bool:
+    """True if a cursor may stand there: not between a base character and its marks."""
+    if index <= 0 or index >= len(text):
+        return True
+    character = text[index]
+    return character < " " or (char_width(character) > 0 and text[index - 1] != "\u200d")
 
 
 def in_columns(words: list[str], columns: int) -> str:

@@ -30,6 +30,7 @@ class PlainConsole:
         later: runs a function in the loop's next round.
         prompts: print the prompts (somebody types the lines).
         banner: print what comes before the first prompt.
+        echo: switches whether the system shows what is typed.
     """
 
     def __init__(
@@ -38,12 +39,14 @@ class PlainConsole:
         later: Callable[[Callable[[], object]], object],
         prompts: bool = False,
         banner: bool = False,
+        echo: Callable[[bool], object] = lambda _on: None,
     ) -> None:
         self.reader: Reader | None = None
         self.source: LineSource | None = None
         self._device = device
         self._later = later
         self._prompts = prompts
+        self._echo = echo
         self._printing = banner
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._lines: deque[str] = deque()
@@ -60,6 +63,7 @@ class PlainConsole:
     def ask(self, question: Question) -> None:
         """Hand over the next line, once it is there."""
         self._printing = self._printing or question.main
+        self._echo(not question.secret)
         if self._prompts:
             self._device.write(question.prompt)
         self._asked = True
@@ -97,4 +101,6 @@ class PlainConsole:
                 self.source.read(False)
             self.reader.line(self._lines.popleft() + "\n")
         else:
+            if self._prompts:
+                self._device.write("\n")  # the prompt has a row of its own
             self.reader.end_of_input()

@@ -16,6 +16,8 @@ ERASE_BELOW = "\x1b[J"
 CLEAR = "\x1b[H\x1b[2J"
 # Brings the cursor from behind the last column to the next row: a blank is written and left.
 WRAP = " \r"
+# A line longer than this many screens is not laid out to find whether it fits.
+SCREENS = 2
 
 
 class _Drawn(NamedTuple):
@@ -64,9 +66,11 @@ class Screen:
             index: the cursor's place in it.
         """
         old = self._drawn
-        start = Spot(0, self._column)
-        _, spots = lay_out(text, advance(start, prompt, self.columns), self.columns)
-        full = spots[-1].row < self.rows
+        full = len(text) < SCREENS * self.rows * self.columns
+        if full:
+            after_prompt = advance(Spot(0, self._column), prompt, self.columns)
+            _, spots = lay_out(text, after_prompt, self.columns)
+            full = spots[-1].row < self.rows
         if not full:
             half = max(1, (self.rows - 1) * self.columns // 4)
             first = max(0, index - half)

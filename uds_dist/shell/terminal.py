@@ -13,7 +13,7 @@ from typing import Protocol
 from uds_dist.shell.editor import Effect, LineEditor
 from uds_dist.shell.history import History
 from uds_dist.shell.io_server import Draft, Question
-from uds_dist.shell.keys import Key, KeyDecoder
+from uds_dist.shell.keys import SUSPEND, Key, KeyDecoder
 from uds_dist.shell.screen import Screen
 
 BELL = "\a"
@@ -69,6 +69,7 @@ class TerminalConsole:
         rows: int,
     ) -> None:
         self.reader: Reader | None = None
+        self.on_suspend: Callable[[], object] | None = None  # the suspend key
         self._device = device
         self._later = later
         self._history = history
@@ -126,6 +127,8 @@ class TerminalConsole:
                 self._keys.clear()
                 self._reader().leave()
                 return
+            elif key.name == SUSPEND and self.on_suspend is not None:
+                self.on_suspend()
             else:
                 self._keys.append(key)
         self._work()
@@ -145,6 +148,11 @@ class TerminalConsole:
         """Note the terminal's new size."""
         self._screen.resize(columns, rows)
         self._refresh()
+
+    def suspend(self) -> None:
+        """Leave the cursor in a row of its own; `redraw` draws the line again."""
+        if self._question is not None and self._screen.drawn:
+            self._screen.finish(self._prompt, "" if self._question.secret else self._editor.text)
 
     def redraw(self) -> None:
         """Draw the line again: another program has written to the terminal."""
