@@ -1,4 +1,4 @@
-"""The house rules that a program can check: storeys, imports, rooms, and the public names.
+"""The house rules that a program can check: storeys, imports and rooms.
 
 Every check is a function from a folder to a list of complaints. Below the checks, each is run on
 this project, where it must find nothing, and on a small bad example, where it must find it.
@@ -86,8 +86,6 @@ BY_CALL = {
     PACKAGE: {"import_module(f'{__name__}.{name}')", "import_module(_MODULES[name])"},
     COMMAND_LINE: {"import_module(MODULES[name])"},
 }
-# What __init__.py itself works with.
-OWN_TOOLS = {"TYPE_CHECKING", "annotations", "import_module"}
 # Names for what mypyc makes C of: native integers, a buffer of bytes. Never imported when the
 # program runs.
 ANNOTATIONS_ONLY = {"mypy_extensions", "librt"}
@@ -157,7 +155,7 @@ def _imports(
     elif isinstance(node, ast.Call) and _called(node) in ("__import__", "import_module"):
         yield Import(importer, ast.unparse(node), node.lineno, True, typed)
     in_function |= isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
-    guarded = node.body if isinstance(node, ast.If) and _is_typing_only(node) else []
+    guarded = node.body if isinstance(node, ast.If) and is_typing_only(node) else []
     for child in ast.iter_child_nodes(node):
         yield from _imports(child, importer, files, in_function, typed or child in guarded)
 
@@ -176,7 +174,7 @@ def _called(node: ast.Call) -> str:
     return ast.unparse(node.func).rpartition(".")[2]
 
 
-def _is_typing_only(node: ast.If) -> bool:
+def is_typing_only(node: ast.If) -> bool:
     return ast.unparse(node.test).rpartition(".")[2] == "TYPE_CHECKING"
 
 
@@ -301,70 +299,6 @@ def early_imports(root: Path) -> list[str]:
     return sorted(name for name in modules if name.startswith(f"{PACKAGE}."))
 
 
-def table_faults(root: Path) -> list[str]:
-    """Names of ``__init__.py`` that type checkers and the interpreter get from elsewhere."""
-    path = root / PACKAGE / "__init__.py"
-    checked: dict[str, str | None] = {}
-    loaded: dict[str, str | None] = {}
-    for node in ast.parse(path.read_text("utf-8"), str(path)).body:
-        if isinstance(node, ast.If) and _is_typing_only(node):
-            for found in node.body:
-                if isinstance(found, ast.ImportFrom):
-                    checked |= {alias.asname or alias.name: found.module for alias in found.names}
-        elif isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "_ROOMS":
-            rooms = ast.literal_eval(node.value)
-            loaded = {name: room for room, names in rooms.items() for name in names}
-    return [
-        f"{name} is imported from {checked.get(name)} and loaded from {loaded.get(name)}"
-        for name in sorted(checked.keys() | loaded.keys())
-        if checked.get(name) != loaded.get(name)
-    ]
-
-
-def name_faults(root: Path) -> list[str]:
-    """Differences between ``__all__``, the names ``__init__.py`` binds, and the contract's."""
-    public, bound = _names(root / PACKAGE / "__init__.py")
-    promised, defined = _names(root / "typings" / PACKAGE / "__init__.pyi")
-    sets = {
-        "bound in __init__.py": bound,
-        "in the contract's __all__": promised,
-        "defined in the contract": defined,
-    }
-    faults = []
-    for place, names in sets.items():
-        faults += [f"{name} is in __all__ but not {place}" for name in sorted(public - names)]
-        faults += [f"{name} is {place} but not in __all__" for name in sorted(names - public)]
-    return faults
-
-
-def _names(path: Path) -> tuple[set[str], set[str]]:
-    """A module's ``__all__``, and the public names that it binds."""
-    public: set[str] = set()
-    bound: set[str] = set()
-    body = ast.parse(path.read_text("utf-8"), str(path)).body
-    for node in body:
-        if isinstance(node, ast.If) and _is_typing_only(node):
-            body += node.body
-        elif isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
-            bound.add(node.name)
-        elif isinstance(node, (ast.Assign, ast.AnnAssign)):
-            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            names = {target.id for target in targets if isinstance(target, ast.Name)}
-            if names == {"__all__"} and node.value is not None:
-                public = set(ast.literal_eval(node.value))
-            else:
-                bound |= names
-        elif isinstance(node, (ast.Import, ast.ImportFrom)):
-            # In a stub a plain import is for the stub's own use; only "X as X" gives X out.
-            bound |= {
-                alias.asname or alias.name
-                for alias in node.names
-                if path.suffix == ".py" or alias.asname == alias.name
-            }
-    bound -= OWN_TOOLS
-    return public, {name for name in bound if not name.startswith("_") or name in public}
-
-
 # --- the checks run on this project ---------------------------------------------------------------
 
 
@@ -394,14 +328,6 @@ def test_import_brings_in_nothing_heavy() -> None:
 
 def test_import_brings_in_no_room() -> None:
     assert early_imports(ROOT) == []
-
-
-def test_public_names_are_all_and_the_contract() -> None:
-    assert name_faults(ROOT) == []
-
-
-def test_public_names_are_loaded_from_where_type_checkers_find_them() -> None:
-    assert table_faults(ROOT) == []
 
 
 # --- the checks run on bad examples ---------------------------------------------------------------
@@ -578,58 +504,3 @@ def test_a_heavy_import_is_found(tmp_path: Path) -> None:
 def test_an_early_import_is_found(tmp_path: Path) -> None:
     project(tmp_path, init="import uds_dist.errors", errors="")
     assert early_imports(tmp_path) == ["uds_dist.errors"]
-
-
-@pytest.mark.parametrize(
-    ("table", "faults"),
-    [
-        ({"BusyError": "uds_dist.errors", "Node": "uds_dist.node"}, []),
-        ({"BusyError": "uds_dist.errors"}, ["Node is imported from uds_dist.node and loaded from None"]),
-        (
-            {"BusyError": "uds_dist.config", "Node": "uds_dist.node"},
-            ["BusyError is imported from uds_dist.errors and loaded from uds_dist.config"],
-        ),
-        (
-            {"Atom": "uds_dist.etf", "BusyError": "uds_dist.errors", "Node": "uds_dist.node"},
-            ["Atom is imported from None and loaded from uds_dist.etf"],
-        ),
-    ],
-)
-def test_a_name_with_two_modules_is_found(
-    tmp_path: Path, table: dict[str, str], faults: list[str]
-) -> None:
-    project(
-        tmp_path,
-        init="if TYPE_CHECKING:\n"
-        "    from uds_dist.errors import BusyError\n"
-        "    from uds_dist.node import Node\n"
-        f"_ROOMS = { {room: [name] for name, room in table.items()} }\n",
-    )
-    assert table_faults(tmp_path) == faults
-
-
-def test_a_difference_of_names_is_found(tmp_path: Path) -> None:
-    project(
-        tmp_path,
-        init="from __future__ import annotations\n"
-        "from typing import TYPE_CHECKING\n"
-        "import os as _os\n"
-        "if TYPE_CHECKING:\n"
-        "    from uds_dist.errors import BusyError, ClosedError\n"
-        "COMPILED: bool = False\n"
-        "__all__ = ['BusyError', 'COMPILED']\n",
-    )
-    contract = tmp_path / "typings" / PACKAGE / "__init__.pyi"
-    contract.parent.mkdir(parents=True)
-    contract.write_text(
-        "from collections.abc import Mapping\n"
-        "from uds_dist.errors import BusyError as BusyError\n"
-        "__all__ = ['BusyError', 'COMPILED', 'Node']\n"
-        "class Node: ...\n"
-    )
-    assert name_faults(tmp_path) == [
-        "ClosedError is bound in __init__.py but not in __all__",
-        "Node is in the contract's __all__ but not in __all__",
-        "COMPILED is in __all__ but not defined in the contract",
-        "Node is defined in the contract but not in __all__",
-    ]
