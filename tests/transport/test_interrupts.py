@@ -218,6 +218,31 @@ def test_the_loop_goes_on_after_an_exception_at_any_moment() -> None:
             assert loop.statistics().queued == 0
 
 
+def test_an_exception_at_a_round_s_end_delays_no_message() -> None:
+    # A peer would wait for what is not written, and the next tick is far off.
+    def sends(story: Story, sent: list[int]) -> None:
+        story.nodes[0].send(("box", story.nodes[1].name), message(0))
+        sent.append(0)
+
+    def one_round(moment: int) -> int:
+        with fake_loop() as loop:
+            story = Story(loop, with_handlers=True)
+            sent: list[int] = []
+            loop.call_soon(sends, story, sent)
+            try:
+                with interrupted_at(moment) as seen:
+                    loop.run_once()
+            except Interrupted:
+                pass
+            settle(loop)
+            assert story.got[1] == sent or story.down or not sent, moment
+            story.close()
+            return seen[0]
+
+    for moment in range(1, one_round(0) + 1):
+        one_round(moment)
+
+
 @pytest.mark.parametrize("where", ["send", "recv", "encode"])
 def test_an_exception_between_the_system_and_the_books(
     where: str, monkeypatch: pytest.MonkeyPatch

@@ -54,6 +54,9 @@ from uds_dist.transport.write_queue import WriteQueue
 
 logger = logging.getLogger(__name__)
 
+# Not a plain None: compiled, a field that was set to that is taken for None ever after.
+_NO_WAITERS: Waiters | None = None
+
 
 class Inbox(Protocol):
     """What acts on the messages of peers."""
@@ -96,7 +99,7 @@ class Connection:
 
     __slots__ = (
         "address", "addresses", "bytes_at_quarter", "bytes_in", "bytes_out", "choked", "config",
-        "ended", "error", "flushing", "hang_up_timer", "held", "initiator", "interest", "last_sent",
+        "ended", "error", "hang_up_timer", "held", "initiator", "interest", "last_sent",
         "loop", "messages_in", "messages_out", "name", "owner", "parting", "passed_over", "paused",
         "peer_uid", "phase", "pressure", "receive_size", "session", "silent_quarters", "sock",
         "tick_deadline", "timer", "waiters", "write_queue", "__weakref__",
@@ -139,7 +142,6 @@ class Connection:
         self.silent_quarters = 0
         self.bytes_at_quarter = (0, 0)  # in and out
         self.interest = 0  # what the socket is watched for
-        self.flushing = False  # at the round's end
         self.passed_over = 0  # rounds in which the backlog went first
         self.parting = False  # the peer has still to agree to the end
         self.hang_up_timer: Timer | None = None
@@ -325,22 +327,22 @@ class Connection:
             if torn:
                 self._interrupted("encoding")
         self.messages_out += 1
-        if self.flushing:
+        if self in loop.writers:
             return
         at_rest = loop.state == IDLE
         batch = self.pressure.batch
         if not at_rest or batch is not None:
-            loop.round_end.append(self._flush_at_round_end)
-            self.flushing = True
+            loop.writers.add(self)
             if at_rest and batch is not None:
-                batch.append(self._flush_at_round_end)
+                batch.append(self.flush_at_round_end)
         elif not self.interest & WRITE:
             self.flush()
 
-    def _flush_at_round_end(self) -> None:
-        self.flushing = False
+    def flush_at_round_end(self) -> None:
+        """Write what was sent in this round, or in a batch."""
         if self.phase is not CLOSED and not self.interest & WRITE:
             self.flush()
+        self.loop.writers.discard(self)
 
     def write(self, data: bytes) -> None:
         """Write bytes of the handshake."""
@@ -429,7 +431,6 @@ class Connection:
 
     def tick(self) -> None:
         """Send a tick, or what waits to be written."""
-        self.flushing = False
         ticks.tick(self)
 
     def provoke_answer(self) -> None:
@@ -560,7 +561,7 @@ def _hand_on(connection: Connection, receive: bool = False) -> None:
         decoder = session.decoder
         pressure.source = connection
         pressure.decoder = decoder
-        pressure.waiters = None
+        pressure.waiters = _NO_WAITERS
         while backlog and left and connection.phase is UP and connection.held is None:
             message = decoder.decode(backlog.popleft())
             if message is None:  # a tick or a fragment

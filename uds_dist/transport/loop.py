@@ -18,7 +18,10 @@ round is in a separate method that an idle round does not enter, and why a hook 
 getpid would be a system call.
 
 What programs call are the methods. The fields without an underscore are for the rooms of this
-package, which add to `round_end`, `held` and `urgent` and look at `state`, `process` and `now`.
+package, which add to `round_end`, `writers`, `held` and `urgent` and look at `state`, `process` and
+`now`. Callbacks in `round_end` run at the end of the present round, or of the next one outside a
+round. A connection in `writers` takes itself out when it has written: an exception that comes
+before that leaves it there.
 """
 
 from __future__ import annotations
@@ -58,6 +61,12 @@ class Completable(Protocol):
     """Anything with `done() -> bool`, such as a Future."""
 
     def done(self) -> bool: ...
+
+
+class Writer(Protocol):
+    """A connection with messages for the round's end."""
+
+    def flush_at_round_end(self) -> None: ...
 
 
 class LoopStatistics(NamedTuple):
@@ -119,26 +128,23 @@ class EventLoop:
         self.state = IDLE
         self.timers = Timers()
         self._soon: deque[Callable[[], object]] = deque()
-        # Called at the end of the present round, or of the next one outside a round.
         self.round_end: deque[Callable[[], object]] = deque()
+        self.writers: set[Writer] = set()
         self._unfinished: _Unfinished | None = None
-        # What each round looks at, together: one attribute lookup is faster than five.
+        # What each round looks at, together: one attribute lookup is faster than six.
         select = self._descriptors.selector.select
-        self._parts = (select, clock, self.timers.heap, self._soon, self.round_end)
-        # Where the present round runs, or the last one that waited or had work.
-        self._thread_id = 0
+        self._parts = (select, clock, self.timers.heap, self._soon, self.round_end, self.writers)
+        self._thread_id = 0  # where the present round runs, or the last one that had work
         self._greenlet = 0
         self._stopping = False
         self._waiting = Waiting(busy_wait)
         self.now = clock()  # when the present round, or the last one with work, began it
-        self._rounds = 0
-        self._events = 0
+        self._rounds = self._events = 0
         # What a program's handler of messages has just raised, on its way out of `run_once`.
         self.program_error: BaseException | None = None
         self.urgent: set[Sender] = set()  # what `signal_ticks` calls
         self.held: set[object] = set()  # what must live although nothing else refers to it
-        # The unanswered challenges of this loop's handshakes, by sending and receiving node. If one
-        # comes back from elsewhere, a stranger is trying to obtain its answer.
+        # The unanswered challenges of this loop's handshakes: see `protocol.challenges`.
         self.challenges: dict[int, tuple[str, str]] = {}
         self._waker = Waker()
         self.register(self._waker.watched, READ, self._waker.drain)
@@ -173,7 +179,7 @@ class EventLoop:
             self._rounds += 1
             if self._unfinished:
                 return self._finish_round(self._unfinished)
-            select, clock, timers, soon, round_end = self._parts
+            select, clock, timers, soon, round_end, writers = self._parts
             if timeout is not None and timeout == 0.0:
                 ready = select(0.0)
             else:
@@ -181,7 +187,7 @@ class EventLoop:
                 self._greenlet = current_greenlet() if "greenlet" in _modules else 0
                 ready = self._waiting.wait(select, clock, timeout, self.next_timeout())
             now = clock()
-            if ready or soon or round_end or (timers and timers[0][0] <= now):
+            if ready or soon or round_end or writers or (timers and timers[0][0] <= now):
                 self.now = now
                 return self._dispatch(ready, self.timers.number, len(soon), None)
             return 0
@@ -223,6 +229,9 @@ class EventLoop:
                 soon -= 1
                 events += 1
                 self._call(self._soon.popleft())
+            for writer in tuple(self.writers) if self.writers else ():
+                events += 1
+                self._call(writer.flush_at_round_end)
             if round_end is None:
                 round_end = len(self.round_end)
             while round_end:
@@ -332,9 +341,8 @@ class EventLoop:
         """
         if delay < 0:
             raise ValueError(f"delay is {delay}: use 0 or more seconds")
-        if args:
-            callback = partial(callback, *args)
-        return self.timers.start(self._clock() + delay, callback)
+        when = self._clock() + delay
+        return self.timers.start(when, partial(callback, *args) if args else callback)
 
     def call_soon(self, callback: Callable[..., object], *args: object) -> None:
         """Run a callback, with `args`, in the next round, in the order of the calls."""
@@ -422,7 +430,7 @@ class EventLoop:
         Returns:
             0.0 for at once, None for never.
         """
-        if self._soon or self.round_end or self._unfinished is not None:
+        if self._soon or self.round_end or self.writers or self._unfinished is not None:
             return 0.0
         when = self.timers.next_when()
         if when is None:
@@ -464,7 +472,7 @@ class EventLoop:
         """A snapshot of the loop's counters."""
         # The loop's own wake-up pipe is not counted.
         watched = max(len(self._descriptors) - 1, 0)
-        queued = len(self._soon) + len(self.round_end)
+        queued = len(self._soon) + len(self.round_end) + len(self.writers)
         return LoopStatistics(self._rounds, self._events, watched, len(self.timers), queued)
 
     def close(self) -> None:
@@ -482,6 +490,7 @@ class EventLoop:
         self.timers.clear()
         self._soon.clear()
         self.round_end.clear()
+        self.writers.clear()
         self.urgent.clear()
         self.held.clear()
         self._descriptors.close()
