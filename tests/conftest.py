@@ -1,4 +1,4 @@
-"""What the whole suite needs: which build of the package it tests, nodes, and peers by hand."""
+"""Fixtures of all tests: the build of the package under test, nodes, and scripted peers."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# `python -O` drops asserts, except those of modules that pytest rewrites. By itself it rewrites
-# test_*.py alone; what these import asserts, too.
+# `python -O` drops asserts, except in modules that pytest rewrites. By default it rewrites only
+# test_*.py; the modules that these import have asserts too.
 pytest.register_assert_rewrite(
     *(
         ".".join(path.relative_to(ROOT).with_suffix("").parts)
@@ -31,13 +31,13 @@ from uds_dist.processes.identity import COOKIE_VARIABLES
 
 
 def compiled_modules() -> list[str]:
-    """The modules of the compiled build: the list that the build reads."""
+    """The modules of the compiled build, from the list that the build reads."""
     lines = (ROOT / ".packaging" / "compiled.txt").read_text("utf-8").splitlines()
     return [line for line in lines if not line.startswith("#")]
 
 
 def codec_files() -> list[str]:
-    """The files that the codec's modules are loaded from, found without loading them."""
+    """The files of the codec's modules, found without loading them."""
     files = []
     for name in compiled_modules():
         spec = find_spec(name)
@@ -47,8 +47,8 @@ def codec_files() -> list[str]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Forget the settings of whoever runs the tests, and check that the right build is tested."""
-    # A shell that starts the tests in the background has them and their programs ignore SIGINT.
+    """Forget the user's own settings, and check that the tests run on the right build."""
+    # A shell that starts the tests in the background makes them and their programs ignore SIGINT.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for variable in (*ENVIRONMENT, *COOKIE_VARIABLES):
         os.environ.pop(variable, None)
@@ -61,13 +61,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_report_header(config: pytest.Config) -> str:
-    """Whether the codec under test is compiled, and where the package lies."""
+    """Whether the codec under test is compiled, and where the package is."""
     files = codec_files()
     kind = "interpreted" if all(path.endswith(".py") for path in files) else "compiled"
     return f"uds_dist: codec {kind}, {os.path.dirname(files[0])}"
 
 
-# --- nodes on one loop, and peers by hand ----------------------------------------------------------
+# --- nodes on one loop, and scripted peers ---------------------------------------------------------
 
 MakeNode = Callable[..., Node]
 MakePeer = Callable[..., ScriptedPeer]
@@ -77,14 +77,14 @@ MakePeer = Callable[..., ScriptedPeer]
 def folder() -> Iterator[str]:
     """A new folder for sockets, with a short name."""
     made = tempfile.mkdtemp(prefix="uds")
-    os.chmod(made, 0o755)  # the mode that every carrier accepts
+    os.chmod(made, 0o755)  # every carrier accepts this mode
     yield made
     shutil.rmtree(made, ignore_errors=True)
 
 
 @pytest.fixture
 def loop() -> Iterator[EventLoop]:
-    """The loop that all the nodes of a test share."""
+    """The loop that all nodes of a test share."""
     with EventLoop() as made:
         yield made
 
@@ -122,7 +122,7 @@ def b(make_node: MakeNode) -> Node:
 
 @pytest.fixture
 def make_peer(loop: EventLoop) -> Iterator[MakePeer]:
-    """Make peers by hand: make_peer(name, ...), as ScriptedPeer; they end with the test."""
+    """Make scripted peers: make_peer(name, ...), like ScriptedPeer; they end with the test."""
     made: list[ScriptedPeer] = []
 
     def make(name: str = "peer@localhost", **options: Any) -> ScriptedPeer:
@@ -137,7 +137,7 @@ def make_peer(loop: EventLoop) -> Iterator[MakePeer]:
 
 @pytest.fixture
 def peer(make_peer: MakePeer, a: Node, folder: str) -> ScriptedPeer:
-    """A peer by hand, connected to `a`."""
+    """A scripted peer, connected to `a`."""
     made = make_peer()
     made.connect(folder, a)
     return made

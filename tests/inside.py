@@ -1,4 +1,4 @@
-"""What a test looks at behind the handles that programs hold."""
+"""Access to the insides of the objects that programs hold."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ def inside(box: Mailbox) -> Process:
 
 
 def reply(box: Mailbox, caller: Pid, tag: object, answer: object) -> None:
-    """Answer a generic call by hand, as the process of a mailbox."""
+    """Answer a generic call as the process of a mailbox."""
     box.send(alias_of(tag) or caller, (tag, answer))

@@ -1,4 +1,4 @@
-"""The README's fenced blocks, and how its command lines are run."""
+"""The README's fenced blocks, and a runner for its command lines."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from uds_dist.config import ENVIRONMENT
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
-# Where the README's release has its sockets.
+# The socket folder of the README's release.
 SOCKET_DIR = "/run/myapp"
 
 _FENCE = re.compile(r"^```(.+?)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-# A comment after a command: what it prints, or what it is for.
+# A comment after a command: its output or its purpose.
 _COMMENT = re.compile(r"\s{2,}# (.*)$")
 
 
 class Block(NamedTuple):
-    """What a fence holds; ``kind`` is its info string: a language and perhaps a mark."""
+    """A fenced block; ``kind`` is its info string: a language, perhaps with a mark."""
 
     kind: str
     text: str
 
 
 class Command(NamedTuple):
-    """One command line and the comment behind it."""
+    """One command line and the comment after it."""
 
     words: str
     comment: str
 
 
 def blocks(kind: str | None = None) -> list[Block]:
-    """All blocks of the README, or those of one kind, in order."""
+    """All blocks of the README in order, or only those of one kind."""
     found = [Block(kind, text) for kind, text in _FENCE.findall(README)]
     return found if kind is None else [block for block in found if block.kind == kind]
 
@@ -51,7 +51,7 @@ def commands(text: str) -> list[Command]:
 
 
 def environment(**more: str) -> dict[str, str]:
-    """This process's environment without a setting of uds_dist."""
+    """This process's environment without the settings of uds_dist."""
     settings = {*ENVIRONMENT, "RELEASE_COOKIE", "MAKEFLAGS", "MAKELEVEL"}
     kept = {name: value for name, value in os.environ.items() if name not in settings}
     return {**kept, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8", **more}
@@ -61,7 +61,7 @@ def run_command_line(socket_dir: str, tools: Path) -> None:
     """Run the block about the command line where myapp@localhost listens in `socket_dir`.
 
     Args:
-        socket_dir: stands for the README's folder.
+        socket_dir: replaces the README's folder.
         tools: a folder of the caller, for the command `uds-dist`.
     """
     program = tools / "uds-dist"
@@ -82,7 +82,7 @@ def run_command_line(socket_dir: str, tools: Path) -> None:
         )
         assert (done.returncode, done.stderr) == (0, ""), (words, done)
         if words.startswith(("uds-dist ping", "uds-dist rpc myapp")):
-            # The comment is the output; "..." in it stands for anything.
+            # The comment is the output; "..." in it matches anything.
             pattern = ".*".join(map(re.escape, comment.split("...")))
             assert re.fullmatch(pattern, done.stdout.strip()), (words, done.stdout)
         elif words == "uds-dist names":

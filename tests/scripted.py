@@ -1,7 +1,7 @@
-"""A peer that does what the test's script says: the sans-I/O protocol over a raw socket.
+"""A peer that follows the test's script: the sans-I/O protocol over a raw socket.
 
 It shares the thread with the node under test: whenever it waits for something, it runs the node's
-loop. So a script reads as a conversation, and every step of it is where the test put it.
+loop. So a script reads like a conversation, and its steps happen in their order in the test.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ class GoneError(Exception):
 
 
 class ScriptedPeer:
-    """A node by hand.
+    """A scripted node.
 
     Args:
         loop: the loop of the node under test.
         name: this peer's name.
-        flags: what it claims to be capable of; by default all.
+        flags: the capabilities that it claims; by default all.
         config: the framing that it uses.
-        creation: of its pids.
+        creation: the creation of its pids.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class ScriptedPeer:
     # -- waiting ---------------------------------------------------------------------------
 
     def until(self, condition: Callable[[], object]) -> None:
-        """Run the node until something holds."""
+        """Run the node until a condition holds."""
         deadline = time.monotonic() + PATIENCE
         while not condition():
             assert time.monotonic() < deadline, "the node did not do what was expected of it"
@@ -156,7 +156,7 @@ class ScriptedPeer:
                 self.loop.run_once(0.01)
 
     def write_some(self, data: memoryview) -> memoryview:
-        """Send as much as the socket takes now; returns the rest."""
+        """Send as much as the socket accepts now; returns the rest."""
         assert self.sock is not None
         try:
             return data[self.sock.send(data) :]
@@ -164,7 +164,7 @@ class ScriptedPeer:
             return data
 
     def read(self) -> bytes:
-        """Some bytes of the node; GoneError when it has closed."""
+        """Some bytes from the node; raises GoneError if it has closed."""
         assert self.sock is not None
         deadline = time.monotonic() + PATIENCE
         while True:
@@ -181,7 +181,7 @@ class ScriptedPeer:
             return data
 
     def frame(self) -> bytes:
-        """The next frame of the node; GoneError when it has closed."""
+        """The next frame from the node; raises GoneError if it has closed."""
         if self.session is not None and self.session.backlog:
             return bytes(self.session.backlog.popleft())
         while (frame := self.reader.next_frame()) is None:
@@ -189,7 +189,7 @@ class ScriptedPeer:
         return frame
 
     def is_gone(self) -> bool:
-        """True when the node closes the connection next, whatever it says before."""
+        """True if the node closes the connection, whatever it sends first."""
         try:
             while True:
                 self.frame()
@@ -207,7 +207,7 @@ class ScriptedPeer:
         alive: bool = True,
         assign_name: Callable[[str], tuple[str, int]] | None = None,
     ) -> Handshake:
-        """What does the protocol for this side."""
+        """The protocol of this side."""
         return Handshake(
             role,
             self.name,
@@ -225,7 +225,7 @@ class ScriptedPeer:
             self.write(handshake_frame(message))
 
     def shake_hands(self, handshake: Handshake) -> None:
-        """Do the whole handshake, or the rest of it."""
+        """Do the whole handshake, or its remaining steps."""
         if handshake.state is State.SEND_NAME:
             self.send_handshake(handshake.begin())
         self.session = session = Session(handshake, self.config)
@@ -238,13 +238,13 @@ class ScriptedPeer:
                 self.write(event.data)
 
     def connect(self, folder: str, node: Node) -> None:
-        """Dial the node and be connected."""
+        """Dial the node and do the handshake."""
         self.dial(folder, node.name)
         self.shake_hands(self.handshake(Role.INITIATOR))
         self.until(lambda: self.name in node.nodes())
 
     def welcome(self) -> Peer:
-        """Accept the node's connection and be connected; returns who it says it is."""
+        """Accept the node's connection and do the handshake; returns the name that it gives."""
         self.accept()
         handshake = self.handshake(Role.ACCEPTOR)
         self.shake_hands(handshake)
@@ -288,7 +288,7 @@ class ScriptedPeer:
         self.write(TICK)
 
     def settle(self) -> list[Message]:
-        """All that the node sends before it answers a ping: what there is now, and no more."""
+        """All messages that the node sends before it answers a ping."""
         ref = self.reference()
         tag = ImproperList((Atom("alias"),), ref) if self.flags & Flag.ALIAS else ref
         request = (Atom("$gen_call"), (self.pid(99), tag), (Atom("is_auth"), Atom(self.name)))

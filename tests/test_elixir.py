@@ -1,4 +1,4 @@
-"""Values of Elixir: each goes as the struct that it is there, and comes back as what it was."""
+"""Values of Elixir: each is sent as its struct there, and comes back as the same value."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def plain(value: object) -> Any:
 
 
 def made(module: str, **fields: object) -> Any:
-    """What comes of a struct that a node sends."""
+    """The value of a struct that a node sends."""
     return coded({STRUCT: Atom(module), **{Atom(name): value for name, value in fields.items()}})
 
 
@@ -113,7 +113,7 @@ def test_every_value_comes_back_as_it_was(maker: Callable[[random.Random], Any],
         assert is_same(coded(value, text), value), value
         (nested,) = coded({Atom("k"): [(value,)]}, text)[Atom("k")]
         assert is_same(nested[0], value)
-        if not isinstance(value, set):  # its order may be another one
+        if not isinstance(value, set):  # its order may differ
             assert encode(coded(value, text), default=to_elixir) == encode(value, default=to_elixir)
 
 

@@ -1,7 +1,7 @@
-"""How many calls of Python code, through how many files, one message at rest takes each way.
+"""How many calls of Python code, in how many files, one message takes each way on an idle node.
 
-A call costs more than most of what it does, and a reader of the path has to open each file. So both
-counts have limits. Whoever raises one says why.
+A call costs more than most of the work in it, and a reader of the path must open each file. So both
+counts have limits. A change that raises a limit must say why.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Calls = list[tuple[str, str]]  # file and function
 
 
 def calls_of(work: Callable[[], object]) -> Calls:
-    """The calls of Python code that some work makes."""
+    """The calls of Python functions that some work makes."""
     calls: Calls = []
 
     def profile(frame: FrameType, event: str, _argument: object) -> None:

@@ -1,4 +1,4 @@
-"""Two nodes and what they do with each other."""
+"""Two nodes that talk to each other."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def echo_server(node: Node, name: str = "echo") -> None:
 
 
 def left_over(node: Node) -> tuple[int, int, int, int]:
-    """What calls could leave behind."""
+    """The tables in which calls could leave something behind."""
     statistics = node.statistics()
     watchers = statistics.watchers
     return statistics.monitors, statistics.aliases, statistics.futures, watchers
@@ -84,7 +84,7 @@ def test_2000_calls_leave_nothing_behind(a: Node, b: Node, loop: EventLoop) -> N
         assert future.cancel()
     with pytest.raises(CancelledError):
         pending[0].result()
-    pending.clear()  # dropped: withdrawn as well
+    pending.clear()  # dropped, and so withdrawn
     del future
     gc.collect()
     for number in range(500):
@@ -213,7 +213,7 @@ def test_a_hidden_node_is_hidden_and_a_visible_one_owns_global(make_node: MakeNo
     assert make_node("b@localhost", hidden=False).whereis("global_name_server") is not None
 
 
-# --- a node without a name, its books, its end ----------------------------------------------------
+# --- a node without a name, its statistics, its end -----------------------------------------------
 
 
 def test_what_a_node_without_a_name_cannot_do_says_so(make_node: MakeNode) -> None:
@@ -275,7 +275,7 @@ def test_closing_takes_a_second_at_most(
     peer = make_peer()
     peer.connect(folder, node)
     while node.statistics().unwritten < 2**20:
-        node.send(("x", peer.name), bytes(2**18))  # of which the peer reads nothing
+        node.send(("x", peer.name), bytes(2**18))  # the peer reads nothing of it
     start = time.monotonic()
     node.close()
     assert 0.8 < time.monotonic() - start < 1.6
@@ -307,7 +307,7 @@ def test_arguments_precede_the_environment(
     settings: dict[str, Any] = {"loop": loop, "socket_dir": folder, "cookie": "c"}
     with Node("a@localhost", hidden=False, **settings) as one:
         assert (one.config.socket_dir, one.config.tick_time, one.config.hidden) == (folder, 8, False)
-        with Node("b@localhost", config=Config(), **settings) as two:  # which reads no variable
+        with Node("b@localhost", config=Config(), **settings) as two:  # this reads no variable
             assert (two.config.tick_time, two.config.hidden) == (60, True)
             two.listen()
             assert one.ping(two.name)
@@ -316,7 +316,7 @@ def test_arguments_precede_the_environment(
 
 
 class Recorded(Config):
-    """Settings that note which of them are read."""
+    """Settings that record which of them are read."""
 
     read: ClassVar[set[str]] = set()
 

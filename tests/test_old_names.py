@@ -1,4 +1,4 @@
-"""The names that exceptions had before all of them ended in Error: aliases, for one release."""
+"""The old names of exceptions, from before all of them ended in Error: aliases for one release."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ OLD_NAMES = {
     "RemoteTimeout": "RemoteTimeoutError",  # old name
     "ErlangException": "ErlangRaiseError",  # old name
 }
-# Answers of Erlang's classes, which are raised to answer and are not faults.
+# Answers in Erlang's classes: they are raised to answer, and are not faults.
 ANSWERS = {"Throw", "Exit"}
 
 

@@ -1,4 +1,4 @@
-"""The public names, which are loaded at their first use: to a program there is no difference."""
+"""The public names are loaded at their first use; a program sees no difference."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FOLDER = Path(uds_dist.__file__).parent.parent
 
 
 def afresh(program: str) -> str:
-    """What a program prints in an interpreter that has not used the package yet."""
+    """The output of a program in an interpreter that has not used the package yet."""
     program = f"import sys; sys.path.insert(0, {str(FOLDER)!r}); {program}"
     run = subprocess.run(
         [sys.executable, "-I", "-B", "-c", program],
@@ -75,7 +75,7 @@ def test_modules_are_there_as_in_any_package(program: str) -> None:
 
 
 def test_no_public_name_is_that_of_a_module() -> None:
-    """Importing the module would put it in the name's place."""
+    """Importing the module would replace the name."""
     package = Path(uds_dist.__file__).parent
     assert not {path.stem for path in package.iterdir()} & set(uds_dist.__all__)
 
@@ -85,7 +85,7 @@ def switches() -> list[tuple[str, inspect.Parameter]]:
     found = []
     for name in uds_dist.__all__:
         value = getattr(uds_dist, name)
-        if not callable(value) or hasattr(value, "_fields"):  # NamedTuples come, none is made
+        if not callable(value) or hasattr(value, "_fields"):  # programs get NamedTuples and do not make them
             continue
         calls = [(name, value)]
         if isinstance(value, type):

@@ -1,6 +1,6 @@
-"""What the README says, run: its commands, its examples, its tables.
+"""Runs the README: its commands, its examples, its tables.
 
-The blocks about a release are run in tests/interop/test_release.py, with a release built of them.
+tests/interop/test_release.py builds a release from the blocks about it, and runs them there.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ KINDS = {
     "python",
 }
 
-# Stands for the release: what the README calls, it has.
+# Replaces the release: it has the functions that the README calls.
 RELEASE = """
 from datetime import datetime, timezone
 
@@ -78,7 +78,7 @@ with Node("myapp@localhost", config=Config.from_env()) as node:
 @pytest.fixture
 def folder() -> Iterator[str]:
     folder = tempfile.mkdtemp(prefix="uds_dist-")
-    os.chmod(folder, 0o755)  # the mode that every carrier accepts
+    os.chmod(folder, 0o755)  # every carrier accepts this mode
     yield folder
     shutil.rmtree(folder)
 
@@ -90,7 +90,7 @@ def environ(folder: str) -> dict[str, str]:
 
 @contextmanager
 def python(program: str, environ: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
-    """A program under this Python; it is ended at the end, if it has not ended by itself."""
+    """Run a program with this Python; end it if it does not exit by itself."""
     process = subprocess.Popen(
         [sys.executable, "-c", program],
         env=environ,
@@ -114,14 +114,14 @@ def release(environ: dict[str, str]) -> Iterator[None]:
 
 
 def table(heading: str) -> list[list[str]]:
-    """The rows of the table whose header starts with a word, without that header."""
+    """The rows of the table whose header starts with a word, without the header."""
     rows = re.search(rf"^\| {heading} \|.*\n\|[-|]+\|\n((?:\|.*\n)+)", README, re.MULTILINE)
     assert rows, heading
     return [[cell.strip() for cell in row.split("|")[1:-1]] for row in rows[1].splitlines()]
 
 
 def code(cell: str) -> str:
-    """What a cell has between backquotes; nothing where it has none."""
+    """The text between backquotes in a cell; empty if there is none."""
     found = re.match(r"`([^`]+)`", cell)
     return found[1] if found else ""
 
@@ -196,7 +196,7 @@ def test_systemd_makes_the_folder_that_the_release_looks_for() -> None:
 
 
 def erl_flags(script: str, environ: dict[str, str]) -> str:
-    """What env.sh gives to every command of the release."""
+    """The settings of env.sh for every command of the release."""
     done = subprocess.run(
         ["sh", "-ec", script + 'printf %s "$ERL_AFLAGS"'],
         env=environ,
@@ -259,7 +259,7 @@ def test_the_legacy_loop(environ: dict[str, str], folder: str) -> None:
 
 def test_calls_into_a_release_and_from_it(release: None, environ: dict[str, str]) -> None:
     program = next(block.text for block in blocks("python") if "GenServer" in block.text)
-    # The example ends at once; here it goes on.
+    # The example ends at once; here it continues.
     ending = '    print("ready", flush=True)\n    node.loop.run_forever()\n'
     config = Config.from_env(environ)
     with python(program + ending, environ) as shop, Node("test@localhost", config=config) as node:
@@ -335,7 +335,7 @@ def test_the_exit_codes_are_those_of_the_help() -> None:
 
 def test_the_symptoms_are_messages_of_the_program() -> None:
     sources = "".join(path.read_text("utf-8") for path in (ROOT / "uds_dist").rglob("*.py"))
-    # Texts that go over the end of a line.
+    # Texts that continue on the next line.
     joined = re.sub(r'"\s*\n\s*f?"', "", sources) + "Permission denied"
     messages = [code(symptom) for symptom, _cause in table("Symptom")]
     assert len([message for message in messages if message]) > 10

@@ -1,6 +1,6 @@
-"""The sizes that keep the house readable: of files, classes, functions and rooms.
+"""Limits on the size of files, classes, functions and rooms, to keep the package readable.
 
-What is larger has a reason here; an exception that is not needed any more is a fault too.
+An exception has a reason here; an exception that is no longer needed is a fault too.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ MAX_CLASS = 400
 MAX_FUNCTION = 60
 MAX_SHARE = 0.20  # of one room in all lines of the package
 
-LOOP = "one loop over the terms of a message: a call for each of them would cost more than the rest"
-# Larger than the above, and why.
+LOOP = "one loop over the terms of a message: a call for each would cost more than all the rest"
+# What exceeds these limits, and why.
 REASONS = {
     "uds_dist.etf.writer": LOOP,
     "uds_dist.etf.reader.read_term": LOOP,
@@ -31,7 +31,7 @@ REASONS = {
 
 
 def large(root: Path) -> Iterator[tuple[str, str]]:
-    """What is larger than it should be: its dotted name, and a complaint."""
+    """Whatever exceeds a limit: its dotted name, and a complaint."""
     for module, path in module_files(root).items():
         source = path.read_text("utf-8")
         lines = len(source.splitlines())
@@ -53,14 +53,14 @@ def _large_parts(tree: ast.AST, where: str) -> Iterator[tuple[str, str]]:
 
 
 def size_faults(root: Path, reasons: dict[str, str]) -> list[str]:
-    """What is too large without a reason, and reasons for what is not."""
+    """Complaints about parts that are too large without a reason, and about needless reasons."""
     found = dict(large(root))
     faults = [fault for name, fault in found.items() if name not in reasons]
     return faults + [f"{name} is not too large" for name in reasons if name not in found]
 
 
 def share_faults(root: Path) -> list[str]:
-    """Rooms that hold too much of the package; its own files are one room."""
+    """Rooms with too large a share of the package; its top-level files are one room."""
     rooms: Counter[str] = Counter()
     for path in module_files(root).values():
         parts = path.relative_to(root / PACKAGE).parts

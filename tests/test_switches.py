@@ -1,6 +1,6 @@
-"""Switches of the interpreter, and a program without standard streams.
+"""Options of the interpreter, and a program without standard streams.
 
-The whole suite runs under the switches, too: see .ci/run. What is here does not need that.
+.ci/run also runs all tests with these options; the tests here do not need that.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def test_asserts_of_the_tests_hold_under_every_switch() -> None:
 
 
 def narrows(test: ast.expr) -> bool:
-    """Whether a condition only tells a type checker what is known: None or not, isinstance."""
+    """Whether a condition only narrows a type for the type checker: a None check or isinstance."""
     if isinstance(test, ast.BoolOp):
         return all(narrows(value) for value in test.values)
     if isinstance(test, ast.Compare):
@@ -57,7 +57,7 @@ def test_an_assert_that_checks_is_found(check: str) -> None:
     assert wide_asserts(f"assert {check}") == [f"assert {check}"]
 
 
-# --- -bb: a peer's atom beside a binary of the same text -------------------------------------------
+# --- -bb: a peer's atom and a binary of the same text ---------------------------------------------
 
 MAPS = """
 from uds_dist import Atom, decode, encode
@@ -73,7 +73,7 @@ for term in ({Atom("a"): 1}, {Atom("b"): 1, (Atom("c"), 1): 2}):
 
 
 def under_bb(program: str) -> tuple[str, str]:
-    """What a program writes to standard error and to standard output."""
+    """The standard error and standard output of a program."""
     done = subprocess.run(
         [sys.executable, "-bb", "-W", "error", "-c", program],
         env=environment(),
@@ -131,7 +131,7 @@ def test_a_program_without_standard_streams(folder: str, legacy: subprocess.Pope
         assert node.loop.run_until(
             lambda: node.ping(name, timeout=5) or legacy.poll() is not None, timeout=30
         )
-        # What it logs of this has nowhere to go.
+        # The log line about this has nowhere to go.
         with Node("other@localhost", loop=node.loop, cookie="wrong", config=config) as stranger:
             with pytest.raises(HandshakeError):
                 stranger.connect(name).result(10)

@@ -1,4 +1,4 @@
-"""Where nodes meet, as a program and an operator say it: folders, places, variables, commands."""
+"""Where nodes meet: folders, default places, environment variables and commands."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_each_layout_by_its_default_place(
     ):
         with node(loop, FULL, layout=layout):
             assert path.is_socket()
-            # Who names nothing finds the first two; the third has no common name with them.
+            # Without a folder, the first two are found; the third has no name in common with them.
             assert can_reach(loop, layout=layout)
             assert can_reach(loop) == can_reach(loop, layout="uds_dist2") == (path.suffix != "")
         assert not path.exists()
@@ -136,7 +136,7 @@ def test_the_variables(tmp_path: Path) -> None:
 
 @pytest.fixture
 def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working folder of commands for which no folder is named."""
+    """The working folder of commands that are given no folder."""
     monkeypatch.setattr(os, "environ", environment())
     monkeypatch.chdir(tmp_path)
     return tmp_path

@@ -1,9 +1,9 @@
-"""How fast uds_dist is, measured against the BEAM and against its targets.
+"""Measure how fast uds_dist is, compared with the BEAM and with its targets.
 
-    python -m tests.bench                     all of it
-    python -m tests.bench codec rtt --quick   some of it, with small counts
+    python -m tests.bench                     all benchmarks
+    python -m tests.bench codec rtt --quick   some of them, with small counts
 
-Every comparison is made in one run, the two sides in turn: machines are noisy, ratios less so.
+Every comparison measures both sides in turn in one run: machines are noisy, ratios less so.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run what the command line says; the exit code is 0 even where a target is missed."""
+    """Run the chosen benchmarks; the exit code is 0 even if a target is missed."""
     usage = parser()
     options = usage.parse_args(arguments)
     try:
@@ -71,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for name, more in run(names, lab):
                 figures += more
                 print(f"... {name} is done", file=sys.stderr, flush=True)
-        finally:  # what was measured before an error or Ctrl-C is shown all the same
+        finally:  # also show the figures measured before an error or Ctrl-C
             print(table(figures, COMPILED))
     if options.json:
         options.json.write_text(as_json(figures, found, COMPILED), "utf-8")
@@ -82,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def choose_otp(label: str | None) -> Otp | None:
-    """The OTP with that label, or the first; None when there is none and none was asked for."""
+    """The OTP with this label, by default the first; None if there is none and none was named."""
     otps = find_otps()
     if label is None:
         return otps[0] if otps else None

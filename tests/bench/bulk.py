@@ -12,7 +12,7 @@ MIB = 1024 * 1024
 
 
 def run(lab: Lab) -> list[Figure]:
-    """The three figures; the BEAM is measured once for both directions of one way."""
+    """The three figures; one measurement of the BEAM serves both directions."""
     cluster, count = lab.cluster, lab.sizes.bulk
     send = f"send_binaries('%s', {MIB}, %d)"
     echo = interleave(
@@ -37,7 +37,7 @@ def run(lab: Lab) -> list[Figure]:
 
 
 def echo_binaries(cluster: Cluster, count: int) -> float:
-    """Seconds for so many binaries of 1 MiB to the echo and back."""
+    """Seconds for this many binaries of 1 MiB to the echo and back."""
     box, dest = cluster.box, ("echo", PEER)
     message = (box.pid, b"\1" * MIB)
     start = perf_counter()

@@ -1,4 +1,4 @@
-"""Interpreters of their own, with the very package that this process has."""
+"""New interpreters with the same package as this process."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ def run_python(*arguments: str, byte_code: str = "") -> subprocess.CompletedProc
     """Run an interpreter to its end.
 
     Args:
-        arguments: its own, as on a command line.
-        byte_code: a folder in which it keeps and finds all byte code.
+        arguments: its arguments, as on a command line.
+        byte_code: the folder for its byte code.
     Raises:
-        RuntimeError: it failed; the text has what it wrote to standard error.
+        RuntimeError: it failed; the message has its standard error.
     """
     environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
     if byte_code:
         environment["PYTHONPYCACHEPREFIX"] = byte_code
         environment.pop("PYTHONDONTWRITEBYTECODE", None)
-    # An interpreter with -c or -m looks in its working folder first; the tests come after that.
+    # An interpreter with -c or -m looks in its working folder first, and then for the tests.
     done = subprocess.run(
         [sys.executable, *arguments], cwd=PACKAGE, env=environment,
         stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=TIMEOUT, check=False,

@@ -1,7 +1,7 @@
 """Encode and decode, against the BEAM's `term_to_binary` and `binary_to_term` on the same bytes.
 
-Each sample is enough repetitions to last `codec_seconds`, on either side; the BEAM's are a loop in
-a compiled module, in a process of its own.
+Each sample has enough repetitions to take `codec_seconds` on each side; the BEAM's is a loop in a
+compiled module, in its own process.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def run(lab: Lab) -> list[Figure]:
 
 
 def store(beam: Beam, name: str, data: bytes) -> None:
-    """Give the BEAM the bytes, and make sure that it reads in them what was meant."""
+    """Give the BEAM the bytes, and check that it reads the right term from them."""
     if name == PROCESS_INFO:
         reread = encode(decode(data))
         if len(reread) != len(data):

@@ -1,4 +1,4 @@
-"""Idle connections: the memory of one, and how quickly many come up.
+"""Idle connections: the memory of one, and the time to set up many.
 
 The node is alone in a fresh process (`hub`), and so are its peers (`peers`), which share one loop:
 what a connection costs this side is counted as growth of resident memory and as processor time.
@@ -29,8 +29,8 @@ def run(lab: Lab) -> list[Figure]:
     backlog = Config().backlog
     with TemporaryDirectory() as byte_code:
         grow = partial(_grow, byte_code)
-        # Writes the byte code, which an installed package has: to compile it would leave free
-        # memory behind, in which a connection then seems to cost less.
+        # Write the byte code, which an installed package has: compiling it would leave free
+        # memory behind, and then a connection would seem to cost less.
         grow("connections", 1, backlog)
         ours = [grow("connections", count, backlog) for _ in range(lab.runs)]
         roomy = [grow("connections", count, ROOMY_BACKLOG) for _ in range(lab.runs)]

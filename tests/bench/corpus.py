@@ -1,4 +1,4 @@
-"""The terms that the codec is measured with."""
+"""The terms for measuring the codec."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ TAG = ImproperList((Atom("alias"),), REFERENCE)
 
 
 def corpus() -> dict[str, bytes]:
-    """The corpus in the External Term Format; `process_info` is the BEAM's to give."""
+    """The corpus in the External Term Format; `process_info` comes from the BEAM."""
     terms: dict[str, object] = {
         "rpc reply": (REFERENCE, Atom("return"), PEER),
         "gen_call": (Atom("$gen_call"), (FROM, TAG), Atom("get")),

@@ -1,4 +1,4 @@
-"""A figure: what was measured, on both sides in the same run, and what becomes of the samples."""
+"""A figure: its samples on both sides in the same run, and its value."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Reading(Enum):
 
 @dataclass(frozen=True)
 class Sample:
-    """One run: this library's side, and right after it what it is compared with."""
+    """One run: this library's side, and right after it the other side."""
 
     ours: float
     theirs: float = math.nan
@@ -39,9 +39,9 @@ class Spread(NamedTuple):
 class Figure:
     """One line of the table.
 
-    `panel` is the heading it stands under and says what it is compared with; `unit` is that of the
-    samples; `detail` keeps a figure out of the plot; `carrier` is what the BEAM nodes used, and
-    empty where nothing was sent between nodes.
+    `panel` is its heading, which says what it is compared with; `unit` is the unit of the samples;
+    `detail` keeps a figure out of the plot; `carrier` is the carrier of the BEAM nodes, empty if
+    nothing was sent between nodes.
     """
 
     panel: str
@@ -68,7 +68,7 @@ class Figure:
         return Spread(min(values), statistics.median(values), max(values))
 
     def medians(self) -> Sample:
-        """The median of each side for itself."""
+        """The median of each side."""
         return Sample(
             statistics.median(sample.ours for sample in self.samples),
             statistics.median(sample.theirs for sample in self.samples),
@@ -76,7 +76,7 @@ class Figure:
 
 
 def by_panel(figures: Iterable[Figure]) -> dict[str, list[Figure]]:
-    """The figures under their headings, in the order in which each heading first comes."""
+    """The figures by heading, in the order of each heading's first figure."""
     panels: dict[str, list[Figure]] = {}
     for figure in figures:
         panels.setdefault(figure.panel, []).append(figure)
@@ -105,19 +105,19 @@ def geometric_mean(figures: Sequence[Figure], panel: str, name: str) -> Figure:
     return Figure(panel, name, figures[0].unit, samples, figures[0].reading)
 
 
-# A side does its work so many times over and returns the seconds it took.
+# A side repeats its work this many times and returns the seconds that it took.
 Side = Callable[[int], float]
 
 
 def interleave(runs: int, count: int, *sides: Side, slices: int = 1) -> list[tuple[float, ...]]:
-    """Measure the sides in turn, A B A B, so that what disturbs the machine meets all of them.
+    """Measure the sides in turn, A B A B, so that disturbances of the machine affect all of them.
 
     Args:
-        runs: how often each.
+        runs: how often to measure each side.
         count: how many operations a run has; a tenth as many come before, to warm up.
-        sides: each returns the seconds that so many operations took.
-        slices: into how many parts, in turn as well, a run is cut; for work that is not of
-            another kind when there is less of it.
+        sides: each returns the seconds that this many operations took.
+        slices: into how many parts a run is cut, which also take turns; for work that stays
+            the same kind in smaller parts.
     Returns:
         For each run the seconds of each side.
     """
@@ -131,12 +131,12 @@ def interleave(runs: int, count: int, *sides: Side, slices: int = 1) -> list[tup
     return seconds
 
 
-# Into how many slices a run is cut where that can be.
+# Into how many slices a run is cut if its work allows it.
 SLICES = 10
 
 
 def repeats(side: Side, seconds: float) -> int:
-    """How many operations make a sample of at least so many seconds."""
+    """How many operations make a sample of at least this many seconds."""
     count = 1
     while (taken := side(count)) < seconds:
         count = max(2 * count, int(count * seconds / (taken + 1e-9) * 1.1)) if taken else 10 * count

@@ -1,14 +1,15 @@
 """Which framing to ask for: the atom cache, fragments, both or neither.
 
-The same work by each of the four, in turn: small messages both ways, calls, and a binary of 1 MiB
-there and back; and, for what they have most of, Elixir's structs both ways. Shown are the time it
-takes and the processor time of both sides together, for a framing that is cheap to write may be
-dear to read. The BEAM nodes do not spin while they wait (`+sbwt none`): that would count as work.
+Each of the four does the same work in turn: small messages both ways, calls, a binary of 1 MiB to
+the peer and back, and Elixir's structs both ways, which have many atoms. The figures are the time
+and the processor time of both sides together, because a framing that is cheap to write may be
+expensive to read. The BEAM nodes do not spin while they wait (`+sbwt none`): that would count as
+work.
 
-What the figures say of the defaults, with carriers that read as deployed ones do: fragments are
-needed, without them 1 MiB takes twenty times as long. The atom cache makes what comes cheaper, by a
-quarter where there are many atoms, and what goes dearer, by as much; calls and round trips do not
-feel it. So it stays, as it is between BEAM nodes, and for the sake of the bytes.
+The figures support the defaults, with carriers that read like deployed ones. Fragments are needed:
+without them 1 MiB takes twenty times as long. With many atoms, the atom cache makes receiving
+cheaper by a quarter, and sending more expensive by as much; calls and round trips take the same
+time. So it is on by default, as between BEAM nodes, and saves bytes.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ Work = Callable[[Cluster, int], float]
 
 
 def run(lab: Lab) -> list[Figure]:
-    """Every framing but both, by what is done with it."""
+    """Every framing except both, for each kind of work."""
     share = lab.sizes.messages // 10 + 1
     works: list[tuple[str, Work, int]] = [
         ("rtt", round_trips, lab.sizes.rtt // 10 + 1),
@@ -96,7 +97,7 @@ def _outgoing(message: object, cluster: Cluster, count: int) -> float:
 
 
 def _measured(cluster: Cluster, work: Work, count: int) -> tuple[float, float]:
-    """Seconds that the work took, and processor seconds of all who had a part in it."""
+    """Seconds that the work took, and processor seconds of all processes that took part."""
     before = _processor(cluster)
     seconds = work(cluster, count)
     return seconds, _processor(cluster) - before
@@ -107,4 +108,4 @@ def _processor(cluster: Cluster) -> float:
 
 
 def _of_process(pid: int) -> float:
-    return clock_gettime(~pid << 3 | 2)  # Linux's number of the clock of another process
+    return clock_gettime(~pid << 3 | 2)  # Linux's number for the clock of another process

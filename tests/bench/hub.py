@@ -1,10 +1,10 @@
-"""A process of its own, in which the memory of many idle connections can be seen.
+"""A separate process that measures the memory of many idle connections.
 
     python -m tests.bench.hub connections FOLDER COUNT BACKLOG
     python -m tests.bench.hub sockets FOLDER COUNT
 
-The first is a node to which `peers` in another process open connections, the second only a list of
-sockets in a selector: what COUNT connections cost at the very least. Each prints one JSON object.
+The first is a node to which `peers` in another process open connections. The second is only a list
+of sockets in a selector: the minimum cost of COUNT connections. Each prints one JSON object.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ TIMEOUT = 120.0
 
 @dataclass(frozen=True)
 class Growth:
-    """What so many connections cost: bytes of resident memory each, and the time they took."""
+    """The cost of connections: bytes of resident memory for each, and the time for all."""
 
     bytes_each: float
     seconds: float
@@ -37,7 +37,7 @@ class Growth:
 
 
 def settled() -> int:
-    """Resident bytes, without what only waits for the garbage collector."""
+    """Resident bytes after a garbage collection."""
     gc.collect()
     return rss()
 
@@ -51,7 +51,7 @@ def connections(folder: str, count: int, backlog: int) -> Growth:
         command = [sys.executable, "-m", "tests.bench.peers", folder, HUB, str(count)]
         with subprocess.Popen(command, stdin=subprocess.PIPE) as peers:
             assert peers.stdin is not None
-            # The first connection brings in what is needed only once.
+            # The first connection loads the code that is needed only once.
             if not node.loop.run_until(lambda: len(up) == 1, TIMEOUT):
                 raise SystemExit("the first peer did not connect")
             before, start, cpu = settled(), perf_counter(), process_time()
@@ -61,13 +61,13 @@ def connections(folder: str, count: int, backlog: int) -> Growth:
                 raise SystemExit(f"only {len(up) - 1} of {count} connections came up")
             seconds, cpu_seconds = perf_counter() - start, process_time() - cpu
             growth = settled() - before
-            node.close()  # before its peers, each of whose closes would wait for it
+            node.close()  # before its peers: each of their closes would wait for it
             peers.stdin.close()
         return Growth(growth / count, seconds, cpu_seconds)
 
 
 def sockets(folder: str, count: int) -> Growth:
-    """Accept `count` sockets and register them, and nothing else."""
+    """Only accept `count` sockets and register them."""
     with selectors.DefaultSelector() as selector, socket.socket(socket.AF_UNIX) as listener:
         listener.bind(os.path.join(folder, "sockets"))
         listener.listen(1)
@@ -89,7 +89,7 @@ def sockets(folder: str, count: int) -> Growth:
 
 
 def main(arguments: list[str]) -> None:
-    """Run one of the two and print what it found."""
+    """Run one of the two and print its result."""
     what, folder, *numbers = arguments
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,11 +1,11 @@
-"""What an import costs over a bare interpreter, in time and in memory.
+"""The cost of an import, in time and memory, compared with a bare interpreter.
 
-`import uds_dist` alone loads none of the package's modules; each comes with the first use of a
-name. So beside it stands what a program with a node waits for before it can begin: nearly all of
-the package, and of the standard library `dataclasses`, `logging`, `socket` and what these need.
+`import uds_dist` alone loads none of the package's modules; each is loaded when a name is first
+used. So there is a second figure for a program with a node, which loads nearly all of the package,
+and of the standard library `dataclasses`, `logging`, `socket` and their imports.
 
-Every sample starts interpreters of its own and takes the quickest of a few, all kinds in turn.
-A bare interpreter is one with no .pth files: what these import would otherwise come for free here.
+Every sample starts new interpreters, all kinds in turn, and takes the fastest of a few. A bare
+interpreter has no .pth files: otherwise their imports would not count.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tests.bench.lab import Lab
 PANEL_TIME = "import uds_dist: time over a bare interpreter"
 PANEL_MEMORY = "import uds_dist: memory over a bare interpreter"
 
-BARE = "import site"  # with -S: what site itself imports, and nothing that it finds
+BARE = "import site"  # with -S: the imports of site itself, without .pth files
 IMPORT = f"{BARE}; import uds_dist"
 NODE = f"{BARE}; from uds_dist import EventLoop, Node"
 MEASURE = f"""{Path(rss.__file__).read_text("utf-8")}
@@ -35,7 +35,7 @@ print(rss() - before)"""
 
 
 def run(lab: Lab) -> list[Figure]:
-    """Wall time and resident memory: of the import alone, and with what a node needs."""
+    """Wall time and resident memory, of the import alone and of a program with a node."""
     wall: dict[str, list[Sample]] = {IMPORT: [], NODE: []}
     memory: dict[str, list[Sample]] = {IMPORT: [], NODE: []}
     with TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""What a benchmark is given: how much to do, and the nodes to do it with."""
+"""The lab of a benchmark: how much to do, and the nodes for it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from uds_dist import Config, EventLoop, Mailbox, Node
 
 ERLANG = Path(__file__).parent / "erl" / "uds_dist_bench.erl"
 
-# What each carrier is; all but the first are controllers of the carrier on gen_tcp.
+# The carriers; all except the first are controllers of the carrier on gen_tcp.
 CARRIERS = {
     "socket": "on OTP's module socket, as deployed carriers are",
     "stream": "on gen_tcp, Erlang processes cut the frames out of what has come",
@@ -26,7 +26,7 @@ DEPLOYED = "socket"
 
 
 class Framing(NamedTuple):
-    """What a Python node asks its peers for."""
+    """The framing that a Python node asks its peers for."""
 
     atom_cache: bool
     fragments: bool
@@ -41,7 +41,7 @@ TIMEOUT = 60.0  # seconds for any one message
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much of everything makes one run."""
+    """The counts and sizes of one run."""
 
     rtt: int = 20_000
     messages: int = 200_000
@@ -71,8 +71,8 @@ TINY = Sizes(
 class Cluster:
     """Two BEAM nodes and a Python node, over one carrier.
 
-    `a` is the peer that echoes, counts and is called. What the Python node does with it, `b` does
-    too, for comparison; `b` also sends to the Python node what it sends to `a`.
+    `a` is the peer that echoes, counts and is called. For comparison, `b` does the same with it as
+    the Python node, and sends the same messages to the Python node as to `a`.
     """
 
     def __init__(self, a: Beam, b: Beam, node: Node) -> None:
@@ -82,13 +82,13 @@ class Cluster:
         self.box: Mailbox = node.mailbox("counter")
 
     def time_beam(self, call: str) -> float:
-        """Let `b` run a function of the Erlang module; the seconds it took by the BEAM's clock."""
+        """Let `b` run a function of the Erlang module; returns its seconds by the BEAM's clock."""
         text = self.b.eval(f"{MODULE}:{call}", timeout=EVALUATION_TIMEOUT, keep=False)
         self.settle()
         return nanoseconds(text)
 
     def settle(self) -> None:
-        """Let the Python node do what is due, its ticks above all."""
+        """Let the Python node do pending work, above all send its ticks."""
         while self.node.loop.run_once(0):
             pass
 
@@ -106,7 +106,7 @@ def nanoseconds(text: str) -> float:
 class Lab:
     """The sizes, and on demand the BEAM nodes; close it at the end.
 
-    `otp` is None where there is no BEAM; benchmarks that need one are then left out.
+    `otp` is None if there is no BEAM; then benchmarks that need one are left out.
     """
 
     sizes: Sizes
@@ -155,7 +155,7 @@ def _lone_beam(otp: Otp) -> Iterator[Beam]:
 def _clusters(
     otp: Otp, carrier: str, framings: Sequence[Framing], flags: Sequence[str] = ()
 ) -> Iterator[dict[Framing, Cluster]]:
-    # Nodes stand still while another benchmark runs: nobody is to miss their ticks.
+    # Nodes do not run during other benchmarks: nobody should miss their ticks.
     arguments = [*flags, "-kernel", "net_ticktime", str(TICK_TIME)]
     module = "uds" if carrier == DEPLOYED else "uds_tcp"
     if module == "uds_tcp":
@@ -177,7 +177,7 @@ def _clusters(
             node.listen()
             node.connect(PEER).result(10.0)
             found[framing] = Cluster(a, b, node)
-        # Connected before anything is timed, and by one link each: b dials, as in the comparison.
+        # Connect before timing, with one connection each: b dials, as in the comparison.
         names = [PEER, *(cluster.node.name for cluster in found.values())]
         quoted = ",".join(f"'{name}'" for name in names)
         b.pump = lambda: loop.run_once(0.01)

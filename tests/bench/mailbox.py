@@ -1,8 +1,8 @@
 """A receive, while many other messages wait in the mailbox.
 
-Each operation delivers one message and takes one, so the number of those that wait stays the same.
-Without a match that is the oldest; with one it is the oldest or the newest. To find the newest
-means to look at all, in Erlang too.
+Each operation delivers one message and takes one, so the number of waiting messages stays the same.
+Without a match it takes the oldest; with a match the oldest or the newest. Finding the newest
+requires a look at all of them, in Erlang too.
 """
 
 from __future__ import annotations

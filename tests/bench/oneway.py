@@ -1,7 +1,7 @@
 """Many messages one way, sent one by one.
 
-The clock is the sender's and stops when the receiver has counted the last message and said so. A
-message that meets a full write queue waits for the loop to empty it.
+The sender's clock measures until the receiver reports that it has counted the last message. If the
+write queue is full, a message waits until the loop has emptied it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def incoming(lab: Lab) -> list[Figure]:
 
 
 def receive_from_beam(cluster: Cluster, call: str, count: int) -> float:
-    """Let `b` send and count what comes; the seconds are the sender's."""
+    """Let `b` send, and count the messages; the seconds are the sender's."""
     box = cluster.box
     pending = cluster.b.submit(f"{MODULE}:{call}", keep=False)
     request = box.receive(timeout=TIMEOUT)
@@ -62,7 +62,7 @@ def outgoing(lab: Lab) -> list[Figure]:
 
 
 def send_to_beam(cluster: Cluster, message: object, count: int) -> float:
-    """Seconds until `a` has counted so many messages and said so."""
+    """Seconds until `a` reports that it has counted this many messages."""
     box, dest = cluster.box, ("counter", PEER)
     start = perf_counter()
     box.send(dest, (Atom("count"), box.pid, count))

@@ -1,9 +1,9 @@
-"""Many nodes in one process of their own, that connect to one node elsewhere; started by `hub`.
+"""Many nodes in one separate process that connect to the node of `hub`, which starts it.
 
     python -m tests.bench.peers FOLDER HUB COUNT
 
-One connects at once, COUNT more when a line comes on standard input, a few of them at a time; at
-its end all are closed.
+One node connects at once. After a line on standard input COUNT more connect, a few at a time. At
+the end of the input all are closed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import sys
 
 from uds_dist import Config, EventLoop, Future, Node
 
-AT_A_TIME = 64  # attempts: below the number of pending handshakes that a node admits
+AT_A_TIME = 64  # attempts at a time, fewer than a node's limit of pending handshakes
 
 
 def main(arguments: list[str]) -> None:

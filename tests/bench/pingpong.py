@@ -1,7 +1,7 @@
-"""A bare ping-pong over a Unix socket: what a round trip costs with no protocol at all.
+"""A bare ping-pong over a Unix socket: the cost of a round trip without a protocol.
 
-This side waits in a selector, as the library does; the other is a Python process of its own that
-blocks in `recv`, which is the quickest answer that Python can give.
+This side waits in a selector, like the library. The other side is another Python process that
+blocks in `recv`, which gives the fastest answer possible in Python.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Pingpong:
         self._selector.register(self._sock, selectors.EVENT_READ)
 
     def round_trips(self, count: int) -> float:
-        """Seconds for so many round trips."""
+        """Seconds for this many round trips."""
         sock, select, request = self._sock, self._selector.select, self._request
         start = perf_counter()
         for _ in range(count):

@@ -1,7 +1,7 @@
-"""The figures as a plot: SVG text, made by hand.
+"""The figures as a plot, written as SVG text.
 
-One panel for each heading, with an axis of its own that begins at 0. A bar is the median, its
-whisker reaches from the minimum to the maximum over the runs, and the upright mark is the target.
+Each heading has a panel with its own axis, which begins at 0. A bar shows the median, its whisker
+the minimum and maximum over the runs, and a vertical mark the target.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from tests.bench.targets import limit, reached
 
 WIDTH = 900
 MARGIN = 24
-LABELS = 190  # the room for names, left of the axis
-VALUES = 210  # the room for numbers, right of it
+LABELS = 190  # space for names, left of the axis
+VALUES = 210  # space for numbers, right of it
 AXIS = WIDTH - 2 * MARGIN - LABELS - VALUES
 ROW = 26
 BAR = 14

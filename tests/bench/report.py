@@ -19,7 +19,7 @@ MODE = "compiled" if COMPILED else "interpreted"
 
 
 def conditions(lab: Lab) -> dict[str, str]:
-    """What the figures were measured with."""
+    """The conditions of a measurement."""
     found = {
         "codec": MODE,
         "python": f"{platform.python_implementation()} {platform.python_version()}",
@@ -33,7 +33,7 @@ def conditions(lab: Lab) -> dict[str, str]:
 
 
 def heading(found: dict[str, str], compiled: bool) -> list[str]:
-    """The conditions in two lines: this side, and the BEAM's with what is common to both."""
+    """The conditions in two lines: this side's, and the BEAM's with the common ones."""
     ours = f"codec {found['codec']}, {found['python']}, {found['system']}; runs: {found['runs']}"
     if not compiled and sys.version_info[:2] != (3, 11):
         ours += " (the targets are for 3.11)"
@@ -47,7 +47,7 @@ WIDTHS = (44, 10, 10, 10, 12, 5, 12, 12, 14, 0)
 
 
 def table(figures: Sequence[Figure], compiled: bool) -> str:
-    """The table: the value's spread and its target, then the medians of what was measured."""
+    """The table: the value's spread and its target, then the medians of both sides."""
     lines = []
     for panel, group in by_panel(figures).items():
         lines += ["", panel, _line(HEADER)]
@@ -82,12 +82,12 @@ def _line(columns: Sequence[str]) -> str:
 
 
 def sense(figure: Figure) -> str:
-    """Which side of its limit a figure is to be on."""
+    """The side of its limit that a figure must be on."""
     return ">=" if figure.higher_is_better else "<="
 
 
 def number(value: float) -> str:
-    """A number with three digits that count."""
+    """A number with three significant digits."""
     size = abs(value)
     if size >= 100:
         return f"{value:,.0f}"
@@ -95,7 +95,7 @@ def number(value: float) -> str:
 
 
 def as_json(figures: Sequence[Figure], found: dict[str, str], compiled: bool) -> str:
-    """Everything, every sample included."""
+    """Everything, including every sample."""
     return json.dumps(
         {
             "conditions": found,

@@ -1,8 +1,8 @@
 """A round of the loop that finds nothing to do: `run_once(0)` against the bare `select(0)`.
 
-The connections are real ones, handshake done and tick timers waiting; their other ends are nodes
-on a second loop of this process, which stands still meanwhile. The bare `select` is that of the
-very selector that the loop uses, on the very same descriptors.
+The connections are real, with finished handshakes and running tick timers. Their other ends are
+nodes on a second loop in this process, which does not run meanwhile. The bare `select` uses the
+loop's own selector, on the same descriptors.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ HUB = "hub@localhost"
 
 
 def run(lab: Lab) -> list[Figure]:
-    """One figure for each number of connections, and the dearest against the cheapest."""
+    """One figure for each number of connections, and the slowest against the fastest."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     numbers = lab.sizes.idle
@@ -46,7 +46,7 @@ def run(lab: Lab) -> list[Figure]:
 
 
 def figure_name(connections: int) -> str:
-    """The figure's name for so many connections."""
+    """The name of the figure for this many connections."""
     return f"idle, {connections:,} connection{'' if connections == 1 else 's'}"
 
 
@@ -59,7 +59,7 @@ def _sides(loop: EventLoop, selector: BaseSelector) -> list[Side]:
 
 @contextmanager
 def idle_connections(count: int) -> Iterator[tuple[EventLoop, BaseSelector]]:
-    """A loop with a node that has so many connections, and the loop's selector."""
+    """A loop with a node that has this many connections, and the loop's selector."""
     selector = DefaultSelector()
     with ExitStack() as stack:
         folder = stack.enter_context(socket_folder())
@@ -72,7 +72,7 @@ def idle_connections(count: int) -> Iterator[tuple[EventLoop, BaseSelector]]:
             )
             for number in range(count)
         ]
-        # Closed first: a peer's close would wait for an answer from this loop, which stands still.
+        # Close it first: a peer's close would wait for an answer from this loop, which is idle.
         hub = stack.enter_context(Node(HUB, loop=loop, cookie="secret", config=config))
         hub.listen()
         for peer in peers:

@@ -1,7 +1,7 @@
 """The resident memory of this process."""
 
-# This file imports nothing but os, so that an interpreter in which the memory of an import is
-# measured can run its text.
+# This file imports only os, so that an interpreter that measures the memory of an import can run
+# its text.
 import os
 
 

@@ -1,7 +1,7 @@
 """Round trips: `{self(), N}` to a registered echo and N back, and calls of `erlang:node/0`.
 
-Both are compared with what a BEAM node takes for the same with the same peer; the messages also
-with a bare ping-pong of as many bytes.
+Both are compared with a BEAM node that does the same with the same peer; the messages are also
+compared with a bare ping-pong of as many bytes.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def rtt(lab: Lab) -> list[Figure]:
 
 
 def round_trips(cluster: Cluster, count: int) -> float:
-    """Seconds for so many messages to the echo and back."""
+    """Seconds for this many messages to the echo and back."""
     box, dest = cluster.box, ("echo", PEER)
     own = box.pid
     start = perf_counter()
@@ -68,7 +68,7 @@ def _bytes(cluster: Cluster) -> tuple[int, int]:
 
 
 def rpc(lab: Lab) -> list[Figure]:
-    """`erlang:node/0` at a BEAM, call after call."""
+    """`erlang:node/0` on a BEAM, call after call."""
     cluster, count = lab.cluster, lab.sizes.rpc
     seconds = interleave(
         lab.runs,
@@ -83,7 +83,7 @@ def rpc(lab: Lab) -> list[Figure]:
 
 
 def calls(cluster: Cluster, count: int) -> float:
-    """Seconds for so many calls."""
+    """Seconds for this many calls."""
     node = cluster.node
     start = perf_counter()
     for _ in range(count):

@@ -1,4 +1,4 @@
-"""All the benchmarks by name, and how they are run."""
+"""All benchmarks by name, and how to run them."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ GROUPS = {"scale": ("idle", "connections", "mailbox")}
 
 
 def chosen(names: Sequence[str]) -> list[str]:
-    """The benchmarks that were named, groups resolved; all when none was.
+    """The named benchmarks, with groups resolved; by default all.
 
     Raises:
-        ValueError: a name is none of them.
+        ValueError: a name is unknown.
     """
     found: list[str] = []
     for name in names or BENCHMARKS:
@@ -49,12 +49,12 @@ def chosen(names: Sequence[str]) -> list[str]:
 
 
 def left_out(names: Sequence[str], lab: Lab) -> list[str]:
-    """Those that cannot run, because there is no BEAM."""
+    """The benchmarks that cannot run without a BEAM."""
     return [name for name in names if BENCHMARKS[name].needs_beam and lab.otp is None]
 
 
 def run(names: Sequence[str], lab: Lab) -> Iterator[tuple[str, list[Figure]]]:
-    """Run benchmarks one after the other, leaving out what cannot run."""
+    """Run benchmarks one after the other, except those that cannot run."""
     missing = left_out(names, lab)
     for name in names:
         if name not in missing:

@@ -1,4 +1,4 @@
-"""What the figures must reach: medians, on CPython 3.11 where the codec is interpreted."""
+"""The targets of the figures: medians, on CPython 3.11 if the codec is interpreted."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.bench.figures import Figure
 
 @dataclass(frozen=True)
 class Target:
-    """The limit of a figure's median; `unit` is the figure's value unit."""
+    """The limit of a figure's median; `unit` is the unit of its value."""
 
     unit: str
     interpreted: float
@@ -27,14 +27,14 @@ TARGETS = {
     "idle, 10 connections": Target("x", 2.0, 2.0),
     "idle, 100 connections": Target("x", 2.0, 2.0),
     "idle, 1,000 connections": Target("x", 2.0, 2.0),
-    "idle, most to one": Target("x", 1.25, 1.25),  # flat, give or take noise
+    "idle, most to one": Target("x", 1.25, 1.25),  # constant, apart from noise
     "import": Target("ms", 40.0, 40.0),
     "idle connection": Target("KiB", 8.0, 8.0),
 }
 
 
 def limit(figure: Figure, compiled: bool) -> float | None:
-    """The figure's limit, or None when it has none."""
+    """The figure's limit, or None."""
     target = TARGETS.get(figure.name)
     if target is None or target.unit != figure.value_unit:
         return None
@@ -42,7 +42,7 @@ def limit(figure: Figure, compiled: bool) -> float | None:
 
 
 def reached(figure: Figure, compiled: bool) -> bool | None:
-    """Whether the figure's median keeps to its limit, or None when it has none."""
+    """Whether the figure's median is within its limit; None if it has none."""
     wanted = limit(figure, compiled)
     if wanted is None:
         return None

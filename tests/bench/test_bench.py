@@ -1,4 +1,4 @@
-"""The benchmarks run, on counts too small to say anything: so they cannot rot."""
+"""Runs the benchmarks with tiny counts, to see that they still work."""
 
 from __future__ import annotations
 

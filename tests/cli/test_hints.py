@@ -1,4 +1,4 @@
-"""The line that follows an error, for mistakes that users often make."""
+"""The line after an error, for common mistakes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from uds_dist.cli import main as cli
 
 @pytest.fixture
 def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder without a node, and an environment that names no folder."""
+    """A folder without a node, and an environment without a socket folder."""
     kept = environment("")
     del kept["UDS_DIST_SOCKET_DIR"]
     monkeypatch.setattr(os, "environ", kept)
@@ -68,7 +68,7 @@ def test_names_that_are_taken(bare: Path, capsys: pytest.CaptureFixture[str], mo
 )  # fmt: skip
 def test_no_folder_is_named(bare: Path, capsys: pytest.CaptureFixture[str], words: list[str]) -> None:
     _, lines = run(capsys, *words)
-    # Where it looked, once for each node; then what to do, once.
+    # The places, once for each node; then the hint, once.
     assert all(str(bare) in line or " . " in line for line in lines[:-1]), lines
     assert all("/tmp/uds-dist-" in line for line in lines[:-1] if words[0] != "probe")
     assert lines[-1] == f"hint: {hints.NO_FOLDER}"

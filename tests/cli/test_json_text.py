@@ -1,4 +1,4 @@
-"""JSON's text against the standard library's, and where that one gives up."""
+"""JSON text, compared with the standard library's, and beyond its limits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command line against Python nodes in processes of their own."""
+"""The command line against Python nodes in other processes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from uds_dist.config import ENVIRONMENT
 ROOT = Path(__file__).resolve().parents[2]
 COOKIE = "secret"
 
-# A node with a few functions to call. It says "ready", and what py:never is told to say.
+# A node with a few functions to call. It prints "ready", and the text given to py:never.
 NODE = """
 import os, sys
 from uds_dist import Config, EventLoop, Exit, Future, Node, Throw
@@ -108,7 +108,7 @@ def running_node(
 @pytest.fixture(scope="module")
 def shared_folder() -> Iterator[str]:
     folder = tempfile.mkdtemp(prefix="uds_dist-")  # tmp_path may be too long for a socket
-    os.chmod(folder, 0o755)  # the mode that every carrier accepts
+    os.chmod(folder, 0o755)  # every carrier accepts this mode
     yield folder
     shutil.rmtree(folder)
 
@@ -116,14 +116,14 @@ def shared_folder() -> Iterator[str]:
 @pytest.fixture
 def folder() -> Iterator[str]:
     folder = tempfile.mkdtemp(prefix="uds_dist-")
-    os.chmod(folder, 0o755)  # the mode that every carrier accepts
+    os.chmod(folder, 0o755)  # every carrier accepts this mode
     yield folder
     shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="module")
 def node(shared_folder: str) -> Iterator[subprocess.Popen[str]]:
-    """The node py@localhost, for all tests that do not harm it."""
+    """The node py@localhost, for all tests that leave it intact."""
     with running_node(shared_folder, "py@localhost") as process:
         yield process
 
@@ -138,7 +138,7 @@ class Cli:
         self._capsys.readouterr()
         try:
             code = cli.main(words)
-        except SystemExit as exit_:  # argparse ends like this
+        except SystemExit as exit_:  # argparse exits this way
             assert isinstance(exit_.code, int)
             code = exit_.code
         out, err = self._capsys.readouterr()
@@ -271,7 +271,7 @@ def test_the_handshake_time_is_a_setting(
 def test_another_layout(run: Cli, shared_folder: str) -> None:
     result = run("ping", "py", "--layout", "erl_uds_dist")
     assert result.code == 3 and f"{shared_folder}/py:" in result.err
-    # A socket is there, and it is another node's.
+    # There is a socket, but it belongs to another node.
     os.symlink("py.sock", f"{shared_folder}/bare")
     assert "py@localhost answered" in run("ping", "bare", "--layout", "erl_uds_dist").err
 
@@ -557,7 +557,7 @@ def test_errors_that_cannot_be_written(
 ) -> None:
     expected = {"pong": 2, "ping": 3, "rpc": 1}[words[0]]
     if where == ">&- 2>&-" and words[0] == "ping":
-        expected = 141  # "pang" was to be written
+        expected = 141  # it could not write "pang"
     done = in_shell(shared_folder, words, where)
     assert (done.returncode, done.stderr) == (expected, "")
 

@@ -1,4 +1,4 @@
-"""Terms as JSON, there and back, and in Elixir's notation."""
+"""Terms to JSON and back, and in Elixir's notation."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ OPAQUE = [PID, Port("n@h", 7, 9), Reference("n@h", 9, (1, 2)), Export(A, A, 1), 
 def test_json_there_and_back(term: object, value: object) -> None:
     text = write_json(to_json(term), ascii_only=True)
     assert text == json.dumps(value)
-    # The bytes say more than ==, to which 1, 1.0 and true are the same.
+    # Compare the bytes: == does not tell 1, 1.0 and true apart.
     assert encode(from_json(read_json(text))) == encode(term)
 
 

@@ -1,4 +1,4 @@
-"""`uds-dist ping NODE --every SECONDS`: one connection for as long as there are answers."""
+"""`uds-dist ping NODE --every SECONDS`: one connection while the node answers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from uds_dist.transport.loop import READ
 
 
 class Probe:
-    """The command in a process of its own, whose output the test's loop reads."""
+    """The command in another process; the test's loop reads its output."""
 
     def __init__(self, loop: EventLoop, process: subprocess.Popen[bytes]) -> None:
         self.loop = loop
@@ -34,7 +34,7 @@ class Probe:
             self.loop.run_once(0.01)
 
     def end(self) -> tuple[int, str]:
-        """Its exit code and its complaint."""
+        """The exit code and the error text."""
         self.until(lambda: self.ended and self.process.poll() is not None)
         assert self.process.stderr is not None
         return self.process.returncode, self.process.stderr.read().decode()

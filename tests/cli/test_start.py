@@ -1,4 +1,4 @@
-"""What a command does not wait for: the other commands, and the interpreter's last collections."""
+"""A command starts without the other commands, and exits without a last garbage collection."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ from uds_dist.__main__ import run
 before = collections()
 sys.exit(run())
 """
-# The standard library's that only some commands use, and that take a millisecond or more.
+# Modules of the standard library that only some commands use and that take a millisecond or more.
 HEAVY = {"tempfile", "shutil", "lzma", "subprocess", "asyncio", "readline", "rlcompleter"}
 
 
 @dataclass(frozen=True)
 class Ended:
-    """A command's exit code, the modules that it has loaded, and what the garbage collector did."""
+    """A command's exit code, the modules that it loaded, and the state of the garbage collector."""
 
     code: int
     modules: set[str]
@@ -49,7 +49,7 @@ class Ended:
 def ended(folder: Path, *words: str) -> Ended:
     """Run a command to its end."""
     argv = ["uds-dist", *words]
-    # Isolated and without site: what an installation imports at its start is not ours.
+    # Isolated and without site: imports of the installation itself do not count.
     done = subprocess.run(
         [sys.executable, "-I", "-S", "-c", PROGRAM.format(where=WHERE, argv=argv)],
         env={**os.environ, "UDS_DIST_SOCKET_DIR": str(folder), "UDS_DIST_COOKIE": "secret"},
@@ -92,4 +92,4 @@ def test_nobody_looks_for_garbage_in_what_was_loaded(
 ) -> None:
     command = ended(tmp_path, *words)
     assert command.collections == 0
-    assert command.frozen > 1000  # so the interpreter does not at its end
+    assert command.frozen > 1000  # so the interpreter does not either, at its end

@@ -47,7 +47,7 @@ def test_the_manual_page_has_every_command(capsys: pytest.CaptureFixture[str]) -
         assert f'.SH "{name.upper()}"' in page
     assert "exit codes:" in page
     if shutil.which("man") is None:
-        return  # nothing here can lay it out
+        return  # no program here can render it
     done = subprocess.run(
         ["man", "--warnings", "-l", "-"], input=page, capture_output=True, text=True, check=False
     )

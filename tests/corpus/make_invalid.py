@@ -1,8 +1,8 @@
-"""Write the corpus of what is no term: ``python3 tests/corpus/make_invalid.py``.
+"""Write the corpus of bytes that are not terms: ``python3 tests/corpus/make_invalid.py``.
 
 Each case is a file of bytes, ``invalid/NAME.etf``, and a line of ``invalid/index.txt``: the name,
-the offset where the fault is (of input that ends too early: its length), the tag of the term at
-fault or ``-``, and words of the reason.
+the offset of the fault (for input that ends too early: its length), the tag of the faulty term or
+``-``, and words from the reason.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ ZEROS = packed(5_000_005, b"m" + pack(">I", 5_000_000) + bytes(5_000_000))
 
 Case = tuple[bytes, int, "int | None", str]
 
-# What follows the version byte; the offset, counted from the version byte on; the tag; the reason.
+# The bytes after the version byte; the offset, counted from the version byte; the tag; the reason.
 CASES: dict[str, Case] = {
     "nothing": (b"", 1, None, "ends"),
     # Ends too early.
@@ -58,7 +58,7 @@ CASES: dict[str, Case] = {
     "cut_map_between": (b"t\0\0\0\1a\1", 8, 116, "ends"),
     "cut_fun": (FUN_HEAD, 27, 112, "ends"),
     "cut_compressed_size": (b"P\0\0", 4, 80, "ends"),
-    # Claims more than there is: nothing may be made room for.
+    # Claims more than there is: a decoder must not allocate memory for it.
     "claims_binary": (b"m\xff\xff\xff\xffx", 7, 109, "ends"),
     "claims_string": (b"k\xff\xffx", 5, 107, "ends"),
     "claims_big": (b"o\xff\xff\xff\xff\0x", 8, 111, "ends"),
@@ -71,7 +71,7 @@ CASES: dict[str, Case] = {
     "claims_free_variables": (FUN_HEAD + b"\xff\xff\xff\xff" + PID, 1, 112, "claimed"),
     "claims_old_free_variables": (b"u\xff\xff\xff\xff" + PID, 1, 117, "claimed"),
     "claims_record": (b"C\xff\xff\xff\xff\1" + NODE, 1, 67, "claimed"),
-    # What no term starts with, or not here.
+    # Bytes that no term starts with, or not here.
     "tag_0": (b"\0", 1, 0, "unknown tag"),
     "tag_255": (b"\xff", 1, 255, "unknown tag"),
     "tag_in_list": (b"l\0\0\0\2a\1\x01j", 8, 1, "unknown tag"),

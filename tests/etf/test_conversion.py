@@ -1,4 +1,4 @@
-"""Text for binaries, and a program's own types: what comes of terms, and what goes as them."""
+"""Text for binaries, and a program's own types, in both directions."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ User = record("user", "name", "age")
 
 
 def text(term: object) -> Any:
-    """What a term is in text mode."""
+    """The value of a term in text mode."""
     return decode(encode(term), text=True)
 
 
 def kinds(term: object) -> object:
-    """A term with the type of each of its parts, as `==` does not tell Atom and str apart."""
+    """A term with the type of each of its parts, since `==` does not tell Atom and str apart."""
     if isinstance(term, (tuple, list)):
         return type(term), [kinds(part) for part in term]
     if isinstance(term, (dict, Map)):

@@ -1,6 +1,6 @@
-"""The corpora of tests/corpus: what real BEAM nodes wrote, and what is no term.
+"""The corpora of tests/corpus: terms that real BEAM nodes wrote, and bytes that are not terms.
 
-See tests/corpus/make_corpus.erl and make_invalid.py for what the files are.
+tests/corpus/make_corpus.erl and make_invalid.py describe the files.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ def each(paths: list[Path]) -> pytest.MarkDecorator:
 
 
 valid = each(VALID)
-# A term of a node's own format has no end of its own, and no node sends one to another.
+# The end of a local term is unknown, and no node sends one to another.
 sendable = each([path for path in VALID if not path.stem.startswith("local_")])
 printed = each([path for path in VALID if path.with_suffix(".txt").exists()])
 
 
 def meaning(path: Path) -> object:
-    """What the node that wrote the term says it is."""
+    """The term according to the node that wrote it."""
     text = path.with_suffix(".txt")
     if text.exists():
         return parse_term(text.read_text(encoding="utf-8"))
@@ -55,7 +55,7 @@ def meaning(path: Path) -> object:
 
 
 def of_shape(term: object, path: Path) -> object:
-    """The term with the identifiers, funs and records that the tuples in it stand for."""
+    """The term, with the identifiers, funs and records that its tuples describe."""
     if isinstance(term, (list, FrozenList)):
         return [of_shape(item, path) for item in term]
     if isinstance(term, ImproperList):
@@ -100,7 +100,7 @@ def test_the_corpus_is_there() -> None:
 def test_a_term_decodes_to_what_its_node_says(path: Path) -> None:
     term = decode(path.read_bytes())
     expected = meaning(path)
-    # Told apart as Erlang does: 1 is not 1.0 nor True.
+    # Compared as in Erlang: 1 is neither 1.0 nor True.
     assert exact_key(term) == exact_key(expected)
     assert type(term) is type(expected)
 
@@ -137,7 +137,7 @@ def test_the_text_of_a_term_is_what_its_node_prints(path: Path) -> None:
 @sendable
 def test_every_truncation_is_refused(path: Path) -> None:
     data = path.read_bytes()
-    # Of the longer ones the first and the last 100 offsets.
+    # For longer terms, the first and the last 100 offsets.
     ends = [end for end in range(1, len(data)) if end < 100 or end > len(data) - 100]
     for end in ends:
         with pytest.raises(DecodeError) as refused:

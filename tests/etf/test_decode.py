@@ -1,4 +1,4 @@
-"""What the corpora do not show of decoding: cursors, limits, runs of numbers, hostile input."""
+"""Decoding beyond the corpora: cursors, limits, runs of numbers, hostile input."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_an_atom_is_told_from_its_likes(text: str) -> None:
     for _ in range(2):
         for like in likes:
             name = like.encode()
-            # Around it, as far as an integer is read, something else each time.
+            # The bytes around it, as many as an integer has, differ each time.
             for before, rest in product((b"", b"j", b"\xff" * 20), repeat=2):
                 data = before + b"w" + bytes((len(name),)) + name + rest
                 end = len(before) + len(name) + 2
@@ -240,7 +240,7 @@ def test_no_depth_exhausts_python(head: bytes, last: bytes) -> None:
         decode(nested(head, 1_000_000, last), max_depth=1_000_000)
     as_key = nested(b"t\0\0\0\1" + head * (DEEPEST - 1), 1, last[:1] + last[2:] + b"a\1")
     made = decode(as_key, max_depth=1_000_000)
-    # A dict where the key is frozen, so that its hash is known; else it is not hashed at all.
+    # A dict if the key is frozen, so that its hash is known; otherwise it is not hashed at all.
     assert type(made) is (dict if head[:1] in (b"l", b"t") else Map)
     data = encode(made, max_depth=DEEPEST)
     assert encode(decode(data, max_depth=DEEPEST), max_depth=DEEPEST) == data
@@ -271,7 +271,7 @@ def test_a_compressed_term_is_limited_by_what_it_claims() -> None:
         decode(data, max_size=len(plain) - 1)
 
 
-# --- hostile input: each would take minutes, or all memory, if it were taken at its word ----------
+# --- hostile input: a decoder that trusts it would take minutes, or all memory --------------------
 
 
 def within(seconds: float, data: bytes) -> object:
@@ -312,7 +312,7 @@ def test_numbers_by_turns_cost_no_more_than_others() -> None:
 
 
 def test_a_leaf_that_is_cut_short_is_what_is_at_fault() -> None:
-    # The map has a key twice as well, but that is not known before its last value is whole.
+    # The map also has a key twice, but that is unknown before its last value is complete.
     data = b"\x83t\0\0\0\2a\1ja\1m\0\0\0\x05ab"
     with pytest.raises(DecodeError, match="the input ends within a term") as caught:
         decode(data)

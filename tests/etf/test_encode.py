@@ -1,4 +1,4 @@
-"""What the corpora do not show of encoding: Python's types, limits, parts, errors."""
+"""Encoding beyond the corpora: Python's types, limits, parts, errors."""
 
 from __future__ import annotations
 
@@ -435,7 +435,7 @@ def test_every_identifier_takes_its_node_from_the_header() -> None:
 
 
 class Indexed:
-    """A number of another library: no int, but it can stand for one."""
+    """A number of another library: not an int, but it has `__index__`."""
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -471,7 +471,7 @@ def released() -> memoryview:
 
 
 class Growing(list[int]):
-    """A list that gives more than it says."""
+    """A list that yields more items than its length."""
 
     def __iter__(self) -> Any:
         return iter([1, 2, 3, "x"])

@@ -1,4 +1,4 @@
-"""What a term may cost: depth, elements, memory and time, however its bytes are chosen."""
+"""Limits on the cost of a term, whatever its bytes are: depth, elements, memory and time."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from uds_dist.etf.terms import (
 )
 
 PID = b"X\x77\3a@b" + pack(">III", 1, 2, 3)
-MERSENNE = (1 << 61) - 1  # Python's hash of an integer is its rest by this
+MERSENNE = (1 << 61) - 1  # Python's hash of an integer is its remainder modulo this number
 
 
 def word(number: int) -> bytes:
@@ -236,7 +236,7 @@ def test_a_large_message_within_its_budget_is_read_as_ever() -> None:
     term = [(n, str(n), [n, 1.5], {n: (), "b": [b"x"]}, 1 << 70) for n in range(20_000)]
     data = encode(term)
     assert encode(decode(data)) == data
-    assert len(data) * 16 > 4_000_000  # so it is one that has a budget
+    assert len(data) * 16 > 4_000_000  # so it has a budget
 
 
 def test_a_small_frame_cannot_ask_for_much() -> None:
@@ -258,12 +258,12 @@ def test_a_small_frame_cannot_ask_for_much() -> None:
 
 
 def colliding(count: int) -> list[int]:
-    """Integers of one hash."""
+    """Integers with the same hash."""
     return [MERSENNE * n + 5 for n in range(count)]
 
 
 def on_one_path() -> list[object]:
-    """Integers of different hashes that go a long way through a dict's table of 1024 places."""
+    """Integers with different hashes that follow a long path in a dict's table of 1024 places."""
     path = [0]
     while len(path) < 500:
         path.append((path[-1] * 5 + 1) % 1024)
@@ -365,7 +365,7 @@ def test_ordinary_keys_make_a_dict(keys: list[object]) -> None:
 
 
 def test_maps_in_keys_of_maps_take_time_of_their_size() -> None:
-    # Each is a key, in a tuple, of the next; and each has keys that Python holds for equal.
+    # Each is a key of the next one, in a tuple; and each has keys that are equal in Python.
     def build(depth: int, width: int) -> bytes:
         key = b"h\1" + b"l" + word(width) + b"j" * width + b"j"
         for _ in range(depth):

@@ -1,4 +1,4 @@
-"""Properties that hold for every term, tried on random ones: each is made from a seed."""
+"""Properties of every term, tested with random terms; each is made from a seed."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ CHARACTERS = "aZ09_@ .'\"\\\n\0\x1b\x7f\x80\xe9\u0436\U0001f600"
 
 
 def a_leaf(rng: random.Random, readable: bool) -> Any:
-    """A random leaf; if `readable`, one whose text says all of it."""
+    """A random leaf; if `readable`, one that can be read back from its text."""
     match rng.randrange(10 if readable else 14):
         case 0:
             return rng.randrange(300) - 20

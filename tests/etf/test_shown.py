@@ -23,7 +23,7 @@ PID = Pid("a@b", 1, 2, 3)
 
 
 def nested(depth: int, wrap: type = tuple) -> object:
-    """A term of that depth."""
+    """A term with this depth."""
     term: object = 1
     for _ in range(depth):
         term = wrap([term])

@@ -1,4 +1,4 @@
-"""Terms that Python has no type for: their shape, equality, hash and limits."""
+"""Terms without a Python type: their shape, equality, hash and limits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Erlang's text of terms, out and in; tests/corpus compares it with what real nodes print."""
+"""Writing and reading Erlang's text of terms; tests/corpus compares it with real nodes' output."""
 
 from __future__ import annotations
 
@@ -462,7 +462,7 @@ def read(text: str) -> None:
         pass
 
 
-# Each makes a text of n parts whose work could grow with the square of n.
+# Each makes a text of n parts; the time to read it could grow with the square of n.
 LONG_TEXTS: dict[str, Callable[[int], str]] = {
     "unaligned bits": lambda n: f"<<1:1,{'1,' * n}1:7>>",
     "an unaligned string": lambda n: f'<<1:1,"{"a" * n}":7>>',

@@ -1,9 +1,9 @@
-"""Run the fuzzers of this folder for as long as wanted, each time with a seed of its own.
+"""Run the fuzzers in this folder for some time, each time with a new seed.
 
     python -m tests.fuzz --seconds 3600 [--seed 1]
 
-Prints how many inputs each has tried. A failure prints the fuzzer, its seed, the input that it was
-at, and the traceback, and ends the run with exit code 1. The same first seed gives the same inputs.
+Prints how many inputs each has tried. A failure prints the fuzzer, its seed, its current input and
+the traceback, and ends the run with exit code 1. The same first seed gives the same inputs.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ MODULES: list[tuple[ModuleType, int]] = [
     (test_fuzz_protocol, test_fuzz_protocol.CASES),
     (test_fuzz_node, test_fuzz_node.MESSAGES),
 ]
-# Names that the fuzzers give to what they have made and try.
+# The names of the fuzzers' variables for their current input.
 INPUTS = ("data", "text", "frame", "stream", "broken", "message")
 SECONDS_BETWEEN_REPORTS = 60.0
 
@@ -41,7 +41,7 @@ class Fuzzer:
     name: str
     run: Callable[..., object]
     cases: int
-    arguments: tuple[dict[str, object], ...]  # of its other parameters, every choice
+    arguments: tuple[dict[str, object], ...]  # every choice of its other parameters
 
 
 def fuzzers() -> list[Fuzzer]:
@@ -68,7 +68,7 @@ def fuzzers() -> list[Fuzzer]:
 
 
 def inputs(trace: TracebackType | None) -> Iterator[str]:
-    """What the fuzzer's own frames held when it failed, as Python writes it."""
+    """The repr of the variables in the fuzzer's own frames when it failed."""
     while trace is not None:
         frame = trace.tb_frame
         if frame.f_globals.get("__name__", "").startswith("tests.fuzz."):
@@ -80,7 +80,7 @@ def inputs(trace: TracebackType | None) -> Iterator[str]:
 
 
 def run(seconds: float, seed: int) -> int:
-    """Run every fuzzer in turn until the time is over; returns the exit code."""
+    """Run every fuzzer in turn until the time is up; returns the exit code."""
     build = "compiled" if COMPILED else "interpreted"
     print(f"fuzzing the {build} build for {seconds:g} s, first seed {seed}", flush=True)
     logger = logging.getLogger("uds_dist")

@@ -1,10 +1,10 @@
-"""Fuzzers of the term codec. The exceptions they let pass are the documented ones, no more:
+"""Fuzzers of the term codec. They accept only the documented exceptions:
 
 - ``decode``, ``decode_term``: DecodeError;
 - ``parse_term``: ParseError;
-- ``encode``, ``format_term`` of what was decoded: none.
+- ``encode``, ``format_term`` of a decoded term: none.
 
-Each case is made from a seed and can be run again by it.
+Each case is made from a seed, which repeats it.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def seeds_of_terms() -> list[bytes]:
 
 
 def at_the_edges() -> list[bytes]:
-    """Terms that few corpora have: deep ones, keys of one hash, keys that Python merges."""
+    """Terms that few corpora have: deep ones, keys with the same hash, keys that Python merges."""
     big = [b"n\x08\0" + ((1 << 61) - 1 + n).to_bytes(8, "little") for n in range(3)]
     one_hash = [(((1 << 61) - 1) * n).to_bytes(16, "little") for n in range(1, 41)]
     collide = b"".join([b"n\x10\0" + number + b"j" for number in one_hash])
@@ -73,7 +73,7 @@ TEXTS = [
 
 
 def mutate(rng: random.Random, data: bytes) -> bytes:
-    """Break some bytes, in one of the ways in which bytes break."""
+    """Damage some bytes in one of several ways."""
     broken = bytearray(data)
     for _ in range(rng.choice([1, 1, 1, 1, 2, 8])):
         at = rng.randrange(1, len(broken) + 1)
@@ -91,13 +91,13 @@ def mutate(rng: random.Random, data: bytes) -> bytes:
                 broken[at:at] = broken[start : start + rng.randrange(1, 30)]
             case 5:
                 broken[at:at] = rng.choice(TERMS)[1:]
-            case _ if at < len(broken):  # most often: this one leaves some of them terms
+            case _ if at < len(broken):  # most often, because some results are still terms
                 broken[at] ^= 1 << rng.randrange(8)
     return bytes(broken)
 
 
 def check(data: bytes) -> bool:
-    """Read what may be a term; if it is one, everything else has to take it."""
+    """Read bytes that may be a term; if they are one, everything else must accept it."""
     try:
         term = decode(data, max_size=MAX_SIZE)
     except DecodeError as error:
@@ -115,7 +115,7 @@ def check(data: bytes) -> bool:
 def test_mutated_terms(seed: int) -> None:
     rng = random.Random(seed)
     results = [check(mutate(rng, rng.choice(TERMS))) for _ in range(CASES)]
-    # Some are terms yet and some are not, or this would test little.
+    # Some must still be terms and some not, or this would test little.
     assert 0 < sum(results) < CASES
 
 
@@ -175,7 +175,7 @@ def the_loop(
     size_limit: int,
     max_terms: int,
 ) -> tuple[object, int]:
-    """The interpreted way of the decoder, in either build."""
+    """The decoder's path for interpreted code, in either build."""
     budget = budget_for(len(data) - pos, max_terms)
     return read_term(data, pos, atoms, depth_limit, size_limit, max_terms, budget)
 
@@ -186,7 +186,7 @@ def outcome(
     header: tuple[object, ...],
     depth: int,
 ) -> object:
-    """What a decoder makes of the bytes: the term's meaning and its end, or all of the error."""
+    """A decoder's result for the bytes: the term's meaning and its end, or the whole error."""
     try:
         term, end = way(data, 1, header, depth, MAX_SIZE, 100)
     except DecodeError as error:

@@ -1,9 +1,9 @@
-"""A fuzzer of a whole node: whatever a connected peer says, `run_once` raises nothing.
+"""A fuzzer of a whole node: whatever a connected peer sends, `run_once` does not raise.
 
 The peer has proved the cookie. It sends each operation of the protocol and each message that the
-node's own services know, with any part of it replaced by any other term, and answers the node's
-requests in the same way. What must hold then is what README promises to the program: no exception
-leaves `run_once`, the node goes on answering, and nothing of a peer is left when it is gone.
+node's own services know, with parts replaced by any other term, and answers the node's requests in
+the same way. The test checks the README's promises: no exception leaves `run_once`, the node still
+answers, and nothing of a peer is left when it is gone.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ Message = tuple[tuple[object, ...], object]
 
 
 def atom(name: str) -> Atom:
-    """A shorter name for what is in every line below."""
+    """A short name for use in every line below."""
     return Atom(name)
 
 
@@ -73,18 +73,18 @@ def deep(depth: int) -> object:
 
 
 class Checked(logging.Handler):
-    """Every line of the log can be written."""
+    """A log handler that checks that every record can be written."""
 
     def emit(self, record: logging.LogRecord) -> None:
         text = record.getMessage()
         assert "\n" not in text, text[:200]
-        # Where the library fails at a message, the connection ends: sound, but a mistake of ours.
+        # If the library fails on a message, the connection ends. That is safe, but our mistake.
         assert record.exc_info is None or "this library failed" not in text, record.exc_info
 
 
 @pytest.fixture(autouse=True)
 def checked_log() -> Iterator[None]:
-    """Have each line of the log written, and none of them shown."""
+    """Write each log record, but show none."""
     logger = logging.getLogger("uds_dist")
     handler = Checked()
     before = logger.level, logger.propagate
@@ -98,27 +98,27 @@ def checked_log() -> Iterator[None]:
 
 
 class Any(GenServer):
-    """A server of the program, which takes anything."""
+    """A server of the program that accepts anything."""
 
     def handle_call(self, request: object, from_: From) -> object:
-        """Answer with what came."""
+        """Answer with the request."""
         return request
 
     def handle_cast(self, request: object) -> object:
-        """Take it."""
+        """Accept it."""
         return None
 
     def handle_info(self, message: object) -> object:
-        """Take it."""
+        """Accept it."""
         return None
 
     def set_state(self, state: object) -> object:
-        """Take it."""
+        """Accept it."""
         return None
 
 
 class World:
-    """A node with everything that a program may have registered, and a peer by hand."""
+    """A node with everything that a program can register, and a scripted peer."""
 
     def __init__(self, rng: random.Random) -> None:
         self.rng = rng
@@ -139,7 +139,7 @@ class World:
         node.expose("m", {"echo": lambda *terms: list(terms), "wait": self._wait})
         node.pg("scope")
         self.futures: list[Future[object]] = []
-        self.heard: deque[object] = deque([self.alias], maxlen=60)  # what the node has told
+        self.heard: deque[object] = deque([self.alias], maxlen=60)  # seen in the node's messages
         self.connections = 0
         self.session: Session | None = None
         self.connect()
@@ -152,7 +152,7 @@ class World:
     # -- the connection --
 
     def connect(self) -> None:
-        """Have the peer connect, as often as it was thrown out."""
+        """Connect the peer again whenever the node has disconnected it."""
         self.connections += 1
         self.sock, theirs = socket.socketpair()
         self.sock.setblocking(False)
@@ -169,7 +169,7 @@ class World:
         self.run()
 
     def _read(self) -> bool:
-        """Take in what the node says; False when it has closed."""
+        """Read the node's messages; False if it has closed."""
         assert self.session is not None
         try:
             data = self.sock.recv(1 << 20)
@@ -188,7 +188,7 @@ class World:
         return bool(data)
 
     def run(self) -> None:
-        """A round of the node; the program's part of it raises nothing, so nothing may."""
+        """Run a round of the node; the program's code does not raise, so nothing may."""
         self.loop.run_once(0)
         if self._read():
             return
@@ -196,7 +196,7 @@ class World:
         self.connect()
 
     def gone(self) -> None:
-        """The connection has ended: nothing of it is left."""
+        """Check that nothing is left of a connection that has ended."""
         self.sock.close()
         assert self.loop.run_until(lambda: PEER not in self.node.nodes(), 5)
         self.loop.run_once(0)
@@ -226,7 +226,7 @@ class World:
                 return
 
     def is_alive(self) -> None:
-        """The node answers a ping."""
+        """Check that the node answers a ping."""
         ref = Reference(PEER, 7, (1, 1, self.rng.getrandbits(31)))
         tag = ImproperList((atom("alias"),), ref)
         request = (atom("$gen_call"), (pid(1), tag), (atom("is_auth"), atom(PEER)))
@@ -243,7 +243,7 @@ class World:
     # -- the program --
 
     def act(self) -> None:
-        """Something that a program does: what the peer then can answer to."""
+        """Do something that a program does, so that the peer can answer it."""
         rng, node = self.rng, self.node
         while self.box.poll() and len(self.box):
             pass
@@ -289,7 +289,7 @@ NAMES = [
     "net_kernel", "rex", "logger_proxy", "global_name_server", "box", "handler", "any", "events",
     "tasks", "scope", "pg", "nobody", "true", "", "undefined",
 ]  # fmt: skip
-# What belongs nowhere, or nearly so.
+# Terms that fit nowhere, or almost nowhere.
 LEAVES: list[Term] = [
     0, 1, -1, 255, 1 << 31, 1 << 64, -(1 << 20_000), 1 << 20_000, 0.5, -0.0, 1e308,
     True, False, None, atom("undefined"), atom(""), atom("x" * 255), atom("a\nb\x1b[0m"),
@@ -304,12 +304,12 @@ LEAVES: list[Term] = [
 ]  # fmt: skip
 
 
-# Requests, which name themselves by a reference of their sender.
+# Requests, which hold a reference of their sender.
 ASKING = (ctl.MONITOR_P, ctl.DEMONITOR_P, ctl.SPAWN_REQUEST, ctl.SPAWN_REQUEST_TT)
 
 
 class Maker:
-    """Makes messages that are nearly right."""
+    """Makes messages that are almost right."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -338,14 +338,14 @@ class Maker:
         return pid(self.rng.randrange(5)) if self.rng.random() < 0.995 else self.ours()
 
     def ref(self) -> Reference:
-        """A reference: one that the node has told, or one of the peer."""
+        """A reference: one from the node's messages, or one of the peer."""
         known = [term for term in self.world.heard if isinstance(term, Reference)]
         if known and self.rng.random() < 0.7:
             return self.rng.choice(known)
         return Reference(PEER, 7, (self.rng.randrange(9), 1, 2))
 
     def their_ref(self) -> Reference:
-        """A reference of the peer, as a request of it has; now and then another one."""
+        """A reference of the peer, as in its requests; sometimes another one."""
         if self.rng.random() < 0.005:
             return self.ref()
         return Reference(PEER, 7, (self.rng.randrange(9), 1, 2))
@@ -355,7 +355,7 @@ class Maker:
         return atom(self.rng.choice(NAMES))
 
     def from_(self) -> object:
-        """Who calls a server."""
+        """The ``From`` of a call."""
         ref = self.ref()
         tags: list[object] = [ImproperList((atom("alias"),), ref), ref, self.any()]
         return (self.theirs(), self.rng.choice(tags))

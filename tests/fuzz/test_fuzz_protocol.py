@@ -1,11 +1,11 @@
-"""Fuzzers of the protocol storey. The exceptions they let pass are the documented ones, no more:
+"""Fuzzers of the protocol storey. They accept only the documented exceptions:
 
 - `FrameReader`: RemoteProtocolError;
 - `FrameDecoder.decode` and `control.parse`: RemoteProtocolError (a bad term is its cause);
 - `Handshake.receive`: HandshakeError and its subclasses, RemoteProtocolError.
 
-Everything else, and an answer that takes memory out of proportion, fails the test. Each case is
-made from a seed and can be run again by it.
+Any other exception fails the test, and so does an answer that takes too much memory. Each case is
+made from a seed, which repeats it.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ INTERESTING = (0, 1, 2, 3, 4, 8, 15, 16, 68, 69, 70, 82, 97, 104, 108, 112, 127,
 
 
 def mutate(rng: random.Random, data: bytes) -> bytes:
-    """Break some bytes, in one of the ways in which bytes break."""
+    """Damage some bytes in one of several ways."""
     broken = bytearray(data)
     for _ in range(rng.choice([1, 1, 1, 2, 5])):
         at = rng.randrange(len(broken) + 1)
@@ -116,7 +116,7 @@ def test_mutated_frames(flags: Flag, seed: int) -> None:
                     control, payload = message
                     parse(control, payload is not NO_PAYLOAD)
             except RemoteProtocolError:
-                # A connection would end here. To go on finds more, and must be no worse.
+                # A connection would end here. Continuing finds more, and must not be worse.
                 refused += 1
         assert decoder.unfinished_bytes <= CONFIG.max_message_size
         assert decoder.unfinished_sequences <= CONFIG.max_fragment_sequences
@@ -144,7 +144,7 @@ def test_random_frames(flags: Flag, seed: int) -> None:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_mutated_streams(seed: int) -> None:
-    """The whole way in: a broken stream, cut at random, through reader, decoder and parser."""
+    """The whole path in: a damaged stream, cut at random, through reader, decoder and parser."""
     rng = random.Random(seed)
     for _ in range(CASES):
         sender, hearer = sessions(rng)
@@ -169,7 +169,7 @@ def test_mutated_streams(seed: int) -> None:
 
 
 def sessions(rng: random.Random) -> tuple[Session, Session]:
-    """Two sides of a connection that is up, after a handshake cut at random."""
+    """Two sides of a finished handshake that was cut into random pieces."""
     initiator, acceptor = (
         Handshake(role, f"{role.value}@localhost", 1, FLAGS, cookie_for=lambda _name: "cookie")
         for role in (Role.INITIATOR, Role.ACCEPTOR)
@@ -191,7 +191,7 @@ def sessions(rng: random.Random) -> tuple[Session, Session]:
 
 
 def pair(rng: random.Random) -> tuple[Handshake, Handshake]:
-    """An initiator and an acceptor, with settings at random."""
+    """An initiator and an acceptor, with random settings."""
     dynamic = rng.random() < 0.2
     status = rng.choice([Status.OK, Status.OK, Status.OK_SIMULTANEOUS, Status.NOK, Status.ALIVE])
     connected = rng.random() < 0.3

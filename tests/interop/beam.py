@@ -6,13 +6,13 @@
         beam.eval_binary("{ok, node()}.")                  # its term_to_binary
         beam.wait_until("nodes(hidden)", "['py@localhost']")
 
-A node is asked over a pipe pair of its own, so neither the distribution under test nor anything
-the node prints gets in the way. A synchronous program under test has to run while the BEAM works
-on a question about it: `submit` asks without waiting, and `pump` names a callable that is run
-again and again during every wait, `lambda: loop.run_once(0.01)` for instance.
+Questions to a node go over its own pair of pipes, separate from the distribution under test and
+from the node's output. A synchronous program under test must run while the BEAM works on a question
+about it: `submit` asks without waiting, and `pump` is a callable that runs again and again during
+every wait, such as `lambda: loop.run_once(0.01)`.
 
-An OTP release is a Debian root made by install_otp.sh, run by chroot, or an `erl` of this machine.
-/tmp is the same folder inside and outside of a root, so socket files in it have one path.
+An OTP release is a Debian root made by install_otp.sh and run with chroot, or an `erl` of this
+machine. /tmp is the same folder inside and outside of a root, so socket files in it have one path.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ HOW_TO_GET = "no BEAM for the interop tests; run `make interop-install` (tests/i
 # Short, because a socket path has at most 107 bytes, and the only folder bound into a root.
 SHARED = "/tmp"
 
-# The root's own /dev is bare and it has no /proc. The mount namespace ends with the node.
+# The root's own /dev is empty and it has no /proc. The mount namespace ends with the node.
 ENTER_ROOT = f"""
 mount --rbind {SHARED} "$1{SHARED}" && mount --rbind /dev "$1/dev" && mount --rbind /proc "$1/proc" || exit 125
 root=$1; shift
@@ -54,12 +54,12 @@ exec chroot "$root" env "$@"
 
 Place = Literal["flag", "environment", "nothing"]
 
-TEXT, EXTERNAL, ELIXIR, WAIT, KILL = range(5)  # what the driver is asked for
+TEXT, EXTERNAL, ELIXIR, WAIT, KILL = range(5)  # a request to the driver
 KILL_TIMEOUT = 10.0
 
 
 class BeamError(Exception):
-    """Code that raised on a BEAM node, or a node that does not do what it was asked.
+    """Code on a BEAM node raised, or a node did not do what it should.
 
     `class_` is error, exit, throw, timeout or down; `reason` and `stack` are printed Erlang terms.
     """
@@ -78,10 +78,10 @@ class BeamError(Exception):
 class Otp:
     """One OTP release and how to run its commands.
 
-    `root` is a Debian root, or None for a release of this machine; `build` holds the compiled
-    modules and is `build_inside` for the node; `elixir_libs` is the folder of Elixir's
-    applications as the node sees it, if it has Elixir; `erl_uds_source` is the text of OTP's own
-    example carrier, if this or another release has it.
+    `root` is a Debian root, or None for a release of this machine; `build` has the compiled modules,
+    and its path for the node is `build_inside`; `elixir_libs` is the node's path of the folder of
+    Elixir's applications, if it has Elixir; `erl_uds_source` is the text of OTP's own example
+    carrier, if this or another release has it.
     """
 
     label: str
@@ -133,7 +133,7 @@ class Otp:
             self.run([erlc, "+debug_info", *(source.name for source in sources)], f"{self.build_inside}/{made.name}")
             try:
                 made.rename(final)
-            except OSError:  # another test process was first
+            except OSError:  # another test process made it first
                 shutil.rmtree(made)
         return f"{self.build_inside}/{name}"
 
@@ -167,7 +167,7 @@ EXAMPLE = "examples/erl_uds_dist/src/erl_uds_dist.erl"
 
 
 def cache_folder() -> Path:
-    """Where install_otp.sh puts the releases."""
+    """The folder in which install_otp.sh puts the releases."""
     cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     return Path(os.environ.get("UDS_DIST_OTP_CACHE") or f"{cache}/uds_dist/otp").absolute()
 
@@ -196,9 +196,9 @@ def _local_otp(erl: str, examples: Sequence[Path]) -> Otp:
 
 @contextmanager
 def socket_folder() -> Iterator[str]:
-    """A new folder for socket files, short of path and seen by every release; removed at the end."""
+    """A new folder for socket files, removed at the end; its path is short and all releases see it."""
     folder = tempfile.mkdtemp(prefix="uds", dir=SHARED)
-    os.chmod(folder, 0o755)  # a carrier of version 2 wants this mode
+    os.chmod(folder, 0o755)  # a carrier of version 2 requires this mode
     try:
         yield folder
     finally:
@@ -207,7 +207,7 @@ def socket_folder() -> Iterator[str]:
 
 # ---- A node
 
-Start = Callable[..., "Beam"]  # what the `beam` and `beams` fixtures give
+Start = Callable[..., "Beam"]  # the type of the fixtures `beam` and `beams`
 
 
 class Beam:
@@ -239,21 +239,21 @@ class Beam:
             name: NAME@HOST; a long name if HOST has a dot. "" starts a node without distribution.
             socket_dir: a folder under /tmp (see `socket_folder`), also the node's working folder;
                 or "@DIR" for abstract sockets.
-            carrier: "uds" is on OTP's module socket and does what deployed carriers do; "uds_tcp"
-                is on gen_tcp; "erl_uds" is the example that comes with OTP, which listens on
+            carrier: "uds" uses OTP's module socket and behaves like deployed carriers; "uds_tcp"
+                uses gen_tcp; "erl_uds" is the example that comes with OTP, which listens on
                 socket_dir/NAME.
-            version: whose rules the carrier "uds" follows: those of its release 1 or 2.
-            place: what tells the carrier "uds" of socket_dir: a "flag" of the command line, the
-                "environment" (version 2), or "nothing", for its default place.
-            mute: whether the carrier sends no ticks and leaves accepted sockets open; None is True
-                for "uds", as deployed carriers do, and False for the others.
+            version: the release, 1 or 2, whose rules the carrier "uds" follows.
+            place: how the carrier "uds" gets socket_dir: from a "flag" of the command line, from
+                the "environment" (version 2), or from "nothing", for its default place.
+            mute: whether the carrier sends no ticks and leaves accepted sockets open; None means
+                True for "uds", as in deployed carriers, and False for the others.
             hidden, listen: -hidden, and -dist_listen false.
             elixir: Elixir's applications are on the code path and `elixir` is started.
             extra_args: more arguments of erl.
             timeout: seconds until it must be up.
 
         Raises:
-            BeamError: it did not come up; the text has its log.
+            BeamError: it did not start; the message has its log.
         """
         abstract = socket_dir.startswith("@")
         if not abstract and not socket_dir.startswith(SHARED + "/"):
@@ -316,11 +316,11 @@ class Beam:
             bindings: Erlang variables to set, each to a binary.
             timeout: seconds; after it the evaluating process is killed.
             keep: False forgets the variables that expr bound.
-            process: which of the node's evaluating processes; each has its own variables and
-                mailbox and lives until its code is killed.
+            process: which of the node's evaluating processes to use; each has its own variables and
+                mailbox, and lives until its code is killed.
 
         Raises:
-            BeamError: what the code raised, with `class_`, `reason` and `stack`.
+            BeamError: the code raised; with `class_`, `reason` and `stack`.
         """
         return self.submit(expr, bindings, keep, process).result(timeout)
 
@@ -343,7 +343,7 @@ class Beam:
         """Let the node evaluate expr until it equals the value of the expression expected.
 
         Raises:
-            BeamError: it did not within timeout seconds; the text has its last value.
+            BeamError: it did not within timeout seconds; the message has its last value.
         """
         extra = struct.pack(">I", int(timeout * 1000)) + _stopped(expected).encode()
         return self._submit(WAIT, expr, extra, None, False, process).result(timeout + 10.0)
@@ -374,9 +374,9 @@ class Beam:
 
     @property
     def log(self) -> str:
-        """What the node printed and logged so far; also after its end."""
+        """The node's output and log so far; also after its end."""
         if not self._log.closed:
-            fd = self._log.fileno()  # its offset belongs to the node
+            fd = self._log.fileno()  # the node uses its offset
             self._logged = os.pread(fd, os.fstat(fd).st_size, 0)
         return self._logged.decode("utf-8", "replace")
 
@@ -404,12 +404,12 @@ class Beam:
             self._log.close()
 
     def suspend(self) -> None:
-        """Stop the node (SIGSTOP), and come back when the last of its threads stands still."""
+        """Stop the node (SIGSTOP), and return once all its threads have stopped."""
         os.kill(self.pid, signal.SIGSTOP)
         os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WNOWAIT)
 
     def resume(self) -> None:
-        """Let a suspended node go on (SIGCONT)."""
+        """Let a suspended node continue (SIGCONT)."""
         os.kill(self.pid, signal.SIGCONT)
 
     def __enter__(self) -> Beam:
@@ -455,7 +455,7 @@ class Beam:
                 raise self._down() from None
 
     def _receive(self, timeout: float) -> None:
-        """Take in the answers that come within timeout seconds, one read's worth."""
+        """Take the answers that come within timeout seconds, from one read."""
         if self._answers < 0:
             raise self._down()
         poll = select.poll()
@@ -482,7 +482,7 @@ class Beam:
 
 
 class Pending:
-    """The answer to `Beam.submit`, there or still to come."""
+    """The answer to `Beam.submit`, which may still have to come."""
 
     def __init__(self, beam: Beam, ident: int, process: str = "main") -> None:
         self._beam = beam

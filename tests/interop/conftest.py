@@ -1,7 +1,7 @@
-"""Fixtures of the tests against real BEAM nodes, each run with every OTP release that is found.
+"""Fixtures of the tests against real BEAM nodes; each test runs with every OTP release found.
 
-Without any release these tests are skipped; with UDS_DIST_REQUIRE_BEAM=1 they fail unless both
-OTP 27 and 29 are there. With UDS_DIST_LONG=1 the tests of silence take half a minute.
+Without a release these tests are skipped; with UDS_DIST_REQUIRE_BEAM=1 they fail unless both OTP 27
+and 29 are found. With UDS_DIST_LONG=1 the tests of silence take half a minute.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def _beam_or_skip() -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if not OTPS:  # a skip's reason is not shown by default
+    if not OTPS:  # by default a skip's reason is not shown
         terminalreporter.write_line(HOW_TO_GET)
 
 
@@ -38,14 +38,14 @@ def otp(request: pytest.FixtureRequest) -> Otp:
 
 @pytest.fixture
 def socket_dir() -> Iterator[str]:
-    """A new folder for socket files, under one path for this machine and every release."""
+    """A new folder for socket files, with the same path for this machine and every release."""
     with socket_folder() as folder:
         yield folder
 
 
 @pytest.fixture
 def beams(socket_dir: str) -> Iterator[Start]:
-    """Start nodes of any release: beams(otp, name, ...), as Beam.start. They end with the test."""
+    """Start nodes of any release: beams(otp, name, ...), see Beam.start. They end with the test."""
     started = []
 
     def start(otp: Otp, name: str, socket_dir: str = socket_dir, **options: object) -> Beam:
@@ -61,7 +61,7 @@ def beams(socket_dir: str) -> Iterator[Start]:
 
 @pytest.fixture
 def beam(otp: Otp, beams: Start) -> Start:
-    """Start nodes of the test's release: beam(name, ...), as Beam.start. They end with the test."""
+    """Start nodes of the test's release: beam(name, ...), see Beam.start. They end with the test."""
 
     def start(name: str, **options: object) -> Beam:
         return beams(otp, name, **options)

@@ -1,4 +1,4 @@
-"""A Python program that serves a console: the remote shells of the interop tests are opened there.
+"""A Python program that serves a console, for the remote shells of the interop tests.
 
     python -m tests.interop.console_program NODE SOCKET_DIR [UID]
 """
@@ -12,7 +12,7 @@ from uds_dist import Config, Future, Node
 
 
 def main(name: str, socket_dir: str, uid: int | None = None) -> None:
-    if uid is not None:  # after the imports: another user cannot read this folder, perhaps
+    if uid is not None:  # after the imports: perhaps another user cannot read this folder
         os.setgid(uid)
         os.setuid(uid)
     with Node(name, cookie="secret", config=Config(socket_dir=socket_dir)) as node:
@@ -21,7 +21,7 @@ def main(name: str, socket_dir: str, uid: int | None = None) -> None:
             return Future(node.loop, "what never comes")
 
         def left() -> list[int]:
-            """The processes and ties: what shells could leave behind."""
+            """The processes, links and monitors that shells could leave behind."""
             statistics = node.statistics()
             return [statistics.processes, statistics.links, statistics.monitors, statistics.watchers]
 

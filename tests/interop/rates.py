@@ -1,4 +1,4 @@
-"""How fast output comes, on a machine that may have other work."""
+"""The speed of output, on a machine that may have other work."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ ATTEMPTS = 8
 
 
 def fast_enough(measure: Callable[[], float], of_the_system: Callable[[], float]) -> bool:
-    """Whether bytes come at 20 MB/s, or at half the rate of the system where that is less.
+    """Whether bytes come at 20 MB/s, or at half the system's rate if that is less.
 
     Args:
-        measure: gives the bytes per second of one attempt; the best of several counts.
-        of_the_system: gives what a program of the system reaches at the same time.
+        measure: returns the bytes per second of one attempt; the best of several counts.
+        of_the_system: returns the rate of a system program at the same time.
     """
     rates = []
     for _ in range(ATTEMPTS):

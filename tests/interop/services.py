@@ -79,7 +79,7 @@ class Server(GenServer):
                 return later(loop, millis, value)
             case Atom("never"):
                 return Future(loop)
-        return Stop((Atom("bad_call"), request))  # as svc_server does; not what GenServer does
+        return Stop((Atom("bad_call"), request))  # like svc_server, unlike GenServer
 
     def handle_cast(self, request: object) -> object:
         match request:
@@ -112,7 +112,7 @@ class Server(GenServer):
 
 
 class Switch(GenServer):
-    """svc_statem: to its callers a state machine is a server like any other."""
+    """svc_statem: for its callers a state machine is like any other server."""
 
     def init(self) -> None:
         self.on = False
@@ -154,7 +154,7 @@ class Log(EventHandler):
 
 
 class Agent(GenServer):
-    """An agent of Elixir: its state is changed by functions, of which Python has some."""
+    """An Elixir agent: functions change its state, and Python has some of them."""
 
     def init(self) -> None:
         self.value: object = 1

@@ -1,11 +1,11 @@
-"""Texts of terms, right and wrong, that are given to real nodes and to `parse_term`."""
+"""Texts of terms, right and wrong, for real nodes and for `parse_term`."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable
 
-# One text between two bars; a line's end is a bar, too.
+# One text between two bars; the end of a line is also a bar.
 EDGES = r"""1¦1.¦1 .¦1.%x¦1..¦1. .¦1.a¦a.b¦.1¦.¦- 1¦-1¦+1¦--1¦- -1¦-+1¦-(1)¦-(-1)¦+(+1)¦-((1))¦(-1)¦((-(1)))¦-a¦+a¦-"a"¦-[]¦-$a¦+$a
 -(a)¦(1)¦(((a)))¦()¦(¦)¦(1¦1)¦(1,2)¦{(a),(1)}¦[(a)|(b)]¦fun (m):f/1¦(fun m:f/1)¦1_000¦1__0¦1_¦_1¦1_a¦1a¦1e3¦1.0e3¦1.0E3
 1.0e+3¦1.0e-3¦1.0e¦1.0e+¦1.0e1_0¦1.0e1__0¦1_0.2_5¦1_.5¦1._5¦1.5_¦1.0e-400¦-1.0e-400¦1.0e400¦0.0¦-0.0¦+0.0¦-(0.0)¦00.5¦007
@@ -172,7 +172,7 @@ MORE = [
 
 
 def texts(seed: int, generated: int) -> list[str]:
-    """The hand-written texts and as many generated ones as asked for, the same ones for a seed."""
+    """The hand-written texts and this many generated ones, the same ones for the same seed."""
     chance = random.Random(seed)
     made = [_term(chance, 4) for _ in range(generated)]
     edges = EDGES.replace("\n", "¦").split("¦")
@@ -285,7 +285,7 @@ def _segment(chance: random.Random, depth: int) -> str:
 
 
 def _changed(chance: random.Random, text: str) -> str:
-    """The text, or in one case of three another one that is like it."""
+    """The text, or in one of three cases a similar one."""
     if not text or chance.random() < 0.67:
         return text
     at = chance.randrange(len(text))

@@ -1,4 +1,4 @@
-"""The carriers of the interop tests: that they work BEAM to BEAM, and do what deployed ones do."""
+"""The carriers of the interop tests work BEAM to BEAM, and behave like deployed ones."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SHORT_TICKS = ("-kernel", "net_ticktime", "2")  # a tick every 0.5 s
 
 
 def by(controller: str) -> dict[str, object]:
-    """The carrier on gen_tcp, with a choice of who moves the data."""
+    """The carrier on gen_tcp, with a choice of the process that moves the data."""
     return {"carrier": "uds_tcp", "extra_args": ("-uds_dist", "controller", controller)}
 
 
@@ -51,7 +51,7 @@ def test_two_nodes_talk(beam: Start, otp: Otp, carrier: str) -> None:
 
 
 class RawPeer:
-    """A hidden node p@localhost that does the handshake and then only looks."""
+    """A hidden node p@localhost that does the handshake and then only reads."""
 
     FLAGS = 0xD075F5FBC
 
@@ -73,7 +73,7 @@ class RawPeer:
         return self.socket.recv(size, socket.MSG_WAITALL)
 
     def bytes_within(self, seconds: float) -> bytes | None:
-        """What comes before the end of the stream, or None if it does not end."""
+        """The bytes before the end of the stream, or None if it does not end."""
         self.socket.settimeout(seconds)
         data = b""
         try:
@@ -147,7 +147,7 @@ def test_each_connection_that_was_dialled_to_a_node_costs_it_a_socket(beam: Star
     assert sockets_of(a) == before + 3
 
 
-# ---- Where version 2 listens, and what it asks of the folder
+# ---- Where version 2 listens, and what the folder must be
 
 
 @pytest.mark.parametrize("place", ["flag", "environment", "nothing"])
@@ -201,12 +201,12 @@ def test_folders_that_version_2_refuses(beam: Start, socket_dir: str) -> None:
     assert not os.path.exists(deep)
 
 
-# ---- Whom version 2 lets in
+# ---- The users that version 2 admits
 
 
 @contextmanager
 def as_a_stranger() -> Iterator[None]:
-    """Connect and listen as another user: the kernel notes the effective user id of the moment."""
+    """Connect and listen as another user: the kernel records the current effective user id."""
     os.seteuid(STRANGER)
     try:
         yield

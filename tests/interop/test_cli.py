@@ -1,4 +1,4 @@
-"""The command line against real BEAM nodes: names given by them, errors of theirs, Elixir's text."""
+"""The command line against real BEAM nodes: names from them, their errors, Elixir's text."""
 
 from __future__ import annotations
 

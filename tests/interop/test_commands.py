@@ -33,7 +33,7 @@ def node(otp: Otp) -> Iterator[Beam]:
 
 @pytest.fixture
 def run(node: Beam, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run a command; gives its exit code, its output and its complaints."""
+    """Run a command; returns its exit code, its output and its errors."""
     monkeypatch.setenv("UDS_DIST_SOCKET_DIR", node.socket_dir)
     monkeypatch.setenv("UDS_DIST_COOKIE", "secret")
 

@@ -1,4 +1,4 @@
-"""Connections to a BEAM: every carrier, socket and framing; traffic; and BEAMs that go away."""
+"""Connections to a BEAM: every carrier, socket and framing; traffic; and BEAMs that disappear."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ count(Pid) ->
 
 
 def echo_server(node: Node, name: str = "py_echo") -> Mailbox:
-    """A process that answers gen calls with their request, and messages with themselves."""
+    """A process that answers gen calls with the request, and echoes messages."""
 
     def on_message(message: object) -> None:
         match message:
@@ -85,7 +85,7 @@ def echo_server(node: Node, name: str = "py_echo") -> Mailbox:
 
 @pytest.fixture(scope="module")
 def beam_of_module(otp: Otp) -> Iterator[Together]:
-    """One BEAM of each release for the tests that leave it as it was."""
+    """One BEAM of each release, for the tests that leave it unchanged."""
     with together(otp) as both:
         both.beam.load_module(MODULE)
         both.beam.eval("conn:echo(echo)")
@@ -148,7 +148,7 @@ def test_what_connected_nodes_do(otp: Otp, carrier: str) -> None:
             else:
                 assert both.eval("erlang:disconnect_node('py@localhost')") == "true"
                 if carrier == "mute uds_tcp":
-                    node.disconnect(both.name)  # that BEAM leaves the socket open, and says nothing
+                    node.disconnect(both.name)  # that BEAM leaves the socket open and sends nothing
             both.until(lambda: len(notices) == 2)
             assert notices == [("nodeup", both.name), ("nodedown", both.name)]
             notices.clear()
@@ -244,7 +244,7 @@ def test_traffic_both_ways_at_once(both: Together, size: int) -> None:
 
 
 def test_binaries_in_fragments_from_several_processes(both: Together) -> None:
-    """Sizes about the edges of fragments, several sequences at once, alone and in a tuple."""
+    """Sizes near the edges of fragments, several sequences at once, alone and in a tuple."""
     node = both.node()
     box = node.mailbox("box")
     assert node.ping(both.name)
@@ -320,7 +320,7 @@ def test_2000_calls_leave_nothing_behind(both: Together) -> None:
     assert not node.processes.ties
 
 
-# --- both dial at once, and names that are given --------------------------------------------------
+# --- both dial at once, and dynamic names ---------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["a@localhost", "z@localhost"])
@@ -378,11 +378,11 @@ def test_a_beam_that_is_given_a_name(otp: Otp, both: Together) -> None:
         nameless.pump = None
 
 
-# --- BEAMs that go away ---------------------------------------------------------------------------
+# --- BEAMs that disappear -------------------------------------------------------------------------
 
 
 class Watch:
-    """A mailbox with a link and monitors to a BEAM, and what came of them."""
+    """A mailbox with a link and monitors to a BEAM, and the messages that they caused."""
 
     def __init__(self, both: Together, **settings: Any) -> None:
         self.losses: list[UdsDistError] = []
@@ -406,7 +406,7 @@ class Watch:
         assert self.node.rpc(both.name, "erlang", "node").result(timeout=5) == both.name
 
     def check_fired_once(self, both: Together) -> None:
-        """Everything has fired, with noconnection, once."""
+        """Check that everything has fired once, with noconnection."""
         found = [self.box.receive(timeout=10) for _ in range(3)]
         assert (Atom("EXIT"), self.pid, NOCONNECTION) in found
         for ref in self.refs:
@@ -429,7 +429,7 @@ def test_a_beam_that_is_killed_and_started_at_once(otp: Otp, mute: bool) -> None
             again = Beam.start(otp, BEAM_NAME, both.beam.socket_dir, mute=mute)
             again.pump, both.beam = both.beam.pump, again
             watch.check_fired_once(both)
-            # The next signal connects again by itself.
+            # The next signal reconnects automatically.
             watch.tie(both)
         assert watch.notices == ["nodeup", "nodedown"] * 2 + ["nodeup"]
         again.kill()
@@ -514,7 +514,7 @@ def test_the_wrong_cookie(both: Together) -> None:
     assert both.eval("net_adm:ping('py@localhost')") == "pang"
     node.set_cookie("secret")
     while True:
-        try:  # that BEAM may hold on to the attempt that failed for a moment
+        try:  # for a moment, that BEAM may still hold the failed attempt
             node.connect(both.name).result(timeout=10)
             break
         except SimultaneousConnectError:
@@ -588,7 +588,7 @@ def test_process_groups(both: Together) -> None:
     both.beam.wait_until("is_pid(whereis(pg))")
 
 
-# Groups of pg as Erlang writes them, and as Python has them.
+# Groups of pg in Erlang's notation, and in Python.
 PG_GROUPS: list[tuple[str, object]] = [
     ('"workers"', [ord(character) for character in "workers"]),
     ("#{kind => \"workers\", 1 => [x]}", {Atom("kind"): list(b"workers"), 1: [Atom("x")]}),

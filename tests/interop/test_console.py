@@ -1,7 +1,7 @@
-"""The Python prompt as the remote shells of real BEAMs see it: `erl -remsh` and `iex --remsh`.
+"""The Python prompt in the remote shells of real BEAMs: `erl -remsh` and `iex --remsh`.
 
-What the clients do before they show a prompt, and at each key, is theirs; that is what is proved
-here. The same from `uds-dist remote` is in tests/shell, and from a release in test_release.py.
+These tests prove that it works with the clients' own start and line editing. tests/shell tests it
+with `uds-dist remote`, and test_release.py with a release.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ PATIENCE = 20.0
 
 
 class Program:
-    """The program of `console_program`, as a process of its own."""
+    """The program of `console_program`, in another process."""
 
     def __init__(self, name: str, socket_dir: str, uid: int | None = None) -> None:
         self.socket_dir = socket_dir
@@ -44,7 +44,7 @@ class Program:
         self.before = [int(word) for word in self.process.stdout.readline().split()]
 
     def until_nothing_is_left(self) -> None:
-        """Wait until no shell and no tie of one is there."""
+        """Wait until there is no shell, and no link or monitor of one."""
         config = Config(socket_dir=self.socket_dir, cookie="secret")
         with EventLoop() as loop, Node("test@localhost", loop=loop, config=config) as node:
             deadline = loop.time() + PATIENCE
@@ -53,7 +53,7 @@ class Program:
                 loop.run_once(0.02)
 
     def kill(self) -> None:
-        """End it at once."""
+        """Kill it."""
         self.process.kill()
         self.process.wait()
         assert self.process.stdout is not None
@@ -101,7 +101,7 @@ def kind(request: pytest.FixtureRequest, otp: Otp) -> str:
 
 
 def answers(terminal: PseudoTerminal, line: str, pattern: str) -> None:
-    """Type a line and see its answer right below it, and then a prompt."""
+    """Type a line, and check that its answer follows, and then a prompt."""
     terminal.send(f"{line}\r")
     shown = line.lstrip("\x04")
     terminal.see(rf"{re.escape(shown)} *\n{pattern}")
@@ -128,7 +128,7 @@ def talk(terminal: PseudoTerminal) -> None:
 
 def use_the_keys(terminal: PseudoTerminal) -> None:
     """Ctrl-G with i, and Ctrl-D."""
-    # What never comes is waited for no longer.
+    # The shell stops waiting for a future that is never done.
     terminal.send("slow()\r")
     terminal.see(r"slow\(\)")
     terminal.send("\x07")
@@ -138,7 +138,7 @@ def use_the_keys(terminal: PseudoTerminal) -> None:
     terminal.send("c\r")
     terminal.see("^KeyboardInterrupt$")
     answers(terminal, "'still here'", "'still here'$")
-    # Ctrl-D deletes a character in these line editors, and leaves no shell of theirs.
+    # Ctrl-D deletes a character in these line editors, and does not leave their shells.
     answers(terminal, "\x04'and here'", "'and here'$")
 
 
@@ -146,7 +146,7 @@ def test_a_session(otp: Otp, kind: str, socket_dir: str) -> None:
     with program(PY, socket_dir) as served, remote_shell(otp, kind, socket_dir) as terminal:
         terminal.see("^a banner$")
         talk(terminal)
-        # The Tab key: what can be said at once, the choices, and what starts a line.
+        # The Tab key: a unique completion, the choices, and the start of a line.
         terminal.send("answ\t + 1\r")
         terminal.see("^43$")
         terminal.send("answer.bit_\t")

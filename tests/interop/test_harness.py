@@ -1,4 +1,4 @@
-"""The nodes, the carriers and the harness that the other interop tests rely on, BEAM to BEAM."""
+"""The nodes, carriers and harness of the other interop tests, BEAM to BEAM."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where Python and BEAM nodes meet: every carrier and layout, with a folder and without."""
+"""Where Python and BEAM nodes meet: every carrier and layout, with and without a folder."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ ABSTRACT = f"@uds_dist-places-{os.getpid()}"
 
 
 class Case(NamedTuple):
-    """How a BEAM is told where nodes meet, and how Python is; DIR is a new folder.
+    """How a BEAM and Python are configured to meet; DIR is a new folder.
 
-    ``environ`` is that of the commands and of `Config.from_env`; without it, the settings are given
-    to `Config`, and to the commands as options.
+    ``environ`` is the environment of the commands and of `Config.from_env`; without it, the
+    settings go to `Config`, and to the commands as options.
     """
 
     beam: dict[str, Any]
@@ -115,4 +115,4 @@ def test_a_command_does_not_wait_for_a_close_that_never_comes(
         assert main(["rpc", "a", "erlang", "node"]) == 0
         least = min(least, time.perf_counter() - start)
     assert capsys.readouterr().out == "a@localhost\n" * 10
-    assert least < 0.05  # it was 0.1 more when it waited
+    assert least < 0.05  # waiting for the close took 0.1 more

@@ -1,7 +1,7 @@
-"""The commands against RabbitMQ, a large program that nobody here has written.
+"""The commands against RabbitMQ, a large program from elsewhere.
 
 UDS_DIST_RABBITMQ names a Debian root with OTP and the package `rabbitmq-server`: a copy of a root
-that install_otp.sh has made, into which apt-get has installed it without starting services.
+made by install_otp.sh, with the package installed by apt-get, without starting services.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ ROOT = os.environ.get("UDS_DIST_RABBITMQ", "")
 COOKIE = "secret"
 START_SECONDS = 120.0
 UP = b"Starting broker... completed"
-NODE_PORTS = (35672, 35673)  # RabbitMQ computes others from them: they must be below 45535
-# Processes with a group leader, a link or a monitor at another node. The broker's own come and go.
+NODE_PORTS = (35672, 35673)  # below 45535, because RabbitMQ computes other ports from them
+# Processes with a group leader, link or monitor on another node. The broker's own come and go.
 LEFT = """
     Far = fun(X) -> is_pid(X) andalso node(X) =/= node() end,
     [P || P <- processes(), P =/= self(),
@@ -64,7 +64,7 @@ def broker(request: pytest.FixtureRequest) -> Iterator[str]:
             f"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS={carrier}",
         ]  # fmt: skip
         log = Path(folder, "log.txt")
-        # The broker would start an epmd that outlives it.
+        # Otherwise the broker would start an epmd that outlives it.
         with (
             program(otp.command(["/usr/bin/epmd", "-port", str(port)]), log),
             program(
@@ -80,7 +80,7 @@ def broker(request: pytest.FixtureRequest) -> Iterator[str]:
 
 @contextmanager
 def program(argv: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A program and those that it starts, until the end."""
+    """Run a program, and end it and the programs that it started."""
     with log.open("ab") as out:
         running = subprocess.Popen(
             argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
@@ -102,7 +102,7 @@ def wait_until(
 
 
 def registered(port: int, name: bytes) -> socket.socket:
-    """Enter a name at epmd for as long as the socket is open: the broker ends without it."""
+    """Register a name with epmd while the socket is open: the broker exits without it."""
     entry = struct.pack(">BHBBHHH", 120, NODE_PORTS[1], 77, 0, 6, 5, len(name)) + name + b"\0\0"
     sock = socket.create_connection(("127.0.0.1", port))
     sock.sendall(struct.pack(">H", len(entry)) + entry)
@@ -111,7 +111,7 @@ def registered(port: int, name: bytes) -> socket.socket:
 
 
 def command(folder: str, *words: str) -> str:
-    """What a command prints."""
+    """The output of a command."""
     settings = environment(UDS_DIST_SOCKET_DIR=folder, UDS_DIST_COOKIE=COOKIE)
     done = subprocess.run(
         [sys.executable, "-m", "uds_dist", *words],
@@ -141,7 +141,7 @@ def test_the_whole_status(broker: str, tmp_path: Path) -> None:
     with open_shell(broker, tmp_path) as terminal:
         terminal.send("rp(rabbit:status()).\r")
         terminal.see_line(r"\(rabbit@localhost\)2> ?")
-        # The shell itself cuts what it prints; rp does not.
+        # The shell itself truncates its output; rp does not.
         shown = terminal.vt.text.partition("rp(rabbit:status()).\n")[2].rpartition("\nok\n")[0]
         assert "..." not in shown and "rabbitmq_version" in shown
         pairs = [shown.count(character) for character in "{}[]"]

@@ -1,9 +1,9 @@
-"""The README's release: built by mix of the README's own files, run, and talked to.
+"""The README's release: mix builds it from the README's own files; then it runs and is called.
 
-The carrier of these tests stands for the dependency. The release's own commands are run too: they
-show that the node's side of the README is right, whatever Python does. As root, the tests run the
-release as a user with no rights of its own: the README's files must not need any. It is built once
-and started with the rules of either version of the carrier.
+The carrier of these tests replaces the dependency. The release's own commands run too: they show
+that the README is right about the node's side, without Python. As root, the tests run the release
+as an unprivileged user: the README's files must not need any rights. It is built once, and started
+with the rules of each version of the carrier.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ FILES = ("rel/vm.args.eex", "rel/remote.vm.args.eex", "rel/env.sh.eex", "config/
 COMMAND = "_build/prod/rel/myapp/bin/myapp"
 BUILD_SECONDS = 120.0
 START_SECONDS = 60.0
-SERVICE_UID = 1500  # of the release, when root runs the tests
+SERVICE_UID = 1500  # the release's user, if root runs the tests
 
 MIX = """
 defmodule MyApp.MixProject do
@@ -59,7 +59,7 @@ def readme_file(name: str) -> str:
     return text
 
 
-# How the carrier is told whose rules to follow; version 2 admits no other user unless it is told to.
+# The flags that choose the carrier's rules; version 2 admits other users only if configured.
 VERSIONS = {
     "1.0": "-uds_dist version 1",
     "2.0": f"-uds_dist version 2 -uds_dist allowed_uids [{SERVICE_UID},0]",
@@ -69,7 +69,7 @@ VERSIONS = {
 def in_release(otp: Otp, folder: str, words: str, flags: str = "") -> list[str]:
     """The argument vector that runs a shell command line in the project's folder."""
     runtime = Path(folder).parent / "runtime"
-    # mix keeps locks in the folder for temporary files, which other users' may bar it from.
+    # mix keeps locks in the folder for temporary files, where files of other users may block it.
     settings = f"HOME={folder} TMPDIR={folder} XDG_RUNTIME_DIR={runtime} MIX_ENV=prod"
     settings += f" RELEASE_COOKIE=secret ERL_AFLAGS='{flags}'"
     argv = ["sh", "-c", f"unset UDS_DIST_SOCKET_DIR; export {settings}; {words}"]
@@ -79,7 +79,7 @@ def in_release(otp: Otp, folder: str, words: str, flags: str = "") -> list[str]:
 
 
 def give_away(folder: Path) -> None:
-    """Make the user that the release runs as the owner of a folder and of all in it."""
+    """Make the release's user the owner of a folder and everything in it."""
     for path in (folder, *folder.rglob("*")):
         os.chown(path, SERVICE_UID, SERVICE_UID)
 
@@ -100,7 +100,7 @@ def run(otp: Otp, folder: str, words: str, flags: str = "", seconds: float = STA
 
 @pytest.fixture(scope="module")
 def project(otp: Otp) -> Iterator[Path]:
-    """The folder of the project, built; its runtime folder lies beside it."""
+    """The folder of the built project; its runtime folder is next to it."""
     if not otp.has_elixir:
         pytest.skip(f"OTP {otp.label} has no Elixir")
     with socket_folder() as folder:
@@ -160,7 +160,7 @@ def wait_for(sockets: str, process: subprocess.Popen[bytes], log: Path) -> None:
             try:
                 node.connect("myapp@localhost").result(START_SECONDS)
             except ConnectFailedError:
-                loop.run_once(0.05)  # there is no socket yet, or one that does not listen yet
+                loop.run_once(0.05)  # there is no socket yet, or it does not listen yet
         # The node listens before its applications run.
         done = node.rpc("myapp@localhost", "init", "get_status")
         while done.result(START_SECONDS)[0] != "started":  # type: ignore[index]
@@ -168,9 +168,9 @@ def wait_for(sockets: str, process: subprocess.Popen[bytes], log: Path) -> None:
 
 
 def test_the_release_of_the_readme(otp: Otp, release: Release, tmp_path: Path) -> None:
-    # From Python, as the README shows it.
+    # From Python, as in the README.
     run_command_line(release.sockets, tmp_path)
-    # The release's own remote commands meet it by remote.vm.args and env.sh.
+    # The release's own remote commands reach it through remote.vm.args and env.sh.
     printed = run(otp, release.project, f"{COMMAND} rpc 'IO.inspect(node())'", release.flags)
     assert ":myapp@localhost" in printed
     assert os.listdir(release.sockets) == ["myapp.sock"]
@@ -178,7 +178,7 @@ def test_the_release_of_the_readme(otp: Otp, release: Release, tmp_path: Path) -
 
 
 def open_console(otp: Otp, release: Release) -> None:
-    """Open the prompt of a Python program that has the release's name, by the release's command."""
+    """Open the prompt of a Python program that has the release's name, with its remote command."""
     folder = Path(release.project, "python")
     folder.mkdir(0o755, exist_ok=True)
     uid = None if otp.root is None else SERVICE_UID

@@ -1,7 +1,7 @@
-"""`uds-dist remote` at a pseudo-terminal and between pipes, against both shells of both releases.
+"""`uds-dist remote` on a pseudo-terminal and between pipes, against both shells of both releases.
 
 The node's carrier follows the rules of release 1, then those of release 2. After each session the
-node is asked whether a process, a monitor or a link of it is left.
+test checks that no process, monitor or link of it is left on the node.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from tests.interop.rates import fast_enough
 from tests.shell.pseudo_terminal import PseudoTerminal, remote
 
 MUCH = 10_000_000
-# Everything that a session could leave at the node. Sockets, which a carrier may keep, monitor their
-# owners as well, but are no processes.
+# Everything that a session could leave on the node. Sockets, which a carrier may keep, monitor
+# their owners too, but are not processes.
 COUNT = """begin
     Count = fun(Item) ->
         length([X || P <- processes(), {_, L} <- [process_info(P, Item)], X <- L, not is_reference(X)])
@@ -48,7 +48,7 @@ end
 
 @dataclass(frozen=True)
 class Shell:
-    """A kind of shell and what is typed there."""
+    """A kind of shell and the lines to type."""
 
     word: str
     prompt: str
@@ -65,7 +65,7 @@ ERL = Shell("erl", r"\(node@localhost\){}> ?", ".")
 
 @pytest.fixture(scope="module", params=[1, 2], ids=["carrier1", "carrier2"])
 def node(otp: Otp, request: pytest.FixtureRequest) -> Iterator[Beam]:
-    """One node for all the tests of a release; what a first shell starts for good is there."""
+    """One node for all tests of a release; processes that the first shell starts once stay there."""
     if not otp.has_elixir:
         pytest.skip(f"OTP {otp.label} has no Elixir")
     version: Literal[1, 2] = request.param
@@ -102,7 +102,7 @@ def environment(node: Beam) -> dict[str, str]:
 
 
 def piped(node: Beam, text: str, *words: str) -> tuple[int, str, str]:
-    """`uds-dist remote` between pipes: its exit code and what it printed."""
+    """Run `uds-dist remote` between pipes; returns its exit code and output."""
     done = subprocess.run(
         [sys.executable, "-m", "uds_dist", "remote", "node", *words],
         input=text, capture_output=True, text=True, env=environment(node), timeout=60, check=False,
@@ -120,7 +120,7 @@ def open_shell(node: Beam, shell: Shell, home: Path, columns: int = 80) -> Pseud
 
 
 def leave(terminal: PseudoTerminal) -> None:
-    """Leave with the key for it, and find the terminal as it was."""
+    """Leave with the key for it, and check that the terminal is as before."""
     terminal.send("\x04")
     assert terminal.wait() == 0
     assert terminal.vt.cursor[1] == 0
@@ -174,7 +174,7 @@ def test_output_above_a_line_that_is_typed(node: Beam, shell: Shell, tmp_path: P
         terminal.see(r"^n40$")
         terminal.see_line(shell.prompt.format(2) + "7 \\+ 7, grün")
         assert re.findall(r"^n(\d+)$", terminal.vt.text, re.MULTILINE) == [str(n) for n in range(1, 41)]
-        # A part of a line, and the rest of it later.
+        # A part of a line, and later the rest.
         parts = (
             'Process.sleep(100); IO.write("a"); Process.sleep(50); IO.puts("b")',
             'timer:sleep(100), io:put_chars("a"), timer:sleep(50), io:put_chars("b\\n")',
@@ -200,7 +200,7 @@ def test_reads_of_evaluated_code(node: Beam, shell: Shell, tmp_path: Path) -> No
         terminal.send("t0p-secret\r")
         terminal.see(r'"t0p-secret"$')
         assert terminal.vt.text.count("t0p-secret") == 1
-        # Another process asks while the prompt is open: it is served first, the line comes back.
+        # Another process asks while the prompt is open: it is served first, then the line returns.
         asks = (
             'spawn(fn -> Process.sleep(200); IO.puts(["got ", IO.gets("you there? ")]) end)'
             if shell is IEX
@@ -308,7 +308,7 @@ def test_completion(node: Beam, shell: Shell, tmp_path: Path) -> None:
         terminal.see(r"^7$")
         terminal.send("long_\t + 1\r" if shell is IEX else "Lon\t + 1.\r")
         terminal.see(r"^8$")
-        # What has several ends is listed, and nothing is lost of what is typed meanwhile.
+        # Several completions are listed, and nothing typed meanwhile is lost.
         terminal.send("String.to_\tx" if shell is IEX else "lists:su\tx")
         terminal.see("to_atom/1" if shell is IEX else "sublist")
         terminal.see_line(shell.prompt.format(r"\d") + (r"String\.to_x" if shell is IEX else "lists:sux"))
@@ -455,7 +455,7 @@ def test_pry_and_break(node: Beam, tmp_path: Path) -> None:
         terminal.send("respawn()\r")
         terminal.see(r"Interactive Elixir[^\n]*\n(?s:.*)Interactive Elixir")
         terminal.see_line(IEX.prompt.format(r"\d+"))
-        # A breakpoint in what this shell itself evaluates.
+        # A breakpoint in this shell's own evaluation.
         terminal.send("break!(URI.decode_www_form/1)\r")
         terminal.see(r"^1$")
         terminal.send('URI.decode_www_form("a%20b")\r')
@@ -495,7 +495,7 @@ def test_between_pipes(node: Beam, word: str, text: str, code: int, out: str | N
 
 
 def test_the_file_that_iex_evaluates_first(node: Beam) -> None:
-    script = Path(node.socket_dir, "start.exs")  # in a folder that the node sees, too
+    script = Path(node.socket_dir, "start.exs")  # in a folder that the node sees too
     script.write_text("from_file = 41\n")
     assert piped(node, "from_file + 1\n", "--iex", "--dot-iex", str(script))[:2] == (0, "42\n")
     assert piped(node, "from_file\n", "--iex", "--no-dot-iex")[0] == 1
@@ -521,7 +521,7 @@ def test_the_node_is_killed_under_the_shell(otp: Otp, beam: Start, shell: Shell,
 def test_the_prompt_comes_sooner_than_that_of_erl(
     node: Beam, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # As it is installed, with its bytecode. On a machine with nothing else to do, half the time.
+    # As installed, with its byte code. On an idle machine it takes half the time.
     monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
     monkeypatch.setenv("PYTHONPYCACHEPREFIX", str(tmp_path / "bytecode"))
     argv = node.otp.command(

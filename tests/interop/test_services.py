@@ -1,8 +1,8 @@
-"""What real nodes ask of a Python node, against what a BEAM with the same services answers.
+"""Requests of real nodes to a Python node, compared with a BEAM that has the same services.
 
 The operations are erl/svc_operations.erl and elixir/svc_operations.ex; each runs twice from one
-BEAM node: at a Python node with services.py and at a BEAM node with erl/svc.erl. The two results
-must be the same. The table of them all is printed; `pytest -rA` shows it.
+BEAM node: on a Python node with services.py and on a BEAM node with erl/svc.erl. The two results
+must be the same. The test prints a table of all results; `pytest -rA` shows it.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ TIMEOUT = 120.0
 WIDTH = 76
 
 
-# What comes goes back as it came, whatever the program is given of it.
+# A term goes back unchanged, whatever the program gets for it.
 MODES = {
     "plain": Config(),
     "text": Config(text=True, default=to_elixir, object_hook=from_elixir),
@@ -73,7 +73,7 @@ class Nodes:
             beam.pump = lambda: node.loop.run_once(0.005)
 
     def results(self, module: str, at: str) -> list[tuple[str, object]]:
-        """Run a module's operations at a node."""
+        """Run a module's operations on a node."""
         data = self.caller.eval_binary(f"{module}:run('{at}')", timeout=TIMEOUT)
         found = decode(data)
         assert isinstance(found, list)
@@ -81,7 +81,7 @@ class Nodes:
 
 
 def compare(nodes: Nodes, module: str, label: str) -> int:
-    """Run the operations at both nodes, print the table, and fail for what differs."""
+    """Run the operations on both nodes, print the table, and fail if a result differs."""
     python = nodes.results(module, PYTHON)
     beam = nodes.results(module, "reference@localhost")
     assert [name for name, _ in python] == [name for name, _ in beam]
@@ -100,7 +100,7 @@ def compare(nodes: Nodes, module: str, label: str) -> int:
 
 
 def settled(node: Node) -> NodeStatistics:
-    """The node's books, once what was on its way has arrived."""
+    """The node's statistics, once all messages in transit have arrived."""
     for _ in range(20):
         node.loop.run_once(0.01)
     return node.statistics()
@@ -130,7 +130,7 @@ def test_elixir_sees_no_difference(beam: Start, otp: Otp, node: Node) -> None:
 
 
 class Odd(GenServer):
-    """Answers one call with what is not a term, and leaves the rest to GenServer."""
+    """Answers one call with a value that is not a term, and leaves the rest to GenServer."""
 
     def handle_call(self, request: object, from_: From) -> object:
         if request == "object":
@@ -144,7 +144,7 @@ class Odd(GenServer):
 
 @pytest.mark.interop
 def test_a_call_that_a_python_server_cannot_answer_fails_alone(beam: Start, node: Node) -> None:
-    """Where a gen_server would end, a Python one goes on; the caller sees an exit all the same."""
+    """A gen_server would end, a Python server continues; either way the caller sees an exit."""
     node.serve("odd", Odd())
     caller = beam("a@localhost")
     caller.pump = lambda: node.loop.run_once(0.005)

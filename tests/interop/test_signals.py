@@ -1,4 +1,4 @@
-"""Every control message, once as a BEAM sends it and once as Python does."""
+"""Every control message, once from a BEAM and once from Python."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ EVALUATORS = count(1)
 
 @pytest.fixture(scope="module")
 def beam_of_module(otp: Otp) -> Iterator[Together]:
-    """One BEAM of each release for all the tests."""
+    """One BEAM of each release for all tests."""
     with together(otp) as both:
         both.beam.load_module(MODULE)
         yield both
@@ -64,7 +64,7 @@ class Listening:
 
 
 class Pair:
-    """A mailbox `box` at the Python node, a process `self()` at the BEAM, and what was said."""
+    """A mailbox `box` on the Python node, a process `self()` on the BEAM, and their messages."""
 
     def __init__(self, both: Together) -> None:
         self.both = both
@@ -88,7 +88,7 @@ class Pair:
         return self.both.eval_term(code, process=self.process, **bound)
 
     def wait_for(self, condition: str, **terms: object) -> None:
-        """The BEAM's process waits until a condition is true."""
+        """Let the BEAM's process wait until a condition is true."""
         code = f"fun F(0) -> no; F(N) -> case {condition} of true -> ok;"
         code += " _ -> timer:sleep(1), F(N - 1) end end(5000)"
         assert self.eval(code, **terms) == "ok", condition
@@ -105,13 +105,13 @@ class Pair:
         return {control[0] for control in self.heard}
 
     def settle(self) -> None:
-        """Everything that the BEAM's process has sent is there."""
+        """Wait until everything that the BEAM's process has sent has arrived."""
         ref = self.node.processes.numbers.new_reference()
         self.eval("Box ! Ref, ok", Ref=ref)
         assert self.box.receive(match=lambda message: message == ref, timeout=5) == ref
 
     def close(self) -> None:
-        # Who gets a message with a trace token has the token, the driver among them.
+        # A process that receives a message with a trace token keeps the token, even the driver.
         self.both.beam.eval("seq_trace:reset_trace()")
         self.both.beam.submit("exit(self(), kill)", process=self.process)
         self.both.close()
@@ -121,7 +121,7 @@ class Pair:
 def start(
     beam_of_module: Together, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[..., Pair]]:
-    """Start the pair of a test, with flags that the Python node is to lack."""
+    """Start the pair of a test, with flags that the Python node must lack."""
     made: list[Pair] = []
 
     def make(missing: int = 0) -> Pair:
@@ -163,7 +163,7 @@ def test_a_message_of_a_beam(
     pair = start(missing)
     if op == ctl.ALTACT_SIG_SEND and pair.release < 28:
         op = ctl.ALIAS_SEND_TT if token else ctl.ALIAS_SEND
-    # A message that opens the connection may come in an older form: the flags are unknown then.
+    # A message that opens the connection may come in an older form, since the flags are unknown.
     pair.eval("net_kernel:connect_node('py@localhost')")
     run = f"sig:with_token(fun() -> {code} end)" if token else code
     pair.eval(run, M=HELLO, Alias=pair.box.alias())
@@ -191,7 +191,7 @@ def test_a_message_of_python(start: Callable[..., Pair], missing: int) -> None:
     "op", [ctl.SEND_TT, ctl.SEND_SENDER_TT, ctl.REG_SEND_TT, ctl.ALIAS_SEND_TT]
 )
 def test_a_message_with_a_trace_token(start: Callable[..., Pair], op: int) -> None:
-    # No ordinary process here has a token; that a BEAM takes it shows that the shape is right.
+    # No ordinary process here has a token; a BEAM accepts it, so the shape is right.
     pair = start(NO_ALTACT | (NO_SENDER if op == ctl.SEND_TT else 0))
     alias = pair.eval(f"register({pair.process}, self()), alias()")
     token = (2, 17, 1, pair.box.pid, 0)
@@ -286,7 +286,7 @@ def test_a_link_and_an_unlink_of_python(start: Callable[..., Pair]) -> None:
     victim = pair.eval("spawn(fun sig:sleep/0)")
     assert isinstance(victim, Pid)
     pair.box.link(victim)
-    # The driver's words do not go over the connection: they could overtake the link.
+    # The driver's messages do not go over the connection: they could overtake the link.
     pair.wait_for("lists:member(Box, element(2, process_info(Victim, links)))", Victim=victim)
     pair.eval("exit(Victim, kill)", Victim=victim)
     signal = (Atom("EXIT"), victim, Atom("killed"))
@@ -295,7 +295,7 @@ def test_a_link_and_an_unlink_of_python(start: Callable[..., Pair]) -> None:
 
 @pytest.mark.parametrize("turn", range(3))
 def test_links_that_cross(start: Callable[..., Pair], turn: int) -> None:
-    # Both ends link and unlink at once; in the end both must think the same.
+    # Both ends link and unlink at once; in the end both must agree.
     pair = start()
     assert pair.node.ping(pair.both.name)
     pending = pair.both.submit(
@@ -548,7 +548,7 @@ def test_a_spawn_request_with_a_trace_token_of_python(start: Callable[..., Pair]
 
 
 def test_what_no_node_sends_is_taken(start: Callable[..., Pair]) -> None:
-    # NODE_LINK and UNLINK have no sender in any OTP that can connect: from Python to Python.
+    # No OTP that can connect sends NODE_LINK and UNLINK: from Python to Python.
     pair = start()
     other: Node = pair.both.node("other@localhost")
     box = other.mailbox()

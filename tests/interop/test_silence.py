@@ -19,8 +19,8 @@ LONG = os.environ.get("UDS_DIST_LONG") == "1"
 def test_silence_at_the_prompt(
     otp: Otp, beams: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tick_time: int
 ) -> None:
-    # A carrier that ticks drops a silent peer after the tick time; a mute one is asked for signs
-    # of life. Both shells at both are silent at once.
+    # A carrier that ticks drops a silent peer after the tick time; a mute one gets probes. Both
+    # shells on both are silent at the same time.
     monkeypatch.setenv("UDS_DIST_TICK_TIME", str(tick_time))
     settings = ["-kernel", "net_ticktime", str(tick_time)]
     with socket_folder() as one, socket_folder() as other, ExitStack() as stack:

@@ -1,4 +1,4 @@
-"""A remote shell from another machine: the README's lines about ssh, against a real sshd."""
+"""A remote shell from another machine: the README's commands for ssh, against a real sshd."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def free_port() -> int:
 
 @pytest.fixture
 def tools(tmp_path: Path) -> Iterator[Path]:
-    """A folder with the commands ssh, which finds a server of the test's own, and uds-dist."""
+    """A folder with the commands uds-dist and ssh, which connects to the test's own server."""
     assert SSH and SSHD and KEYGEN
     folder = tmp_path / "ssh"
     folder.mkdir()
@@ -78,7 +78,7 @@ def tools(tmp_path: Path) -> Iterator[Path]:
         script.write_text(f'#!/bin/sh\nexec {words} "$@"\n')
         script.chmod(0o755)
     if os.getuid() == 0:
-        Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # as the service's start does
+        Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # like the start of the service
     server = subprocess.Popen(
         [SSHD, "-D", "-e", "-f", str(folder / "sshd_config")], stderr=subprocess.PIPE, text=True
     )

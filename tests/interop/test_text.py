@@ -1,4 +1,4 @@
-"""Texts of terms as real nodes read them: what is accepted, what is refused, and each value."""
+"""Texts of terms, compared with real nodes: which are accepted or refused, and their values."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from uds_dist.etf.terms import exact_key
 
 SEED = 27_29
 GENERATED = 2_000
-# `parse_term` takes a text without a dot, so one is added where there is none.
+# `parse_term` accepts a text without a dot; for the node a missing dot is added.
 READ = """
 [try
     {ok, Tokens, _} = erl_scan:string(unicode:characters_to_list(Text)),

@@ -1,4 +1,4 @@
-"""Values of Elixir and Python as real nodes take them, and the services of a node in text mode."""
+"""Values of Elixir and Python on real nodes, and the services of a node in text mode."""
 
 from __future__ import annotations
 
@@ -76,18 +76,18 @@ def elixir(otp: Otp, beam: Start) -> Beam:
 
 
 def holds(node: Beam, code: str, value: object) -> bool:
-    """Whether an expression about the term `x` is true at the node."""
+    """Whether an expression about the term `x` is true on the node."""
     bindings = {"data": encode(value, default=to_elixir)}
     return node.eval_elixir(f"x = :erlang.binary_to_term(data); {code}", bindings, keep=False) == "true"
 
 
 def back(node: Beam, code: str) -> Any:
-    """The value of an expression of Elixir."""
+    """The value of an Elixir expression."""
     text = node.eval_elixir(f"Base.encode16(:erlang.term_to_binary({code}))", keep=False)
     return decode(bytes.fromhex(text.strip('"')), text=True, object_hook=from_elixir, records=[User])
 
 
-# What a value is in Elixir: the value, an expression for it, and how the two are compared there.
+# Values in Elixir: the Python value, an expression for it, and how the two are compared there.
 SAME: list[tuple[object, str, str]] = [
     (datetime(2024, 5, 6, 7, 8, 9, 123456, timezone.utc), "~U[2024-05-06 07:08:09.123456Z]", "DateTime.compare(x, y) == :eq and x === y"),
     (datetime(2024, 5, 6, 7, 8, 9, tzinfo=timezone.utc), "~U[2024-05-06 07:08:09Z]", "DateTime.compare(x, y) == :eq"),
@@ -219,7 +219,7 @@ def test_random_values_of_elixir_come_back_identical(elixir: Beam) -> None:
 
 @pytest.fixture
 def own(otp: Otp) -> Iterator[Together]:
-    """A BEAM with Elixir, for a Python node in text mode that has Elixir's types."""
+    """A BEAM with Elixir, and a Python node in text mode with Elixir's types."""
     if not otp.has_elixir:
         pytest.skip("no Elixir")
     with together(otp, elixir=True) as both:

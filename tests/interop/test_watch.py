@@ -1,4 +1,4 @@
-"""top and probe of the command line against both releases, `top` by its screen."""
+"""`uds-dist top` and `probe` against both releases; `top` by its screen."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A BEAM and a Python node in one test: while the one is asked, the other runs."""
+"""A BEAM and a Python node in one test: the loop runs while the BEAM is asked."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Together:
         assert self.loop.run_until(lambda: bool(condition()), timeout), "it did not happen"
 
     def close(self) -> None:
-        """End the Python nodes; the BEAM has seen them go when this returns."""
+        """End the Python nodes, and wait until the BEAM has seen that."""
         names = [node.name for node in self.nodes if not node.closed]
         for node in self.nodes:
             node.close()

@@ -1,4 +1,4 @@
-"""A program on asyncio: its loop watches the node's descriptor and keeps the node's time.
+"""A program that uses asyncio: its loop watches the node's descriptor and runs its timers.
 
     python tests/recipes/asyncio_reader.py myapp@localhost
 """
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class Attached:
-    """An EventLoop that has its turns inside the running asyncio loop."""
+    """Runs an EventLoop inside the running asyncio loop."""
 
     def __init__(self, loop: EventLoop) -> None:
         self.loop = loop
@@ -35,12 +35,12 @@ class Attached:
         """What a future of the node comes to."""
         done = asyncio.Event()
         future.add_done_callback(lambda _: done.set())
-        self.loop.wakeup()  # something was started outside a turn: have one, for its timers
+        self.loop.wakeup()  # something was started outside `run_once`: run it now, for new timers
         await done.wait()
         return future.result()
 
     def detach(self) -> None:
-        """Have no more turns."""
+        """Stop running the loop."""
         if self._timer is not None:
             self._timer.cancel()
         self._outer.remove_reader(self.loop.fileno())

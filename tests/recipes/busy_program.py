@@ -1,4 +1,4 @@
-"""A program that computes for longer than the tick time and keeps its peers all the same.
+"""A program that computes for longer than the tick time and still keeps its peers.
 
     python tests/recipes/busy_program.py myapp@localhost
     python tests/recipes/busy_program.py myapp@localhost without     and loses them
@@ -14,7 +14,7 @@ from uds_dist import EventLoop, Node
 
 
 def compute(seconds: float) -> int:
-    """Something that takes long and knows nothing of nodes."""
+    """A long computation that knows nothing about nodes."""
     until = time.monotonic() + seconds
     total = 0
     while time.monotonic() < until:
@@ -33,7 +33,7 @@ def main(peer: str, ticks: bool) -> None:
     with loop.signal_ticks(interval=tick_time / 8) if ticks else nullcontext():
         compute(3 * tick_time)
 
-    loop.run_until(lambda: False, timeout=tick_time / 8)  # what has come meanwhile
+    loop.run_until(lambda: False, timeout=tick_time / 8)  # the messages that came meanwhile
     print("lost" if "nodedown" in down else "kept", flush=True)
     node.close()
     loop.close()

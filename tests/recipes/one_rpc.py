@@ -1,4 +1,4 @@
-"""A script that wants the value of one function in a release, and nothing else.
+"""A script that calls one function in a release.
 
     python tests/recipes/one_rpc.py myapp@localhost
 """

@@ -1,4 +1,4 @@
-"""A program that waits in `select.poll`: the whole node is one descriptor and one timeout in it.
+"""A program that waits in `select.poll`: the node adds one descriptor and one timeout to it.
 
     python tests/recipes/poll_loop.py myapp@localhost
 """
@@ -20,7 +20,7 @@ def main(peer: str) -> None:
     inbox = node.mailbox("recipe", on_message=answers.append)
     inbox.send(("echo", peer), (inbox.pid, b"to the node"))
 
-    # What the program has waited for all along.
+    # The descriptors that the program already waited for.
     own, other_end = os.pipe()
     os.write(other_end, b"to the program")
 
@@ -29,7 +29,7 @@ def main(peer: str) -> None:
     poll.register(loop.fileno(), select.POLLIN)
     done = 0
     while done < 2:
-        # Asked each time, after all that may have started something new.
+        # Ask each time, after all code that may have started something new.
         due = loop.next_timeout()
         ready = poll.poll(None if due is None else math.ceil(due * 1000))
         for descriptor, _events in ready:

@@ -1,4 +1,4 @@
-"""A pre-fork server: the master is a node, and so is each worker; none uses what it inherited.
+"""A pre-fork server: the master is a node, and so is each worker; none uses an inherited node.
 
     python tests/recipes/prefork_server.py myapp@localhost 4     four workers; SIGTERM ends all
 """
@@ -15,7 +15,7 @@ from uds_dist.transport.loop import READ
 
 
 def work(number: int, service: socket.socket, peer: str) -> None:
-    """A worker's life: it answers each client with what the peer says to it."""
+    """Run a worker: it answers each client with the peer's reply."""
     loop = EventLoop()
     node = Node(f"worker{number}@localhost", loop=loop)
 
@@ -24,7 +24,7 @@ def work(number: int, service: socket.socket, peer: str) -> None:
             client = service.accept()[0]
         except BlockingIOError:
             return  # another worker was faster
-        question = client.recv(1000)  # one that says nothing would hold the worker up
+        question = client.recv(1000)  # a silent client would block the worker
 
         def answer(future: Future[object]) -> None:
             client.sendall(b"%s from worker %d\n" % (str(future.result()).encode(), number))
@@ -52,7 +52,7 @@ def main(peer: str, workers: int) -> None:
     for number in range(workers):
         child = os.fork()
         if not child:
-            node.close()  # in a child this closes descriptors; nothing is said to the peer
+            node.close()  # in a child this closes descriptors, and sends nothing to the peer
             loop.close()
             work(number, service, peer)
             os._exit(0)

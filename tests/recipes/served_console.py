@@ -1,9 +1,9 @@
-"""A program with work of its own, 60 times a second, that serves a Python prompt meanwhile.
+"""A program that works 60 times a second and serves a Python prompt meanwhile.
 
     python tests/recipes/served_console.py operator@localhost
     uds-dist remote recipe --name operator@localhost
 
-At the prompt, `work.period()` tells whether the work suffers, and `work.running = False` ends it.
+At the prompt, `work.period()` shows whether the work slows down; `work.running = False` ends it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from uds_dist import Config, EventLoop, Node
 
 
 class Work:
-    """What the program is for."""
+    """The program's own work."""
 
     def __init__(self) -> None:
         self.running = True
@@ -25,7 +25,7 @@ class Work:
         self.begun: deque[float] = deque(maxlen=120)
 
     def step(self) -> None:
-        """Do some of it."""
+        """Do one step."""
         self.begun.append(time.monotonic())
 
     def period(self) -> float:
@@ -46,7 +46,7 @@ def main(operator: str) -> None:
     while work.running:
         work.step()
         due += 1 / work.rate
-        loop.sleep(max(due - loop.time(), 0.0))  # shells are served here
+        loop.sleep(max(due - loop.time(), 0.0))  # this serves the shells
 
     node.close()
     loop.close()

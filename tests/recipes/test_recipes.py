@@ -1,4 +1,4 @@
-"""Each recipe is run as its user would run it, against a node in this process."""
+"""Each recipe runs as a user would run it, against a node in this process."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Server(GenServer):
 @pytest.fixture
 def peer(tmp_path: Path) -> Iterator[Node]:
     """The node that the recipes talk to."""
-    tmp_path.chmod(0o755)  # the mode that every carrier accepts
+    tmp_path.chmod(0o755)  # every carrier accepts this mode
     with EventLoop() as loop:
         config = Config(socket_dir=str(tmp_path), tick_time=0.4)
         with Node(PEER, loop=loop, cookie="secret", config=config) as node:
@@ -50,7 +50,7 @@ def peer(tmp_path: Path) -> Iterator[Node]:
 
 
 class Recipe:
-    """A running recipe; what it prints is read by the peer's loop."""
+    """A running recipe; the peer's loop reads its output."""
 
     def __init__(self, peer: Node, *words: str) -> None:
         environment = {
@@ -86,12 +86,12 @@ class Recipe:
             self._loop.unregister(self._stdout)
 
     def wait_for_line(self) -> str:
-        """What it prints first."""
+        """The first line of its output."""
         assert self._loop.run_until(lambda: b"\n" in self.output or not self._open, timeout=20)
         return self.output.decode().partition("\n")[0]
 
     def finish(self) -> tuple[int, list[str], str]:
-        """Serve it to its end: exit status, lines, standard error."""
+        """Serve it until it exits: exit status, lines, standard error."""
         ended = self._loop.run_until(lambda: not self._open, timeout=20)
         self._stop_reading()
         if not ended:
@@ -101,7 +101,7 @@ class Recipe:
 
 
 def run(peer: Node, *words: str) -> list[str]:
-    """What a recipe prints that ends well."""
+    """The output of a recipe that succeeds."""
     status, lines, errors = Recipe(peer, *words).finish()
     assert (status, errors) == (0, "")
     return lines
@@ -122,7 +122,7 @@ def test_asyncio_reader(peer: Node) -> None:
 
 @pytest.fixture
 def display(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A display: the one there is, or a virtual one."""
+    """A display: the existing one, or a virtual one."""
     if find_spec("tkinter") is None or find_spec("_tkinter") is None:
         pytest.skip("this Python has no tkinter")
     if os.environ.get("DISPLAY"):

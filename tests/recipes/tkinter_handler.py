@@ -1,4 +1,4 @@
-"""A program with windows: tkinter's main loop watches the node's descriptor and keeps its time.
+"""A program with windows: tkinter's main loop watches the node's descriptor and runs its timers.
 
     python tests/recipes/tkinter_handler.py myapp@localhost
 """
@@ -13,7 +13,7 @@ from uds_dist import EventLoop, Node
 
 
 def attach(loop: EventLoop, root: tkinter.Tk) -> None:
-    """Give the loop its turns inside tkinter's main loop."""
+    """Run the loop inside tkinter's main loop."""
     timers: list[str] = []
 
     def turn(*_event: object) -> None:
@@ -45,7 +45,7 @@ def main(peer: str) -> None:
 
     def clicked() -> None:
         inbox.send(("echo", peer), (inbox.pid, 42))
-        loop.wakeup()  # something was started outside a turn: have one, for its timers
+        loop.wakeup()  # something was started outside `run_once`: run it now, for new timers
 
     button = tkinter.Button(root, text="ask", command=clicked)
     button.pack()

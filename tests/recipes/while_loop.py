@@ -1,4 +1,4 @@
-"""A program with a loop of its own: the node has its turn between two pieces of the old work.
+"""A program with its own loop: the node runs between two pieces of the old work.
 
     python tests/recipes/while_loop.py myapp@localhost
 """
@@ -11,7 +11,7 @@ from uds_dist import EMPTY, EventLoop, Node
 
 
 def do_the_old_work(step: int) -> int:
-    """What the program did before there was a node in it."""
+    """The work that the program did before it had a node."""
     return sum(range(step % 1000))
 
 
