@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from tests.conftest import MakeNode
 from tests.inside import inside, reply
 from tests.scripted import ScriptedPeer
 from uds_dist import (
@@ -30,8 +31,6 @@ from uds_dist import (
     RemoteError,
     RemoteTimeoutError,
 )
-
-MakeNode = Callable[..., Node]
 
 
 def echo_server(node: Node, name: str = "echo") -> None:

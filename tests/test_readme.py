@@ -12,9 +12,7 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
-from configparser import ConfigParser
 from configparser import ConfigParser
 from contextlib import contextmanager
 from dataclasses import fields
@@ -73,14 +71,6 @@ with Node("myapp@localhost", config=Config.from_env()) as node:
     print("ready", flush=True)
     node.loop.run_forever()
 """
-
-
-@pytest.fixture
-def folder() -> Iterator[str]:
-    folder = tempfile.mkdtemp(prefix="uds_dist-")
-    os.chmod(folder, 0o755)  # every carrier accepts this mode
-    yield folder
-    shutil.rmtree(folder)
 
 
 @pytest.fixture

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.interop.beam import HOW_TO_GET, Beam, Otp, Start, find_otps, socket_folder
+from tests.interop.echo import MODULE
+from tests.interop.together import Together, together
 
 REQUIRED = ("27", "29") if os.environ.get("UDS_DIST_REQUIRE_BEAM") == "1" else ()
 OTPS = {otp.label: otp for otp in find_otps()}
@@ -67,3 +69,19 @@ def beam(otp: Otp, beams: Start) -> Start:
         return beams(otp, name, **options)
 
     return start
+
+
+@pytest.fixture(scope="module")
+def beam_of_module(otp: Otp) -> Iterator[Together]:
+    """One BEAM of each release, for the tests that leave it unchanged."""
+    with together(otp) as both:
+        both.beam.load_module(MODULE)
+        both.beam.eval("conn:echo(echo)")
+        yield both
+
+
+@pytest.fixture
+def both(beam_of_module: Together) -> Iterator[Together]:
+    """The module's BEAM."""
+    yield beam_of_module
+    beam_of_module.close()

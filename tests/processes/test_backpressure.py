@@ -7,6 +7,7 @@ import random
 import pytest
 
 from tests.conftest import MakeNode, MakePeer
+from tests.inside import ask
 from tests.scripted import ScriptedPeer
 from uds_dist import (
     Atom,
@@ -18,7 +19,6 @@ from uds_dist import (
     NoConnectionError,
     Node,
     Pid,
-    Reference,
     UdsDistError,
 )
 from uds_dist.protocol.control import PAYLOAD_MONITOR_P_EXIT, SEND_SENDER, SPAWN_REQUEST
@@ -35,15 +35,6 @@ def connection_to(node: Node, name: str) -> Connection:
     connection = node._peers.nodes[name].connection
     assert connection is not None
     return connection
-
-
-def ask(peer: ScriptedPeer, size: int) -> Reference:
-    """Call a function of the node that answers with so many bytes."""
-    ref = peer.reference()
-    control = (SPAWN_REQUEST, ref, peer.pid(), peer.pid(2), (Atom("erpc"), Atom("execute_call"), 4),
-               [Atom("monitor")])  # fmt: skip
-    peer.send(control, [ref, Atom("m"), Atom("big"), [size]])
-    return ref
 
 
 def answers(peer: ScriptedPeer, count: int) -> list[object]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import MakeNode
 from tests.inside import inside
 from tests.scripted import ScriptedPeer
 from uds_dist import (
@@ -22,7 +23,6 @@ from uds_dist import (
     ReceiveTimeoutError,
 )
 
-MakeNode = Callable[..., Node]
 NORMAL = Atom("normal")
 
 

@@ -7,14 +7,13 @@ from functools import partial
 
 import pytest
 
+from tests.conftest import MakeNode, MakePeer
 from tests.inside import inside
 from tests.scripted import ScriptedPeer
 from uds_dist import Atom, Mailbox, Node, Pid, Reference
 from uds_dist.protocol import control as ctl
 from uds_dist.protocol.control import NO_PAYLOAD
 
-MakeNode = Callable[..., Node]
-MakePeer = Callable[..., ScriptedPeer]
 Signal = Callable[[Pid, Pid, Reference], tuple[tuple[object, ...], object]]
 
 NONE: list[object] = []

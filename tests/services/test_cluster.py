@@ -6,12 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.conftest import MakeNode, MakePeer
 from tests.scripted import Message, ScriptedPeer
 from uds_dist import EMPTY, Atom, ImproperList, Node, Pid
 from uds_dist.protocol import control as ctl
-
-MakeNode = Callable[..., Node]
-MakePeer = Callable[..., ScriptedPeer]
 
 GLOBAL = Atom("global_name_server")
 CAST = Atom("$gen_cast")

@@ -8,6 +8,7 @@ from collections import deque
 import pytest
 
 from tests.conftest import MakeNode
+from tests.inside import settle
 from uds_dist import (
     Atom,
     ConfigError,
@@ -352,12 +353,6 @@ class SlowClient(Client):
         """Type a line without waiting for the prompt."""
         self.typed.append([*map(ord, line), 10])
         self._feed()
-
-
-def settle(loop: EventLoop) -> None:
-    """Run until nothing happens any more."""
-    while loop.run_once(0.02):
-        pass
 
 
 def test_output_waits_for_a_slow_terminal(console: Node, b: Node, loop: EventLoop) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.conftest import MakeNode
-from tests.inside import inside
+from tests.inside import inside, settle
 from uds_dist import (
     Atom,
     EventLoop,
@@ -38,11 +38,6 @@ class Recorder(GenServer):
 
     def terminate(self, reason: object) -> None:
         self.ends.append(reason)
-
-
-def settle(loop: EventLoop) -> None:
-    while loop.run_once(0):
-        pass
 
 
 @pytest.mark.parametrize("restart", ["temporary", "transient", "permanent"])

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from tests.conftest import MakeNode, MakePeer
 from tests.scripted import ScriptedPeer
 from uds_dist import Atom, ConfigError, EncodeError, Node, Pid
 from uds_dist.etf.terms import freeze
 from uds_dist.protocol import control as ctl
 from uds_dist.services.pg import PgScope
-
-MakeNode = Callable[..., Node]
-MakePeer = Callable[..., ScriptedPeer]
 
 CAST = Atom("$gen_cast")
 SYNC = Atom("sync")

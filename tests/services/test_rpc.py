@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -12,77 +13,22 @@ import pytest
 from tests.conftest import MakeNode
 from tests.inside import inside
 from tests.scripted import ScriptedPeer
-from tests.services.test_gen import Ledger
+from tests.services.calc import SOON, A, Ledger
+from tests.services.functions import Service, Tasks, spawn
 from uds_dist import (
     Atom,
     ConfigError,
     ErlangError,
     EventLoop,
-    Exit,
-    Export,
     Future,
     ImproperList,
     NoConnectionError,
     Node,
-    Pid,
-    Reference,
     RemoteError,
     RemoteTimeoutError,
-    Throw,
 )
 from uds_dist.protocol import control as ctl
 from uds_dist.services.exposed import Exposed
-
-A = "a@localhost"
-SOON = 5.0
-MONITOR = [Atom("monitor")]
-
-
-class Service:
-    """Exposed at a@localhost as the module ``svc``."""
-
-    def __init__(self, node: Node) -> None:
-        self.node = node
-        self.calls: list[object] = []
-        self.futures: list[Future[object]] = []
-        functions = "echo boom badarg exit throw unsendable later never note"
-        node.expose("svc", {name: getattr(self, name) for name in functions.split()})
-        node.expose("math", {"sqrt": math.sqrt, "hypot": math.hypot})
-
-    def echo(self, term: object, *more: object) -> object:
-        return [term, *more] if more else term
-
-    def boom(self) -> object:
-        return 1 // 0
-
-    def badarg(self) -> object:
-        raise ErlangError("badarg")
-
-    def exit(self, reason: object) -> object:
-        raise Exit(reason)
-
-    def throw(self, term: object) -> object:
-        raise Throw(term)
-
-    def unsendable(self) -> object:
-        return object()
-
-    def later(self) -> object:
-        future: Future[object] = Future(self.node.loop)
-        self.futures.append(future)
-        return future
-
-    def never(self) -> object:
-        return Future(self.node.loop)
-
-    def note(self, term: object) -> None:
-        self.calls.append(term)
-
-
-@pytest.fixture
-def service(a: Node) -> Service:
-    """Functions at a@localhost."""
-    return Service(a)
 
 
 def fail(node: Node, function: str, *arguments: object, module: str = "svc") -> RemoteError:
@@ -114,8 +60,8 @@ def test_what_a_function_raises_arrives_in_its_class(b: Node, service: Service) 
     assert (error.class_, error.reason) == ("error", "badarg")
     assert isinstance(error.stack, list)
     module, function, arity, where = error.stack[0]
-    assert (module, arity) == (__name__, 1) and function.endswith("badarg")
-    assert bytes(dict(where)["file"]).decode() == __file__
+    assert (module, arity) == (Service.__module__, 1) and function.endswith("badarg")
+    assert bytes(dict(where)["file"]).decode() == inspect.getfile(Service)
     assert error.stack[-1] == (Atom("svc"), Atom("badarg"), 0, [])
     error = fail(b, "boom")
     name = Atom("ZeroDivisionError")
@@ -310,340 +256,6 @@ def test_a_lost_connection_is_no_connection(
     loop.run_until(lambda: len(a._named().jobs) == 1, SOON)
     a.disconnect("b@localhost")
     assert isinstance(future.exception(SOON), NoConnectionError)
-
-
-# --- on the wire ----------------------------------------------------------------------------------
-
-
-def spawn(
-    peer: ScriptedPeer,
-    mfa: tuple[str, str],
-    arguments: Sequence[object],
-    options: Sequence[object],
-) -> Reference:
-    """Send a spawn request."""
-    ref = peer.reference()
-    whole = (Atom(mfa[0]), Atom(mfa[1]), len(arguments))
-    control = (ctl.SPAWN_REQUEST, ref, peer.pid(), peer.pid(9), whole, list(options))
-    peer.send(control, list(arguments))
-    return ref
-
-
-def test_the_reply_goes_before_the_notice_of_the_end(peer: ScriptedPeer, service: Service) -> None:
-    arguments = [Atom("res"), Atom("svc"), Atom("echo"), [1]]
-    ref = spawn(peer, ("erpc", "execute_call"), arguments, MONITOR)
-    (reply, _), (down, reason) = peer.settle()
-    assert reply[:4] == (ctl.SPAWN_REPLY, ref, peer.pid(), 2)
-    assert down == (ctl.PAYLOAD_MONITOR_P_EXIT, reply[4], peer.pid(), ref)
-    assert reason == (Atom("res"), Atom("return"), 1)
-
-
-@pytest.mark.parametrize(
-    ("function", "arguments", "reason"),
-    [
-        ("echo", [1], Atom("normal")),
-        ("exit", [(Atom("bye"),)], (Atom("bye"),)),
-        ("badarg", [], Atom("badarg")),
-        ("throw", [1], (Atom("nocatch"), 1)),
-        ("nothing", [1], Atom("undef")),
-        ("later", [], Atom("normal")),
-    ],
-)
-def test_a_plain_spawn_ends_as_a_process_does(
-    peer: ScriptedPeer, service: Service, function: str, arguments: list[object], reason: object
-) -> None:
-    both = [Atom("link"), Atom("monitor"), (Atom("priority"), Atom("high"))]
-    ref = spawn(peer, ("svc", function), arguments, both)
-    found = peer.settle()
-    if function == "later":
-        assert len(found) == 1
-        service.futures[0].set_result(5)
-        service.node.loop.run_once(0)
-        found += peer.settle()
-    (reply, _), (down, seen), (left, seen_too) = found
-    pid = reply[4]
-    assert reply[:4] == (ctl.SPAWN_REPLY, ref, peer.pid(), 3)
-    assert down == (ctl.PAYLOAD_MONITOR_P_EXIT, pid, peer.pid(), ref)
-    assert left == (ctl.PAYLOAD_EXIT, pid, peer.pid())
-    assert seen == seen_too
-    if reason in ("badarg", "undef") or (isinstance(reason, tuple) and reason[0] == "nocatch"):
-        assert isinstance(seen, tuple) and isinstance(seen[1], list)
-        seen = seen[0]
-    assert seen == reason
-
-
-def test_a_cast_runs_and_its_failure_is_logged(
-    peer: ScriptedPeer, service: Service, caplog: pytest.LogCaptureFixture
-) -> None:
-    note = [Atom("svc"), Atom("note"), [7]]
-    spawn(peer, ("erpc", "execute_cast"), note, [])
-    spawn(peer, ("erpc", "execute_cast"), [Atom("svc"), Atom("boom"), []], [])
-    replies = peer.settle()
-    assert [control[0] for control, _ in replies] == [ctl.SPAWN_REPLY] * 2
-    assert [control[3] for control, _ in replies] == [0, 0]
-    assert service.calls == [7]
-    assert "svc:boom/0" in caplog.text and "ZeroDivisionError" in caplog.text
-
-
-def test_a_request_with_a_trace_token_is_one_like_any_other(
-    peer: ScriptedPeer, service: Service
-) -> None:
-    ref = peer.reference()
-    control = (ctl.SPAWN_REQUEST_TT, ref, peer.pid(), peer.pid(9))
-    mfa = (Atom("svc"), Atom("note"), 1)
-    peer.send((*control, mfa, [], (0, 1, 2, peer.pid(), 3)), [8])
-    assert [seen[0] for seen, _ in peer.settle()] == [ctl.SPAWN_REPLY]
-    assert service.calls == [8]
-
-
-@pytest.mark.parametrize("arguments", [[1, 2], []])
-def test_a_request_whose_arguments_do_not_fit_is_refused(
-    peer: ScriptedPeer, service: Service, arguments: list[object]
-) -> None:
-    ref = peer.reference()
-    mfa = (Atom("svc"), Atom("note"), 1)
-    peer.send((ctl.SPAWN_REQUEST, ref, peer.pid(), peer.pid(9), mfa, []), arguments)
-    refusal = (ctl.SPAWN_REPLY, ref, peer.pid(), 0, Atom("badopt"))
-    assert peer.settle() == [(refusal, ctl.NO_PAYLOAD)]
-
-
-def test_an_unknown_option_is_refused(peer: ScriptedPeer, service: Service) -> None:
-    for option in (Atom("no_such_option"), (Atom("odd"), 1), 5):
-        ref = spawn(peer, ("svc", "note"), [1], [Atom("link"), option])
-        refusal = (ctl.SPAWN_REPLY, ref, peer.pid(), 0, Atom("badopt"))
-        assert peer.settle() == [(refusal, ctl.NO_PAYLOAD)]
-    assert service.calls == []
-
-
-def test_apply_reaches_what_is_exposed_and_no_fun(peer: ScriptedPeer, service: Service) -> None:
-    apply = ("erlang", "apply")
-    spawn(peer, apply, [Atom("svc"), Atom("note"), [1]], [])
-    spawn(peer, apply, [Export(Atom("svc"), Atom("note"), 1), [2]], [])
-    nested = [Atom("erlang"), Atom("apply"), [Atom("svc"), Atom("note"), [3]]]
-    spawn(peer, apply, nested, [])
-    ref = spawn(peer, apply, [b"a fun", []], MONITOR)
-    found = peer.settle()
-    assert service.calls == [1, 2, 3]
-    reason: Any = next(payload for control, payload in found if control[-1] == ref)
-    assert reason[0] == "undef" and reason[1][0][:2] == (Atom("erlang"), Atom("apply"))
-
-
-def test_the_end_of_a_linked_parent_ends_the_process(
-    a: Node, peer: ScriptedPeer, service: Service
-) -> None:
-    spawn(peer, ("svc", "never"), [], [Atom("link")])
-    (reply, _payload) = peer.settle()[0]
-    peer.send((ctl.PAYLOAD_EXIT, peer.pid(), reply[4]), Atom("gone"))
-    peer.settle()
-    peer.until(lambda: len(a._named().jobs) == 0)
-
-
-# --- tasks ----------------------------------------------------------------------------------------
-
-
-class Tasks:
-    """A task supervisor at a@localhost, and an owner of tasks at b@localhost."""
-
-    def __init__(self, a: Node, b: Node) -> None:
-        self.pid = a.serve_tasks("Elixir.Tasks")
-        self.node = b
-        self.box = b.mailbox()
-        self.owner = (Atom(b.name), self.box.pid, self.box.pid)
-
-    def ask(self, request: object) -> Any:
-        """A call of the supervisor."""
-        return self.node.call(("Elixir.Tasks", A), request).result(SOON)
-
-    def start(self) -> Pid:
-        """As Task.Supervisor.async and start_child begin."""
-        ok, pid = self.ask(
-            (Atom("start_task"), [self.owner, Atom("monitor")], Atom("temporary"), None)
-        )
-        assert ok == "ok" and isinstance(pid, Pid)
-        return pid
-
-    def tell(self, pid: Pid, mfa: tuple[str, str, list[object]], to: Reference) -> None:
-        """Tell a task what to run."""
-        module, function, arguments = mfa
-        message = (self.box.pid, to, to, [self.box.pid], (Atom(module), Atom(function), arguments))
-        self.box.send(pid, message)
-
-    def children(self) -> list[object]:
-        """The pids of the tasks."""
-        return [child[1] for child in self.ask(Atom("which_children"))]
-
-
-@pytest.fixture
-def tasks(a: Node, b: Node, service: Service) -> Tasks:
-    """A task supervisor and an owner of tasks."""
-    return Tasks(a, b)
-
-
-def test_a_task_answers_its_alias(tasks: Tasks) -> None:
-    pid = tasks.start()
-    assert tasks.children() == [pid]
-    ref = tasks.box.monitor(pid)
-    alias = tasks.box.alias()
-    tasks.tell(pid, ("svc", "echo", [5]), alias)
-    assert tasks.box.receive(timeout=SOON) == (alias, 5)
-    down = tasks.box.receive(timeout=SOON)
-    assert down == (Atom("DOWN"), ref, Atom("process"), pid, Atom("normal"))
-    assert tasks.children() == []
-
-
-@pytest.mark.parametrize(
-    ("mfa", "reason"),
-    [
-        (("svc", "badarg", []), Atom("badarg")),
-        (("svc", "throw", [1]), (Atom("nocatch"), 1)),
-        (("svc", "exit", [Atom("bye")]), None),
-        (("os", "system", [b"true"]), Atom("undef")),
-        (("svc", "unsendable", []), None),
-    ],
-)
-def test_a_task_that_fails_exits(
-    tasks: Tasks, mfa: tuple[str, str, list[object]], reason: object
-) -> None:
-    pid = tasks.start()
-    tasks.box.monitor(pid)
-    tasks.tell(pid, mfa, tasks.box.alias())
-    down: Any = tasks.box.receive(timeout=SOON)
-    if reason is not None:
-        assert down[4][0] == reason and isinstance(down[4][1], list)
-    elif mfa[1] == "exit":
-        assert down[4] == "bye"
-    else:
-        assert down[4][0][1] == "uds_dist.errors.EncodeError"
-
-
-def test_a_task_waits_for_a_future_and_is_killed(
-    tasks: Tasks, service: Service, loop: EventLoop
-) -> None:
-    first, second = tasks.start(), tasks.start()
-    alias = tasks.box.alias()
-    tasks.tell(first, ("svc", "later", []), alias)
-    tasks.tell(second, ("svc", "later", []), alias)
-    loop.run_until(lambda: len(service.futures) == 2, SOON)
-    service.futures[0].set_result(1)
-    assert tasks.box.receive(timeout=SOON) == (alias, 1)
-    tasks.box.monitor(second)
-    tasks.box.exit(second, Atom("shutdown"))
-    down: Any = tasks.box.receive(timeout=SOON)
-    assert down[4] == "shutdown"
-    service.futures[1].set_result(2)  # for nobody
-    loop.run_once(0)
-    assert tasks.children() == [] and tasks.box.poll() != (alias, 2)
-
-
-def test_a_task_whose_owner_is_gone_ends(
-    tasks: Tasks, a: Node, make_node: MakeNode, loop: EventLoop
-) -> None:
-    pid = tasks.start()
-    watcher = tasks.node.mailbox()
-    ref = watcher.monitor(pid)
-    tasks.box.close(Atom("gone"))
-    down = watcher.receive(timeout=SOON)
-    reason = (Atom("shutdown"), Atom("gone"))
-    assert down == (Atom("DOWN"), ref, Atom("process"), pid, reason)
-
-
-def test_a_child_that_is_started_with_its_work(tasks: Tasks, service: Service) -> None:
-    callers = [tasks.box.pid]
-    mfa = (Atom("svc"), Atom("note"), [3])
-    ok, pid = tasks.ask((Atom("start_task"), [tasks.owner, callers, mfa], None, None))
-    assert ok == "ok" and isinstance(pid, Pid)
-    assert tasks.children() == [] and service.calls == [3]
-    refused = tasks.ask(
-        (Atom("start_task"), [tasks.owner, callers, mfa], Atom("permanent"), None)
-    )
-    assert refused[0] == "error"
-
-
-def test_children_are_counted_and_ended(tasks: Tasks) -> None:
-    pid = tasks.start()
-    counts = dict(tasks.ask(Atom("count_children")))
-    assert counts == {"specs": 1, "active": 1, "supervisors": 0, "workers": 1}
-    assert tasks.ask((Atom("terminate_child"), pid)) == "ok"
-    assert tasks.ask((Atom("terminate_child"), pid)) == (Atom("error"), Atom("not_found"))
-    assert tasks.children() == []
-
-
-def test_the_end_of_the_supervisor_is_the_end_of_its_tasks(tasks: Tasks) -> None:
-    pid = tasks.start()
-    watcher = tasks.node.mailbox()
-    watcher.monitor(pid)
-    tasks.node.exit(tasks.pid, Atom("kill"))
-    down: Any = watcher.receive(timeout=SOON)
-    assert down[4] == "shutdown"
-
-
-def test_a_task_without_work_is_given_up(
-    tasks: Tasks, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("uds_dist.services.tasks.START_TIMEOUT", 0.05)
-    pid = tasks.start()
-    ref = tasks.box.monitor(pid)
-    down = tasks.box.receive(timeout=SOON)
-    assert down == (Atom("DOWN"), ref, Atom("process"), pid, Atom("timeout"))
-
-
-def test_a_reply_tag_of_a_stream_is_kept(tasks: Tasks) -> None:
-    pid = tasks.start()
-    ref = tasks.node.mailbox().alias()
-    tag = (ref, 3)  # what Task.async_stream sends
-    mfa = (Atom("svc"), Atom("echo"), [4])
-    tasks.box.send(pid, (tasks.box.pid, tag, tasks.box.pid, [], mfa))
-    assert tasks.box.receive(timeout=SOON) == (tag, 4)
-
-
-def test_a_message_of_someone_else_is_no_work(tasks: Tasks, service: Service) -> None:
-    pid = tasks.start()
-    stranger = tasks.node.mailbox()
-    alias = stranger.alias()
-    work = (Atom("svc"), Atom("note"), [1])
-    stranger.send(pid, (stranger.pid, alias, alias, [], work))
-    stranger.send(pid, ImproperList((1,), 2))
-    tasks.ask(Atom("which_children"))
-    assert service.calls == [] and tasks.children() == [pid]
-
-
-@pytest.mark.parametrize(
-    ("reason", "bits"),
-    [(1 << 200_000, 200_001), ([1 << 200_000], 200_001)],
-    ids=["bare", "in a list"],
-)
-def test_a_reason_that_python_cannot_write_ends_the_call(
-    a: Node, peer: ScriptedPeer, reason: object, bits: int
-) -> None:
-    future = a.rpc(peer.name, "m", "f", [])
-    control, arguments = peer.receive()
-    assert isinstance(arguments, list)
-    ref, job = arguments[0], peer.pid(5)
-    peer.send((ctl.SPAWN_REPLY, control[1], control[2], 2, job))
-    outcome: object = (ref, Atom("error"), reason, [])
-    peer.send((ctl.PAYLOAD_MONITOR_P_EXIT, job, control[2], control[1]), outcome)
-    with pytest.raises(RemoteError, match=f"<an integer of {bits} bits>") as caught:
-        future.result(timeout=5)
-    assert caught.value.reason == reason
-
-
-@pytest.mark.parametrize(
-    ("word", "class_"),
-    [(Atom("exit"), "exit"), (Atom("fault"), "error"), (b"throw", "error"), ([], "error")],
-)
-def test_a_word_that_is_not_a_class_of_erlang_is_an_error(
-    a: Node, peer: ScriptedPeer, word: object, class_: str
-) -> None:
-    future = a.rpc(peer.name, "m", "f", [])
-    control, arguments = peer.receive()
-    assert isinstance(arguments, list)
-    job = peer.pid(5)
-    peer.send((ctl.SPAWN_REPLY, control[1], control[2], 2, job))
-    outcome: object = (arguments[0], word, Atom("why"), [])
-    peer.send((ctl.PAYLOAD_MONITOR_P_EXIT, job, control[2], control[1]), outcome)
-    error = future.exception(SOON)
-    assert isinstance(error, RemoteError)
-    assert (error.class_, error.reason) == (class_, "why")
 
 
 # --- names, arguments, coroutines, limits ---------------------------------------------------------

@@ -7,11 +7,11 @@ connection, or fill the log.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
-from tests.scripted import ScriptedPeer
+from tests.conftest import MakeNode, MakePeer
 from uds_dist import (
     Atom,
     BitString,
@@ -26,9 +26,6 @@ from uds_dist import (
 )
 from uds_dist.etf.terms import freeze
 from uds_dist.protocol import control as ctl
-
-MakeNode = Callable[..., Node]
-MakePeer = Callable[..., ScriptedPeer]
 
 HERE = Atom("beam@localhost")
 PID = Pid(HERE, 5, 0, 7)

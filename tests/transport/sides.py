@@ -8,7 +8,7 @@ from typing import cast
 
 import pytest
 
-from tests.transport.support import settle
+from tests.inside import settle
 from uds_dist import (
     Atom,
     Config,

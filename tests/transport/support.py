@@ -11,7 +11,7 @@ from ast import literal_eval
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from uds_dist import EventLoop, Node
+from uds_dist import Node
 
 Pair = tuple[socket.socket, socket.socket]
 
@@ -83,14 +83,6 @@ def open_descriptors() -> int:
             continue
         count += 1
     return count
-
-
-def settle(loop: EventLoop) -> None:
-    """Run rounds until there is nothing to do: in one process all that is on its way arrives."""
-    for _ in range(10_000):
-        if not loop.run_once():
-            return
-    raise AssertionError(f"{loop!r} does not come to rest")
 
 
 def received(node: Node) -> int:

@@ -14,8 +14,9 @@ from typing import Any, cast
 
 import pytest
 
+from tests.inside import settle
 from tests.transport.conftest import MakeNode
-from tests.transport.support import open_descriptors, settle
+from tests.transport.support import open_descriptors
 from uds_dist import (
     AddressError,
     ConnectFailedError,

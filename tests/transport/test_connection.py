@@ -7,9 +7,9 @@ from typing import cast
 
 import pytest
 
+from tests.inside import settle
 from tests.transport.sides import CONTROL, Pair
 from tests.transport.sides import pair as pair  # a fixture
-from tests.transport.support import settle
 from uds_dist import (
     Atom,
     EncodeError,

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.inside import settle
 from tests.scripted import COOKIE
-from tests.transport.support import in_child, settle
+from tests.transport.support import in_child
 from uds_dist import ANY, Config, ConfigError, EventLoop, Node, NotAllowedError
 from uds_dist.cli import exit_codes
 from uds_dist.cli import main as cli

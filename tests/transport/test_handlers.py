@@ -9,8 +9,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from tests.inside import settle
 from tests.transport.conftest import MakeNode
-from tests.transport.support import settle
 from uds_dist import Atom, EventLoop, LoopReentryError, Node, Pid
 
 

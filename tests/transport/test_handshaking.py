@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from tests.inside import settle
 from tests.transport.sides import CONTROL, Pair
 from tests.transport.sides import pair as pair  # a fixture
-from tests.transport.support import settle
 from uds_dist import (
     CookieMismatchError,
     HandshakeError,

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.inside import ask
 from tests.scripted import ScriptedPeer
 from tests.transport.conftest import MakeNode
 from uds_dist import Atom, EventLoop, Node, UdsDistError
-from uds_dist.protocol.control import SPAWN_REQUEST
 from uds_dist.transport.connection import Connection
 
 SettledPeer = tuple[Node, ScriptedPeer, list[UdsDistError]]
@@ -43,14 +43,6 @@ def connection_of(node: Node) -> Connection:
     connection = node._peers.nodes["peer@test"].connection
     assert connection is not None
     return connection
-
-
-def ask(peer: ScriptedPeer, size: int) -> None:
-    """Call a function of the node that answers with so many bytes."""
-    ref = peer.reference()
-    mfa = (Atom("erpc"), Atom("execute_call"), 4)
-    control = (SPAWN_REQUEST, ref, peer.pid(), peer.pid(2), mfa, [Atom("monitor")])
-    peer.send(control, [ref, Atom("m"), Atom("big"), [size]])
 
 
 def test_while_a_mailbox_is_full(connected: Callable[..., SettledPeer]) -> None:

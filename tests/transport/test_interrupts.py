@@ -23,7 +23,8 @@ from typing import Any
 import pytest
 
 import uds_dist
-from tests.transport.support import Interrupted, settle
+from tests.inside import settle
+from tests.transport.support import Interrupted
 from uds_dist import (
     ClosedError,
     Config,

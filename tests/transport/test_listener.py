@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.inside import settle
 from tests.transport.conftest import MakeNode
 from tests.transport.support import (
     Interrupted,
@@ -25,7 +26,6 @@ from tests.transport.support import (
     interrupt,
     open_descriptors,
     raiser,
-    settle,
 )
 from uds_dist import Config, DuplicateNameError, EventLoop, ListenError, Node
 from uds_dist.transport import folder as folder_module

@@ -10,13 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.inside import settle
 from tests.transport.conftest import MakeNode
-from tests.transport.support import (
-    Pair,
-    in_child,
-    received,
-    settle,
-)
+from tests.transport.support import Pair, in_child, received
 from uds_dist import (
     EventLoop,
     ForkedLoopError,

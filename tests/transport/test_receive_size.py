@@ -6,9 +6,9 @@ import struct
 
 import pytest
 
+from tests.inside import settle
 from tests.transport.sides import Pair
 from tests.transport.sides import pair as pair  # a fixture
-from tests.transport.support import settle
 from uds_dist import Config
 from uds_dist.protocol.framing import TICK
 from uds_dist.testing import MemorySocket

@@ -7,12 +7,9 @@ import time
 
 import pytest
 
+from tests.inside import settle
 from tests.transport.conftest import MakeNode
-from tests.transport.support import (
-    Interrupted,
-    received,
-    settle,
-)
+from tests.transport.support import Interrupted, received
 from uds_dist import (
     ConfigError,
     EventLoop,
