@@ -345,6 +345,17 @@ def test_a_page_of_200_lines(node: Beam, shell: Shell, tmp_path: Path, pasted: b
         leave(terminal)
 
 
+def test_a_module_that_is_pasted(node: Beam, tmp_path: Path) -> None:
+    # Tabs indent; they complete nothing.
+    module = "defmodule Pasted do\n\tdef twice(x) do\n\t\tx * 2\n\tend\nend\nPasted.twice(21)"
+    with open_shell(node, IEX, tmp_path) as terminal:
+        terminal.send(f"\x1b[200~{module}\x1b[201~")
+        terminal.see(r"Pasted\.twice\(21\)$")
+        terminal.send("\r")
+        terminal.see(r"^42$")
+        leave(terminal)
+
+
 def test_a_window_that_changes(node: Beam, shell: Shell, tmp_path: Path) -> None:
     with open_shell(node, shell, tmp_path) as terminal:
         terminal.send("1 + 2 + 3")

@@ -206,6 +206,27 @@ def test_output_that_nobody_reads(served: str) -> None:
     assert done.returncode == 141 and done.stderr == b""
 
 
+@pytest.mark.parametrize(
+    ("streams", "code", "out", "told"),
+    [
+        ("<&-", 0, "", ""),
+        (">&-", 141, "", "uds-dist: standard output is closed\n"),
+        ("<&- >&- 2>&-", 141, "", ""),
+        (">/dev/full", 141, "", "uds-dist: standard output cannot be written: No space left on device\n"),
+        ("| head -n 1", 0, "0\n", ""),
+    ],
+)
+def test_streams_that_are_closed_or_full(
+    served: str, streams: str, code: int, out: str, told: str
+) -> None:
+    line = f"{sys.executable} -m uds_dist remote py {streams}"
+    done = subprocess.run(
+        ["sh", "-c", line], input="for n in range(50000): print(n)\n\n", capture_output=True, text=True,
+        env=environment(UDS_DIST_SOCKET_DIR=served, UDS_DIST_COOKIE="secret"), timeout=60, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (code, out, told)
+
+
 def evaluate(folder: str, *words: str) -> tuple[int, str, str]:
     done = subprocess.run(
         [sys.executable, "-m", "uds_dist", "eval", "--python", "py", *words],

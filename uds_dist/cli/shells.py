@@ -6,7 +6,6 @@ import argparse
 import logging
 import os
 import signal
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -14,7 +13,7 @@ from functools import partial
 from uds_dist import Node, NoConnectionError, UdsDistError
 from uds_dist.cli.connected import connected
 from uds_dist.cli.exit_codes import OK, RAISED
-from uds_dist.cli.output import OutputError, complain, write_error
+from uds_dist.cli.output import OutputError, complain, write_error, write_out
 from uds_dist.cli.words import Command, add_connection, add_node
 from uds_dist.shell.device import (
     STDIN,
@@ -144,7 +143,7 @@ def _at_terminal(node: Node, name: str, kind: Kind, choice: Choice, timeout: flo
 def _between_pipes(node: Node, name: str, kind: Kind, choice: Choice, timeout: float) -> int:
     loop = node.loop
     interactive = os.isatty(STDIN)
-    sys.stdout.flush()
+    write_out("")  # tells if standard output is closed
     output = Output(loop, STDOUT)
     with ExitStack() as stack:
         stack.callback(output.close)
