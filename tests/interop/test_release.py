@@ -9,9 +9,11 @@ with the rules of each version of the carrier.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -20,7 +22,7 @@ import pytest
 
 from tests.interop.beam import HERE, Otp, socket_folder
 from tests.interop.test_console import ENDED, answers, at_terminal, program, talk, use_the_keys
-from tests.readme_blocks import blocks, run_command_line
+from tests.readme_blocks import blocks, environment, run_command_line
 from uds_dist import Config, ConnectFailedError, EventLoop, Node
 
 FILES = ("rel/vm.args.eex", "rel/remote.vm.args.eex", "rel/env.sh.eex", "config/runtime.exs")
@@ -174,6 +176,13 @@ def test_the_release_of_the_readme(otp: Otp, release: Release, tmp_path: Path) -
     printed = run(otp, release.project, f"{COMMAND} rpc 'IO.inspect(node())'", release.flags)
     assert ":myapp@localhost" in printed
     assert os.listdir(release.sockets) == ["myapp.sock"]
+    settings = environment(UDS_DIST_SOCKET_DIR=release.sockets, UDS_DIST_COOKIE="secret")
+    done = subprocess.run(
+        [sys.executable, "-m", "uds_dist", "probe", "myapp"],
+        env=settings, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert re.search(r"^carrier uds_dist +1\.0\.0$", done.stdout, re.MULTILINE), done
+    assert re.search(r"^Elixir +1\.\d+\.", done.stdout, re.MULTILINE), done
     open_console(otp, release)
 
 

@@ -532,7 +532,8 @@ def test_the_node_is_killed_under_the_shell(otp: Otp, beam: Start, shell: Shell,
 def test_the_prompt_comes_sooner_than_that_of_erl(
     node: Beam, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # As installed, with its byte code. On an idle machine it takes half the time.
+    # As installed, with its byte code. On an idle machine it takes less than half the time; the best
+    # of several attempts counts, with some room for other work.
     monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
     monkeypatch.setenv("PYTHONPYCACHEPREFIX", str(tmp_path / "bytecode"))
     argv = node.otp.command(
@@ -546,7 +547,7 @@ def test_the_prompt_comes_sooner_than_that_of_erl(
     with open_shell(node, ERL, tmp_path) as terminal:
         leave(terminal)
     ours, theirs = [], []
-    for _ in range(3):
+    while not ours or (min(ours) > min(theirs) / 2 and len(ours) < 6):
         began = time.monotonic()
         with open_shell(node, ERL, tmp_path) as terminal:
             ours.append(time.monotonic() - began)
@@ -555,4 +556,4 @@ def test_the_prompt_comes_sooner_than_that_of_erl(
         with PseudoTerminal(argv, {**os.environ, "TERM": "xterm"}) as terminal:
             terminal.see(ERL.prompt.format(1))
             theirs.append(time.monotonic() - began)
-    assert min(ours) < min(theirs)
+    assert min(ours) < min(theirs) * 2 / 3
