@@ -546,7 +546,8 @@ def test_the_prompt_comes_sooner_than_that_of_erl(
     argv[0] = shutil.which(argv[0]) or argv[0]
     with open_shell(node, ERL, tmp_path) as terminal:
         leave(terminal)
-    ours, theirs = [], []
+    ours: list[float] = []
+    theirs: list[float] = []
     while not ours or (min(ours) > min(theirs) / 2 and len(ours) < 6):
         began = time.monotonic()
         with open_shell(node, ERL, tmp_path) as terminal:
