@@ -60,7 +60,6 @@ class FrameEncoder:
         "fragment_size",
         "_default",
         "_depth",
-        "_by_parts",
         "_caching",
         "_fragmenting",
         "_passing_through",
@@ -78,7 +77,6 @@ class FrameEncoder:
         self._caching = bool(effective_flags & Flag.DIST_HDR_ATOM_CACHE)
         self._fragmenting = bool(effective_flags & Flag.FRAGMENTS)
         self._passing_through = not self._caching and not self._fragmenting
-        self._by_parts = COMPILED or self._passing_through
         self._entries: dict[str, int] = {}  # atom -> its entry
         self._atoms: dict[int, str] = {}  # entry -> its atom
         self._next_entry = 0
@@ -100,59 +98,40 @@ class FrameEncoder:
 
         Source: Distribution Protocol, section "Protocol between Connected Nodes".
         """
-        if self._by_parts:
-            return self._encode_by_parts(control, payload)
         atoms: dict[str, int] | None = {} if self._caching else None
         depth = self._depth
         default = self._default
         head: list[bytes] = []
         tail: list[bytes] = []
-        # A NamedTuple would take the slow path.
-        term: object = control if type(control) is tuple else tuple(control)
-        try:
-            large = write_term(term, atoms, head, depth, default)
+        if COMPILED:
+            head = encode_parts(control, atoms, depth, default)
             if payload is not NO_PAYLOAD:
-                term = payload
-                if type(payload) is not tuple and isinstance(payload, tuple):
-                    term = tuple(payload)
-                large = write_term(term, atoms, tail, depth, default) or large
-        except EncodeError as error:
-            raise explained(error, term, depth, default)
+                tail = encode_parts(payload, atoms, depth, default)
+            large = len(head) != 1 or len(tail) > 1
+        else:
+            # A NamedTuple would take the slow path.
+            term: object = control if type(control) is tuple else tuple(control)
+            try:
+                large = write_term(term, atoms, head, depth, default)
+                if payload is not NO_PAYLOAD:
+                    term = payload
+                    if type(payload) is not tuple and isinstance(payload, tuple):
+                        term = tuple(payload)
+                    large = write_term(term, atoms, tail, depth, default) or large
+            except EncodeError as error:
+                raise explained(error, term, depth, default)
         if large:
             return self._large(atoms, parts_of(head), parts_of(tail))
-        first = b"".join(head)
-        message = b"".join(tail)
+        first = head[0] if len(head) == 1 else b"".join(head)
+        message = tail[0] if len(tail) == 1 else b"".join(tail)
         size = len(first) + len(message)
-        if size > self.fragment_size:
+        if size > self.fragment_size or self._passing_through:
             return self._large(atoms, [first], [message] if tail else [])
         if not atoms:
             return [_HEAD.pack(size + 3, _HEADER) + b"\x00" + first + message]
         key = tuple(atoms)
         table = self._known_tables.get(key) or self._write_atom_table(key, atoms)
         return [_HEAD.pack(size + 2 + len(table), _HEADER) + table + first + message]
-
-    def _encode_by_parts(self, control: tuple[object, ...], payload: object) -> list[Buffer]:
-        """The same by `encode_parts`: fastest where it is compiled; and to pass through."""
-        atoms: dict[str, int] | None = {} if self._caching else None
-        depth = self._depth
-        default = self._default
-        head = encode_parts(control, atoms, depth, default)
-        tail = [] if payload is NO_PAYLOAD else encode_parts(payload, atoms, depth, default)
-        if len(head) != 1 or len(tail) > 1:
-            return self._large(atoms, head, tail)
-        first = head[0]
-        message = tail[0] if tail else b""
-        size = len(first) + len(message)
-        if size > self.fragment_size:
-            return self._large(atoms, head, tail)
-        if atoms:
-            table = self._atom_table(atoms)
-            return [_U32.pack(size + 2 + len(table)) + b"\x83D" + table + first + message]
-        if not self._passing_through:
-            return [_U32.pack(size + 3) + b"\x83D\x00" + first + message]
-        if tail:
-            return [_U32.pack(size + 3) + b"p\x83" + first + b"\x83" + message]
-        return [_U32.pack(size + 2) + b"p\x83" + first]
 
     def _large(
         self, atoms: dict[str, int] | None, head: list[bytes], tail: list[bytes]
@@ -174,7 +153,10 @@ class FrameEncoder:
                 _append(buffers, [b"\x83"])
                 _append(buffers, tail)
             return buffers
-        table = self._atom_table(atoms) if atoms else b"\x00"
+        table = b"\x00"
+        if atoms:
+            key = tuple(atoms)
+            table = self._known_tables.get(key) or self._write_atom_table(key, atoms)
         if fragmented:
             return self._fragments(table, head, control_size, tail, size)
         size += 2 + len(table) + control_size
@@ -218,15 +200,8 @@ class FrameEncoder:
 
     # --- the atom cache ---
 
-    def _atom_table(self, atoms: dict[str, int]) -> bytes:
-        """The atoms' part of a header; enters the new ones into the cache."""
-        key = tuple(atoms)
-        known = self._known_tables.get(key)
-        if known is not None:
-            return known
-        return self._write_atom_table(key, atoms)
-
     def _write_atom_table(self, key: tuple[str, ...], atoms: dict[str, int]) -> bytes:
+        """The atoms' part of a header; enters the new ones into the cache."""
         count = len(key)
         entries = self._entries
         try:

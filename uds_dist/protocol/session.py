@@ -25,6 +25,9 @@ handshake, an `Answer`, comes before `Up`, so it is written with the old prefix;
 first messages, which may have come together with its last answer, are read with the new one. A peer
 that is refused gets an `Answer` before `Refused`: the caller writes, then closes.
 
+A caller that moves very many messages may use ``reader``, ``backlog`` and ``decoder`` itself, in
+the way in which `next_message` does.
+
 After an exception the session cannot be used: the caller closes the connection.
 
 Source: Distribution Protocol, sections "Distribution Handshake" and "Protocol between Connected
