@@ -59,6 +59,15 @@ def size_faults(root: Path, reasons: dict[str, str]) -> list[str]:
     return faults + [f"{name} is not too large" for name in reasons if name not in found]
 
 
+def long_tests(root: Path) -> list[str]:
+    """Test files that are too long: they hold more than one idea."""
+    return [
+        f"{path.relative_to(root)} has {lines} lines, more than {MAX_FILE}"
+        for path in sorted((root / "tests").rglob("*.py"))
+        if (lines := len(path.read_text("utf-8").splitlines())) > MAX_FILE
+    ]
+
+
 def share_faults(root: Path) -> list[str]:
     """Rooms with too large a share of the package; its top-level files are one room."""
     rooms: Counter[str] = Counter()
@@ -74,6 +83,10 @@ def share_faults(root: Path) -> list[str]:
 
 def test_nothing_is_too_large_without_a_reason() -> None:
     assert size_faults(ROOT, REASONS) == []
+
+
+def test_no_test_file_is_too_long() -> None:
+    assert long_tests(ROOT) == []
 
 
 def test_no_room_holds_a_fifth_of_the_package() -> None:
@@ -98,6 +111,15 @@ def test_no_room_holds_a_fifth_of_the_package() -> None:
 def test_what_is_too_large_is_found(tmp_path: Path, source: str, fault: str | None) -> None:
     project(tmp_path, etf__decode=source)
     assert size_faults(tmp_path, {}) == ([] if fault is None else [fault])
+
+
+def test_a_long_test_file_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "tests" / "etf" / "test_decode.py"
+    path.parent.mkdir(parents=True)
+    path.write_text("x = 1\n" * 600)
+    assert long_tests(tmp_path) == []
+    path.write_text("x = 1\n" * 601)
+    assert long_tests(tmp_path) == ["tests/etf/test_decode.py has 601 lines, more than 600"]
 
 
 def test_a_reason_that_is_not_needed_is_found(tmp_path: Path) -> None:

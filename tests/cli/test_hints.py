@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_main import environment
+from tests.cli.command_line import environment
 from uds_dist.cli import hints
 from uds_dist.cli import main as cli
 

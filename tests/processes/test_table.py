@@ -14,6 +14,7 @@ from uds_dist import (
     EMPTY,
     Atom,
     BusyError,
+    ClosedError,
     EncodeError,
     EventLoop,
     Future,
@@ -338,6 +339,15 @@ def test_a_spawn_whose_parent_ends_first(a: Node, peer: ScriptedPeer) -> None:
         ((ctl.DEMONITOR_P, box.pid, peer.pid(5), control[1]), NO_PAYLOAD),
     ]
     assert not a.processes.ties
+
+
+def test_a_parent_that_has_ended_starts_no_process(a: Node, b: Node, peer: ScriptedPeer) -> None:
+    box = a.mailbox()
+    box.close()
+    for parent in (box, b.mailbox()):  # nor does one of another node
+        with pytest.raises(ClosedError, match="is not a living process of a@localhost"):
+            a.spawn(peer.name, "m", "f", parent=parent)
+    assert peer.settle() == [] and not a.processes.ties and not a.processes.spawns
 
 
 # --- the end of a connection ----------------------------------------------------------------------
