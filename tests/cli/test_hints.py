@@ -55,9 +55,15 @@ def test_words_that_belong_apart(
     assert lines[1] == f"hint: {hint}"
 
 
-@pytest.mark.parametrize("module", ["lists", ":lists", "Enum", "MyApp.Repo", "my_app", "'a(b)'", "'A.b'"])
-@pytest.mark.parametrize("function", ["sum", "valid?", "new!", "+", "/", "=:=", "'f(1)'", "'-f/1-fun-0-'"])
-def test_names_that_are_taken(bare: Path, capsys: pytest.CaptureFixture[str], module: str, function: str) -> None:
+@pytest.mark.parametrize(
+    "module", ["lists", ":lists", "Enum", "MyApp.Repo", "my_app", "'a(b)'", "'A.b'"]
+)
+@pytest.mark.parametrize(
+    "function", ["sum", "valid?", "new!", "+", "/", "=:=", "'f(1)'", "'-f/1-fun-0-'"]
+)
+def test_names_that_are_taken(
+    bare: Path, capsys: pytest.CaptureFixture[str], module: str, function: str
+) -> None:
     code, lines = run(capsys, "rpc", "myapp", module, function)
     assert code == 3 and "cannot connect" in lines[0]
 
@@ -66,7 +72,9 @@ def test_names_that_are_taken(bare: Path, capsys: pytest.CaptureFixture[str], mo
     "words", [["ping", "no_such"], ["rpc", "no_such", "m", "f"], ["names"], ["rpc", "a,b", "m", "f"],
               ["eval", "--all", "1"], ["remote", "no_such"], ["probe", "no_such"], ["top", "no_such"]]
 )  # fmt: skip
-def test_no_folder_is_named(bare: Path, capsys: pytest.CaptureFixture[str], words: list[str]) -> None:
+def test_no_folder_is_named(
+    bare: Path, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
     _, lines = run(capsys, *words)
     # The places, once for each node; then the hint, once.
     assert all(str(bare) in line or " . " in line for line in lines[:-1]), lines
@@ -74,7 +82,9 @@ def test_no_folder_is_named(bare: Path, capsys: pytest.CaptureFixture[str], word
     assert lines[-1] == f"hint: {hints.NO_FOLDER}"
 
 
-def test_a_folder_is_named(bare: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_is_named(
+    bare: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert len(run(capsys, "ping", "no_such", "--socket-dir", str(bare))[1]) == 1
     assert len(run(capsys, "names", "--socket-dir", str(bare))[1]) == 1
     monkeypatch.setenv("UDS_DIST_SOCKET_DIR", str(bare))
@@ -97,7 +107,7 @@ def test_a_folder_is_named(bare: Path, capsys: pytest.CaptureFixture[str], monke
         ('"grün"', ""),
         ('~"grün"', ""),
         ('{<<"x">>, "grün"}', ""),
-        ("<<\"x\">> % \"ü\"", ""),
+        ('<<"x">> % "ü"', ""),
         ("'<<' \"ü\"", ""),
         ('$" <<"a">> "ü"', ""),
         ("<<>>", ""),

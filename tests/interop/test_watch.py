@@ -156,4 +156,10 @@ def test_trace(node: Beam, capsys: pytest.CaptureFixture[str]) -> None:
     assert replied.startswith("<- node@localhost  SpawnReply #Ref<")
     assert any(line.startswith("<- node@localhost  PayloadMonitorPExit ") for line in lines)
     assert cli.main(["rpc", "node", "binary", "copy", '<<"x">>', "100000", "--trace"]) == 0
-    assert max(map(len, capsys.readouterr().err.splitlines())) < 1000
+    err = capsys.readouterr().err
+    assert max(map(len, err.splitlines())) < 1000 and "xxxxx" in err
+    # Of a large term the beginning is shown, as Erlang writes it.
+    term = '{a,"b",#{c => <<"d">>},[]}'
+    assert cli.main(["rpc", "node", "lists", "duplicate", "300", term, "--trace"]) == 0
+    err = capsys.readouterr().err
+    assert 'return,[{a,"b",#{c => <<"d">>},[]},{a,"b",' in err and "Atom(" not in err
