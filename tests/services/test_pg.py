@@ -52,7 +52,7 @@ def member(make_peer: MakePeer, node: Node, folder: str) -> ScriptedPeer:
 def scope(node: Node, member: ScriptedPeer) -> PgScope:
     """The node's scope, which has met process 5 of the peer."""
     made = node.pg()
-    member.tell(made.process.pid, (Atom("discover"), member.pid(5), 1))
+    member.tell(made._scope.process.pid, (Atom("discover"), member.pid(5), 1))
     settle(member)
     return made
 
@@ -79,24 +79,25 @@ def test_a_scope_meets_its_namesake(node: Node, member: ScriptedPeer) -> None:
     box = node.mailbox()
     group = Atom("group")
     scope.join(group, box.pid)
-    greeting = (Atom("discover"), scope.process.pid)
+    greeting = (Atom("discover"), scope._scope.process.pid)
     assert [payload for _, payload in settle(member)] == [greeting]
 
-    member.tell(scope.process.pid, (Atom("discover"), member.pid(5), 1))
-    synced = sync(scope.process.pid, [(group, [box.pid])])
+    member.tell(scope._scope.process.pid, (Atom("discover"), member.pid(5), 1))
+    synced = sync(scope._scope.process.pid, [(group, [box.pid])])
     found = settle(member)
     assert [op for op, _ in found] == [ctl.MONITOR_P, ctl.SEND_SENDER, ctl.SEND_SENDER]
     assert [payload for _, payload in found[1:]] == [greeting, synced]
-    member.tell(scope.process.pid, (Atom("discover"), member.pid(5)))
+    member.tell(scope._scope.process.pid, (Atom("discover"), member.pid(5)))
     assert settle(member) == [(ctl.SEND_SENDER, synced)]
 
     theirs = [member.pid(6), member.pid(7)]
-    member.tell(scope.process.pid, sync(member.pid(5), [(group, theirs[:1])]))
+    member.tell(scope._scope.process.pid, sync(member.pid(5), [(group, theirs[:1])]))
     member.settle()
     assert scope.members(group) == [box.pid, theirs[0]]
-    member.tell(scope.process.pid, (CAST, (Atom("local_data"), member.pid(5), 1, {group: theirs})))
-    member.tell(scope.process.pid, (Atom("join"), member.pid(5), group, theirs[1]))
-    member.tell(scope.process.pid, (Atom("leave"), member.pid(5), theirs[0], [group]))
+    told = (Atom("local_data"), member.pid(5), 1, {group: theirs})
+    member.tell(scope._scope.process.pid, (CAST, told))
+    member.tell(scope._scope.process.pid, (Atom("join"), member.pid(5), group, theirs[1]))
+    member.tell(scope._scope.process.pid, (Atom("leave"), member.pid(5), theirs[0], [group]))
     member.settle()
     assert scope.members(group) == [box.pid, theirs[1], theirs[1]]
 
@@ -129,7 +130,7 @@ def test_the_state_is_told_once_a_round(node: Node, member: ScriptedPeer, scope:
         scope.join(number, box.pid)
     assert [len(state) for state in states(member)] == [100]
     discover = b"".join(
-        member.frames_of((ctl.SEND_SENDER, member.pid(5), scope.process.pid), payload)[0]
+        member.frames_of((ctl.SEND_SENDER, member.pid(5), scope._scope.process.pid), payload)[0]
         for payload in [(Atom("discover"), member.pid(5))] * 50
     )
     member.write(discover)
@@ -147,7 +148,7 @@ def test_a_group_is_any_term(
         told = sync(member.pid(5), [(group, [theirs])])
     elif how == "local_data":
         told = (CAST, (Atom("local_data"), member.pid(5), 1, {freeze(group): [theirs]}))
-    member.tell(scope.process.pid, told)
+    member.tell(scope._scope.process.pid, told)
     member.settle()
     assert scope.members(group) == [theirs]
     box = node.mailbox()
@@ -157,7 +158,7 @@ def test_a_group_is_any_term(
     assert found == group and type(found) is type(group)
     assert states(member) == [[(group, [box.pid])]]
     assert scope.leave(group, box.pid) and scope.members(group) == [theirs]
-    member.tell(scope.process.pid, (Atom("leave"), member.pid(5), [theirs], [group]))
+    member.tell(scope._scope.process.pid, (Atom("leave"), member.pid(5), [theirs], [group]))
     member.settle()
     assert scope.groups() == []
 
@@ -190,7 +191,7 @@ def test_a_peer_tells_of_its_own_processes_by_its_own_scope(
 ) -> None:
     stranger = Pid("third@localhost", 5, 0, 7)
     own = node.mailbox().pid
-    to = scope.process.pid
+    to = scope._scope.process.pid
     group = Atom("g")
     for message in (
         (Atom("discover"), stranger),
@@ -215,9 +216,9 @@ def test_a_peer_has_one_scope_process_at_a_time(
     node: Node, member: ScriptedPeer, scope: PgScope
 ) -> None:
     for number in range(10, 200):
-        member.tell(scope.process.pid, (Atom("discover"), member.pid(number)))
+        member.tell(scope._scope.process.pid, (Atom("discover"), member.pid(number)))
         member.tell(
-            scope.process.pid, (Atom("join"), member.pid(number), b"g", member.pid(number))
+            scope._scope.process.pid, (Atom("join"), member.pid(number), b"g", member.pid(number))
         )
     member.settle()
     assert scope.members(b"g") == [member.pid(199)]
@@ -231,13 +232,13 @@ def test_what_a_peer_tells_is_bounded(
     member = make_peer("beam@localhost")
     member.connect(folder, node)
     scope = node.pg()
-    to = scope.process.pid
+    to = scope._scope.process.pid
     member.tell(to, (Atom("discover"), member.pid(5)))
     for number in range(50):
         member.tell(to, (Atom("join"), member.pid(5), (number, bytes(5000)), member.pid(number)))
         member.tell(to, (Atom("join"), member.pid(5), b"g", [member.pid(n) for n in range(500)]))
     member.settle()
-    other = scope._others[member.name]
+    other = scope._scope.others[member.name]
     assert other.groups.size <= 10_000 and len(scope.groups()) == 2
     assert 1 <= len(scope.members(b"g")) <= 10_000 // 64
     assert "max_group_size" in caplog.text and len(caplog.records) <= 10
@@ -247,7 +248,7 @@ def test_what_a_peer_tells_is_bounded(
 
 
 def test_leaving_costs_what_was_sent(member: ScriptedPeer, scope: PgScope) -> None:
-    to = scope.process.pid
+    to = scope._scope.process.pid
     pids = [member.pid(number) for number in range(3000)]
     groups = [(number, pids[:1]) for number in range(3000)]
     member.tell(to, sync(member.pid(5), [(b"g", pids), *groups]))

@@ -115,8 +115,8 @@ class Namesake:
         self.groups = groups
 
 
-class PgScope:
-    """One scope of `pg`: process groups whose members every node of a cluster knows.
+class ScopeProcess:
+    """The process of one scope, and what it and its namesakes on other nodes tell each other.
 
     Args:
         processes: the node's process table.
@@ -133,72 +133,18 @@ class PgScope:
         self._service = NodeService(processes, name, f"the pg scope {name}", self._handle)
         self.process: Process = self._service.process
         self._scope = name
-        self._local = Groups()
+        self.local = Groups()  # the members on this node
         self._watched: dict[Pid, set[bytes]] = {}  # members here -> the keys of their groups
-        self._others: dict[str, Namesake] = {}  # by node
+        self.others: dict[str, Namesake] = {}  # by node
         self._unsynced: set[str] = set()  # nodes that get the state at the round's end
 
-    # -- for the program -------------------------------------------------------------------
-
-    def groups(self) -> list[object]:
-        """The groups that have members: ``pg:which_groups``."""
-        found: dict[bytes, object] = {}
-        for groups in (self._local, *(other.groups for other in self._others.values())):
-            for key, group in groups.by_key.items():
-                found.setdefault(key, group.term)
-        # A copy for the caller; a list that was the key of a map is a plain list again.
-        copy = self._processes.terms.copy
-        return [self._processes.terms.converted_or_plain(copy(term)) for term in found.values()]
-
-    def members(self, group: object) -> list[Pid]:
-        """The members of a group, this node's first.
-
-        Args:
-            group: any term; an Erlang string is a list of code points, a str is a binary.
-        """
-        key = self._key(group)
-        found = self._local.members(key)
-        for other in self._others.values():
-            found += other.groups.members(key)
-        return found
-
-    def join(self, group: object, pid: Pid) -> None:
-        """Make a process of this node a member; a process may join several times.
-
-        Args:
-            group: any term; an Erlang string is a list of code points, a str is a binary.
-            pid: the process.
-        Raises:
-            EncodeError: the group is not a term.
-            ConfigError: the process belongs to another node.
-        """
-        if pid.node != self._processes.name:
-            raise ConfigError(f"{pid} is not a process of this node: let it join on its own node")
-        group = self._processes.terms.copy(group)
-        self._local.join(group, (pid,))
+    def watch(self, pid: Pid, key: bytes) -> None:
+        """Note a member, whose end is the end of its memberships."""
         keys = self._watched.get(pid)
         if keys is None:
             keys = self._watched[pid] = set()
             self._processes.monitor(self.process, pid)
-        keys.add(exact_key(group))
-        self._tell()
-
-    def leave(self, group: object, pid: Pid) -> bool:
-        """End one membership of a process.
-
-        Returns:
-            False when it is not a member.
-        """
-        if not self._local.leave(self._key(group), pid):
-            return False
-        self._tell()
-        return True
-
-    def _key(self, group: object) -> bytes:
-        """The `exact_key` of the term that the program's value encodes to."""
-        if self._processes.terms.default is None:
-            return exact_key(group)
-        return exact_key(self._processes.terms.copy(group))
+        keys.add(key)
 
     def greet(self, node: str) -> None:
         """Tell a newly connected node that this scope exists."""
@@ -236,7 +182,7 @@ class PgScope:
         return True
 
     def _meet(self, node: str, scope: Pid) -> None:
-        other = self._others.get(node)
+        other = self.others.get(node)
         if other is None or other.pid != scope:
             self._take(node, scope)
             self._service.send(scope, self._greeting())
@@ -244,12 +190,12 @@ class PgScope:
 
     def _take(self, node: str, scope: Pid) -> Namesake:
         """The namesake on a node, with its current process."""
-        other = self._others.get(node)
+        other = self.others.get(node)
         if other is None or other.pid != scope:
             if other is not None:
                 self._processes.demonitor(self.process, other.monitor, flush=True)
             monitor = self._processes.monitor(self.process, scope)
-            other = self._others[node] = Namesake(scope, monitor, Groups(self._max_size))
+            other = self.others[node] = Namesake(scope, monitor, Groups(self._max_size))
         return other
 
     def _learn(self, node: str, scope: Pid, told: list[object]) -> bool:
@@ -265,7 +211,7 @@ class PgScope:
         return good
 
     def _joined(self, node: str, scope: Pid, group: object, pids: object) -> bool:
-        other = self._others.get(node)
+        other = self.others.get(node)
         found = _pids(node, pids)
         if other is None or other.pid != scope or found is None:
             return False
@@ -274,7 +220,7 @@ class PgScope:
         return True
 
     def _left(self, node: str, scope: Pid, pids: object, groups: list[object]) -> bool:
-        other = self._others.get(node)
+        other = self.others.get(node)
         found = _pids(node, pids)
         # Either one process leaves its groups, or several processes leave one group. Several
         # processes and groups would cost the product of both, and no BEAM sends that.
@@ -288,21 +234,22 @@ class PgScope:
         return True
 
     def _gone(self, pid: Pid, ref: Reference) -> None:
-        other = self._others.get(pid.node)
+        other = self.others.get(pid.node)
         if other is not None and other.monitor == ref:
-            del self._others[pid.node]
+            del self.others[pid.node]
             self._unsynced.discard(pid.node)
         keys = self._watched.pop(pid, None)
         if keys is not None:
             for key in keys:
-                while self._local.leave(key, pid):
+                while self.local.leave(key, pid):
                     pass
-            self._tell()
+            self.tell()
 
     # -- messages to other nodes -----------------------------------------------------------
 
-    def _tell(self) -> None:
-        for node in self._others:
+    def tell(self) -> None:
+        """Tell the namesakes that the groups have changed."""
+        for node in self.others:
             self._sync_soon(node)
 
     def _sync_soon(self, node: str) -> None:
@@ -315,12 +262,76 @@ class PgScope:
         unsynced, self._unsynced = self._unsynced, set()
         if not self.process.alive:
             return
-        groups = [(group.term, group.members()) for group in self._local.by_key.values()]
+        groups = [(group.term, group.members()) for group in self.local.by_key.values()]
         state = (GEN_CAST, (Atom("sync"), self.process.pid, groups))
         for node in unsynced:
-            other = self._others.get(node)
+            other = self.others.get(node)
             if other is not None:
                 self._service.send(other.pid, state)
+
+
+class PgScope:
+    """One scope of `pg`: process groups whose members every node of a cluster knows."""
+
+    def __init__(self, processes: Processes, scope: ScopeProcess) -> None:
+        self._processes = processes
+        self._scope = scope
+
+    def groups(self) -> list[object]:
+        """The groups that have members: ``pg:which_groups``."""
+        found: dict[bytes, object] = {}
+        for groups in (self._scope.local, *(other.groups for other in self._scope.others.values())):
+            for key, group in groups.by_key.items():
+                found.setdefault(key, group.term)
+        # A copy for the caller; a list that was the key of a map is a plain list again.
+        copy = self._processes.terms.copy
+        return [self._processes.terms.converted_or_plain(copy(term)) for term in found.values()]
+
+    def members(self, group: object) -> list[Pid]:
+        """The members of a group, this node's first.
+
+        Args:
+            group: any term; an Erlang string is a list of code points, a str is a binary.
+        """
+        key = self._key(group)
+        found = self._scope.local.members(key)
+        for other in self._scope.others.values():
+            found += other.groups.members(key)
+        return found
+
+    def join(self, group: object, pid: Pid) -> None:
+        """Make a process of this node a member; a process may join several times.
+
+        Args:
+            group: any term; an Erlang string is a list of code points, a str is a binary.
+            pid: the process.
+        Raises:
+            EncodeError: the group is not a term.
+            ConfigError: the process belongs to another node.
+        """
+        if pid.node != self._processes.name:
+            raise ConfigError(f"{pid} is not a process of this node: let it join on its own node")
+        group = self._processes.terms.copy(group)
+        self._scope.local.join(group, (pid,))
+        self._scope.watch(pid, exact_key(group))
+        self._scope.tell()
+
+    def leave(self, group: object, pid: Pid) -> bool:
+        """End one membership of a process.
+
+        Returns:
+            False when it is not a member.
+        """
+        if not self._scope.local.leave(self._key(group), pid):
+            return False
+        self._scope.tell()
+        return True
+
+    def _key(self, group: object) -> bytes:
+        """The `exact_key` of the term that the program's value encodes to."""
+        if self._processes.terms.default is None:
+            return exact_key(group)
+        return exact_key(self._processes.terms.copy(group))
 
 
 def _pids(node: str, one_or_many: object) -> list[Pid] | None:

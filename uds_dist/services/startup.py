@@ -15,7 +15,7 @@ from uds_dist.services.exposed import Exposed, Jobs
 from uds_dist.services.gen import alias_of
 from uds_dist.services.group_leader import GroupLeader
 from uds_dist.services.kernel import REX, LoggerProxy, NetKernel, Rex
-from uds_dist.services.pg import PgScope
+from uds_dist.services.pg import PgScope, ScopeProcess
 from uds_dist.services.runner import OnServiceDown, Runner
 from uds_dist.services.supervisor import Supervisor
 from uds_dist.transport.loop import EventLoop
@@ -68,6 +68,7 @@ class Services:
         self.global_names: GlobalNameServer | None = None
         if not config.hidden:
             self.global_names = GlobalNameServer(processes, config, connect, disconnect)
+        self._pg_processes: dict[str, ScopeProcess] = {}
         self._pg_scopes: dict[str, PgScope] = {}
 
     def _start_jobs(self, processes: Processes) -> Jobs:
@@ -89,16 +90,17 @@ class Services:
         """A scope of `pg`; it is made at its first use, and then greets the connected nodes."""
         found = self._pg_scopes.get(scope)
         if found is None:
-            found = PgScope(self.processes, self._config, scope)
-            self._pg_scopes[scope] = found
+            process = ScopeProcess(self.processes, self._config, scope)
+            self._pg_processes[scope] = process
+            found = self._pg_scopes[scope] = PgScope(self.processes, process)
             for name in nodes:
-                found.greet(name)
+                process.greet(name)
         return found
 
     def node_changed(self, event: NodeEvent, name: str) -> None:
         """A node has connected or disconnected."""
         if event == NODEUP:
-            for scope in self._pg_scopes.values():
+            for scope in self._pg_processes.values():
                 scope.greet(name)
         elif self.global_names is not None:
             self.global_names.node_down(name)
