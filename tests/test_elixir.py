@@ -104,7 +104,7 @@ def is_same(one: Any, other: Any) -> bool:
 
 @pytest.mark.parametrize("text", [True, False])
 @pytest.mark.parametrize("maker", MAKERS)
-def test_every_value_comes_back_as_it_was(maker: Callable[[random.Random], Any], text: bool) -> None:
+def test_every_value_comes_back_unchanged(maker: Callable[[random.Random], Any], text: bool) -> None:
     rng = random.Random(1)
     for _ in range(200):
         value = maker(rng)
@@ -132,7 +132,7 @@ def test_a_moment_with_an_offset_without_a_name_is_sent_in_utc() -> None:
     assert coded(named) == named and plain(named)[Atom("time_zone")] == "Etc/UTC"
 
 
-def test_a_zone_that_this_system_does_not_know_is_its_offset() -> None:
+def test_an_unknown_zone_becomes_its_offset() -> None:
     parts = plain(datetime(2024, 5, 6, 7, tzinfo=BERLIN)) | {Atom("time_zone"): "Mars/Olympus"}
     found = coded(parts)
     assert found == datetime(2024, 5, 6, 7, tzinfo=BERLIN)
@@ -165,13 +165,13 @@ def test_a_zone_that_this_system_does_not_know_is_its_offset() -> None:
         (Uri("http"), {"host": 7}),
     ],
 )
-def test_what_python_cannot_hold_stays_as_it_came(value: object, change: dict[str, object]) -> None:
+def test_values_outside_pythons_range_stay_structs(value: object, change: dict[str, object]) -> None:
     term = plain(value) | {Atom(name): part for name, part in change.items()}
     assert encode(coded(term), default=to_elixir) == encode(term, default=to_elixir)
     assert isinstance(coded(term), dict)
 
 
-def test_structs_of_nobody_are_left_alone() -> None:
+def test_unknown_structs_are_unchanged() -> None:
     schema = made("Elixir.MyApp.Nobody", __meta__={STRUCT: Atom("Elixir.Ecto.Schema.Metadata")}, id=1)
     assert schema[STRUCT] == "Elixir.MyApp.Nobody" and schema[Atom("id")] == 1
     for term in ({STRUCT: 7}, {STRUCT: Atom("Elixir.Date"), "year": 1}, Map([(STRUCT, 1), ("__struct__", 2)])):
@@ -189,7 +189,7 @@ def test_a_version_is_its_text(parts: dict[str, object], text: str) -> None:
     assert made("Elixir.Version", major=1, minor=2, patch=3, **parts) == text
 
 
-def test_a_uuid_goes_as_its_36_characters() -> None:
+def test_a_uuid_is_sent_as_its_36_characters() -> None:
     assert coded(UUID(int=7)) == "00000000-0000-0000-0000-000000000007"
 
 
@@ -206,7 +206,7 @@ def test_a_uri_is_written(uri: Uri, text: str) -> None:
     assert str(uri) == text
 
 
-def test_an_exception_of_python_goes_as_a_runtime_error() -> None:
+def test_a_python_exception_is_sent_as_a_runtime_error() -> None:
     error = coded(ZeroDivisionError("by 0"))
     assert (error.struct, str(error)) == ("Elixir.RuntimeError", "ZeroDivisionError: by 0")
     with pytest.raises(ElixirError, match="by 0"):
@@ -217,7 +217,7 @@ def test_an_exception_of_python_goes_as_a_runtime_error() -> None:
     assert str(made("Elixir.KeyError", __exception__=True, key=1)) == "Elixir.KeyError"
 
 
-def test_what_has_no_value_in_elixir_is_refused() -> None:
+def test_a_value_without_an_elixir_value_is_refused() -> None:
     for value in (object(), time(1, tzinfo=timezone.utc), re.compile(b"a", re.LOCALE), 1j):
         with pytest.raises(EncodeError, match="has no value in Elixir|has no term"):
             encode([value], default=to_elixir)
@@ -256,7 +256,7 @@ def test_a_dataclass_is_a_struct_both_ways() -> None:
     assert found == {Point(1): [Point(2, "m")]}
 
 
-def test_fields_without_a_default_must_come() -> None:
+def test_fields_without_a_default_are_required() -> None:
     order = made("Elixir.MyApp.Order", number=1, due=date(2024, 5, 6))
     assert order == Order(1, date(2024, 5, 6))
     with pytest.raises(ValueError, match="the struct Elixir.MyApp.Order has no number, due: send it"):
@@ -302,7 +302,7 @@ class Number(IntEnum):
     ONE = 1
 
 
-def test_a_marked_enum_goes_as_atoms() -> None:
+def test_a_marked_enum_is_sent_as_atoms() -> None:
     found = coded([Colour.RED, {Colour.BLUE: 1}])
     assert found == [Atom("RED"), {Atom("blue"): 1}] and type(found[0]) is Atom
     with pytest.raises(EncodeError, match="Unmarked has no value"):

@@ -46,7 +46,7 @@ def check(calls: Calls, most_calls: int, most_files: int) -> None:
     )
 
 
-def test_a_message_comes_in_by_few_calls(
+def test_receiving_a_message_takes_few_calls(
     make_node: MakeNode, make_peer: MakePeer, folder: str
 ) -> None:
     node, peer = make_node("a@localhost"), make_peer("b@localhost")
@@ -60,7 +60,7 @@ def test_a_message_comes_in_by_few_calls(
     check(calls, most_calls=22, most_files=9)
 
 
-def test_a_message_goes_out_by_few_calls(
+def test_sending_a_message_takes_few_calls(
     make_node: MakeNode, make_peer: MakePeer, folder: str
 ) -> None:
     node, peer = make_node("a@localhost"), make_peer("b@localhost")

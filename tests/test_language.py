@@ -81,12 +81,12 @@ def page_faults(page: Path) -> list[str]:
     return [f"{page.name}: {fault}" for fault in habits(page.read_text("utf-8"))]
 
 
-def test_the_package_speaks_plain_english() -> None:
+def test_the_package_is_in_plain_english() -> None:
     assert module_faults(PACKAGE) == []
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_the_pages_speak_plain_english(name: str) -> None:
+def test_the_pages_are_in_plain_english(name: str) -> None:
     assert page_faults(ROOT / name) == []
 
 

@@ -93,7 +93,7 @@ def test_2000_calls_leave_nothing_behind(a: Node, b: Node, loop: EventLoop) -> N
     assert loop.run_once(0) == 0
 
 
-def test_an_answer_that_is_late_is_dropped(a: Node, b: Node) -> None:
+def test_a_late_answer_is_dropped(a: Node, b: Node) -> None:
     requests: list[object] = []
     server = b.mailbox("slow", on_message=requests.append)
     future = a.call(("slow", b.name), 1)
@@ -108,7 +108,7 @@ def test_an_answer_that_is_late_is_dropped(a: Node, b: Node) -> None:
     assert left_over(a) == (0, 0, 0, 0)
 
 
-def test_a_server_that_ends_ends_its_calls(a: Node, b: Node) -> None:
+def test_the_end_of_a_server_ends_its_calls(a: Node, b: Node) -> None:
     server = b.mailbox("server")
     futures = [a.call(("server", b.name), n) for n in range(3)]
     server.receive(timeout=5)
@@ -201,7 +201,7 @@ def test_on_down_and_the_error_say_why(make_node: MakeNode, b: Node, loop: Event
     assert losses == [("b@localhost", "the connection to b@localhost was lost: the peer closed it")]
 
 
-def test_settings_that_cannot_be(loop: EventLoop, folder: str) -> None:
+def test_impossible_settings_are_refused(loop: EventLoop, folder: str) -> None:
     for name in ("a", "a@", "@", "a@b@c", ""):
         with pytest.raises(ConfigError):
             Node(name, loop=loop, cookie="c", config=Config(socket_dir=folder))
@@ -215,7 +215,7 @@ def test_a_hidden_node_is_hidden_and_a_visible_one_owns_global(make_node: MakeNo
 # --- a node without a name, its statistics, its end -----------------------------------------------
 
 
-def test_what_a_node_without_a_name_cannot_do_says_so(make_node: MakeNode) -> None:
+def test_a_node_without_a_name_says_what_it_cannot_do(make_node: MakeNode) -> None:
     node = make_node("@localhost", listen=False)
     attempts: list[Callable[[], object]] = [
         lambda: node.pid,
@@ -240,7 +240,7 @@ def test_what_a_node_without_a_name_cannot_do_says_so(make_node: MakeNode) -> No
     assert not node.disconnect("b@localhost") and node.flush(1)
 
 
-def test_every_attribute_of_a_node_without_a_name_is_there_or_says_why(
+def test_every_attribute_of_a_node_without_a_name_works_or_says_why(
     make_node: MakeNode,
 ) -> None:
     node = make_node("@localhost", listen=False)
@@ -251,7 +251,7 @@ def test_every_attribute_of_a_node_without_a_name_is_there_or_says_why(
             pass
 
 
-def test_all_calls_without_an_answer_are_counted(a: Node, b: Node, loop: EventLoop) -> None:
+def test_all_unanswered_calls_are_counted(a: Node, b: Node, loop: EventLoop) -> None:
     b.mailbox("silent")
     b.expose("svc", {"never": lambda: Future(loop)})
     calls: list[Future[object]] = []
@@ -267,7 +267,7 @@ def test_all_calls_without_an_answer_are_counted(a: Node, b: Node, loop: EventLo
     assert a.statistics().futures == 0
 
 
-def test_closing_takes_a_second_at_most(
+def test_closing_takes_at_most_a_second(
     make_node: MakeNode, make_peer: Callable[..., ScriptedPeer], folder: str
 ) -> None:
     node = make_node("a@localhost")
@@ -324,7 +324,7 @@ class Recorded(Config):
         return super().__getattribute__(name)
 
 
-def test_every_setting_is_read_by_a_node_that_is_used(loop: EventLoop, folder: str) -> None:
+def test_a_node_in_use_reads_every_setting(loop: EventLoop, folder: str) -> None:
     config = Recorded(
         socket_dir=folder,
         cookie="secret",

@@ -29,7 +29,7 @@ def test_an_old_name_is_the_same_class(module: str, old: str, new: str) -> None:
     assert old in str(uds_dist.errors.__doc__)
 
 
-def test_an_exception_that_is_caught_by_its_old_name() -> None:
+def test_an_exception_can_be_caught_by_its_old_name() -> None:
     with pytest.raises(uds_dist.NoConnection):  # old name
         raise uds_dist.ConnectFailedError("nobody")
     error = pickle.loads(pickle.dumps(uds_dist.Busy("full")))  # old name

@@ -30,7 +30,7 @@ def afresh(program: str) -> str:
 
 
 @pytest.mark.parametrize("name", uds_dist.__all__)
-def test_a_name_is_that_of_its_module(name: str) -> None:
+def test_a_name_is_the_same_object_as_in_its_module(name: str) -> None:
     value = getattr(uds_dist, name)
     assert value is getattr(import_module(uds_dist._MODULES[name]), name)
     assert vars(uds_dist)[name] is value  # the next use does not load
@@ -70,11 +70,11 @@ def test_an_unknown_name_is_an_ordinary_error() -> None:
         "from uds_dist import BusyError, errors; assert BusyError is errors.BusyError",
     ],
 )
-def test_modules_are_there_as_in_any_package(program: str) -> None:
+def test_modules_can_be_used_as_in_any_package(program: str) -> None:
     afresh(program)
 
 
-def test_no_public_name_is_that_of_a_module() -> None:
+def test_no_public_name_is_a_modules_name() -> None:
     """Importing the module would replace the name."""
     package = Path(uds_dist.__file__).parent
     assert not {path.stem for path in package.iterdir()} & set(uds_dist.__all__)
@@ -104,7 +104,7 @@ def switches() -> list[tuple[str, inspect.Parameter]]:
     return found
 
 
-def test_a_switch_is_given_by_its_name() -> None:
+def test_switches_are_keyword_only() -> None:
     found = dict(switches())
     assert {"Mailbox.send(priority=)", "Node.mailbox(trap_exit=)", "Record(exported=)"} <= set(found)
     assert [where for where, each in found.items() if each.kind is not each.KEYWORD_ONLY] == []
@@ -120,13 +120,13 @@ def test_a_switch_is_given_by_its_name() -> None:
         ("Node", {"testing", "cli", "demo", "notation"}),
     ],
 )
-def test_a_name_brings_in_only_what_is_below_it(name: str, absent: set[str]) -> None:
+def test_a_name_loads_only_the_storeys_below_it(name: str, absent: set[str]) -> None:
     loaded = afresh(f"from uds_dist import {name}; print(*sys.modules)").split()
     rooms = {module.split(".")[1] for module in loaded if module.startswith("uds_dist.")}
     assert rooms and not rooms & absent
 
 
-def test_what_was_pickled_is_read_before_the_first_use() -> None:
+def test_a_pickle_loads_before_the_first_use() -> None:
     term = uds_dist.Export("m", "f", 1)  # type: ignore[arg-type]  # it takes any str
     data = pickle.dumps((term, uds_dist.BusyError("full")))
     assert afresh(f"import pickle; print(pickle.loads({data!r})[0])") == "fun m:f/1"

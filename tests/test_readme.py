@@ -124,7 +124,7 @@ def test_every_block_is_of_a_kind_that_is_tested() -> None:
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
-def test_every_goal_of_make_is_there() -> None:
+def test_every_goal_of_make_exists() -> None:
     goals = []
     for block in blocks("sh"):
         for words, _comment in commands(block.text):
@@ -145,7 +145,7 @@ def test_every_goal_of_make_is_there() -> None:
         assert dry or "SHA-256 equal" in done.stdout
 
 
-def test_the_units_give_the_socket_that_the_program_listens_on() -> None:
+def test_the_units_make_the_socket_that_the_program_listens_on() -> None:
     (block,) = blocks("ini activation")
     units = ConfigParser()
     units.optionxform = str  # type: ignore[assignment, method-assign]
@@ -282,7 +282,7 @@ def test_values_at_home(release: None, environ: dict[str, str]) -> None:
         assert call(order) == date(2024, 2, 29)
 
 
-def test_the_prompt_of_a_program_and_the_stack_of_one_that_hangs(environ: dict[str, str]) -> None:
+def test_the_prompt_and_the_stack_of_a_program_that_hangs(environ: dict[str, str]) -> None:
     prompt, hangs = (
         next(block.text for block in blocks("python") if word in block.text)
         for word in ("serve_console", "faulthandler")
@@ -333,7 +333,7 @@ def test_the_symptoms_are_messages_of_the_program() -> None:
         assert message in joined
 
 
-def test_the_links_lead_somewhere() -> None:
+def test_every_link_has_a_target() -> None:
     targets = re.findall(r"\]\(([^)#]+)\)", README)
     assert targets
     for target in targets:

@@ -23,7 +23,7 @@ PACKAGE = ROOT / "uds_dist"
 # --- -O: no check may be an assert ----------------------------------------------------------------
 
 
-def test_asserts_of_the_tests_hold_under_every_switch() -> None:
+def test_asserts_in_tests_work_under_every_option() -> None:
     with pytest.raises(AssertionError):
         assert not PACKAGE
     with EventLoop() as loop, pytest.raises(AssertionError):
@@ -53,7 +53,7 @@ def test_asserts_of_the_package_only_narrow_types() -> None:
 
 
 @pytest.mark.parametrize("check", ["size > 0", "a is not None or a", "not x", "ok(x)"])
-def test_an_assert_that_checks_is_found(check: str) -> None:
+def test_an_assert_that_does_more_is_found(check: str) -> None:
     assert wide_asserts(f"assert {check}") == [f"assert {check}"]
 
 
@@ -84,7 +84,7 @@ def under_bb(program: str) -> tuple[str, str]:
     return done.stderr, done.stdout
 
 
-def test_a_map_with_keys_that_python_may_not_compare() -> None:
+def test_a_map_with_keys_that_python_refuses_to_compare() -> None:
     assert under_bb(MAPS) == ("", "Map 1 3 4\nMap 1 2 3 4\n")
 
 
@@ -102,7 +102,7 @@ with EventLoop() as loop, socket.socket(socket.AF_UNIX) as listener:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="abstract sockets exist on Linux only")
-def test_an_abstract_socket_that_is_not_watched() -> None:
+def test_an_abstract_socket_is_not_watched() -> None:
     assert under_bb(UNREGISTER) == ("", "'the socket is not registered'\n")
 
 

@@ -54,7 +54,7 @@ def test_each_layout_by_its_default_place(
         assert not path.exists()
 
 
-def test_the_working_folder_comes_first_and_its_dead_file_does_not_matter(
+def test_the_working_folder_comes_first_and_a_dead_file_there_does_not_matter(
     loop: EventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -74,7 +74,7 @@ def test_the_working_folder_comes_first_and_its_dead_file_does_not_matter(
 
 
 @as_root
-def test_a_stranger_at_the_common_place_is_sent_nothing(
+def test_a_stranger_at_the_common_place_receives_nothing(
     loop: EventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -95,7 +95,7 @@ def test_a_stranger_at_the_common_place_is_sent_nothing(
             SHARED.unlink()
 
 
-def test_a_folder_is_that_of_the_time_when_the_node_was_made(
+def test_a_relative_folder_is_resolved_when_the_node_is_made(
     loop: EventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -112,7 +112,7 @@ def test_a_folder_is_that_of_the_time_when_the_node_was_made(
         assert not (path / f"{NAME}.sock").exists()
 
 
-def test_listen_warns_of_a_folder_that_was_named(
+def test_listen_warns_about_a_configured_folder(
     make_node: MakeNode, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     tmp_path.chmod(0o700)

@@ -29,12 +29,12 @@ def names(figures: Sequence[Figure]) -> set[str]:
     return {figure.name for figure in figures}
 
 
-def test_the_spread_is_that_of_the_ratios_not_of_the_sides() -> None:
+def test_the_spread_is_of_the_ratios_not_of_the_sides() -> None:
     assert RATIO.spread() == Spread(0.25, 1.0, 3.0)
     assert RATIO.medians() == Sample(2.0, 2.0)
 
 
-def test_a_target_is_a_limit_from_the_side_that_is_better() -> None:
+def test_a_target_is_a_limit_on_the_worse_side() -> None:
     assert reached(RATIO, compiled=False) is True
     assert reached(RATE, compiled=False) is False
     assert reached(Figure("panel", "rtt", "us", RATIO.samples, Reading.ALONE), False) is None

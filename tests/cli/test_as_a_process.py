@@ -39,7 +39,7 @@ def test_an_interrupt(node: subprocess.Popen[str], shared_folder: str) -> None:
         assert process.returncode == 130
 
 
-def test_the_reader_of_the_output_goes_away(node: object, shared_folder: str) -> None:
+def test_the_reader_of_the_output_disappears(node: object, shared_folder: str) -> None:
     read_end, write_end = os.pipe()
     os.close(read_end)
     with in_process(shared_folder, "rpc", "py", "py", "echo", "1", stdout=write_end) as process:
@@ -48,7 +48,7 @@ def test_the_reader_of_the_output_goes_away(node: object, shared_folder: str) ->
         assert process.returncode == 141
 
 
-def test_words_in_utf8_are_understood_in_a_locale_without_it(
+def test_words_in_utf8_work_in_any_locale(
     node: object, shared_folder: str
 ) -> None:
     words = ["rpc", "py", "py", "echo", "--json", '"ż"']
@@ -102,14 +102,14 @@ def in_shell(folder: str, words: list[str], where: str) -> subprocess.CompletedP
     )  # fmt: skip
 
 
-def test_a_cookie_that_looks_like_a_number_stays_as_it_is(run_alone: Cli, folder: str) -> None:
+def test_a_cookie_that_looks_like_a_number_is_unchanged(run_alone: Cli, folder: str) -> None:
     with running_node(folder, "app@localhost", cookie="-5abc"):
         assert run_alone("ping", "app", "--cookie", "-5abc").code == 0
         assert run_alone("ping", "app", "--cookie=-5abc").code == 0
 
 
 @pytest.mark.parametrize("opening", ["{", "[", "#{k=>"])
-def test_an_answer_that_is_nested_deep(run: Cli, opening: str) -> None:
+def test_a_deeply_nested_answer(run: Cli, opening: str) -> None:
     term = opening * 500 + "1" + "".join("]" if opening == "[" else "}" for _ in range(500))
     answer = run("rpc", "py", "py", "echo", term).out
     assert answer.replace(" ", "") == f"{term}\n"
@@ -118,7 +118,7 @@ def test_an_answer_that_is_nested_deep(run: Cli, opening: str) -> None:
     assert run("rpc", "py", "py", "echo", "--elixir", term).out.count("1") == 1
 
 
-def test_elixir_notation_is_asked_of_a_node_that_has_elixir(run_alone: Cli, folder: str) -> None:
+def test_a_node_with_elixir_writes_elixir_notation(run_alone: Cli, folder: str) -> None:
     user = "#{'__struct__' => 'Elixir.User', password => secret}"
     with running_node(folder, "app@localhost", has_elixir=True):
         assert run_alone("rpc", "app", "--elixir", "py", "echo", user).out == "#User<grün>\n"

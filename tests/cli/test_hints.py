@@ -46,7 +46,7 @@ def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, list[str]
         (["lists", "sum/1", "[1,2]"], "'sum/1' is not the name of a fun", hints.NOT_A_FUNCTION),
     ],
 )
-def test_words_that_belong_apart(
+def test_words_that_must_be_separate(
     capsys: pytest.CaptureFixture[str], words: list[str], told: str, hint: str
 ) -> None:
     code, lines = run(capsys, "rpc", "myapp", *words)
@@ -61,7 +61,7 @@ def test_words_that_belong_apart(
 @pytest.mark.parametrize(
     "function", ["sum", "valid?", "new!", "+", "/", "=:=", "'f(1)'", "'-f/1-fun-0-'"]
 )
-def test_names_that_are_taken(
+def test_names_that_are_accepted(
     bare: Path, capsys: pytest.CaptureFixture[str], module: str, function: str
 ) -> None:
     code, lines = run(capsys, "rpc", "myapp", module, function)
@@ -72,7 +72,7 @@ def test_names_that_are_taken(
     "words", [["ping", "no_such"], ["rpc", "no_such", "m", "f"], ["names"], ["rpc", "a,b", "m", "f"],
               ["eval", "--all", "1"], ["remote", "no_such"], ["probe", "no_such"], ["top", "no_such"]]
 )  # fmt: skip
-def test_no_folder_is_named(
+def test_no_folder_is_configured(
     bare: Path, capsys: pytest.CaptureFixture[str], words: list[str]
 ) -> None:
     _, lines = run(capsys, *words)
@@ -82,7 +82,7 @@ def test_no_folder_is_named(
     assert lines[-1] == f"hint: {hints.NO_FOLDER}"
 
 
-def test_a_folder_is_named(
+def test_a_folder_is_configured(
     bare: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert len(run(capsys, "ping", "no_such", "--socket-dir", str(bare))[1]) == 1

@@ -35,7 +35,7 @@ RIGHT = [
 
 
 @pytest.mark.parametrize("text", RIGHT)
-def test_what_is_json_is_read_and_written_as_the_library_does(text: str) -> None:
+def test_json_is_read_and_written_like_the_standard_library(text: str) -> None:
     value = json.loads(text)
     assert repr(read_json(text)) == repr(value)
     assert write_json(value) == json.dumps(value, ensure_ascii=False)
@@ -88,7 +88,7 @@ def test_what_is_json_is_read_and_written_as_the_library_does(text: str) -> None
     ],
     ids=lambda value: repr(value)[:30],
 )
-def test_what_is_not_json_is_refused(text: str, offset: int, told: str) -> None:
+def test_invalid_json_is_refused(text: str, offset: int, told: str) -> None:
     with pytest.raises(ParseError) as refused:
         read_json(text)
     assert told in str(refused.value)

@@ -21,11 +21,11 @@ def test_ping(run: Cli, name: str) -> None:
     assert run("ping", name) == Result(0, "pong\n", "")
 
 
-def test_ping_under_a_name_of_its_own(run: Cli) -> None:
+def test_ping_with_a_chosen_name(run: Cli) -> None:
     assert run("ping", "py", "--name", "operator@localhost") == Result(0, "pong\n", "")
 
 
-def test_ping_of_nobody(run: Cli, shared_folder: str) -> None:
+def test_ping_without_a_listener(run: Cli, shared_folder: str) -> None:
     result = run("ping", "nobody")
     assert (result.code, result.out) == (3, "pang\n")
     assert f"{shared_folder}/nobody.sock" in result.err
@@ -37,7 +37,7 @@ def test_ping_with_another_cookie(run: Cli) -> None:
     assert "cookie" in result.err
 
 
-def test_no_cookie_at_all(
+def test_no_cookie(
     run: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.delenv("UDS_DIST_COOKIE")
@@ -62,7 +62,7 @@ def test_a_cookie_file_that_others_can_read(
     assert run("ping", "py").code == 0
 
 
-def test_the_host_part_is_another(run_alone: Cli, folder: str) -> None:
+def test_the_host_part_differs(run_alone: Cli, folder: str) -> None:
     with running_node(folder, "app@box"):
         assert run_alone("ping", "app@box").code == 0
         bare = run_alone("ping", "app")
@@ -136,7 +136,7 @@ def test_no_names(run_alone: Cli, folder: str) -> None:
     assert run_alone("names", "--json").out == "[]\n"
 
 
-def test_names_in_no_folder(run_alone: Cli) -> None:
+def test_names_without_a_folder(run_alone: Cli) -> None:
     result = run_alone("names", "--socket-dir", "/nonexistent")
     assert result.code == 2 and "--socket-dir" in result.err
 
@@ -193,7 +193,7 @@ def test_a_call_that_raises(run: Cli, words: list[str], told: str) -> None:
     assert told in result.err
 
 
-def test_an_elixir_exception_is_told_as_elixir_does(run: Cli) -> None:
+def test_an_elixir_exception_is_shown_as_in_elixir(run: Cli) -> None:
     reason = (
         "#{'__exception__' => true, '__struct__' => 'Elixir.RuntimeError', message => <<\"boom\">>}"
     )
@@ -237,7 +237,7 @@ def test_a_node_that_dies_during_the_call(run_alone: Cli, folder: str) -> None:
         (["py", "f" * 256], "255"),
     ],
 )
-def test_words_that_are_no_call(run: Cli, words: list[str], told: str) -> None:
+def test_words_that_are_not_a_call(run: Cli, words: list[str], told: str) -> None:
     result = run("rpc", "py", *words)
     assert (result.code, result.out) == (2, "")
     assert told in result.err
@@ -285,7 +285,7 @@ def test_usage(run_alone: Cli, words: list[str], told: str) -> None:
     assert told in result.err
 
 
-def test_a_setting_in_the_environment_that_is_none(
+def test_an_invalid_setting_in_the_environment(
     run_alone: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("UDS_DIST_HANDSHAKE_TIMEOUT", "long")
@@ -299,7 +299,7 @@ def test_words_that_begin_with_a_hyphen(run: Cli) -> None:
 
 
 @pytest.mark.parametrize("command", ["", "names", "ping", "rpc", "demo"])
-def test_help_tells_every_exit_code(run_alone: Cli, command: str) -> None:
+def test_help_lists_every_exit_code(run_alone: Cli, command: str) -> None:
     result = run_alone(*filter(None, [command]), "--help")
     assert result.code == 0
     for code in (0, 1, 2, 3, 4, 5, 130, 141):

@@ -64,7 +64,7 @@ OPAQUE = [PID, Port("n@h", 7, 9), Reference("n@h", 9, (1, 2)), Export(A, A, 1), 
 
 
 @pytest.mark.parametrize(("term", "value"), PAIRS)
-def test_json_there_and_back(term: object, value: object) -> None:
+def test_json_both_ways(term: object, value: object) -> None:
     text = write_json(to_json(term), ascii_only=True)
     assert text == json.dumps(value)
     # Compare the bytes: == does not tell 1, 1.0 and true apart.
@@ -72,7 +72,7 @@ def test_json_there_and_back(term: object, value: object) -> None:
 
 
 @pytest.mark.parametrize("term", OPAQUE)
-def test_what_json_has_no_value_for_is_kept_as_bytes(term: object) -> None:
+def test_a_term_without_a_json_value_is_kept_as_bytes(term: object) -> None:
     value = to_json([term])
     assert isinstance(value, list) and value[0].keys() == {"$etf", "text"}
     assert from_json(value) == [term]
@@ -143,13 +143,13 @@ def test_deep_keys_have_json() -> None:
         '{"$atom": "' + "a" * 256 + '"}',
     ],
 )
-def test_json_that_is_no_term(text: str) -> None:
+def test_json_that_is_not_a_term(text: str) -> None:
     with pytest.raises(ParseError) as refused:
         from_json([read_json(text)])
     assert len(str(refused.value)) < 300
 
 
-def test_a_mark_that_nobody_knows_is_named() -> None:
+def test_an_unknown_mark_is_named() -> None:
     with pytest.raises(ParseError, match=r"'\$pid'.*\$atom, \$tuple, \$binary"):
         from_json({"$pid": "<0.1.0>"})
 

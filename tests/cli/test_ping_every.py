@@ -85,7 +85,7 @@ def test_one_connection_until_the_node_goes(
     assert time.monotonic() - start < 5
 
 
-def test_a_loss_is_told_at_once(loop: EventLoop, make_node: MakeNode, folder: str) -> None:
+def test_a_loss_is_reported_at_once(loop: EventLoop, make_node: MakeNode, folder: str) -> None:
     node = make_node("a@localhost")
     with pinging(loop, folder, "a", "--every", "600") as probe:
         probe.until(lambda: probe.lines == ["pong"])
@@ -110,13 +110,13 @@ def test_an_interrupt_ends_it(loop: EventLoop, make_node: MakeNode, folder: str)
         assert probe.end() == (130, "")
 
 
-def test_a_node_that_is_not_there(loop: EventLoop, folder: str) -> None:
+def test_a_node_that_does_not_listen(loop: EventLoop, folder: str) -> None:
     with pinging(loop, folder, "nobody", "--every", "0.05") as probe:
         code, error = probe.end()
     assert (code, probe.lines) == (3, ["pang"]) and "there is no such socket" in error
 
 
 @pytest.mark.parametrize("word", ["0", "-1", "often"])
-def test_a_time_that_cannot_be(loop: EventLoop, folder: str, word: str) -> None:
+def test_an_impossible_time(loop: EventLoop, folder: str, word: str) -> None:
     with pinging(loop, folder, "a", f"--every={word}") as probe:
         assert probe.end()[0] == 2

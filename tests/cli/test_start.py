@@ -80,14 +80,14 @@ def test_a_command_loads_no_other_command(tmp_path: Path, words: tuple[str, ...]
     assert command.modules & HEAVY == set()
 
 
-def test_a_mistyped_command_is_told_of_all(tmp_path: Path) -> None:
+def test_a_mistyped_command_gets_the_list_of_commands(tmp_path: Path) -> None:
     command = ended(tmp_path, "rpcs", "nobody")
     assert command.code == 2
     assert set(MODULES.values()) <= command.modules
 
 
 @pytest.mark.parametrize("words", [("ping", "nobody"), ("names",), ("ping",), ("--version",)])
-def test_nobody_looks_for_garbage_in_what_was_loaded(
+def test_loaded_modules_are_exempt_from_garbage_collection(
     tmp_path: Path, words: tuple[str, ...]
 ) -> None:
     command = ended(tmp_path, *words)

@@ -120,7 +120,7 @@ def test_a_fun_is_opaque() -> None:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_what_came_as_text_goes_back_as_it_came(seed: int) -> None:
+def test_received_text_is_sent_back_unchanged(seed: int) -> None:
     for term in terms(seed):
         data = encode(term)
         found = decode(data, text=True)
@@ -151,7 +151,7 @@ def test_keys_that_are_deep_are_not_hashed() -> None:
 # --- object_hook ------------------------------------------------------------------------------------
 
 
-def test_the_hook_is_given_structs_from_the_inside_out() -> None:
+def test_the_hook_gets_structs_from_the_inside_out() -> None:
     seen: list[object] = []
 
     def hook(term: Any) -> object:
@@ -170,7 +170,7 @@ def test_a_text_key_is_not_the_atom() -> None:
     assert decode(data, text=True, object_hook=lambda term: 7) == {"__struct__": 1}
 
 
-def test_what_the_hook_raises_is_raised() -> None:
+def test_the_hooks_exception_is_raised() -> None:
     def hook(term: object) -> object:
         raise ValueError("no such struct")
 
@@ -187,7 +187,7 @@ def test_what_the_hook_raises_is_raised() -> None:
         (lambda term: "one", None),  # one for both
     ],
 )
-def test_keys_are_made_too_where_they_can_be(
+def test_keys_are_converted_too_if_possible(
     hook: Callable[[Any], object], keys: set[object] | None
 ) -> None:
     pairs = [(Map([(STRUCT, Atom("Elixir.A")), (Atom("n"), n)]), n) for n in (1, 2)]
@@ -200,7 +200,7 @@ def test_keys_are_made_too_where_they_can_be(
         assert set(found) == keys
 
 
-def test_keys_that_a_hook_gives_colliding_hashes_cost_no_square() -> None:
+def test_keys_with_colliding_hashes_from_a_hook_take_no_quadratic_time() -> None:
     comparisons: list[object] = []
 
     class Slow:
@@ -243,7 +243,7 @@ def test_a_record_is_its_tuple() -> None:
             pytest.fail("it does not match its own class")
 
 
-def test_tuples_come_as_records_that_were_asked_for() -> None:
+def test_tuples_become_the_requested_records() -> None:
     data = encode([User("ann", 7), (Atom("user"), 1), ("user", 1, 2), {User("k", 1): ()}])
     found: Any = decode(data, text=True, records=[User])
     assert kinds(found[:3]) == kinds([User("ann", 7), (Atom("user"), 1), ("user", 1, 2)])
@@ -259,7 +259,7 @@ def test_two_sizes_of_a_tag_are_two_records() -> None:
     assert [type(term) for term in decode(data, records=(User, wide))] == [User, wide]  # type: ignore[attr-defined]
 
 
-def test_a_tag_has_its_tuples_given_to_the_hook() -> None:
+def test_the_hook_gets_the_tuples_with_a_tag() -> None:
     data = encode([(Atom("point"), 1, 2), (Atom("other"), 1), (b"point", 1)])
     found = decode(data, object_hook=lambda term: complex(*term[1:]), records=["point"])  # type: ignore[index]
     assert found == [1 + 2j, (Atom("other"), 1), (b"point", 1)]
@@ -291,7 +291,7 @@ def test_hooks_and_records_that_cannot_be_used_are_refused() -> None:
         decode(encode(1), records=["user"])
 
 
-def test_a_value_of_the_program_is_left_alone() -> None:
+def test_a_value_of_the_program_is_unchanged() -> None:
     assert Conversion(True, None, (User,)).convert([User(b"a", 1), {1}]) == [User(b"a", 1), {1}]
 
 
@@ -302,7 +302,7 @@ def as_text(value: Any) -> object:
     return value.isoformat()
 
 
-def test_default_is_called_for_what_has_no_term() -> None:
+def test_default_is_called_for_a_value_without_a_term() -> None:
     day = date(2024, 5, 6)
     term = (day, [day, {day: day}], ImproperList([day], day), Map([(day, 1)]), FrozenList([day]))
     plain = ("2024-05-06",) * 2
@@ -317,14 +317,14 @@ def test_default_is_called_for_what_has_no_term() -> None:
     assert b"".join(encode_parts(term, None, 512, as_text)) == encode(expected)[1:]
 
 
-def test_default_may_make_what_needs_it_again() -> None:
+def test_default_may_return_a_value_that_needs_it_again() -> None:
     def default(value: object) -> object:
         return list(value) if isinstance(value, set) else "j"
 
     assert encode([{1j}], default=default) == encode([["j"]])
 
 
-def test_numbers_of_other_libraries_are_integers_and_floats_are_not_guessed() -> None:
+def test_integers_of_other_libraries_are_encoded_but_floats_are_not() -> None:
     class Index:
         def __index__(self) -> int:
             return 7
@@ -341,13 +341,13 @@ def test_numbers_of_other_libraries_are_integers_and_floats_are_not_guessed() ->
         encode(Float())
 
 
-def test_what_default_raises_is_told_with_its_place() -> None:
+def test_the_exception_of_default_says_where() -> None:
     with pytest.raises(EncodeError, match=r"no term of a set: .*isoformat.* \(at term\[1\]") as caught:
         encode([1, {b"k": {1}}], default=as_text)
     assert isinstance(caught.value.__cause__, AttributeError)
 
 
-def test_a_default_that_makes_itself_comes_to_an_end() -> None:
+def test_a_default_that_returns_its_argument_terminates() -> None:
     with pytest.raises(EncodeError, match="nested deeper than 512"):
         encode([{1}], default=lambda value: value)
 

@@ -90,14 +90,14 @@ def as_name(term: object) -> Atom:
     return Atom(format_term(term)) if not isinstance(term, Atom) else term
 
 
-def test_the_corpus_is_there() -> None:
+def test_the_corpus_exists() -> None:
     assert len(VALID) > 200
     assert len(INVALID) > 100
     assert {path.parent.name for path in VALID} == {"otp27", "otp29"}
 
 
 @valid
-def test_a_term_decodes_to_what_its_node_says(path: Path) -> None:
+def test_a_term_decodes_as_its_node_describes_it(path: Path) -> None:
     term = decode(path.read_bytes())
     expected = meaning(path)
     # Compared as in Erlang: 1 is neither 1.0 nor True.
@@ -129,7 +129,7 @@ def test_a_term_passes_with_its_atoms_in_a_header(path: Path) -> None:
 
 
 @printed
-def test_the_text_of_a_term_is_what_its_node_prints(path: Path) -> None:
+def test_the_text_of_a_term_is_the_output_of_its_node(path: Path) -> None:
     text = path.with_suffix(".txt").read_text(encoding="utf-8")
     assert format_term(decode(path.read_bytes())) + "\n" == text
 
@@ -147,7 +147,7 @@ def test_every_truncation_is_refused(path: Path) -> None:
 
 
 @sendable
-def test_bytes_behind_a_term_are_refused(path: Path) -> None:
+def test_bytes_after_a_term_are_refused(path: Path) -> None:
     data = path.read_bytes()
     with pytest.raises(DecodeError, match="behind the term") as refused:
         decode(data + b"j")
@@ -156,7 +156,7 @@ def test_bytes_behind_a_term_are_refused(path: Path) -> None:
 
 
 @pytest.mark.parametrize("line", INVALID, ids=lambda line: line.split()[0])
-def test_what_is_no_term_is_refused(line: str) -> None:
+def test_invalid_terms_are_refused(line: str) -> None:
     name, offset, tag, reason = line.split(" ", 3)
     with pytest.raises(DecodeError, match=reason) as refused:
         decode((CORPUS / "invalid" / f"{name}.etf").read_bytes())

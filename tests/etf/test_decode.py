@@ -37,7 +37,7 @@ def test_any_bytes_are_read(kind: type) -> None:
     assert type(term[0]) is bytes
 
 
-def test_a_term_within_other_bytes_is_read_and_its_end_told() -> None:
+def test_a_term_within_other_bytes_is_read_with_its_end() -> None:
     data = b"??h\x02a\1a\2!!"
     assert decode_term(data, 2, (), *LIMITS) == ((1, 2), 8)
 
@@ -50,13 +50,13 @@ def test_terms_follow_each_other() -> None:
     assert (one, two, three, pos) == (1, "ok", [], len(data))
 
 
-def test_a_compressed_term_tells_its_end() -> None:
+def test_the_end_of_a_compressed_term_is_known() -> None:
     plain = b"m" + pack(">I", 1000) + bytes(1000)
     data = b"P" + pack(">I", len(plain)) + zlib.compress(plain)
     assert decode_term(data + b"rest", 0, (), *LIMITS) == (bytes(1000), len(data))
 
 
-def test_a_local_term_takes_what_is_left() -> None:
+def test_a_local_term_takes_the_remaining_bytes() -> None:
     assert decode_term(b"yabc", 0, (), *LIMITS) == (LocalTerm(b"abc"), 4)
     assert encode(decode(b"\x83yabc")) == b"\x83yabc"
 
@@ -82,21 +82,21 @@ def test_atoms_of_a_header_may_be_modules_and_nodes() -> None:
 
 
 @pytest.mark.parametrize("data", [b"R\2", b"XR\2" + bytes(12), b"Z\0\1R\2" + bytes(8)])
-def test_an_atom_that_the_header_has_not_is_refused(data: bytes) -> None:
+def test_an_atom_missing_in_the_header_is_refused(data: bytes) -> None:
     with pytest.raises(DecodeError, match="the header has no atom 2") as refused:
         decode_term(data, 0, (Atom("a"), Atom("b")), *LIMITS)
     assert refused.value.tag == 82
     assert data[refused.value.offset] == 82
 
 
-def test_a_node_may_be_named_as_a_value_is() -> None:
+def test_a_node_may_be_named_true_false_or_nil() -> None:
     pid = decode(b"\x83X" + b"w\4true" + bytes(12))
     assert isinstance(pid, Pid)
     assert pid.node == "true"
     assert type(pid.node) is Atom
 
 
-def test_an_atom_comes_as_the_same_object() -> None:
+def test_an_atom_decodes_to_the_same_object() -> None:
     data = b"\x83h\2w\5helloXw\3a@b" + bytes(12)
     one, two = decode(data), decode(data)
     assert isinstance(one, tuple) and isinstance(two, tuple)
@@ -105,7 +105,7 @@ def test_an_atom_comes_as_the_same_object() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "\0", "\0\0", "a", "a\0", "\0a", "a" * 7, "a" * 8, "a" * 9])
-def test_an_atom_is_told_from_its_likes(text: str) -> None:
+def test_an_atom_is_told_from_similar_atoms(text: str) -> None:
     likes = [text, text + "\0", "\0" + text, text + "b", text * 2, "x" * 15, "x" * 16, "\xff" * 7]
     for _ in range(2):
         for like in likes:
@@ -136,7 +136,7 @@ def test_the_memory_of_atoms_is_bounded() -> None:
 
 
 @pytest.mark.parametrize("text", [b"\xff", b"a" * 256, b"\xed\xa0\x80"])
-def test_what_is_no_atom_has_no_term(text: bytes) -> None:
+def test_invalid_atoms_are_refused(text: bytes) -> None:
     with pytest.raises(DecodeError):
         atom_term(text)
     assert text not in module.TERMS
@@ -246,7 +246,7 @@ def test_no_depth_exhausts_python(head: bytes, last: bytes) -> None:
     assert encode(decode(data, max_depth=DEEPEST), max_depth=DEEPEST) == data
 
 
-def test_keys_nested_in_keys_are_read_to_the_limit() -> None:
+def test_keys_nested_in_keys_are_read_up_to_the_limit() -> None:
     data = nested(b"t\0\0\0\1", 512, b"j" + b"a\1" * 512)
     term = decode(data)
     assert isinstance(term, dict)
@@ -285,19 +285,19 @@ def within(seconds: float, data: bytes) -> object:
 
 
 @pytest.mark.parametrize("head", [b"m", b"o", b"l", b"i", b"t", b"M"])
-def test_claims_are_refused_before_room_is_made(head: bytes) -> None:
+def test_false_sizes_are_refused_before_memory_is_allocated(head: bytes) -> None:
     found = within(0.1, b"\x83l\0\0\0\2" + head + b"\xff\xff\xff\xff" + bytes(100))
     assert isinstance(found, DecodeError)
 
 
-def test_wide_keys_within_keys_cost_no_square() -> None:
+def test_wide_keys_within_keys_take_no_quadratic_time() -> None:
     # 400 maps, each the key of the next, around a list of 20,000 tuples.
     wide = b"l" + pack(">I", 20_000) + b"h\1a\1" * 20_000 + b"j"
     found = within(3.0, nested(b"t\0\0\0\1", 400, wide + b"a\1" * 400))
     assert isinstance(found, dict)
 
 
-def test_many_keys_that_merge_cost_no_square() -> None:
+def test_many_keys_that_merge_take_no_quadratic_time() -> None:
     pairs = b"".join(
         pack(">Bi", 98, n) + b"a\1" + pack(">Bd", 70, n) + b"a\2" for n in range(20_000)
     )
@@ -306,12 +306,12 @@ def test_many_keys_that_merge_cost_no_square() -> None:
     assert len(found) == 40_000
 
 
-def test_numbers_by_turns_cost_no_more_than_others() -> None:
+def test_alternating_numbers_cost_no_more_than_others() -> None:
     data = (pack(">Bi", 98, 300) * 2 + b"w\1a") * 30_000
     assert isinstance(within(1.0, b"\x83l" + pack(">I", 90_000) + data + b"j"), list)
 
 
-def test_a_leaf_that_is_cut_short_is_what_is_at_fault() -> None:
+def test_a_truncated_leaf_is_reported_first() -> None:
     # The map also has a key twice, but that is unknown before its last value is complete.
     data = b"\x83t\0\0\0\2a\1ja\1m\0\0\0\x05ab"
     with pytest.raises(DecodeError, match="the input ends within a term") as caught:

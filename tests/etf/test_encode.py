@@ -233,7 +233,7 @@ class Thing:
     ],
     ids=lambda value: repr(value)[:40],
 )
-def test_what_has_no_term_is_refused(term: object, reason: str) -> None:
+def test_a_value_without_a_term_is_refused(term: object, reason: str) -> None:
     for encoder in (encode, lambda term: encode_parts(term, None), lambda t: encode_parts(t, {})):
         with pytest.raises(EncodeError, match=reason) as refused:
             encoder(term)
@@ -276,13 +276,13 @@ def test_a_text_and_its_bytes_are_one_key() -> None:
     ],
     ids=lambda value: repr(value)[:40],
 )
-def test_the_place_of_what_is_refused_is_told(term: object, path: str) -> None:
+def test_the_error_says_where_the_refused_value_is(term: object, path: str) -> None:
     with pytest.raises(EncodeError) as refused:
         encode(term)
     assert str(refused.value).endswith(f"(at {path})")
 
 
-def test_a_failure_leaves_the_encoder_as_it_was() -> None:
+def test_a_failure_leaves_the_encoder_unchanged() -> None:
     before = encode((Atom("ok"), [PID]))
     with pytest.raises(EncodeError):
         encode((Atom("ok"), [PID, "\udc80"]))
@@ -335,7 +335,7 @@ def test_the_depth_limit_is_exact(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_decodes_at_the_limit_encodes(kind: str) -> None:
+def test_a_term_that_decodes_at_the_limit_also_encodes(kind: str) -> None:
     term: Any = 1
     for _ in range(512):
         term = wrap(kind, term)
@@ -343,7 +343,7 @@ def test_what_decodes_at_the_limit_encodes(kind: str) -> None:
     assert encode(decode(data)) == data
 
 
-def test_what_holds_itself_is_refused() -> None:
+def test_a_term_that_contains_itself_is_refused() -> None:
     items: list[Any] = []
     items.append((1, items))
     pairs: dict[Any, Any] = {}
@@ -353,7 +353,7 @@ def test_what_holds_itself_is_refused() -> None:
             encode(term)
 
 
-def test_funs_within_funs_cost_no_square() -> None:
+def test_funs_within_funs_take_no_quadratic_time() -> None:
     term: Any = list(range(-20_000, 20_000, 2))
     for _ in range(400):
         term = wrap("fun", term)
@@ -369,7 +369,7 @@ def test_a_small_term_is_one_part() -> None:
     assert encode_parts((1, "a", [PID]), None) == [encode((1, "a", [PID]))[1:]]
 
 
-def test_large_binaries_are_parts_of_their_own_and_not_copied() -> None:
+def test_large_binaries_are_separate_parts_and_not_copied() -> None:
     large, larger = b"x" * 65536, b"y" * 100_000
     parts = encode_parts((1, large, [b"z" * 65535, larger], 2), None)
     assert b"".join(parts) == encode((1, large, [b"z" * 65535, larger], 2))[1:]
@@ -478,7 +478,7 @@ class Growing(list[int]):
 
 
 @pytest.mark.parametrize("term", [Refusing(), OnlyFloat(), released(), "\ud800", "a\udc80b"])
-def test_what_cannot_be_read_is_an_encode_error(term: object) -> None:
+def test_an_unreadable_value_is_an_encode_error(term: object) -> None:
     for wrapped in (term, [1, term], {"k": (term,)}, ImproperList([1], term)):
         with pytest.raises(EncodeError):
             encode(wrapped)
@@ -486,11 +486,11 @@ def test_what_cannot_be_read_is_an_encode_error(term: object) -> None:
             encode_parts(wrapped, {})
 
 
-def test_what_a_subclass_of_a_container_gives_is_taken_once() -> None:
+def test_a_subclass_of_a_container_is_iterated_once() -> None:
     assert decode(encode(Growing([7]))) == [1, 2, 3, b"x"]
 
 
 @pytest.mark.parametrize("level", [-1, 10, 99])
-def test_a_level_of_compression_out_of_range_is_refused(level: int) -> None:
+def test_a_compression_level_out_of_range_is_refused(level: int) -> None:
     with pytest.raises(EncodeError, match="use zlib's levels"):
         encode([1] * 1000, compressed=level)

@@ -69,7 +69,7 @@ def test_every_end_of_every_tag_is_a_decode_error() -> None:
 
 @pytest.mark.parametrize("last", [b"j", b"w\1a", b"h\0", b"a\1"])
 @pytest.mark.parametrize("rest", [b"", b"w", b"w\1", b"R", b"X", b"h"])
-def test_a_fault_beside_the_end_of_the_input_is_told(last: bytes, rest: bytes) -> None:
+def test_a_fault_near_the_end_of_the_input_is_reported(last: bytes, rest: bytes) -> None:
     data = b"\x83h\2t\0\0\0\2w\1aw\1aw\1a" + last + rest
     with pytest.raises(DecodeError):
         decode(data)
@@ -92,7 +92,7 @@ SHAPES: list[Callable[[Any], Any]] = [
 
 @pytest.mark.parametrize("depth", [1, 63, 64, 65, 66, 512, 1000])
 @pytest.mark.parametrize("shape", SHAPES, ids=range(len(SHAPES)))
-def test_what_may_come_in_may_go_out(shape: Callable[[Any], Any], depth: int) -> None:
+def test_a_term_that_may_be_received_may_be_sent(shape: Callable[[Any], Any], depth: int) -> None:
     term = nested(shape, depth)
     data = encode(term, max_depth=5000)
     limit = bisect_left(range(3 * depth), True, key=lambda depth: is_read(data, depth))
@@ -113,7 +113,7 @@ def is_read(data: bytes, depth: int) -> bool:
 
 
 @pytest.mark.parametrize("leaf", [[1.5], [1 << 70], [300, 4], "text", [1, 2], [], {}, ()])
-def test_the_last_level_counts_alike_both_ways(leaf: object) -> None:
+def test_the_last_level_counts_in_both_directions(leaf: object) -> None:
     for key in (False, True):
         term: object = {freeze(leaf): 1} if key else (leaf,)
         data = encode(term)
@@ -126,7 +126,7 @@ def test_the_last_level_counts_alike_both_ways(leaf: object) -> None:
                 assert is_read(data, depth)
 
 
-def test_no_setting_goes_beyond_the_deepest() -> None:
+def test_no_setting_exceeds_the_greatest_depth() -> None:
     term = nested(lambda term: (term,), DEEPEST + 1)
     with pytest.raises(EncodeError, match="deeper than 20000"):
         encode(term, max_depth=1_000_000)
@@ -183,7 +183,7 @@ def test_keys_of_any_depth_are_read_on_a_small_stack(key: bytes) -> None:
     assert result.stdout == "survived\n", result.stderr
 
 
-def test_a_key_that_is_deep_makes_a_map_of_exact_keys() -> None:
+def test_a_deep_key_makes_a_map_with_exact_keys() -> None:
     flat = nested(lambda term: (term,), MAX_KEY_DEPTH)
     assert type(decode(encode({flat: 1}))) is dict
     term = decode(encode({(flat,): 1, "a": 2}))
@@ -232,7 +232,7 @@ def test_different_atoms_in_one_message_are_bounded() -> None:
         decode(data, max_terms=10_000)
 
 
-def test_a_large_message_within_its_budget_is_read_as_ever() -> None:
+def test_a_large_message_within_its_budget_is_read() -> None:
     term = [(n, str(n), [n, 1.5], {n: (), "b": [b"x"]}, 1 << 70) for n in range(20_000)]
     data = encode(term)
     assert encode(decode(data)) == data
@@ -294,7 +294,7 @@ FLOODS: dict[str, Callable[[int], list[object]]] = {
 
 
 @pytest.mark.parametrize("keys_of", FLOODS.values(), ids=list(FLOODS))
-def test_keys_of_one_hash_take_time_of_their_number(
+def test_keys_with_one_hash_take_linear_time(
     keys_of: Callable[[int], list[object]],
 ) -> None:
     keys = keys_of(16_000)
@@ -318,7 +318,7 @@ def test_keys_on_one_path_are_noticed_though_their_hashes_differ() -> None:
 
 @pytest.mark.parametrize("count", [64, 100, 200, 1000])
 @pytest.mark.parametrize("keys_of", FLOODS.values(), ids=list(FLOODS))
-def test_keys_of_one_hash_are_noticed_in_small_maps_too(
+def test_keys_with_one_hash_are_noticed_in_small_maps_too(
     keys_of: Callable[[int], list[object]], count: int
 ) -> None:
     if keys_of is FLOODS["among texts"]:
@@ -329,7 +329,7 @@ def test_keys_of_one_hash_are_noticed_in_small_maps_too(
 
 
 @pytest.mark.parametrize("list_first", [False, True])
-def test_lists_of_every_kind_are_keys_beside_one_another(list_first: bool) -> None:
+def test_lists_of_every_kind_can_be_keys_of_one_map(list_first: bool) -> None:
     keys: list[object] = [[1, 2], [[1], 2], [], (1, [2]), (1, 2), {1: [2]}, 7, None, [b"x"]]
     if not list_first:
         keys.reverse()
@@ -364,7 +364,7 @@ def test_ordinary_keys_make_a_dict(keys: list[object]) -> None:
     assert type(decode(encode(dict.fromkeys(keys, 1)))) is dict
 
 
-def test_maps_in_keys_of_maps_take_time_of_their_size() -> None:
+def test_maps_in_keys_of_maps_take_linear_time() -> None:
     # Each is a key of the next one, in a tuple; and each has keys that are equal in Python.
     def build(depth: int, width: int) -> bytes:
         key = b"h\1" + b"l" + word(width) + b"j" * width + b"j"
@@ -416,7 +416,7 @@ def test_exact_keys_are_made_without_a_text_of_the_value() -> None:
     assert exact_key(value) != exact_key(Silent())
 
 
-def test_large_integers_take_time_of_their_size() -> None:
+def test_large_integers_take_linear_time() -> None:
     number = (1 << 8 * 1_000_000) - 1
     started = time.process_time()
     data = encode(-number)

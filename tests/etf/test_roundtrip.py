@@ -107,7 +107,7 @@ def terms(seed: int, readable: bool = False) -> list[Any]:
     return [a_term(rng, rng.randrange(6), readable) for _ in range(TERMS)]
 
 
-def test_the_random_terms_are_of_every_kind() -> None:
+def test_the_random_terms_include_every_kind() -> None:
     seen: set[str] = set()
     todo = [term for seed in SEEDS for term in terms(seed)]
     while todo:
@@ -123,7 +123,7 @@ def test_the_random_terms_are_of_every_kind() -> None:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_what_was_encoded_decodes_to_the_same(seed: int) -> None:
+def test_an_encoded_term_decodes_to_the_same_term(seed: int) -> None:
     for term in terms(seed):
         data = encode(term)
         again = decode(data)
@@ -164,7 +164,7 @@ def test_every_term_has_a_hashable_twin(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_what_is_printed_reads_as_the_same(seed: int) -> None:
+def test_a_printed_term_reads_as_the_same_term(seed: int) -> None:
     for term in terms(seed, readable=True):
         text = format_term(term)
         assert exact_key(parse_term(text)) == exact_key(term)
@@ -172,7 +172,7 @@ def test_what_is_printed_reads_as_the_same(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_every_truncation_is_refused_by_its_length(seed: int) -> None:
+def test_every_truncation_is_refused_at_its_length(seed: int) -> None:
     rng = random.Random(seed)
     for term in terms(seed)[:20]:
         data = encode(term)

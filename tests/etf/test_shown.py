@@ -56,7 +56,7 @@ def improper(depth: int) -> object:
          "Record(Atom('m'), Atom('n'), ((Atom('f'), 1),), exported=True)"),
     ],
 )  # fmt: skip
-def test_small_terms_are_shown_whole(term: object, text: str) -> None:
+def test_small_terms_are_shown_in_full(term: object, text: str) -> None:
     assert shown(term) == text
     assert repr(term) == text
 

@@ -154,7 +154,7 @@ def test_the_memory_of_atoms_is_bounded() -> None:
         limit_atoms(Config().max_atoms)
 
 
-def test_a_pid_tells_its_parts() -> None:
+def test_a_pid_has_its_parts() -> None:
     match PID:
         case Pid(node, id, serial, creation):
             assert (node, id, serial, creation) == ("a@b", 1, 2, 3)
@@ -164,7 +164,7 @@ def test_a_pid_tells_its_parts() -> None:
     assert repr(PID) == "Pid('a@b', 1, 2, 3)"
 
 
-def test_a_port_and_a_reference_tell_their_parts() -> None:
+def test_a_port_and_a_reference_have_their_parts() -> None:
     assert (PORT.node, PORT.id, PORT.creation) == ("a@b", 1 << 40, 3)
     assert str(PORT) == "#Port<a@b.1099511627776>"
     assert repr(PORT) == "Port('a@b', 1099511627776, 3)"
@@ -204,7 +204,7 @@ def test_a_reference_has_1_to_5_numbers(count: int) -> None:
         lambda: Map([(Atom("true"), 2), (True, 3)]),
     ],
 )
-def test_what_is_out_of_range_is_refused(make: Any) -> None:
+def test_values_out_of_range_are_refused(make: Any) -> None:
     with pytest.raises(EncodeError):
         make()
 
@@ -218,12 +218,12 @@ def test_what_is_out_of_range_is_refused(make: Any) -> None:
         lambda: Reference("a@b", 0.0, (1,)),  # type: ignore[arg-type]
     ],
 )
-def test_an_identifier_of_what_is_no_number_is_a_type_error(make: Any) -> None:
+def test_an_identifier_with_a_part_that_is_not_a_number_is_a_type_error(make: Any) -> None:
     with pytest.raises(TypeError):
         make()
 
 
-def test_a_bit_string_forgets_the_bits_it_does_not_use() -> None:
+def test_a_bit_string_clears_its_unused_bits() -> None:
     assert BitString(b"\xff\xff", 3) == BitString(b"\xff\xe0", 3)
     assert BitString(b"\xff", 7).data == b"\xfe"
 
@@ -237,7 +237,7 @@ def test_a_record_gives_its_fields() -> None:
 # --- maps and their keys --------------------------------------------------------------------------
 
 
-def test_a_map_tells_keys_apart_as_erlang_does() -> None:
+def test_a_map_tells_keys_apart_like_erlang() -> None:
     pairs = [(1, "int"), (1.0, "float"), (True, "true"), (0.0, "plus"), (-0.0, "minus")]
     found = Map(pairs)
     assert found.items() == tuple(pairs)
@@ -304,7 +304,7 @@ def test_a_map_that_was_frozen_is_not_frozen_again() -> None:
     assert freeze(FrozenList([1])) == FrozenList([1])
 
 
-def test_a_dict_is_made_where_python_can() -> None:
+def test_a_dict_is_made_if_possible() -> None:
     assert type(make_map([1, b"a"], [2, 3])) is dict
     assert type(make_map([[1], {}], [2, 3])) is dict
     assert type(make_map([1, True], [2, 3])) is Map
@@ -372,7 +372,7 @@ def test_exact_keys_tell_terms_apart(i: int) -> None:
         ({1: 2}, Map([(1, 2)])),
     ],
 )
-def test_exact_keys_are_one_for_one_term(a: object, b: object) -> None:
+def test_equal_terms_have_the_same_exact_key(a: object, b: object) -> None:
     assert exact_key(a) == exact_key(b)
 
 

@@ -110,7 +110,7 @@ BOTH_WAYS: list[tuple[Any, str]] = [
 
 
 @pytest.mark.parametrize(("term", "text"), BOTH_WAYS, ids=lambda value: repr(value)[:30])
-def test_terms_are_printed_and_read_as_erlang_does(term: object, text: str) -> None:
+def test_terms_are_printed_and_read_like_in_erlang(term: object, text: str) -> None:
     assert format_term(term) == text
     assert exact_key(parse_term(text)) == exact_key(term)
 
@@ -401,7 +401,7 @@ def test_text_is_read(text: str, term: object) -> None:
     ],
     ids=lambda value: repr(value)[:30],
 )
-def test_text_that_is_no_term_is_refused(text: str, offset: int, reason: str) -> None:
+def test_invalid_text_is_refused(text: str, offset: int, reason: str) -> None:
     with pytest.raises(ParseError) as refused:
         parse_term(text)
     assert reason in str(refused.value)
@@ -409,12 +409,12 @@ def test_text_that_is_no_term_is_refused(text: str, offset: int, reason: str) ->
 
 
 @pytest.mark.parametrize("term", [math.inf, math.nan, {1, 2}, object(), "\ud800"], ids=repr)
-def test_what_has_no_term_has_no_text(term: object) -> None:
+def test_a_value_without_a_term_has_no_text(term: object) -> None:
     with pytest.raises(EncodeError):
         format_term([1, {1: term}])
 
 
-def test_what_holds_itself_has_no_text() -> None:
+def test_a_term_that_contains_itself_has_no_text() -> None:
     items: list[Any] = []
     items.append(items)
     with pytest.raises(EncodeError, match="contain themselves"):
@@ -438,7 +438,7 @@ def test_deep_terms_are_printed_and_read() -> None:
     assert exact_key(parse_term(format_term(term))) == exact_key(term)
 
 
-def test_keys_too_deep_to_compare_are_printed_all_the_same() -> None:
+def test_keys_too_deep_to_compare_are_still_printed() -> None:
     key: Any = 1
     for _ in range(5000):
         key = (key,)
@@ -487,7 +487,7 @@ def test_a_text_is_read_in_time_proportional_to_its_length(kind: str) -> None:
     assert seconds(lambda: read(long)) < 32 * seconds(lambda: read(short)) + 0.02  # 64: the square
 
 
-def test_few_characters_cannot_ask_for_much_memory() -> None:
+def test_a_short_text_cannot_ask_for_much_memory() -> None:
     with pytest.raises(ParseError, match="at most 536870912 bits"):
         parse_term(f"<<{'0:16777216,' * 1000}0>>")
     with pytest.raises(ParseError, match="at most 536870912 bits"):

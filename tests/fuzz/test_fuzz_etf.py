@@ -142,7 +142,7 @@ def test_mutated_terms_of_a_message(seed: int) -> None:
 
 @pytest.mark.skipif(not COMPILED, reason="interpreted, the loops are the only way")
 @pytest.mark.parametrize("seed", SEEDS)
-def test_the_compiled_ways_agree_with_the_loops(seed: int) -> None:
+def test_the_compiled_paths_agree_with_the_loops(seed: int) -> None:
     rng = random.Random(seed)
     header = tuple([atom_term(text) for text in (b"ok", b"true", b"a@b")])
     for _ in range(CASES):

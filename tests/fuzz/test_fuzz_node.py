@@ -526,7 +526,7 @@ class Maker:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_a_node_and_a_peer_that_says_anything(seed: int) -> None:
+def test_a_node_and_a_peer_that_sends_anything(seed: int) -> None:
     rng = random.Random(seed)
     world = World(rng)
     make = Maker(world)

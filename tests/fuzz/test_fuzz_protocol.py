@@ -271,7 +271,7 @@ def test_random_handshake_messages(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_handshake_streams_at_random_never_come_up(seed: int) -> None:
+def test_random_handshake_streams_never_connect(seed: int) -> None:
     """Without the cookie no stream of bytes ends in a connection."""
     rng = random.Random(seed)
     a, _ = pair(rng)

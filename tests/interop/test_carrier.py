@@ -136,7 +136,7 @@ def sockets_of(beam: Beam) -> int:
     return sum(os.readlink(f"{folder}/{fd}").startswith("socket:") for fd in os.listdir(folder))
 
 
-def test_each_connection_that_was_dialled_to_a_node_costs_it_a_socket(beam: Start) -> None:
+def test_each_connection_to_a_node_costs_it_a_socket(beam: Start) -> None:
     a = beam("a@localhost")
     before = sockets_of(a)
     for _ in range(3):
@@ -215,7 +215,7 @@ def as_a_stranger() -> Iterator[None]:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be another user")
-def test_version_2_speaks_with_its_own_user_alone(beam: Start, socket_dir: str) -> None:
+def test_version_2_admits_only_its_own_user(beam: Start, socket_dir: str) -> None:
     a = beam("a@localhost")
     with socket.socket(socket.AF_UNIX) as client:
         with as_a_stranger():

@@ -42,7 +42,7 @@ def node(beam: Beam) -> Iterator[Node]:
         yield node
 
 
-def test_terms_are_written_as_elixir_writes_them(otp: Otp, beam: Beam, node: Node) -> None:
+def test_terms_are_written_like_in_elixir(otp: Otp, beam: Beam, node: Node) -> None:
     if not otp.has_elixir:
         pytest.skip(f"OTP {otp.label} has no Elixir")
     for expression in EXPRESSIONS:
@@ -61,7 +61,7 @@ end
 """
 
 
-def test_a_struct_is_written_as_its_author_wants_it(
+def test_a_struct_is_written_by_its_own_inspect(
     otp: Otp, beam: Beam, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("UDS_DIST_SOCKET_DIR", beam.socket_dir)
@@ -92,7 +92,7 @@ def test_a_node_without_elixir_gets_the_plain_notation(
     assert capsys.readouterr().out == '{:+, 10000000000.0, "\\u00A0", %A{b: nil}}\n'
 
 
-def test_what_a_function_prints_is_not_mixed_with_json(
+def test_a_functions_output_is_not_mixed_with_json(
     beam: Beam, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("UDS_DIST_SOCKET_DIR", beam.socket_dir)

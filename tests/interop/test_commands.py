@@ -104,7 +104,7 @@ def test_much_output_of_eval(node: Beam, tmp_path: Path) -> None:
     assert fast_enough(lambda: rate(argv), lambda: rate(["cat", str(file)]))
 
 
-def test_output_of_eval_comes_as_it_is_printed(node: Beam) -> None:
+def test_output_of_eval_comes_at_once(node: Beam) -> None:
     node.eval("true = register(stepper, self())")
     code = 'stepper ! self(), io:put_chars("first\\n"), receive go -> io:put_chars("second\\n") end'
     settings = environment(UDS_DIST_SOCKET_DIR=node.socket_dir, UDS_DIST_COOKIE="secret")
@@ -176,7 +176,7 @@ def test_arguments_in_elixir(run: Run, otp: Otp, node: Beam, term: str, as_erlan
         ("%NoSuchStruct{}", "the node cannot build it"),
     ],
 )
-def test_what_is_no_elixir_term_is_not_evaluated(
+def test_an_elixir_expression_is_not_evaluated(
     run: Run, otp: Otp, node: Beam, term: str, told: str
 ) -> None:
     if not otp.has_elixir:

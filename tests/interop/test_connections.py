@@ -65,7 +65,7 @@ CARRIERS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("carrier", CARRIERS)
-def test_what_connected_nodes_do(otp: Otp, carrier: str) -> None:
+def test_connected_nodes(otp: Otp, carrier: str) -> None:
     options, settings = CARRIERS[carrier]
     if carrier == "erl_uds" and not otp.erl_uds_source:
         pytest.skip("no release here has the erl_uds_dist example")
@@ -136,7 +136,7 @@ def test_more_atoms_than_the_cache_has_room_for(both: Together) -> None:
     assert both.eval(code) == "ok"
 
 
-def test_every_term_there_and_back(both: Together) -> None:
+def test_every_term_both_ways(both: Together) -> None:
     node = both.node()
     code = """try {term, binary_to_term(Bytes)} of
         {term, T} -> {gen_server:call({py_echo, 'py@localhost'}, T) =:= T, T}
@@ -298,7 +298,7 @@ def test_both_dial_at_once(both: Together, name: str) -> None:
         both.close()
 
 
-def test_a_name_that_a_beam_gives(both: Together) -> None:
+def test_a_name_from_a_beam(both: Together) -> None:
     for _ in range(2):
         node = both.node("@localhost", listen=False)
         assert node.ping(both.name)
@@ -313,7 +313,7 @@ def test_a_name_that_a_beam_gives(both: Together) -> None:
         both.close()
 
 
-def test_a_beam_that_is_given_a_name(otp: Otp, both: Together) -> None:
+def test_a_name_for_a_beam(otp: Otp, both: Together) -> None:
     node = both.node()
     arguments = ("-sname", "undefined@localhost", "-setcookie", "secret")
     carrier = ("-proto_dist", "uds", "-no_epmd", "-uds_dist", "socket_dir")

@@ -47,7 +47,7 @@ def test_the_socket_file_of_a_killed_node_is_taken_over(beam: Start, socket_dir:
     assert beam("b@localhost").eval(PING) == "pong"
 
 
-def test_a_file_that_is_no_socket_is_left_alone(beam: Start, socket_dir: str) -> None:
+def test_a_file_that_is_not_a_socket_is_left_unchanged(beam: Start, socket_dir: str) -> None:
     with open(f"{socket_dir}/a.sock", "w", encoding="utf-8") as file:
         file.write("precious")
     with pytest.raises(BeamError):

@@ -185,7 +185,7 @@ def test_output_above_a_line_that_is_typed(node: Beam, shell: Shell, tmp_path: P
         leave(terminal)
 
 
-def test_reads_of_evaluated_code(node: Beam, shell: Shell, tmp_path: Path) -> None:
+def test_input_for_evaluated_code(node: Beam, shell: Shell, tmp_path: Path) -> None:
     with open_shell(node, shell, tmp_path) as terminal:
         gets = 'IO.gets("who? ")' if shell is IEX else 'io:get_line("who? ")'
         terminal.send(shell.line(gets))
@@ -413,7 +413,7 @@ def test_much_output(node: Beam, shell: Shell, tmp_path: Path) -> None:
         leave(terminal)
 
 
-def test_output_while_it_is_evaluated(node: Beam, shell: Shell, tmp_path: Path) -> None:
+def test_output_during_an_evaluation(node: Beam, shell: Shell, tmp_path: Path) -> None:
     with open_shell(node, shell, tmp_path) as terminal:
         node.eval("true = register(stepper, self())")
         if shell is IEX:
@@ -505,14 +505,14 @@ def test_between_pipes(node: Beam, word: str, text: str, code: int, out: str | N
     assert node.alive
 
 
-def test_the_file_that_iex_evaluates_first(node: Beam) -> None:
+def test_the_dot_iex_file(node: Beam) -> None:
     script = Path(node.socket_dir, "start.exs")  # in a folder that the node sees too
     script.write_text("from_file = 41\n")
     assert piped(node, "from_file + 1\n", "--iex", "--dot-iex", str(script))[:2] == (0, "42\n")
     assert piped(node, "from_file\n", "--iex", "--no-dot-iex")[0] == 1
 
 
-def test_log_lines_do_not_mix_with_what_is_evaluated(node: Beam) -> None:
+def test_log_lines_do_not_mix_with_output(node: Beam) -> None:
     code = 'logger:error("on fire"), timer:sleep(200), 7.\n'
     found, printed, complaint = piped(node, code, "--erl")
     assert (found, printed) == (0, "7\n") and "[error]" in complaint and "on fire" in complaint
@@ -529,7 +529,7 @@ def test_the_node_is_killed_under_the_shell(otp: Otp, beam: Start, shell: Shell,
         assert re.fullmatch(r"uds-dist: .*node@localhost.* lost.*", line)
 
 
-def test_the_prompt_comes_sooner_than_that_of_erl(
+def test_the_prompt_comes_sooner_than_with_erl(
     node: Beam, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # As installed, with its byte code. On an idle machine it takes less than half the time; the best

@@ -143,7 +143,7 @@ class Odd(GenServer):
 
 
 @pytest.mark.interop
-def test_a_call_that_a_python_server_cannot_answer_fails_alone(beam: Start, node: Node) -> None:
+def test_a_call_that_a_python_server_cannot_answer_fails_without_others(beam: Start, node: Node) -> None:
     """A gen_server would end, a Python server continues; either way the caller sees an exit."""
     node.serve("odd", Odd())
     caller = beam("a@localhost")
@@ -166,7 +166,7 @@ def test_a_call_that_a_python_server_cannot_answer_fails_alone(beam: Start, node
 
 
 @pytest.mark.interop
-def test_a_beam_cannot_end_what_the_node_needs(beam: Start, node: Node) -> None:
+def test_a_beam_cannot_end_the_nodes_own_processes(beam: Start, node: Node) -> None:
     caller = beam("a@localhost")
     caller.pump = lambda: node.loop.run_once(0.005)
     for name in ("rex", "net_kernel", "logger_proxy"):

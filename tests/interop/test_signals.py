@@ -547,7 +547,7 @@ def test_a_spawn_request_with_a_trace_token_of_python(start: Callable[..., Pair]
     assert ctl.SPAWN_REPLY_TT in pair.ops()
 
 
-def test_what_no_node_sends_is_taken(start: Callable[..., Pair]) -> None:
+def test_messages_that_no_node_sends_are_accepted(start: Callable[..., Pair]) -> None:
     # No OTP that can connect sends NODE_LINK and UNLINK: from Python to Python.
     pair = start()
     other: Node = pair.both.node("other@localhost")

@@ -32,7 +32,7 @@ READ = """
 FLOAT_WITH_A_BASE = re.compile(r"\d#[0-9A-Za-z_]*\.[0-9A-Za-z]")
 
 
-def test_a_corpus_of_texts_is_read_as_the_node_reads_it(otp: Otp, beam: Start) -> None:
+def test_a_corpus_of_texts_is_read_like_on_the_node(otp: Otp, beam: Start) -> None:
     corpus = texts(SEED, GENERATED)
     node = beam("", elixir=False)
     asked = encode([list(map(ord, text)) for text in corpus])

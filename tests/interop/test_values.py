@@ -140,14 +140,14 @@ SAME: list[tuple[object, str, str]] = [
 ]  # fmt: skip
 
 
-def test_values_are_what_they_are_there_and_come_back(elixir: Beam) -> None:
+def test_values_are_right_there_and_come_back(elixir: Beam) -> None:
     for value, code, same in SAME:
         assert holds(elixir, f"y = {code}; {same}", value), f"{value!r} is not {code}"
         found = back(elixir, code)
         assert type(found) is type(value) and found == value, f"{code} is {found!r}"
 
 
-def test_values_that_go_one_way(elixir: Beam) -> None:
+def test_values_that_are_only_sent(elixir: Beam) -> None:
     assert holds(elixir, 'x === "00000000-0000-0000-0000-000000000007"', UUID(int=7))
     assert holds(elixir, "x === [:RED, :blue]", list(Colour))
     assert holds(elixir, "MapSet.equal?(x, MapSet.new([1]))", frozenset({1}))
@@ -172,7 +172,7 @@ def test_patterns(elixir: Beam) -> None:
         assert isinstance(back(elixir, code), dict)
 
 
-def test_structs_that_python_cannot_hold_come_as_they_are(elixir: Beam) -> None:
+def test_structs_outside_pythons_range_stay_structs(elixir: Beam) -> None:
     for code in (
         "~T[23:59:59] |> Map.put(:second, 60)",
         "Date.new!(10_000, 1, 1)",

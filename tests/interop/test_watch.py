@@ -109,7 +109,7 @@ def test_probe(node: Beam, otp: Otp, capsys: pytest.CaptureFixture[str]) -> None
     assert json.loads(capsys.readouterr().out)["OTP release"] == otp.label
 
 
-def test_probe_tells_what_fails(
+def test_probe_says_what_fails(
     node: Beam, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.main(["probe", "none"]) == 3

@@ -159,7 +159,7 @@ def test_one_rpc(peer: Node) -> None:
     assert run(peer, "one_rpc.py") == [PEER]
 
 
-def test_one_rpc_that_fails_says_why(peer: Node) -> None:
+def test_a_failed_rpc_says_why(peer: Node) -> None:
     peer.allow(["nobody@localhost"])
     status, lines, errors = Recipe(peer, "one_rpc.py").finish()
     assert (status, lines) == (1, [])
