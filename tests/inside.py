@@ -20,7 +20,7 @@ def reply(box: Mailbox, caller: Pid, tag: object, answer: object) -> None:
 
 
 def ask(peer: ScriptedPeer, size: int) -> Reference:
-    """Call the function `m:big` of a node, which answers with so many bytes."""
+    """Call the function `m:big` of a node, which answers with this many bytes."""
     ref = peer.reference()
     mfa = (Atom("erpc"), Atom("execute_call"), 4)
     control = (SPAWN_REQUEST, ref, peer.pid(), peer.pid(2), mfa, [Atom("monitor")])

@@ -80,8 +80,8 @@ CASES: dict[str, Case] = {
     "distribution_header": (b"D\0a\1", 1, 68, "unknown tag"),
     "no_header": (b"R\0", 1, 82, "has no atom 0"),
     "no_header_in_pid": (b"XR\0" + bytes(12), 2, 82, "has no atom 0"),
-    "behind_the_term": (b"a\1\0", 3, None, "behind"),
-    "behind_a_binary": (b"m\0\0\0\1ab", 7, None, "behind"),
+    "after_the_term": (b"a\1\0", 3, None, "after the term"),
+    "after_a_binary": (b"m\0\0\0\1ab", 7, None, "after the term"),
     # Contents.
     "float_nan": (b"F\x7f\xf8" + bytes(6), 1, 70, "finite"),
     "float_infinite": (b"F\xff\xf0" + bytes(6), 1, 70, "finite"),
@@ -148,10 +148,10 @@ CASES: dict[str, Case] = {
     "packed_claims_more": (packed(3, b"a\1"), 1, 80, "claims"),
     "packed_twice": (packed(len(packed(2, b"a\1")), packed(2, b"a\1")), 1, 80, "within"),
     "packed_version": (packed(3, b"\x83a\1"), 1, 80, "unknown tag"),
-    "packed_two_terms": (packed(4, b"a\1a\2"), 1, 80, "behind"),
+    "packed_two_terms": (packed(4, b"a\1a\2"), 1, 80, "after the compressed term"),
     "packed_cut_term": (packed(1, b"a"), 1, 80, "ends"),
     "packed_in_tuple": (b"h\1" + packed(2, b"a\1"), 3, 80, "within"),
-    "behind_packed": (packed(2, b"a\1") + b"a\1", 16, None, "behind"),
+    "after_packed": (packed(2, b"a\1") + b"a\1", 16, None, "after the term"),
     "local_in_tuple": (b"h\1yabc", 3, 121, "within"),
     # Nested.
     "deep_tuples": (b"h\1" * 513 + b"a\1", 1025, 104, "deeper"),

@@ -149,7 +149,7 @@ def test_every_truncation_is_refused(path: Path) -> None:
 @sendable
 def test_bytes_after_a_term_are_refused(path: Path) -> None:
     data = path.read_bytes()
-    with pytest.raises(DecodeError, match="behind the term") as refused:
+    with pytest.raises(DecodeError, match="after the term") as refused:
         decode(data + b"j")
     assert refused.value.offset == len(data)
     assert decode_term(data + b"j", 1, (), *LIMITS)[1] == len(data)

@@ -19,7 +19,7 @@ def readable(peer: ScriptedPeer) -> bool:
 
 
 def received(peer: ScriptedPeer, count: int) -> list[object]:
-    """So many messages, which have come already: the node's loop is not run."""
+    """This many messages, which have already come: the node's loop is not run."""
     assert readable(peer)
     return [peer.receive()[1] for _ in range(count)]
 

@@ -189,7 +189,7 @@ def test_two_nodes_in_every_interleaving(folder: str, first_turns: tuple[int, ..
 def test_two_nodes_that_do_not_wait_for_a_claim(
     folder: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each dials although the other does: one connection comes about all the same."""
+    """Each dials although the other does: they still get one connection."""
     monkeypatch.setattr(dialling, "CLAIM_PATIENCE", 0.0)
     random = Random(7)
     for _ in range(40):

@@ -1,4 +1,4 @@
-"""Names that are claimed by whoever likes, and challenges that are passed on."""
+"""Names that strangers claim, and challenges that they relay."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from uds_dist import (
 from uds_dist.protocol.flags import Flag, default_flags
 from uds_dist.protocol.handshake_table import Role
 
-# --- names that are claimed by whoever likes ------------------------------------------------------
+# --- names that strangers claim -------------------------------------------------------------------
 
 
 def claim(stranger: ScriptedPeer, folder: str, node: Node) -> bytes:

@@ -52,5 +52,5 @@ def test_close_waits_until_the_peer_has_read_everything(
     expected = PARTING if reads_after is None else reads_after
     assert expected <= took + 0.001 and took < expected + SLACK
     if reads_after is None:
-        read()  # what was sent is there all the same
+        read()  # the sent bytes are still there
     assert got > 50_000

@@ -201,7 +201,7 @@ def test_the_atoms_that_python_has_values_for_are_names(term: object) -> None:
     [
         (),
         (Atom("link"), P, Q),
-        (True, Q, P),  # the atom true is no LINK, although True == 1
+        (True, Q, P),  # the atom true is not LINK, although True == 1
         (1.0, Q, P),
         (0, Q, P),
         (-1, Q, P),

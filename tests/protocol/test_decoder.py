@@ -249,7 +249,7 @@ bytes_or_view = pytest.mark.parametrize("received", [bytes, memoryview])
 
 
 def fragments(payload: bytes, count: int) -> list[bytes]:
-    """A payload in fragments of so many bytes each."""
+    """A payload in fragments of this many bytes each."""
     pieces = [payload[at : at + count] for at in range(0, len(payload), count)]
     heads = [b"\x83E" + struct.pack(">QQ", 1, len(pieces)) + b"\x00h\x01a\x05"]
     heads += [b"\x83F" + struct.pack(">QQ", 1, n) for n in range(len(pieces) - 1, 0, -1)]
@@ -420,7 +420,7 @@ def test_limit_of_sequences() -> None:
     decoder = FrameDecoder(FRAGMENTS, Config(max_fragment_sequences=3))
     for n in range(3):
         decoder.decode(b"\x83E" + struct.pack(">QQ", n, 2) + b"\x00h\x01a\x05")
-    # A sequence of one fragment is no unfinished one.
+    # A sequence of one fragment is finished at once.
     alone = b"\x83E" + struct.pack(">QQ", 9, 1) + b"\x00h\x01a\x05"
     assert decoder.decode(alone) == ((5,), NO_PAYLOAD)
     with pytest.raises(RemoteProtocolError, match="Config.max_fragment_sequences"):

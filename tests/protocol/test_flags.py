@@ -1,4 +1,4 @@
-"""The distribution flags: the values on the wire, and what is asked of a peer."""
+"""The distribution flags: their values on the wire, and those that a peer must have."""
 
 from __future__ import annotations
 

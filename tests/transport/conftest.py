@@ -7,7 +7,7 @@ The rules of the event loop, by which the tests are named:
  3. User code runs only inside `run_once`; nothing calls back inline.
  4. Re-entry is an error, and its flag is reset in any case.
  5. Helpers that block drive the loop at top level and raise in a handler.
- 6. Level-triggered and bounded: one recv and so many messages a connection and round.
+ 6. Level-triggered and bounded: one recv and a limit of messages per connection and round.
  7. Fair: only what was ready at entry runs, one `now` a round.
  8. WRITE interest only while there is something unwritten.
  9. Close is mark, unregister, close; notices at the end of the round.

@@ -1,4 +1,4 @@
-"""Who is at the other end of a socket, and whether it is admitted, by every row of the table."""
+"""The user at the other end of a socket, and whether it is admitted, for every row of the table."""
 
 from __future__ import annotations
 

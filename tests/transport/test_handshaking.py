@@ -49,7 +49,7 @@ def test_a_peer_that_says_nothing(pair: Pair, initiator: bool) -> None:
 
 
 def test_a_peer_that_falls_silent_at_each_step(pair: Pair) -> None:
-    # The wire carries only so many bytes, one more in each attempt, until both are up.
+    # The wire carries a limited number of bytes, one more in each attempt, until both are up.
     kinds: list[str] = []
     for allowance in range(1, 500):
         pair.left.told.clear()
@@ -63,7 +63,7 @@ def test_a_peer_that_falls_silent_at_each_step(pair: Pair) -> None:
         if pair.left.told == pair.right.told == ["up"]:
             break
         started = pair.clock()
-        # Both have given up when the time for it is over; whoever was up already still is.
+        # Both have given up when the time is over; a side that was up still is.
         pair.loop.run_until(lambda: False, timeout=pair.left.config.handshake_timeout)
         for side in (pair.left, pair.right):
             assert side.told in (["down"], ["up"]), (allowance, side.told)

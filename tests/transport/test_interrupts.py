@@ -45,7 +45,7 @@ EVERY_MOMENT = os.environ.get("UDS_DIST_EVERY_MOMENT") == "1"
 
 
 def sample(moments: int, count: int) -> list[int]:
-    """Some of so many moments, the same ones in each run; or all of them."""
+    """Some of the moments, the same ones in each run; or all of them."""
     every = range(1, moments + 1)
     return list(every) if EVERY_MOMENT else sorted(Random(5).sample(every, min(count, moments)))
 

@@ -280,7 +280,7 @@ def test_1000_cycles_of_open_and_close(loop: EventLoop, make_node: MakeNode) -> 
     assert len(gc.get_objects()) < everything + 500
     assert after.descriptors == before.descriptors
     assert after.timers <= before.timers + 1
-    # No spin: so many rounds do what has to be done, and every one of them does something.
+    # No spin: this many rounds do the work, and each of them does something.
     assert (after.rounds - before.rounds) / 1000 <= 12
     assert len(box) == 0
     assert loop.run_once() == 0

@@ -46,7 +46,7 @@ def test_a_removed_file_is_made_anew_within_a_tick_time(
         with Node("b@localhost", cookie=COOKIE, socket_dir=folder, loop=loop) as b:
             assert b.ping("a@localhost")
         early.settimeout(1)
-        early.sendall(b"\0\x02N!")  # nonsense: whoever has accepted it hangs up
+        early.sendall(b"\0\x02N!")  # nonsense: the node that has accepted it hangs up
         loop.run_until(lambda: False, timeout=0.02)
         assert early.recv(1) == b""
     node.close()

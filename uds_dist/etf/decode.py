@@ -91,7 +91,7 @@ def decode(
     limit = max_depth if max_depth < DEEPEST else DEEPEST
     term, end = decode_term(data, 1, (), limit, max_size, max_terms)
     if end != len(data):
-        raise DecodeError(f"{len(data) - end} bytes behind the term", end)
+        raise DecodeError(f"{len(data) - end} bytes after the term", end)
     if text or object_hook is not None or records:
         if object_hook is None and not records:
             return ONLY_TEXT.convert(term)

@@ -544,5 +544,5 @@ def _compressed(
     except DecodeError as error:
         raise DecodeError(f"within a compressed term: {error}", p, 80) from None
     if end != len(plain):
-        raise DecodeError(f"{len(plain) - end} bytes behind the compressed term", p, 80)
+        raise DecodeError(f"{len(plain) - end} bytes after the compressed term", p, 80)
     return term, len(data) - len(inflate.unused_data)

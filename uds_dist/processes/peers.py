@@ -198,7 +198,7 @@ class Peers:
             connection.send(control, payload)
             return
         if payload is not NO_PAYLOAD:
-            # What the peer is not sent must be a term all the same.
+            # The payload is not sent, but it must still be a term.
             encode(payload, max_depth=self.config.max_term_depth, default=self.config.default)
         translated = translation(control, payload)
         if translated is not None:

@@ -155,7 +155,7 @@ class Input:
         self._is_file = False
 
     def read(self, wanted: bool) -> None:
-        """Read, or leave what comes to whoever reads next."""
+        """Start reading, or stop and leave the input to the next reader."""
         if wanted == self._watched or self._is_file:
             if wanted and self._is_file:
                 self._loop.call_soon(lambda: self._on_readable(EVENT_READ))

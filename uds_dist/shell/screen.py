@@ -1,8 +1,8 @@
 """The screen around the line being edited, sans I/O.
 
-Output scrolls upwards; the line that is edited stands below it, where the output has ended. To
-print above it, the line is erased, the output written, and the line drawn again. All movements are
-relative to the place where the line began, so nothing is asked of the terminal.
+Output scrolls upwards; the edited line is below it, where the output ended. To print above it, the
+line is erased, the output written, and the line drawn again. All movements are relative to the
+place where the line began, so the terminal never has to report its cursor.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ def take_steps(connection: Handshaker) -> None:
 def too_late(connection: Handshaker) -> None:
     """End a handshake whose time is over."""
     if _awaits_proof(connection):
-        connection.fail(reasons.no_proof(connection.name, "fell silent"))
+        connection.fail(reasons.no_proof(connection.name, "went silent"))
         return
     if connection.phase not in (CONNECTING, HANDSHAKE):
         return

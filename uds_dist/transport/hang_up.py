@@ -1,9 +1,9 @@
-"""A connection that does not read: how it still learns that its peer has gone.
+"""A connection that does not read: how it still notices that its peer is gone.
 
-A connection stops reading while a mailbox is full, or while it holds all that it may. No selector
-reports a hang-up alone. So every quarter of a second it sends a tick: to a peer that is gone that
-fails; and a socket that takes nothing is watched for writing, which reports the hang-up. What the
-peer wrote before it went is read and handed on all the same.
+A connection stops reading while a mailbox is full, or while it holds as many requests as it may. No
+selector reports only a hang-up. So the connection sends a tick every quarter of a second, which
+fails if the peer is gone; if the socket accepts nothing, it is watched for writing, which reports
+the hang-up. Bytes that the peer wrote before it was gone are still read and delivered.
 """
 
 from __future__ import annotations

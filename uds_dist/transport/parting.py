@@ -139,7 +139,7 @@ def release(connection: Parting) -> None:
 
 
 def _hang_up(sock: socket.socket) -> None:
-    """End the stream for the peer, whoever else still holds this side's socket."""
+    """End the stream for the peer, even if another process still holds this side's socket."""
     # A forked child holds the socket too: its copy would keep the stream open, and the peer
     # waiting, after close.
     try:
