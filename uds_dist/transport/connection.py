@@ -327,7 +327,7 @@ class Connection:
             if torn:
                 self._interrupted("encoding")
         self.messages_out += 1
-        if self in loop.writers:
+        if loop.writers and self in loop.writers:
             return
         at_rest = loop.state == IDLE
         batch = self.pressure.batch
