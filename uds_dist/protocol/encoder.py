@@ -101,14 +101,12 @@ class FrameEncoder:
         atoms: dict[str, int] | None = {} if self._caching else None
         depth = self._depth
         default = self._default
-        head: list[bytes] = []
-        tail: list[bytes] = []
         if COMPILED:
             head = encode_parts(control, atoms, depth, default)
-            if payload is not NO_PAYLOAD:
-                tail = encode_parts(payload, atoms, depth, default)
+            tail = [] if payload is NO_PAYLOAD else encode_parts(payload, atoms, depth, default)
             large = len(head) != 1 or len(tail) > 1
         else:
+            head, tail = [], []
             # A NamedTuple would take the slow path.
             term: object = control if type(control) is tuple else tuple(control)
             try:
