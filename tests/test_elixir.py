@@ -219,7 +219,7 @@ def test_a_python_exception_is_sent_as_a_runtime_error() -> None:
 
 def test_a_value_without_an_elixir_value_is_refused() -> None:
     for value in (object(), time(1, tzinfo=timezone.utc), re.compile(b"a", re.LOCALE), 1j):
-        with pytest.raises(EncodeError, match="has no value in Elixir|has no term"):
+        with pytest.raises(EncodeError, match="has no equivalent in Elixir|has no term"):
             encode([value], default=to_elixir)
 
 
@@ -272,7 +272,7 @@ def test_unknown_keys_are_kept() -> None:
 
 
 def test_a_subclass_is_not_the_struct() -> None:
-    with pytest.raises(EncodeError, match="Subclass has no value in Elixir"):
+    with pytest.raises(EncodeError, match="Subclass has no equivalent in Elixir"):
         encode(Subclass(1, date(2024, 5, 6)), default=to_elixir)
 
 
@@ -305,7 +305,7 @@ class Number(IntEnum):
 def test_a_marked_enum_is_sent_as_atoms() -> None:
     found = coded([Colour.RED, {Colour.BLUE: 1}])
     assert found == [Atom("RED"), {Atom("blue"): 1}] and type(found[0]) is Atom
-    with pytest.raises(EncodeError, match="Unmarked has no value"):
+    with pytest.raises(EncodeError, match="Unmarked has no equivalent"):
         encode(Unmarked.RED, default=to_elixir)
     with pytest.raises(TypeError, match="use a plain Enum"):
         atoms(Number)

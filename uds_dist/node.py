@@ -51,12 +51,12 @@ class Node(LocalNode):
             RELEASE_COOKIE or the cookie file.
         socket_dir: the folder of the sockets, or ``@name`` for Linux abstract sockets.
         hidden: False to be among the visible nodes of its peers.
-        text: True to be given binaries that are valid UTF-8 as str.
+        text: True to receive binaries that are valid UTF-8 as str.
         config: all other settings, by default `Config.from_env()`; the arguments above precede it.
         on_down: called with a node's name and the error when its connection is lost, or could
             not be made.
-        output: called with what functions print that this node runs elsewhere, by default
-            written to `sys.stdout`; also an attribute.
+        output: called with the text that functions print when this node runs them elsewhere; by
+            default it is written to `sys.stdout`; also an attribute.
         on_service_down: called with a server's name and the reason when a server that `serve`
             runs has ended abnormally and is not started again; also an attribute.
     Raises:
@@ -116,7 +116,7 @@ class Node(LocalNode):
 
         Args:
             cookie: 1 to 255 characters of Latin-1.
-            node: the peer that it is for; None for all that have none of their own.
+            node: the peer that it is for; None for all peers without a separate cookie.
         Raises:
             ConfigError: the cookie or the node's name cannot be used.
         """
@@ -128,7 +128,7 @@ class Node(LocalNode):
         Args:
             names: full node names, or patterns such as ``worker-*@localhost``.
         Raises:
-            TypeError: it is one name: give a list of names.
+            TypeError: `names` is one text, not a list of names.
         """
         check_names(names)
         self._this.allowed = list(names)
@@ -154,17 +154,17 @@ class Node(LocalNode):
     def listen(self, *, sock: socket.socket | None = None, inherit: bool = False) -> None:
         """Open the listening socket; without this call nobody can dial this node.
 
-        A node that listens looks after its socket file: one that was removed is made again within a
-        quarter of the tick time, and by another call of this.
+        A node that listens watches its socket file: if the file is removed, the node makes it again
+        within a quarter of the tick time, or at the next call of `listen`.
 
         Args:
-            sock: a socket that listens already; the node closes it at its end and leaves its file.
+            sock: a socket that already listens; `close` closes it and leaves its file.
             inherit: take the socket that a service manager has opened (LISTEN_FDS).
         Raises:
             DuplicateNameError: a live node has this name.
-            ListenError: the socket cannot be had, or the one given cannot be used.
+            ListenError: the socket cannot be opened, or the given one cannot be used.
             AddressError: no such address can exist on this system.
-            LocalProtocolError: the node listens already, and another socket was given.
+            LocalProtocolError: the node already listens, and another socket was given.
         """
         self._peers.accepting.listen(sock, inherit=inherit)
 
@@ -174,13 +174,13 @@ class Node(LocalNode):
         Args:
             name: the node's full name.
         Returns:
-            A future; its errors are NoConnectionError and its kinds, RemoteProtocolError,
+            A future; its errors are NoConnectionError and its subclasses, RemoteProtocolError,
             NodeNameError and AddressError.
         """
         return self._peers.connect(name)
 
     def ping(self, name: str, timeout: float | None = 5.0) -> bool:
-        """Ask a node for a sign of life, connecting to it if need be, as ``net_adm:ping`` does.
+        """Check that a node answers, connecting to it if necessary, as ``net_adm:ping`` does.
 
         Args:
             name: the node's full name.
@@ -188,7 +188,7 @@ class Node(LocalNode):
         Returns:
             True for pong, False for pang.
         Raises:
-            NodeNameError: that cannot be a node's name.
+            NodeNameError: the name is not a valid node name.
             AddressError: no socket can have its address.
             LoopReentryError: called in a handler.
         """
@@ -223,8 +223,8 @@ class Node(LocalNode):
 
         Args:
             callback: called with ``"nodeup"`` or ``"nodedown"``, the node's name, and the error
-                that ended the connection; None with nodeup. The two take turns: a node that
-                could not be reached has not gone.
+                that ended the connection; None with nodeup. The two alternate: a failed attempt to
+                connect is not a ``"nodedown"``.
         Raises:
             ConfigError: the callback is a coroutine function.
         """
@@ -232,7 +232,7 @@ class Node(LocalNode):
         self._peers.notices.of_nodes.append(callback)
 
     def trace(self, callback: Callable[[str, str, tuple[object, ...], object], object]) -> None:
-        """Show each control message to a function, from the connections on that come up later.
+        """Show each control message to a function, on all connections that come up from now on.
 
         Args:
             callback: called with ``"sent"`` or ``"received"``, the other node's name, the control
@@ -247,7 +247,8 @@ class Node(LocalNode):
         """Stop calling a function of `monitor_nodes`; a call pending in this round is dropped too.
 
         Args:
-            callback: what `monitor_nodes` was given; of one that was given twice, one goes.
+            callback: the function given to `monitor_nodes`; if it was given twice, one call of it
+                remains.
         Returns:
             False when it was not given.
         """
@@ -289,15 +290,15 @@ class Node(LocalNode):
         inside `run_once`.
 
         Args:
-            namespace: names that the shells find, besides ``node`` and ``loop``, ``tasks``,
-                ``stack``, ``top``, ``who`` and ``history``; what a shell defines is its own.
+            namespace: names that the shells can use, besides ``node`` and ``loop``, ``tasks``,
+                ``stack``, ``top``, ``who`` and ``history``; shells do not share what they define.
             banner: the first line that a client prints.
-            audit: called with each input before it is evaluated, which is not when this raises;
-                the log ``uds_dist.console`` has them in any case.
+            audit: called with each input before it is evaluated; if it raises, the input is not
+                evaluated. The log ``uds_dist.console`` records every input anyway.
             allow: names of the nodes that may open a shell; None for every connected one.
             time_limit: seconds that one input may take; None for no limit.
         Raises:
-            ConfigError: a console is served already, or the time limit is not above 0.
+            ConfigError: the node already serves a console, or the time limit is not above 0.
         """
         if self._console is not None:
             raise ConfigError("a console is served already: call stop_console() first")
@@ -323,7 +324,7 @@ class Node(LocalNode):
             self._console.close()
             self._console = None
 
-    # -- the books -------------------------------------------------------------------------
+    # -- statistics and writing ------------------------------------------------------------
 
     def statistics(self) -> NodeStatistics:
         """A snapshot of what the node holds."""
@@ -333,9 +334,9 @@ class Node(LocalNode):
     def batch(self) -> Iterator[None]:
         """Send messages of this block together at its end: one system call for many messages.
 
-        An exception ends a batch like any other end. A batch within another ends with that. If the
-        loop runs meanwhile, as it does while the program waits for an answer, what was sent before
-        leaves in that round.
+        A batch also ends at an exception. A batch within another ends with the outer one. If the
+        loop runs meanwhile, as it does while the program waits for an answer, the messages sent
+        before leave in that round.
         """
         with self._peers.pressure.batched(self.loop):
             yield
@@ -344,20 +345,20 @@ class Node(LocalNode):
         """Run the loop until everything that was sent has been handed to the sockets.
 
         Args:
-            timeout: seconds to go on at most.
+            timeout: seconds to run at most.
         Returns:
-            False when the time was over first.
+            False if the time ran out first.
         Raises:
             LoopReentryError: called in a handler.
         """
         return self.loop.run_until(flushed(self._peers.nodes), timeout)
 
     def close(self) -> None:
-        """End the node: processes exit with ``shutdown``, sockets close, the socket file goes.
+        """End the node: processes exit with ``shutdown``, sockets close, its socket file goes.
 
-        At top level the loop runs for at most a second more, to write what was sent before and
-        to part from the peers.
-        In a forked child only the descriptors are closed: the rest is the parent's.
+        Outside a handler the loop runs for at most another second, to write what was sent before
+        and to wait until the peers have closed too. In a forked child only the descriptors are
+        closed: the rest belongs to the parent.
         """
         if self._closed:
             return

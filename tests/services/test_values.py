@@ -279,7 +279,7 @@ def test_functions_of_the_program(a: Node, b: Node, loop: EventLoop) -> None:
     assert is_plain(caught.value.reason)
     with pytest.raises(RemoteError) as caught:
         b.rpc("a@localhost", "m", "unsendable").result(5)
-    assert b"object has no value in Elixir (at term[1])" in caught.value.reason[2]  # type: ignore[index]
+    assert b"object has no equivalent in Elixir (at term[1])" in caught.value.reason[2]  # type: ignore[index]
     rex = (Atom("call"), Atom("m"), Atom("f"), [PLAIN], b.pid)
     back = b.call(("rex", "a@localhost"), rex).result(5)
     assert len(back) == 1 and is_plain(back[0])

@@ -76,7 +76,7 @@ def test_a_socket_that_is_given(loop: EventLoop, folder: str) -> None:
             a.listen(sock=given)
             assert b.ping("a@localhost")
             a.listen()  # its file is not this node's to look after
-            with pytest.raises(LocalProtocolError, match="listens already"):
+            with pytest.raises(LocalProtocolError, match="already listens"):
                 a.listen(sock=given)
         assert given.fileno() == -1 and path.is_socket()
         # The socket still listens: the next program with it serves who has dialled meanwhile.

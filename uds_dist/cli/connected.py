@@ -50,7 +50,7 @@ def connected(
     name = full_name(options.node)
     cookie = cookie_of(options, config)
     # "@host" lets the other node choose the name, and BEAM nodes choose the same names again. A
-    # name made up here would stay in that node's atom table for ever.
+    # name made up here would stay in that node's atom table forever.
     given = "@localhost" if options.name is None else options.name
     with Node(given, cookie=cookie, config=config, output=output) as node:
         if options.trace:

@@ -18,7 +18,7 @@ from uds_dist.cli.texts import SHELLS, completion_script, manual_page
 from uds_dist.cli.words import ALL, MARK, Command, unmarked
 
 # Where each command is, in the order of the help. Only the module of the command that is run gets
-# imported: all of them together would take longer than a call to a node does.
+# imported: importing all of them would take longer than a call to a node.
 MODULES = {
     "names": "uds_dist.cli.names",
     "ping": "uds_dist.cli.calls",
@@ -94,7 +94,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):
-    """Helps as wide as the terminal, which argparse would import shutil and its likes to ask.
+    """Help texts as wide as the terminal; to find its width, argparse would import shutil and more.
 
     One is made for each argument, to check its name.
     """
@@ -213,7 +213,7 @@ def _parse(parser: argparse.ArgumentParser, words: list[str]) -> argparse.Namesp
     words = _all_nodes(words)
     words = [MARK + word if _NEGATIVE.match(word) else word for word in words]
     options, more = parser.parse_known_args(words)
-    # argparse takes arguments that follow an option in their midst for unknown.
+    # argparse calls arguments unknown if an option comes between them.
     end = more.index("--") if "--" in more else len(more)
     unknown = [word for word in more[:end] if word.startswith("-") and word != "-"]
     if not hasattr(options, "arguments"):
@@ -226,7 +226,7 @@ def _parse(parser: argparse.ArgumentParser, words: list[str]) -> argparse.Namesp
 
 
 def _all_nodes(words: list[str]) -> list[str]:
-    """Put the option --all where the node's name stands, for argparse to count the words right."""
+    """Put the option --all in place of the node's name, so that argparse counts the words right."""
     end = words.index("--") if "--" in words else len(words)
     if "--all" not in words[:end] or "--help" in words[:end]:
         return words

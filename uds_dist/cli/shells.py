@@ -42,11 +42,11 @@ from uds_dist.shell.remote import (
 from uds_dist.shell.terminal import TerminalConsole
 
 EPILOG = """\
-The shell is IEx where the node has it, else the Erlang shell. Keys are those of Emacs: C-a, C-e,
-C-k, C-r (search), C-w, M-b and so on; Tab completes. C-c gives a new prompt, or interrupts what is
-evaluated; C-d at an empty prompt leaves, and so does C-\\ at any time; C-z suspends. The node stays
-alive.
-If standard input is not a terminal, its lines are evaluated one by one and what they print is
+The shell is IEx if the node has it, else the Erlang shell. Keys are those of Emacs: C-a, C-e,
+C-k, C-r (search), C-w, M-b and so on; Tab completes. C-c gives a new prompt, or interrupts the
+evaluation; C-d at an empty prompt leaves, and so does C-\\ at any time; C-z suspends. The node
+stays alive.
+If standard input is not a terminal, its lines are evaluated one by one and their output is
 printed; the exit code is 1 when an expression raised.
 
 """

@@ -1,6 +1,6 @@
 """Values of Elixir's standard library as Python's own, and a program's structs as its dataclasses.
 
-Two functions to be given to the codec or to a node:
+Give its two functions to the codec or to a node:
 
     config = Config(text=True, default=to_elixir, object_hook=from_elixir)
     node = Node("py@localhost", config=config)
@@ -14,7 +14,7 @@ Two functions to be given to the codec or to a node:
 | Date, Time     | date, time                                                          |
 | Duration       | timedelta, if it has neither years nor months                       |
 | Decimal        | Decimal                                                             |
-| MapSet         | set, if Python tells its elements apart; a frozenset is sent so, too|
+| MapSet         | set, if Python tells its elements apart; also sent for a frozenset  |
 | Range          | range                                                               |
 | Regex          | re.Pattern, if Python has its options; it is sent without a         |
 |                | compiled form: use Regex.compile!(regex.source, regex.opts) there   |
@@ -23,9 +23,9 @@ Two functions to be given to the codec or to a node:
 | an exception   | ElixirError; other exceptions are sent as a RuntimeError            |
 | a UUID as text | a uuid.UUID is sent as its 36 characters                            |
 
-A struct with a part that Python cannot hold, such as a year above 9999 or a leap second, stays the
-dict that it came as; so does every struct that is neither in this table nor a dataclass's. What
-Python does not keep is the precision of microseconds: 6 digits are sent.
+A struct with a part that Python cannot represent, such as a year above 9999 or a leap second, stays
+a dict; so does every struct that is neither in this table nor has a dataclass. Python does not keep
+the precision of microseconds: 6 digits are sent.
 
 Source: the documentation of Elixir 1.18 and 1.20, Kernel and Calendar modules.
 """

@@ -1,4 +1,4 @@
-"""From Elixir: the values of structs of its standard library, and of the program's own."""
+"""From Elixir: Python values for the structs of its standard library and of the program."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from uds_dist.etf.conversion import STRUCT
 
 
 def from_elixir(term: object) -> object:
-    """The Python value of a struct: for ``object_hook``.
+    """The Python value of a struct; pass this function as ``object_hook``.
 
     Args:
         term: a map with the key ``__struct__``.
     Returns:
-        The value; the map itself where there is none for it.
+        The value, or the map itself if there is none.
     Raises:
         ValueError: the struct of a dataclass lacks a field that has no default.
     """
@@ -42,7 +42,7 @@ def from_elixir(term: object) -> object:
     convert = _FROM_ELIXIR.get(name)
     try:
         return term if convert is None else convert(content)
-    except Exception:  # a part that Python's type does not take: it says so in many ways
+    except Exception:  # Python's type refuses a part: the exception depends on the type
         return term
 
 
@@ -83,7 +83,7 @@ def _from_date_time(content: dict[str, object]) -> datetime:
         found = naive.replace(tzinfo=zone, fold=fold)
         if found.utcoffset() == offset:
             return found
-    return naive.replace(tzinfo=timezone(offset))  # rules that this system does not have
+    return naive.replace(tzinfo=timezone(offset))  # this system has no rules for the zone
 
 
 def _zone(name: str) -> tzinfo:
@@ -92,7 +92,7 @@ def _zone(name: str) -> tzinfo:
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, OSError):
-        return timezone.utc  # its offset is another one, then: see the caller
+        return timezone.utc  # the caller then finds that the offset differs
 
 
 def _from_date(content: dict[str, object]) -> date:

@@ -1,4 +1,4 @@
-"""To Elixir: the terms of Python's values that have none of their own."""
+"""To Elixir: terms for the Python values that the codec cannot encode itself."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from uds_dist.elixir.values import EXCEPTION, ISO, ElixirError, Uri, struct_term
 
 
 def to_elixir(value: object) -> object:
-    """The term for a value that has none of its own: for ``default``.
+    """The term for a value that the codec cannot encode; pass this function as ``default``.
 
     Args:
-        value: see the table at the top of this module.
+        value: see the table in `uds_dist.elixir`.
     Returns:
-        A term; what it holds may need this function again.
+        A term; its elements may need this function again.
     Raises:
-        EncodeError: there is nothing in Elixir for it.
+        EncodeError: Elixir has no equivalent.
     """
     if NAME in vars(type(value)):
         return to_struct(value)
@@ -34,7 +34,7 @@ def to_elixir(value: object) -> object:
     for kind, convert in _TO_ELIXIR:
         if isinstance(value, kind):
             return convert(value)
-    raise EncodeError(f"{type(value).__name__} has no value in Elixir")
+    raise EncodeError(f"{type(value).__name__} has no equivalent in Elixir")
 
 
 def _clock(value: datetime | time) -> dict[str, object]:
@@ -74,7 +74,7 @@ def _to_date_time(value: datetime) -> object:
 
 def _to_time(value: time) -> object:
     if value.tzinfo is not None:
-        raise EncodeError("a time with a time zone has no value in Elixir: send a datetime")
+        raise EncodeError("a time with a time zone has no equivalent in Elixir: send a datetime")
     return struct_term("Elixir.Time", calendar=ISO, **_clock(value))
 
 

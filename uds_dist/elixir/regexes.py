@@ -8,7 +8,7 @@ from typing import Final
 from uds_dist import Atom, EncodeError
 from uds_dist.elixir.values import UnfitError, struct_term, text_of
 
-# By the options that Elixir's modifiers i, m, s, x and u stand for; of f and U Python has none.
+# The options that Elixir's modifiers i, m, s, x and u stand for; Python has none for f and U.
 _RE_FLAGS: Final[dict[object, int]] = {
     "caseless": re.IGNORECASE,
     "multiline": re.MULTILINE,
@@ -18,8 +18,8 @@ _RE_FLAGS: Final[dict[object, int]] = {
     "unicode": 0,
     "ucp": 0,
 }
-MAX_PATTERN: Final = 1000  # characters: a pattern is compiled by Python code
-# A set of which each character is looked at, where case is ignored: 5 ms for 10 bytes of a peer.
+MAX_PATTERN: Final = 1000  # characters: Python code compiles a pattern, slowly
+# If case is ignored, such a set is compiled character by character: 5 ms for 10 bytes of a peer.
 _MAY_BE_WIDE: Final = re.compile(r"\[(?=.*(?:[^\0-\x7f]|\\[xuUN0-9]))", re.DOTALL)
 
 _RE_OPTIONS: Final[tuple[tuple[int, list[object]], ...]] = (
@@ -29,12 +29,12 @@ _RE_OPTIONS: Final[tuple[tuple[int, list[object]], ...]] = (
     (re.VERBOSE, [Atom("extended")]),
     (re.UNICODE, [Atom("unicode"), Atom("ucp")]),
 )
-# What PCRE and Python both read, and read as different things; sets within sets make Python warn.
+# PCRE and Python both accept these, with different meanings; Python warns of sets within sets.
 _MEANS_SOMETHING_ELSE: Final = re.compile(r"\\Z|\[[^]]*(?:\[|--|&&|~~|\|\|)")
 
 
 def regex_from(content: dict[str, object]) -> object:
-    """The pattern of a Regex's fields; UnfitError where Python reads it as something else."""
+    """The pattern for a Regex's fields; UnfitError if Python reads it differently."""
     options = content["opts"]
     if not isinstance(options, list):
         raise UnfitError
@@ -55,10 +55,10 @@ def regex_to(value: re.Pattern[str] | re.Pattern[bytes]) -> object:
     """The Regex of a pattern."""
     source, flags = value.pattern, value.flags
     if flags & re.LOCALE:
-        raise EncodeError("a pattern with the flag LOCALE has no value in Elixir")
+        raise EncodeError("a pattern with the flag LOCALE has no equivalent in Elixir")
     options: list[object] = []
     for flag, names in _RE_OPTIONS:
         if flags & flag:
             options += names
-    # The compiled form is the node's own, which only Regex.compile! makes.
+    # Only Regex.compile! at the other node can make the compiled form.
     return struct_term("Elixir.Regex", source=source, opts=options, re_pattern=None)

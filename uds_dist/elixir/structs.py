@@ -12,30 +12,28 @@ from uds_dist.elixir.values import struct_term
 
 T = TypeVar("T")
 E = TypeVar("E", bound=Enum)
-UNKNOWN: Final = (
-    "__elixir_unknown__"  # where an object keeps the keys that its class has no field for
-)
+# Where an object keeps the keys that its class has no field for.
+UNKNOWN: Final = "__elixir_unknown__"
 NAME: Final = "__elixir_struct__"
 AS_ATOMS: Final = "__elixir_atoms__"
 
-# Dataclasses by the struct that each is; `struct` enters them. It is of the whole process, as a
-# class is, so that `from_elixir` itself can be the object_hook, with nothing to be handed to it.
+# Dataclasses by the name of their struct; `struct` enters them. The table is global, as classes
+# are, so that `from_elixir` itself can be the object_hook and needs no argument.
 classes: dict[str, type[Any]] = {}
 
 
 def struct(module: str) -> Callable[[type[T]], type[T]]:
     """Make a dataclass the struct of an Elixir module, both ways.
 
-    A field without a default must be in the struct that comes. Keys for which the class has no
-    field are kept, and go back with the object.
+    A received struct must have each field that has no default. Keys for which the class has no
+    field are kept, and are sent back with the object.
 
     Args:
-        module: as Elixir has it in full, ``Elixir.MyApp.User``.
+        module: its full name, such as ``Elixir.MyApp.User``.
     Returns:
-        A decorator, to be put above ``@dataclass``.
+        A decorator; put it above ``@dataclass``.
     Raises:
-        TypeError: what is decorated is not a dataclass, or is one with slots, which cannot keep
-            more keys.
+        TypeError: the class is not a dataclass, or has slots and cannot keep unknown keys.
     """
     name = Atom(module)
 
@@ -64,7 +62,7 @@ def atoms(enum: type[E]) -> type[E]:
         TypeError: its members are integers or texts, which are sent as such.
     """
     if issubclass(enum, (int, str, float, bytes, tuple)):
-        raise TypeError(f"the members of {enum.__name__} are values of their own: use a plain Enum")
+        raise TypeError(f"the members of {enum.__name__} are integers or texts: use a plain Enum")
     setattr(enum, AS_ATOMS, True)
     return enum
 
@@ -107,16 +105,16 @@ def keyword(
     """Make a keyword list: ``[name: value, ...]``.
 
     Args:
-        items: names and values, in their order; a name may come more than once.
+        items: names and values, in order; a name may occur more than once.
     Returns:
-        The list, to be sent.
+        The list, ready to send.
     """
     pairs = items.items() if isinstance(items, Mapping) else items
     return [(Atom(name), value) for name, value in pairs]
 
 
 def from_keyword(term: object) -> dict[str, object]:
-    """Read a keyword list; of a name that comes more than once the first counts, as in Elixir.
+    """Read a keyword list; if a name occurs more than once, the first counts, as in Elixir.
 
     Args:
         term: a list of pairs whose first part is an atom.
@@ -138,7 +136,7 @@ def from_keyword(term: object) -> dict[str, object]:
 
 
 def _atom_name(term: object) -> str | None:
-    """The text of an atom; None where the term is not one."""
+    """The text of an atom; None if the term is not an atom."""
     if term is None:
         return "nil"
     if isinstance(term, bool):

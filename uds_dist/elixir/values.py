@@ -1,4 +1,4 @@
-"""Values of Elixir for which Python has no type, and what marks a struct."""
+"""Values of Elixir for which Python has no type, and how a struct becomes a map."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ ISO: Final = Atom("Elixir.Calendar.ISO")
 
 
 def struct_term(module: str, /, **content: object) -> dict[Atom, object]:
-    """The map that a struct is."""
+    """A struct as the map that represents it."""
     return {STRUCT: Atom(module), **{Atom(name): value for name, value in content.items()}}
 
 
 class UnfitError(Exception):
-    """A struct that Python has no value for."""
+    """Python has no value for a struct."""
 
 
 class ElixirError(Exception):
-    """An exception of Elixir as a value: ``%ArgumentError{}`` and its kind.
+    """An exception of Elixir as a value, such as ``%ArgumentError{}``.
 
     Args:
         struct: the module, as ``Elixir.ArgumentError``.
@@ -49,7 +49,7 @@ class ElixirError(Exception):
         return ElixirError, (str(self.struct), self.fields)
 
 
-# URI.default_port of each scheme: such a port is not written.
+# URI.default_port of each scheme: a default port is not written.
 DEFAULT_PORTS: Final = {
     "ftp": 21, "http": 80, "https": 443, "ldap": 389, "sftp": 22, "tftp": 69, "ws": 80, "wss": 443
 }  # fmt: skip
@@ -57,7 +57,7 @@ DEFAULT_PORTS: Final = {
 
 @dataclass(frozen=True)
 class Uri:
-    """A URI, in the parts that Elixir's has; `str` puts it together."""
+    """A URI in the same parts as Elixir's; `str` joins them."""
 
     scheme: str | None = None
     userinfo: str | None = None
@@ -81,7 +81,7 @@ class Uri:
 
 
 def text_of(term: object) -> str:
-    """The text that a binary is.
+    """A binary as text.
 
     Raises:
         UnfitError: it is something else.

@@ -92,7 +92,8 @@ def atom_of(term: object) -> Atom | None:
     Args:
         term: any term.
     Returns:
-        The atom: of True, False and None `true`, `false` and `nil`; None for what is not an atom.
+        The atom: `true`, `false` and `nil` for True, False and None; None if the term is not an
+        atom.
     """
     if isinstance(term, Atom):
         return term

@@ -69,8 +69,8 @@ def decode(
         max_depth: how deep terms may be nested, at most 20,000; the elements of a list are one
             level.
         max_size: how many bytes a compressed term may have when it is decompressed.
-        max_terms: how many elements its containers may have, all in all.
-        text: whether binaries that are valid UTF-8 come as str.
+        max_terms: how many elements its containers may have in total.
+        text: whether binaries that are valid UTF-8 become str.
         object_hook: called with each map that has a key ``__struct__``, and with each tuple that
             begins with a tag in `records`; its result replaces the term.
         records: classes made by `record`, whose tuples become their objects; and tags.
@@ -86,8 +86,8 @@ def decode(
     if type(data) is not bytes:
         data = bytes(memoryview(data))
     if not data or data[0] != VERSION:
-        found = f"byte {data[0]}" if data else "nothing"
-        raise DecodeError(f"a term starts with the version byte {VERSION}, here is {found}")
+        found = f"the byte {data[0]}" if data else "nothing"
+        raise DecodeError(f"a term starts with the version byte {VERSION}, found {found}")
     limit = max_depth if max_depth < DEEPEST else DEEPEST
     term, end = decode_term(data, 1, (), limit, max_size, max_terms)
     if end != len(data):
@@ -115,7 +115,7 @@ def decode_term(
         atoms: what ATOM_CACHE_REF stands for, by index: values of ``atom_term``.
         depth_limit: how deep terms may be nested, at most 20,000.
         size_limit: how many bytes a compressed term may have when it is decompressed.
-        max_terms: how many elements its containers may have, all in all.
+        max_terms: how many elements its containers may have in total.
     Returns:
         The term, and the position of the byte after it.
     Raises:
@@ -311,7 +311,7 @@ def _make_map(parts: list[object], end: i64, budget: Budget | None) -> object:
 
 
 def _are_fast(parts: list[object]) -> bool:
-    """Whether a dict of any size is fast with these keys, as far as that is quickly told.
+    """Whether a dict of any size is fast with these keys, as far as a quick check can tell.
 
     They are, as in maps.py, texts and the like, or integers close to one another.
     """

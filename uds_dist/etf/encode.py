@@ -66,8 +66,9 @@ def encode(
     """Write one term in the External Term Format, as ``term_to_binary`` does.
 
     Args:
-        term: any value that stands for an Erlang term. compressed: zlib's level, 1 to 9; 0 does not
-        compress. What would not become smaller is left as it is.
+        term: any value that stands for an Erlang term.
+        compressed: zlib's level, 1 to 9; 0 does not compress. A term that would not become smaller
+            is left as it is.
         max_depth: how deep terms may be nested, at most 20,000; the elements of a list are one
             level.
         default: called with each value that has no term of its own; returns a term for it, which
@@ -105,7 +106,7 @@ def encode(
 def explained(
     error: EncodeError, term: object, depth_limit: int, default: Default | None
 ) -> EncodeError:
-    """What to raise for an error of `write_term`: it says where in the term the fault is."""
+    """The error to raise for one of `write_term`: it says where in the term the fault is."""
     found = located(error, term, depth_limit, default)
     found.__suppress_context__ = True  # its cause is what a program's `default` raised
     return found
@@ -138,7 +139,7 @@ def encode_parts(
         The bytes in one or more parts: each binary of 64 KiB or more is a part of its own, the same
         object that the term holds.
     Raises:
-        EncodeError: as of ``encode``; `atoms` may hold new atoms then.
+        EncodeError: as for ``encode``; `atoms` may hold new atoms then.
 
     Source: External Term Format; Distribution Protocol, "Distribution Header".
     """

@@ -32,7 +32,7 @@ _NO_IDS: Final[tuple[int, ...]] = tuple([0])  # a marker, recognized by identity
 
 
 def _refusal(text: str, *numbers: int) -> EncodeError | TypeError:
-    """What to raise for numbers that cannot be packed."""
+    """The error for numbers that cannot be packed."""
     for number in numbers:
         if not isinstance(number, int):
             return TypeError(f"expected an integer, found {type(number).__name__}")
@@ -45,8 +45,8 @@ class Pid:
     Args:
         node: the name of the process's node.
         id: the process's number on its node, 32 bits.
-        serial: what continues the number, 32 bits.
-        creation: which incarnation of the node it is of, 32 bits.
+        serial: the continuation of the number, 32 bits.
+        creation: the incarnation of the node that it belongs to, 32 bits.
     Raises:
         EncodeError: a number is out of its range.
 
@@ -81,12 +81,12 @@ class Pid:
 
     @property
     def serial(self) -> int:
-        """What continues the number."""
+        """The continuation of the number."""
         return int.from_bytes(self._words[4:8], "big")
 
     @property
     def creation(self) -> int:
-        """Which incarnation of the node it is of."""
+        """The incarnation of the node that it belongs to."""
         return int.from_bytes(self._words[8:], "big")
 
     def __eq__(self, other: object) -> bool:
@@ -113,7 +113,7 @@ class Port:
     Args:
         node: the name of the port's node.
         id: the port's number on its node, 64 bits.
-        creation: which incarnation of the node it is of, 32 bits.
+        creation: the incarnation of the node that it belongs to, 32 bits.
     Raises:
         EncodeError: a number is out of its range.
 
@@ -144,7 +144,7 @@ class Port:
 
     @property
     def creation(self) -> int:
-        """Which incarnation of the node it is of."""
+        """The incarnation of the node that it belongs to."""
         return int.from_bytes(self._words[8:], "big")
 
     def __eq__(self, other: object) -> bool:

@@ -71,7 +71,7 @@ def make_map(keys: list[object], values: list[object]) -> dict[Any, object] | Ma
     Returns:
         The map.
     Raises:
-        EncodeError: a key comes twice.
+        EncodeError: a key occurs twice.
     """
     return _build(keys, values)[0]
 
@@ -85,7 +85,7 @@ def decoded_map(parts: list[object], p: int) -> tuple[object, int]:
     Returns:
         The map, and its cost in elements of other kinds.
     Raises:
-        DecodeError: a key comes twice.
+        DecodeError: a key occurs twice.
     """
     try:
         return _build(parts[::2], parts[1::2])

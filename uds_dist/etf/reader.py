@@ -261,7 +261,7 @@ def read_term(
                             limit = deeper
                             careful = True
                         stack.append((items, left, kind))
-                        items = [p - 6]  # its head is looked at when its terms are read
+                        items = [p - 6]  # its head is checked after its terms
                         left = n
                         kind = 67
                     else:
@@ -335,7 +335,7 @@ def read_term(
                         limit = deeper
                         careful = True
                     stack.append((items, left, kind))
-                    items = [p]  # its head is looked at when its terms are read
+                    items = [p]  # its head is checked after its terms
                     left = n
                     kind = tag
                     p = end
@@ -419,8 +419,8 @@ def read_term(
     except DecodeError as error:
         if budget is None and not strict:
             return read_term(data, pos, atoms, depth_limit, size_limit, max_terms, None, True)
-        # A leaf that is cut short was read as it is: of an atom the rest may not be UTF-8, and a
-        # map may seem to have a key twice. Say what came first.
+        # A leaf that is cut short was read as it is: the rest of an atom may not be UTF-8, and a
+        # map may seem to have a key twice. Report what came first.
         if p > size or (tag == 119 and p + 1 < size and p + 2 + data[p + 1] > size):
             raise cut_short(data, tag) from None
         raise DecodeError(str(error), error.offset or p, error.tag or tag) from None
@@ -480,7 +480,7 @@ def _record(data: bytes, items: list[object]) -> Record:
     p = items[0]
     assert isinstance(p, int)
     if data[p + 5] > 1:
-        raise DecodeError(f"a record is exported or not, 1 or 0, not {data[p + 5]}", p, 67)
+        raise DecodeError(f"a record's exported flag must be 1 or 0, not {data[p + 5]}", p, 67)
     n = (len(items) - 3) // 2
     names = [name_of(term, p, 67) for term in items[1 : 3 + n]]
     fields = tuple(zip(names[2:], items[3 + n :]))
@@ -535,7 +535,7 @@ def _compressed(
     except zlib.error as error:
         raise DecodeError(f"a compressed term is broken: {error}", p, 80) from None
     if not inflate.eof or len(plain) != claimed:
-        raise DecodeError(f"a compressed term has not the {claimed} bytes it claims", p, 80)
+        raise DecodeError(f"a compressed term does not have the {claimed} bytes it claims", p, 80)
     if plain[:1] == b"\x50":
         raise DecodeError("a compressed term within a compressed term", p, 80)
     try:

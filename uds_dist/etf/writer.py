@@ -289,7 +289,7 @@ def _utf8(text: str) -> bytes:
         return text.encode("utf-8")
     except UnicodeEncodeError:
         raise EncodeError(
-            f"{text[:40]!r} holds half a surrogate pair, which UTF-8 cannot: send bytes instead"
+            f"{text[:40]!r} has half a surrogate pair, which UTF-8 cannot encode: send bytes"
         ) from None
 
 
@@ -410,7 +410,7 @@ def _is_leaf(item: object) -> bool:
 
 
 def _made_by(default: Default, item: object) -> object:
-    """The term that the program's function makes of a value."""
+    """The term that the program's function makes for a value."""
     try:
         return default(item)
     except EncodeError:
@@ -431,7 +431,7 @@ def _open_rare(
 ) -> Iterator[Any] | None:
     """Write a leaf of a rarer type, or write a container's head and return its elements.
 
-    A container subclass is read only once: it may give other elements each time. A result of
+    A container subclass is read only once: it may give different elements each time. A result of
     `default` counts as a level of nesting, or a `default` that returns its argument would never
     end.
     """
@@ -534,9 +534,9 @@ def _write_rare(item: Any, atoms: dict[str, int] | None, out: list[bytes]) -> No
 
 
 def _plain(item: Any) -> object:
-    """The int, float, str, bytes or Atom of a value of another type that stands for one.
+    """The plain int, float, str, bytes or Atom that a value of another type stands for.
 
-    Made by the plain type's own methods, whatever a subclass overrides.
+    The plain type's own methods make it, whatever a subclass overrides.
     """
     if isinstance(item, Atom):
         return Atom(str.__str__(item))
@@ -615,7 +615,7 @@ def located(
 
 
 def _step(key: object) -> str:
-    # Only keys that surely have a short text.
+    # Only keys whose text is surely short.
     if isinstance(key, (str, bytes)) and len(key) < 40:
         return f"[{key!r}]"
     return f"[{key}]" if isinstance(key, int) and abs(key) < 1 << 64 else "[...]"

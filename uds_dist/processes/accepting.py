@@ -73,7 +73,7 @@ class Accepting:
             raise LocalProtocolError("a node that asks its peer for a name cannot listen")
         if self.listener is not None:
             if sock is not None:
-                listening = f"{self._this.name} listens already at {self.listener.address}"
+                listening = f"{self._this.name} already listens at {self.listener.address}"
                 raise LocalProtocolError(listening)
             self.listener.check()
             return self.listener.address
@@ -116,7 +116,7 @@ class Accepting:
         elif known is None or known.attempt is None:
             status = Status.OK
         elif peer.name > self._this.name:
-            status = Status.OK_SIMULTANEOUS  # to this node's own attempt that peer answers nok
+            status = Status.OK_SIMULTANEOUS  # that peer answers this node's own attempt with nok
         else:
             return Status.NOK
         # A handshake of the same peer that is still pending is a leftover: it dials once at a time.

@@ -70,7 +70,7 @@ def start_call(
         caller: the process that calls.
         dest: the server, by pid, by name here or by ``(name, node)``.
         request: any term.
-        label: the tag of the message: ``$gen_call``, ``system`` and their like.
+        label: the tag of the message: ``$gen_call``, ``system`` and others.
     Returns:
         A future with the reply. Its errors are NoProcessError, NoConnectionError and RemoteError.
     Raises:
@@ -91,7 +91,7 @@ def start_call(
 
 
 def settle(processes: Processes, future: Future[object], term: object) -> None:
-    """Give a future of the program the term that came, as the program wants it."""
+    """Set a received term, converted for the program, as the result of a future."""
     try:
         value = processes.terms.converted(term)
     except Exception as error:  # the program's object_hook
@@ -101,7 +101,7 @@ def settle(processes: Processes, future: Future[object], term: object) -> None:
 
 
 def down_error(processes: Processes, dest: object, reason: object) -> UdsDistError:
-    """The exception that stands for the reason of a DOWN."""
+    """The exception for the reason of a DOWN."""
     if is_atom(reason, NOCONNECTION):
         if processes.down_error is not None:
             return processes.down_error

@@ -60,7 +60,7 @@ class Claims:
             if connection.name == name:
                 connection.fail(
                     SimultaneousConnectError(
-                        f"this node's own attempt to connect to {name} goes on"
+                        f"this node's own attempt to connect to {name} continues"
                     )
                 )
 
@@ -74,8 +74,8 @@ class Claims:
             up: there is a connection to the node that it claimed to be.
         """
         text = "%s: an incoming connection failed: %s"
-        # One of two attempts fails where two nodes dial each other at once, and a caller that
-        # leaves without a word only wanted to know whether somebody listens.
+        # When two nodes dial each other at once, one of the attempts fails; and a caller that
+        # closes without sending anything only checked whether somebody listens.
         if up or isinstance(error, SimultaneousConnectError) or not connection.bytes_in:
             logger.debug(text, this, error)
         else:

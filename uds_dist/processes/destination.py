@@ -40,7 +40,7 @@ def name_and_node(dest: object, here: str) -> tuple[str, str]:
             if isinstance(node, str):
                 if isinstance(name, str):
                     return name, node
-                atom = atom_of(name)  # of True, False and None: names like any other
+                atom = atom_of(name)  # True, False and None are names like any other
                 if atom is not None:
                     return atom, node
     elif isinstance(dest, str):
@@ -52,7 +52,7 @@ def name_and_node(dest: object, here: str) -> tuple[str, str]:
 
 
 def check_names(names: object) -> None:
-    """Refuse one name where several are expected: each character would be one.
+    """Refuse one name where several are expected: each character would count as a name.
 
     Raises:
         TypeError: it is a text.

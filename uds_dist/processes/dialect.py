@@ -1,8 +1,8 @@
 """How a signal changes for a peer that lacks one of the optional flags.
 
-The rest of the node speaks the newest form of every signal. Each connection has its dialect: a
-table of the operations that its peer needs in another form, or cannot receive at all. Most traffic
-is not in the table, and costs one lookup in it.
+The rest of the node uses the newest form of every signal. Each connection has its dialect: a table
+of the operations that its peer needs in another form, or cannot receive at all. Most traffic is not
+in the table, and costs one lookup in it.
 
     flag missing          instead
     SEND_SENDER           SEND
@@ -12,7 +12,7 @@ is not in the table, and costs one lookup in it.
     DIST_MONITOR(_NAME)   nothing: the monitor fires when the connection is lost, and only then
     SPAWN                 nothing; the node answers the request itself, with ``notsup``
 
-With ALTACT_SIG, a send to an alias is an ALTACT_SIG_SEND too: ALIAS_SEND is on its way out.
+With ALTACT_SIG, a send to an alias is an ALTACT_SIG_SEND too: ALIAS_SEND is being phased out.
 
 Source: Distribution Protocol, section "Distribution Flags".
 """
@@ -66,8 +66,8 @@ def dialect(flags: int) -> Dialect:
     Args:
         flags: what both nodes are capable of, `Handshake.effective_flags`.
     Returns:
-        Operation -> what makes the form for this peer of it; an operation that is not in it
-        goes as it is.
+        Operation -> the function that makes this peer's form of it; an operation that is not in the
+        table is sent as it is.
     """
     table: Dialect = {}
     if not flags & Flag.SEND_SENDER:

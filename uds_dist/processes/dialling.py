@@ -1,7 +1,7 @@
 """Dialling other nodes: attempts, deadlines, and which one yields when two dial each other.
 
-An attempt ends in one of two ways: with a connection; or with a failure, at the deadline or before
-it, and everything that waits is told why. A timer keeps the deadline, so nothing waits for ever.
+An attempt ends with a connection, or with a failure by the deadline at the latest; then everything
+that waits gets the reason. A timer enforces the deadline, so nothing waits forever.
 
 If two nodes dial each other at once, the attempt of the node with the greater name continues. The
 other side answers its name with ok_simultaneous, and its own attempt is answered with nok; without
@@ -169,13 +169,13 @@ class Dialling:
         peer.timer = None
         if peer.attempt is not None:
             peer.attempt.too_late()
-        elif peer.connecting and peer.closing is None:  # that has an end of its own
+        elif peer.connecting and peer.closing is None:  # `closing` has a timeout itself
             self._network.owner.no_connection(peer, self._refused_for_long(peer))
 
     def _refused_for_long(self, peer: RemoteNode) -> HandshakeTimeoutError:
         return HandshakeTimeoutError(
-            f"{peer.name} refused this node's attempt for its own, which did not come within"
-            f" {self._network.config.handshake_timeout:g} s"
+            f"{peer.name} refused this node's attempt in favour of its own, which did not come"
+            f" within {self._network.config.handshake_timeout:g} s"
         )
 
     def failed(self, peer: RemoteNode, error: UdsDistError) -> None:
@@ -193,7 +193,7 @@ class Dialling:
             and now < peer.deadline
             and not peer.yielded
         ):
-            # The claim may be that node's, which has ended this attempt for its own.
+            # The claim may be that node's, which has ended this attempt in favour of its own.
             peer.yielded = True
             peer.patience = now + self._claim_patience()
             self.dial_if_free(peer)

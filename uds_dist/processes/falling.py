@@ -1,7 +1,7 @@
-"""What is tied to nodes that have gone down, until all of it has fired.
+"""Links, monitors and requests of nodes that have gone down, until all of them have fired.
 
 Links, monitors and spawn requests each fire exactly once, with the reason ``noconnection``. An
-exception may come between any two of them: the rest fires at the next call, for whichever node.
+exception may come between any two of them: the rest fires at the next call, for any node.
 """
 
 from __future__ import annotations

@@ -20,9 +20,9 @@ def hold_back(loop: EventLoop, config: Config, connection: Connection, process: 
     """Stop reading from a peer until a mailbox is half empty.
 
     Args:
-        loop: looks again.
+        loop: runs the checks.
         config: the limits of mailboxes.
-        connection: by which the message came that has filled the mailbox.
+        connection: the connection that brought the message.
         process: the mailbox.
     """
     if connection.paused:

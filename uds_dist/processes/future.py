@@ -135,16 +135,16 @@ class Future(Generic[T]):
             function: called with the result inside `run_once`; it may return another future.
         Returns:
             A future with what `function` returns, or with the result of the future that it
-            returns. An exception, of this future or of `function`, is its exception. To cancel it
-            cancels what it waits for.
+            returns. An exception of this future or of `function` becomes its exception. Cancelling
+            it cancels what it waits for.
         """
         following: Future[object] = Future(self._loop, self.what)
-        # Strong references: what follows happens even if the program keeps nothing of it.
+        # Strong references: the function runs even if the program keeps neither future.
         self._passed_on(following, partial(_go_on, following, function))
         return following
 
     def _passed_on(self, following: Future[U], callback: Callable[[Future[T]], object]) -> None:
-        """Let a future wait for this one, and end its wait when it is cancelled."""
+        """Make a future wait for this one; cancelling it ends the wait."""
         following._withdraw = partial(self.remove_done_callback, callback)
         self.add_done_callback(callback)
 
@@ -197,7 +197,7 @@ class Future(Generic[T]):
                 self._loop.call_soon(partial(callback, self))
 
     def __del__(self) -> None:
-        # Anything may be interrupted by this, so the work itself is left to the next round.
+        # This may interrupt anything, so the work itself is left to the next round.
         withdraw = getattr(self, "_withdraw", None)
         if withdraw is not None and not self._loop.closed:
             self._loop.call_soon(withdraw)

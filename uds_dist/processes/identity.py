@@ -31,8 +31,8 @@ def find_cookie(environ: Mapping[str, str] | None = None) -> str:
         The first of UDS_DIST_COOKIE, RELEASE_COOKIE and the contents of ~/.erlang.cookie and
         $XDG_CONFIG_HOME/erlang/.erlang.cookie (by default in ~/.config).
     Raises:
-        ConfigError: there is none, or it cannot be used, or others than the owner can get at the
-            file.
+        ConfigError: there is none, or it cannot be used, or other users than its owner can access
+            the file.
     """
     environ = os.environ if environ is None else environ
     for variable in COOKIE_VARIABLES:
@@ -59,7 +59,7 @@ def _cookie_files(environ: Mapping[str, str]) -> tuple[str, str]:
 def _read_cookie_file(path: str) -> bytes | None:
     """What a cookie file holds; None when there is no such file."""
     try:
-        # Without waiting: a pipe that nobody writes to would keep open() for ever.
+        # Without waiting: open() of a pipe without a writer would block forever.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     except (FileNotFoundError, NotADirectoryError):
         return None
@@ -72,8 +72,8 @@ def _read_cookie_file(path: str) -> bytes | None:
         mode = stat.S_IMODE(status.st_mode)
         if mode & 0o077:
             raise ConfigError(
-                f"the cookie file {path} has the mode {mode:03o}, so that others than its owner can"
-                f" get at it: run chmod 400 {path}"
+                f"the cookie file {path} has the mode {mode:03o}, so other users than its owner can"
+                f" access it: run chmod 400 {path}"
             )
         return os.read(descriptor, _FILE_LIMIT)
     except OSError as error:
@@ -89,8 +89,8 @@ def _reason(error: Exception) -> str:
 def _cookie_of(path: str, data: bytes) -> str:
     """The cookie in a cookie file, as OTP's auth.erl reads it.
 
-    It is every character from the blank to ``~`` from the first byte on, blanks at its ends
-    included; after it only line ends may follow.
+    It is all characters from the blank to ``~`` at the start of the file, with the blanks at both
+    ends; only line ends may follow it.
     """
     cookie = data.rstrip(b"\r\n")
     if not cookie:
@@ -105,7 +105,7 @@ def _cookie_of(path: str, data: bytes) -> str:
 
 
 def checked_cookie(cookie: str | bytes) -> str:
-    """The cookie, if a node can have it.
+    """The cookie as text, if it is a valid one.
 
     Args:
         cookie: text, or the bytes of it in Latin-1.

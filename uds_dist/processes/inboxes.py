@@ -1,4 +1,4 @@
-"""Inboxes other than that of the processes: one that shows what comes, and one without processes."""
+"""Two more inboxes: one that shows each message to a function, and one without processes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from uds_dist.errors import UdsDistError
 from uds_dist.processes.router import Inbox
 
-# What is shown each message: (SENT or RECEIVED, the other node, control message, payload).
+# Called with each message: (SENT or RECEIVED, the other node, control message, payload).
 Trace = Callable[[str, str, "tuple[object, ...]", object], object]
 SENT = "sent"
 RECEIVED = "received"

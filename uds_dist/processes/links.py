@@ -1,9 +1,9 @@
 """The link table of one process.
 
-Both ends of a link keep their own view of it, and signals cross on the wire. What keeps the views
-equal is the unlink id: an end that unlinks keeps its entry, inactive and marked with the id, until
-that id is acknowledged. As long as the entry stands, a LINK from the other end was sent before
-the other end saw the unlink, and is ignored; both ends then agree that there is no link.
+Both ends of a link keep their own view of it, and signals cross on the wire. The unlink id keeps
+the views equal: an end that unlinks keeps its entry, inactive and marked with the id, until that id
+is acknowledged. As long as the entry exists, a LINK from the other end was sent before the other
+end saw the unlink, and is ignored; both ends then agree that there is no link.
 
     entry      our link()      our unlink()     LINK        UNLINK_ID     UNLINK_ID_ACK   EXIT
     none       send, active    -                active      ack           -               ignored
@@ -80,5 +80,5 @@ class LinkTable:
         return self._entries.pop(pid, None) == ACTIVE
 
     def drop(self, pid: Pid) -> None:
-        """Forget an entry whatever its state: the connection behind it is gone."""
+        """Forget an entry whatever its state: its connection is gone."""
         self._entries.pop(pid, None)

@@ -1,8 +1,8 @@
 """Signals between two processes of one node.
 
-They are control messages too, and take the way of incoming ones, so that a link or a monitor works
-alike whether the other end is here or there. They are handled one after the other, never nested: a
-chain of linked processes may have any length.
+They are control messages too, and are handled like incoming ones, so a link or a monitor works the
+same whether its other end is on this node or on another. They are handled one after the other,
+never nested: a chain of linked processes may have any length.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from uds_dist.protocol.control import ControlMessage
 from uds_dist.transport.backpressure import Pressure
 from uds_dist.transport.loop import EventLoop
 
-# Terms that cannot be changed behind a receiver's back, and are encoded as what they are.
+# Types whose values never change, and which decode to what was encoded.
 UNCHANGEABLE = frozenset((Atom, int, bool, bytes, type(None), Pid, Reference))
 
 
@@ -34,7 +34,7 @@ class LocalSignals:
     """The signals of a node to itself.
 
     Args:
-        loop: goes on after an exception.
+        loop: continues after an exception.
         name: the node's name.
         pressure: what the connections share.
         handler: acts on them.
@@ -66,7 +66,7 @@ class LocalSignals:
     def _run(self) -> None:
         self._running = True
         pressure = self._pressure
-        decoder, pressure.decoder = pressure.decoder, None  # sizes are not the peer's message's
+        decoder, pressure.decoder = pressure.decoder, None  # the peer's message has another size
         try:
             while self._queue:
                 control, payload, self.size = self._queue.popleft()
@@ -80,10 +80,10 @@ class LocalSignals:
 
 
 def copied(term: object, max_depth: int, default: Hook | None) -> tuple[object, int]:
-    """What a term is on the other side of a connection, and its bytes on the wire.
+    """A term as another node would receive it, and its size on the wire in bytes.
 
-    A message between two processes here is encoded and decoded as well: it must be a term, and it
-    is a copy, as it would be anywhere else.
+    A message between two processes of this node is encoded and decoded too: so it must be a term,
+    and the receiver gets a copy, as it would from another node.
 
     Raises:
         EncodeError: it is not a term.

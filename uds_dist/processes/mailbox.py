@@ -1,4 +1,4 @@
-"""A mailbox: what a program holds of a process of this node.
+"""A mailbox: the program's handle of a process of this node.
 
 It has no state of its own: messages, links and monitors are the `Process`'s, and signals are sent
 by the process table.
@@ -45,7 +45,7 @@ class Mailbox:
     """A process: made by `Node.mailbox`, ended by `close` or by an exit signal.
 
     With `on_message` each message goes to that function, inside `run_once`; without, messages wait
-    for `receive` and `poll`. Exit signals and monitors speak Erlang's language: the message
+    for `receive` and `poll`. Exit signals and monitors arrive as in Erlang: as the message
     ``(Atom("DOWN"), ref, Atom("process"), object, reason)``, and, if `trap_exit` is set,
     ``(Atom("EXIT"), pid, reason)``; if it is not, an exit signal with a reason other than
     ``normal`` ends the mailbox.
@@ -87,7 +87,7 @@ class Mailbox:
 
     @property
     def on_message(self) -> Callable[[object], object] | None:
-        """Called with each message, inside `run_once`; None where they wait."""
+        """Called with each message, inside `run_once`; None if messages wait."""
         return self._process.on_message
 
     @on_message.setter
@@ -123,7 +123,7 @@ class Mailbox:
 
     @property
     def group_leader(self) -> Pid | None:
-        """The process that prints what functions print that this one calls elsewhere."""
+        """The process that receives the output of functions that this process calls elsewhere."""
         return self._process.group_leader
 
     @group_leader.setter
@@ -265,8 +265,8 @@ class Mailbox:
     def link(self, pid: Pid) -> None:
         """Link this process with another: the end of either is a signal to the other.
 
-        A process that does not exist answers with the exit reason ``noproc``, a node that cannot
-        be reached with ``noconnection``.
+        If the process does not exist, the exit reason is ``noproc``; if its node cannot be reached,
+        it is ``noconnection``.
 
         Args:
             pid: the other process.
@@ -325,8 +325,8 @@ class Mailbox:
         Args:
             dest: the process, or an alias of it (which needs a node of OTP 28 or later).
             reason: any term; ``Atom("kill")`` cannot be trapped.
-            priority: let the ``EXIT`` message of a process that traps exits go before others,
-                under the conditions of `send`.
+            priority: put the ``EXIT`` message of a process that traps exits before others, under
+                the conditions of `send`.
         Raises:
             EncodeError: the reason is not a term; nothing was sent.
             ClosedError: this process or its node has ended.
@@ -342,7 +342,7 @@ class Mailbox:
         self._processes.register(self._alive(), name)
 
     def close(self, reason: object = Atom("normal")) -> None:
-        """End this process: links and monitors hear of it with `reason`.
+        """End this process; its links and monitors fire with `reason`.
 
         Messages that wait can still be taken with `poll` and `receive`.
 
@@ -362,7 +362,7 @@ class Mailbox:
 
 
 def _wrong_timeout(timeout: object) -> Exception:
-    """What is raised for what is not a time to wait: also when a message is there already."""
+    """The exception for an invalid timeout; raised even if a message already waits."""
     if isinstance(timeout, (int, float)):
         return ValueError(f"timeout is {timeout}: use 0 to poll, None to wait")
     return TypeError(f"timeout is {shown(timeout)}: give seconds, or None to wait")

@@ -1,4 +1,4 @@
-"""The monitors that processes of this node hold: what is watched, and who is told."""
+"""The monitors that processes of this node hold: what each watches, and what follows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Monitor:
     """One monitor that a process of this node holds.
 
     ``ref`` identifies it; ``target`` is what the signal names (a Pid or a registered name);
-    ``node`` is where that is. A subclass says in `on_down` who is told.
+    ``node`` is where that is. A subclass defines in `on_down` what happens then.
     """
 
     __slots__ = ("node", "owner", "ref", "target")
@@ -23,7 +23,7 @@ class Monitor:
     target: Pid | str
 
     def on_down(self, reason: object) -> None:
-        """It has fired, at most once; this one tells nobody."""
+        """It has fired, which happens at most once. The base class does nothing."""
 
 
 class MonitorCallback(Monitor):

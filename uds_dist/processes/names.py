@@ -6,7 +6,7 @@ from typing import Literal, cast
 
 from uds_dist.etf.terms import Atom
 
-# -- why a process ends, and why something cannot be had -------------------------------------------
+# -- why a process ends or is not available -----------------------------------------------------
 
 NORMAL = Atom("normal")
 SHUTDOWN = Atom("shutdown")
@@ -17,7 +17,7 @@ NOCONNECTION = Atom("noconnection")
 NOTSUP = Atom("notsup")
 SYSTEM_LIMIT = Atom("system_limit")
 
-# -- the messages that a process gets of links and monitors ----------------------------------------
+# -- the messages that a process gets from links and monitors --------------------------------------
 
 DOWN = Atom("DOWN")
 EXIT = Atom("EXIT")
@@ -31,7 +31,7 @@ MONITOR = Atom("monitor")
 # -- nodes that come and go ------------------------------------------------------------------------
 
 NodeEvent = Literal["nodeup", "nodedown"]
-# Atoms like the others, so that a program can send them on.
+# These are atoms too, so that a program can send them on.
 NODEUP = cast("NodeEvent", Atom("nodeup"))
 NODEDOWN = cast("NodeEvent", Atom("nodedown"))
 

@@ -16,7 +16,7 @@ from uds_dist.transport.loop import EventLoop
 
 
 class NetworkOwner(ConnectionOwner, Protocol):
-    """Owns the connections, and is told of failed attempts."""
+    """Owns the connections, and handles failed attempts."""
 
     def no_connection(self, peer: RemoteNode, error: UdsDistError) -> None:
         """There is no connection to a node, and no attempt any more."""

@@ -1,7 +1,8 @@
-"""What the program is told of other nodes: that they come, that they go, that they are not reached.
+"""Notices to the program: another node has connected, disconnected or could not be reached.
 
-Everything is told at the round's end, before any message of the peer and after every one; and to
-each callback by itself: one that raises must not keep the news from the others.
+Notices are given at the end of a round: before the first message of a peer that has connected,
+after the last one of a peer that is gone. Each callback is called separately, so that one that
+raises does not keep the others from being called.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ class Notices:
     """
 
     def __init__(self, loop: EventLoop) -> None:
-        self.of_nodes: list[Notice] = []  # of nodes that come, and go again
-        self.of_losses: list[Callable[[str, UdsDistError], object]] = []  # attempts among them
+        self.of_nodes: list[Notice] = []  # nodes connect and disconnect
+        self.of_losses: list[Callable[[str, UdsDistError], object]] = []  # failed attempts too
         self._loop = loop
 
     def remove(self, notice: Notice) -> bool:
@@ -43,7 +44,7 @@ class Notices:
     def _give(
         self, notice: Notice, event: NodeEvent, name: str, error: UdsDistError | None
     ) -> None:
-        if notice in self.of_nodes:  # else it was taken back in this round
+        if notice in self.of_nodes:  # else it was removed in this round
             notice(event, name, error)
 
     def tell_loss(self, name: str, error: UdsDistError) -> None:

@@ -1,4 +1,4 @@
-"""The numbers of one node: pids, references and unlink ids that were never given before."""
+"""The numbers of one node: pids, references and unlink ids that were never used before."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MAX_UNLINK_ID = 2**64 - 1
 
 
 class Numbers:
-    """Makes what must be unique.
+    """Makes the unique numbers of one node.
 
     Args:
         name: the node's name.
@@ -37,7 +37,7 @@ class Numbers:
         return Pid(self._name, 0, 0, self._creation)
 
     def new_reference(self) -> Reference:
-        """A reference that no other of this node equals."""
+        """A reference that equals no other of this node."""
         number = next(self._references)
         second, third = self._reference_tail
         # Older software reads only 18 bits of the first word.

@@ -11,7 +11,7 @@ The state of a peer is in the fields of its `RemoteNode`:
     attempt      this node dials
     closing      closed by this node, with bytes still to be written: the next attempt waits for
                  them, so that they do not arrive on a connection that the peer has given up
-    deadline     set as long as somebody waits for a connection: the end of this node's patience
+    deadline     set as long as somebody waits for a connection: when this node gives up
 
 The tables are correct at any moment: a connection reports its end in the call in which it ends, and
 the links and monitors on it fire there. Only the program's callbacks wait for the end of the round.
@@ -138,14 +138,14 @@ class Peers:
     def _check_busy(self, peer: RemoteNode, waiting: int) -> None:
         config = self.config
         connection = peer.connection
-        # What is held of the peer's requests is to be served first: see `backpressure`.
+        # The peer's held requests must be served first: see `backpressure`.
         holds = connection is not None and connection.held is not None
         low = config.write_low_water
         peer.busy = holds or waiting > (low if peer.busy else config.write_high_water)
         if holds:
             raise BusyError(
-                f"{peer.name} is still to be answered, and {waiting} bytes wait to be written to"
-                " some node: run the loop, or call Node.flush(), and try again"
+                f"requests of {peer.name} wait for answers, and {waiting} bytes wait to be written"
+                " to some node: run the loop, or call Node.flush(), and try again"
             )
         if peer.busy:
             raise BusyError(
@@ -154,7 +154,7 @@ class Peers:
             )
 
     def begins_to_hold(self, source: Source) -> None:
-        """A connection holds its peer's requests: the program's own sends to it are busy."""
+        """A connection holds its peer's requests: the program's sends to it raise BusyError."""
         name = source.name if isinstance(source, Connection) else None
         peer = None if name is None else self.nodes.get(name)
         if peer is not None:
@@ -173,7 +173,7 @@ class Peers:
     def route(self, node: str, control: tuple[object, ...], payload: object) -> None:
         """Send a signal, now or when the connection is up; it is never refused.
 
-        What a peer asks for is served on only when the queue is not above its mark.
+        After this, a peer's requests are served only while the queue is not above its mark.
         """
         peer = self.nodes.get(node)
         if peer is not None:
@@ -214,8 +214,8 @@ class Peers:
         if self._closed or not (connecting or control[0] in OPENS_CONNECTION):
             return
         depth = self.config.max_term_depth
-        # Encoded now, so that a term that has no encoding fails here, at its sender, and what is
-        # changed afterwards is not changed in the message; and kept so, which takes least memory.
+        # Encoded now, so that an invalid term fails here, at its sender, and later changes of a
+        # value do not change the message. The bytes also take the least memory.
         default = self.config.default
         data = None
         if payload is not NO_PAYLOAD:
@@ -224,7 +224,7 @@ class Peers:
         try:
             peer = self.dialling.attempt(node)
         except (NodeNameError, AddressError) as error:
-            # Down like any other, in the next round.
+            # The node counts as down, but only in the next round, like any other.
             self._loop.call_soon(partial(self._unreachable, node, NoConnectionError(str(error))))
             return
         peer.waiting.append((control, data))
@@ -293,8 +293,8 @@ class Peers:
 
     # -- the connection's events -----------------------------------------------------------
 
-    # An exception of a signal handler may come anywhere here. Where it leaves something half done,
-    # that is begun again, or the connection ends with everything that waits for it.
+    # An exception of a signal handler may come anywhere here. What it leaves half done is started
+    # again, or the connection ends with everything that waits for it.
 
     def connection_up(self, connection: Connection) -> None:
         """A handshake is done: this is the connection to that node from now on."""
@@ -320,7 +320,7 @@ class Peers:
         old, attempt = peer.connection, peer.attempt
         if attempt is not None and attempt is not connection:
             peer.attempt = None
-            attempt.fail(SimultaneousConnectError(f"the attempt of {name} went first"))
+            attempt.fail(SimultaneousConnectError(f"the attempt of {name} took precedence"))
         if old is not None:
             # The peer has forgotten the old connection, for example after a restart.
             old.fail(NoConnectionError(f"{name} has replaced its connection"))
@@ -337,7 +337,7 @@ class Peers:
         peer.futures = []
         for control, data in peer.waiting:
             self._write(peer, connection, control, self._payload(data))
-        # The round's end writes, and calls them once the queue is low, perhaps at once.
+        # The end of the round writes, and calls the waiters once the queue is low, perhaps at once.
         connection.waiters += peer.waiters
         if not peer.waiting:
             connection.call_waiters()
@@ -429,7 +429,7 @@ class Peers:
         peer.waiters = []
         self._forget_if_idle(peer)
         if peer.waiting:
-            # At a bounded rate: an answer to a name that a peer has made up cannot be delivered.
+            # At a bounded rate: a peer can make up names that no answer can be delivered to.
             text = "%s: %d signals could not be delivered: %s"
             self._undelivered.warning(text, peer.name, len(peer.waiting), error)
             peer.waiting, peer.size = [], 0
@@ -442,7 +442,7 @@ class Peers:
         if peer.idle and self.nodes.get(peer.name) is peer:
             del self.nodes[peer.name]
 
-    # -- looking ---------------------------------------------------------------------------
+    # -- lookups ---------------------------------------------------------------------------
 
     def hold_back(self, process: Process) -> None:
         """Stop reading from the peer whose message filled a mailbox until it is half empty."""

@@ -1,8 +1,8 @@
-"""What a process of this node has asked for elsewhere and has no outcome of yet.
+"""The requests of this node's processes that have no outcome yet.
 
-A call of a server, a call of a function and the start of a process are one thing to the books: a
-request to one node, known by one reference, whose future hears of the outcome, of the end of the
-process that was to bring it, or of the end of the connection.
+A call of a server, a call of a function and the start of a process are recorded alike: as a request
+to one node, known by one reference. Its future is done at the outcome, at the end of the process
+that was to bring it, or at the end of the connection.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from uds_dist.transport.loop import EventLoop
 
 
 class PendingCall(Monitor):
-    """A request without an outcome; a subclass says what is an outcome.
+    """A request without an outcome; a subclass defines the outcome.
 
-    ``ref`` is the monitor, the alias and the spawn request of it, as far as it has them; ``what``
-    is awaited, for people.
+    ``ref`` is its monitor, alias and spawn request, as far as it has them; ``what`` names in
+    messages what is awaited.
     """
 
     __slots__ = ("what", "_future")

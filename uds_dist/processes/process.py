@@ -1,6 +1,6 @@
-"""A process of this node as the node sees it: its messages, its ties, and how it takes what comes.
+"""A process of this node: its messages, its links and monitors, and how it handles what arrives.
 
-What a program holds of a process is its `Mailbox`.
+The program's handle of a process is its `Mailbox`.
 """
 
 from __future__ import annotations
@@ -89,15 +89,15 @@ class Process:
         self.alive = True
         self.exit_reason: object = None
         self.on_message = on_message
-        self.on_exit: Callable[[object], object] | None = None  # told the reason, at the end
-        # Told of a monitor that has ended while this process lives; must not run user code.
+        self.on_exit: Callable[[object], object] | None = None  # called with the reason
+        # Called when a monitor of this process ends while it lives; must not run user code.
         self.on_unwatched: Callable[[Reference], object] | None = None
         self.trap_exit = trap_exit
         self.group_leader: Pid | None = None
         # A process that the node needs: exit signals do not end it.
         self.system = False
-        self.of_program = False  # what `on_message` raises is for the program
-        # Makes what the program sees of a term; None where that is the term.
+        self.of_program = False  # the program gets what `on_message` raises
+        # Converts a term for the program; None if the program gets terms unchanged.
         self.convert: Callable[[object], object] | None = None
         # What comes here for a peer's message: a FromNode, or what `convert` gives.
         self.adapt: Callable[[str, object], object] | None = None
@@ -107,7 +107,7 @@ class Process:
         # What a suspended server has set aside; None if nothing yet.
         self.held: deque[object] | None = None
         self.weight = 0  # bytes of the large messages that wait, beyond SMALL_MESSAGE each
-        self.disturbed = 0  # counts what moves the places of the messages that wait
+        self.disturbed = 0  # counts the changes of places among the messages that wait
 
         self.links = LinkTable()
         self.monitors: set[Reference] = set()  # that this process holds
@@ -149,7 +149,7 @@ class Process:
         self.exit_reason = reason
 
     def has_exited(self) -> ClosedError:
-        """The error of a use after the end."""
+        """The error for a use after the end."""
         return ClosedError(
             f"the mailbox {self.pid} has exited with reason {shown(self.exit_reason)}"
         )
@@ -190,7 +190,7 @@ class Process:
 
     def deliver_down(self, ref: Reference, message: object) -> None:
         """Queue the message of a monitor here."""
-        # What is here already an exception has kept from being noted by the caller.
+        # If it is here already, an exception kept the caller from noting it.
         if self.alive and self._place_of_down(ref) is None:
             self._downs[ref] = None
             self.deliver(message)
@@ -282,7 +282,7 @@ class Process:
                     return
                 self._act_on(self.on_message, self.take(0))
                 if pressure.wait(self._drain):
-                    self._draining = True  # it goes on when the answers have drained
+                    self._draining = True  # it continues when the answers are written
                     return
         finally:
             # For example the rest of a drain that a handler's exception cut short.

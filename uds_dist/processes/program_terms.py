@@ -1,4 +1,4 @@
-"""What a program sees of terms: they are converted on their way to it, as its settings say."""
+"""The conversion of terms for the program, as its settings say."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ProgramTerms:
         self._log = BoundedLogs(logger, loop.time)
 
     def converted(self, term: object) -> object:
-        """A term as the program wants it: with `Config.text`, `object_hook` and `records`.
+        """A term converted for the program: by `Config.text`, `object_hook` and `records`.
 
         Raises:
             Exception: what the program's object_hook raised.
@@ -37,7 +37,7 @@ class ProgramTerms:
         return term if self.conversion is None else self.conversion.convert(term)
 
     def converted_or_plain(self, term: object) -> object:
-        """The same where no caller could handle an exception: a peer's term must not raise.
+        """Like `converted`, but never raises: no caller could handle that.
 
         Returns:
             The unconverted term if the object_hook raised; that is logged.
@@ -52,7 +52,7 @@ class ProgramTerms:
             return term
 
     def copy(self, term: object) -> object:
-        """What a term is on the other side of a connection, even if it stays on this one.
+        """A term as another node would receive it, though it stays on this one.
 
         Raises:
             EncodeError: it is not a term.

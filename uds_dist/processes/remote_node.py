@@ -53,15 +53,15 @@ class RemoteNode:
         self.closing: Connection | None = None
         self.deadline: float | None = None
         self.timer: Timer | None = None  # for the deadline
-        self.patience = 0.0  # until when another's handshake under this name is waited for
+        self.patience = 0.0  # until when a claim of this name delays an attempt
         self.yielded = False  # this attempt has waited for one after it had failed
         self.dialect: Dialect = {}
         self.futures: list[Future[None]] = []
         # Signals for the time when there is a connection, their payloads encoded.
         self.waiting: list[tuple[tuple[object, ...], bytes | None]] = []
         self.size = 0  # of what waits, in bytes
-        self.waiters: Waiters = []  # for the time when nothing waits any more
-        self.busy = False  # from the high-water mark of what is to be written down to the low one
+        self.waiters: Waiters = []  # called when nothing waits any more
+        self.busy = False  # set above the high-water mark, cleared at the low one
 
     @property
     def connecting(self) -> bool:
@@ -97,9 +97,9 @@ class RemoteNode:
 
 
 def flushed(nodes: dict[str, RemoteNode]) -> Callable[[], bool]:
-    """What tells whether everything is written; made for one wait, to be asked many times.
+    """A check whether everything is written; made for one wait, and called many times.
 
-    It looks again at the peer that it found unwritten the last time, and only then at others.
+    It first checks the peer that was not done the last time, and only then the others.
     """
     left: list[RemoteNode] = []
 
@@ -119,7 +119,7 @@ def unwritten(nodes: dict[str, RemoteNode]) -> int:
 
 
 def parted(nodes: dict[str, RemoteNode]) -> Callable[[], bool]:
-    """What tells whether all connections that this node has closed are closed by the peers too.
+    """A check whether the peers too have closed all connections that this node has closed.
 
     Made for one wait, like `flushed`.
     """

@@ -1,8 +1,8 @@
 """The two interfaces between the processes of this node and its connections to others.
 
-What the process table asks of the peers is the `Router`; what the peers pass to the processes is
-the `Inbox`. Each side is given the other when it is made: the peers open the inbox as soon as the
-node has its name, and give it themselves as the router.
+The process table uses the peers through the `Router`; the peers use the processes through the
+`Inbox`. Each side gets the other when it is made: the peers open the inbox as soon as the node has
+its name, and pass themselves to it as the router.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from uds_dist.transport.backpressure import Pressure
 
 
 class Router(Protocol):
-    """What the process table asks of the peers."""
+    """The peers, as the process table uses them."""
 
     pressure: Pressure
 
@@ -30,7 +30,7 @@ class Router(Protocol):
 
 
 class Inbox(Protocol):
-    """What the peers pass to the processes of this node."""
+    """The processes of this node, as the peers use them."""
 
     def received(self, node: str, control: tuple[object, ...], payload: object) -> None:
         """Act on a control message of a peer, with its payload or NO_PAYLOAD."""

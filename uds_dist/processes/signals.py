@@ -1,8 +1,8 @@
 """How a node handles each control message, from a peer or from a process here.
 
 Every request gets its answer: a link to a missing process the exit signal ``noproc``, a monitor of
-one the notice ``noproc``, an unlink its acknowledgement, a spawn request its reply. A caller on a
-BEAM would wait for ever for any of them. Messages to missing processes are dropped.
+one the notice ``noproc``, an unlink its acknowledgement, a spawn request its reply. Without it, a
+caller on a BEAM would wait forever. Messages to missing processes are dropped.
 
 A peer may speak only for its own processes. A signal in the name of a process of another node ends
 the connection, as it does on a BEAM; a notice or a spawn reply that another node was asked for is
@@ -52,7 +52,7 @@ _PRIO = int(AltactFlag.PRIO)
 
 
 class Spawner(Protocol):
-    """What starts processes for other nodes."""
+    """Starts processes for other nodes."""
 
     def on_spawn(
         self, node: str, request: ctl.SpawnRequest | ctl.SpawnRequestTt, arguments: object
@@ -190,7 +190,7 @@ class Incoming:
         held = len(ties.links) + len(ties.watchers)
         if held > processes.max_links_and_monitors and node != processes.name:
             raise RemoteProtocolError(
-                f"{node} holds {held} links to processes of this node and monitors of them, where"
+                f"{node} holds {held} links to processes of this node and monitors of them, but"
                 f" max_links_and_monitors is {processes.max_links_and_monitors}"
             )
 

@@ -1,11 +1,11 @@
 """The processes of a node, and the signals that they send.
 
-Outgoing signals of a process go to the node of their destination, by the `Router`; those for this
-same node are handled like incoming ones (`local_signals`).
+Outgoing signals of a process go to the node of their destination, through the `Router`; those for
+this node are handled like incoming ones (`local_signals`).
 
 User code runs only inside `run_once`. A message of a peer goes straight to `on_message`; anything
 else for such a process, a local message or the notice of a lost connection, waits in its queue for
-the next round, and what comes meanwhile waits behind it.
+the next round, and later messages wait after it.
 """
 
 from __future__ import annotations
@@ -90,7 +90,8 @@ class Processes:
         self.mailbox_aliases: dict[Reference, tuple[Process, bool]] = {}
         self.monitors: dict[Reference, Monitor] = {}
         self.spawns: dict[Reference, PendingCall] = {}  # requests without a reply yet
-        # By node, until that goes down; empty ones too: calls in a row would make and drop them.
+        # By node, until it goes down. Empty ones are kept: a series of calls would make and drop
+        # them.
         self.ties_by_node: dict[str, Ties] = {}
         # The reason of the node whose monitors are firing now.
         self.down_error: UdsDistError | None = None
@@ -153,7 +154,7 @@ class Processes:
         return {node: ties for node, ties in self.ties_by_node.items() if ties}
 
     def ties_with(self, node: str) -> Ties:
-        """The ties with a node, to be added to."""
+        """The ties with a node; new ones can be added to them."""
         ties = self.ties_by_node.get(node)
         if ties is None:
             ties = self.ties_by_node[node] = Ties()
@@ -178,8 +179,8 @@ class Processes:
 
     # -- signals out -----------------------------------------------------------------------
 
-    # A destination is an `object` here, for `name_and_node` to refuse what is none: a narrower
-    # type would be checked where this is compiled, and raise TypeError.
+    # A destination is an `object` here, and `name_and_node` refuses invalid ones: compiled, a
+    # narrower type would be checked earlier and raise TypeError.
 
     def send(self, sender: Process, dest: object, message: object, priority: bool = False) -> None:
         """Send a program's message; see `Mailbox.send`."""
@@ -326,7 +327,7 @@ class Processes:
             call: what waits for the reply.
             control: the spawn request.
             arguments: of the function that is to be called.
-            own: the node calls, not the program: it is never refused.
+            own: the node itself calls, not the program, so it is never refused.
         Raises:
             EncodeError: an argument is not a term.
             BusyError: the connection's write queue is full.
@@ -362,7 +363,7 @@ class Processes:
         return list(found.values())
 
     def terminate(self, process: Process, reason: object = NORMAL) -> None:
-        """End a process: every tie of it gets its signal.
+        """End a process, and fire all its links and monitors.
 
         Raises:
             EncodeError: the reason is not a term; the process continues.

@@ -14,7 +14,7 @@ class ThisNode:
     """A node's own name, creation and cookies.
 
     Args:
-        config: the settings that its capabilities follow from.
+        config: the settings that decide its capabilities.
         name: its full name; with `dynamic` only the part after the ``@`` counts.
         creation: its creation.
         cookie: its cookie.
@@ -60,7 +60,7 @@ class ThisNode:
 
     @property
     def name_to_send(self) -> str:
-        """What it calls itself in a handshake: a node without a name sends its host."""
+        """The name that it sends in a handshake: a node without a name sends its host."""
         return split_node_name(self.name)[1] if self.dynamic else self.name
 
     def take_name(self, name: str, creation: int) -> None:

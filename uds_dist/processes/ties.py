@@ -1,4 +1,4 @@
-"""The links and monitors between a node's processes and another node, for the time it goes down."""
+"""The links and monitors between a node's processes and another node, for when it goes down."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 
 class Ties:
-    """All ties between processes of this node and one other node, for the time it goes down."""
+    """All ties between processes of this node and one other node, for when it goes down."""
 
     __slots__ = ("links", "monitors", "spawns", "watchers")
 

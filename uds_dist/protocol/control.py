@@ -5,8 +5,8 @@ encoded as it is and costs no more than a tuple. Make one with its number: `Send
 from_pid, to_pid)`; `parse.parse` makes them from what a peer sent.
 
 A message is followed by a *payload* (the message sent, the exit reason, the argument list) if its
-row of `TABLE` says so. A *trace token* of seq_trace is where its class has it; a node that does not
-trace ignores it.
+row of `TABLE` says so. A *trace token* of seq_trace is one of the fields of its class; a node that
+does not trace ignores it.
 
 A new message is a class, its row in `TABLE`, and its handler in `signals`.
 
@@ -164,7 +164,7 @@ class Exit2(NamedTuple):
 
 
 class SendTt(NamedTuple):
-    """SEND with a trace token; the payload is the message; the trace token stands last.
+    """SEND with a trace token; the payload is the message; the trace token comes last.
 
     Source: SEND_TT.
     """
@@ -176,7 +176,7 @@ class SendTt(NamedTuple):
 
 
 class ExitTt(NamedTuple):
-    """EXIT with a trace token; no payload; the token stands before the reason. Source: EXIT_TT."""
+    """EXIT with a trace token; no payload; the token precedes the reason. Source: EXIT_TT."""
 
     op: Literal[13]
     from_pid: Pid
@@ -186,7 +186,7 @@ class ExitTt(NamedTuple):
 
 
 class RegSendTt(NamedTuple):
-    """REG_SEND with a trace token; the payload is the message; the trace token stands last.
+    """REG_SEND with a trace token; the payload is the message; the trace token comes last.
 
     Source: REG_SEND_TT.
     """
@@ -199,7 +199,7 @@ class RegSendTt(NamedTuple):
 
 
 class Exit2Tt(NamedTuple):
-    """EXIT2 with a trace token; no payload; the trace token stands before the reason.
+    """EXIT2 with a trace token; no payload; the trace token precedes the reason.
 
     Source: EXIT2_TT.
     """
@@ -251,7 +251,7 @@ class SendSender(NamedTuple):
 
 
 class SendSenderTt(NamedTuple):
-    """SEND_SENDER with a trace token; the payload is the message; the trace token stands last.
+    """SEND_SENDER with a trace token; the payload is the message; the trace token comes last.
 
     Source: OTP 21, SEND_SENDER_TT.
     """
@@ -274,7 +274,7 @@ class PayloadExit(NamedTuple):
 
 
 class PayloadExitTt(NamedTuple):
-    """PAYLOAD_EXIT with a trace token; the payload is the reason; the trace token stands last.
+    """PAYLOAD_EXIT with a trace token; the payload is the reason; the trace token comes last.
 
     Source: OTP 22, PAYLOAD_EXIT_TT.
     """
@@ -297,7 +297,7 @@ class PayloadExit2(NamedTuple):
 
 
 class PayloadExit2Tt(NamedTuple):
-    """PAYLOAD_EXIT2 with a trace token; the payload is the reason; the trace token stands last.
+    """PAYLOAD_EXIT2 with a trace token; the payload is the reason; the trace token comes last.
 
     Source: OTP 22, PAYLOAD_EXIT2_TT.
     """
@@ -337,7 +337,7 @@ class SpawnRequest(NamedTuple):
 class SpawnRequestTt(NamedTuple):
     """SPAWN_REQUEST with a trace token.
 
-    The payload is the list of arguments; the trace token stands last.
+    The payload is the list of arguments; the trace token comes last.
 
     Source: OTP 23, SPAWN_REQUEST_TT.
     """
@@ -365,7 +365,7 @@ class SpawnReply(NamedTuple):
 
 
 class SpawnReplyTt(NamedTuple):
-    """SPAWN_REPLY with a trace token; no payload; the trace token stands last.
+    """SPAWN_REPLY with a trace token; no payload; the trace token comes last.
 
     Source: OTP 23, SPAWN_REPLY_TT.
     """
@@ -390,7 +390,7 @@ class AliasSend(NamedTuple):
 
 
 class AliasSendTt(NamedTuple):
-    """ALIAS_SEND with a trace token; the payload is the message; the trace token stands last.
+    """ALIAS_SEND with a trace token; the payload is the message; the trace token comes last.
 
     Source: OTP 24, ALIAS_SEND_TT.
     """
@@ -437,7 +437,7 @@ class AltactSigSend(NamedTuple):
 class AltactSigSendTt(NamedTuple):
     """ALTACT_SIG_SEND with the flag TOKEN and a trace token.
 
-    The payload is the message, or the reason with the flag EXIT; the trace token stands last.
+    The payload is the message, or the reason with the flag EXIT; the trace token comes last.
 
     Source: OTP 28, ALTACT_SIG_SEND.
     """
@@ -504,8 +504,8 @@ class Operation(NamedTuple):
     """A row of the table: one operation.
 
     ``number`` and ``fields`` are those of the class; ``payload`` says whether a payload follows,
-    ``connects`` whether the message opens a connection if there is none. A message that does not
-    ends something that ended with the connection.
+    ``connects`` whether the message opens a connection if there is none. A message that opens no
+    connection ends something that would end with the connection anyway.
     """
 
     number: int

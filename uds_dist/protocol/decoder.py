@@ -104,8 +104,8 @@ class FrameDecoder:
         self._depth = min(config.max_term_depth, DEEPEST)
         self._decompressed = config.max_decompressed_size
         self._terms = config.max_message_terms
-        # A frame of up to this many bytes cannot have too many elements, so that interpreted its
-        # terms are read without a budget. Compiled, `decode_term` has a faster way for all.
+        # A frame of up to this many bytes cannot have too many elements, so interpreted code reads
+        # its terms without a budget. Compiled, `decode_term` has a faster way for all of them.
         most = min(config.max_message_terms, _MAX_CONTROL_TERMS) // DEAREST_BYTE
         self._small = -1 if COMPILED else most
         self._caching = bool(effective_flags & Flag.DIST_HDR_ATOM_CACHE)

@@ -93,7 +93,7 @@ class FrameEncoder:
             The buffers to send in order, with length prefixes: one for a small message. Large
             binaries are views of the caller's own, not copies.
         Raises:
-            EncodeError: a value has no term; nothing has changed.
+            EncodeError: a value cannot be encoded; nothing has changed.
             LocalProtocolError: the message is too large to go unfragmented; nothing has changed.
 
         Source: Distribution Protocol, section "Protocol between Connected Nodes".
@@ -140,8 +140,8 @@ class FrameEncoder:
         fragmented = self._fragmenting and size > self.fragment_size
         if control_size + (0 if fragmented else size) > _MAX_UNFRAGMENTED:
             raise LocalProtocolError(
-                f"a message of {control_size + size} bytes fits no frame: only nodes that both"
-                " have the flag FRAGMENTS can pass its payload, and no node its control message"
+                f"a message of {control_size + size} bytes does not fit in a frame: two nodes need"
+                " the flag FRAGMENTS for such a payload, and no node takes such a control message"
             )
         if self._passing_through:
             size += control_size + 2 + (1 if tail else 0)
@@ -177,7 +177,7 @@ class FrameEncoder:
         ]
         _append(buffers, head)
         room = first  # of the fragment being filled
-        left = size - first  # behind it
+        left = size - first  # after it
         for part in tail:
             view = memoryview(part)
             begin = 0

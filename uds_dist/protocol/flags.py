@@ -14,7 +14,7 @@ class Flag(IntEnum):
     """The distribution flags, under the guide's names without their ``DFLAG_``.
 
     Only the members are of this class: ``|`` and ``&`` give plain ints. An IntFlag would keep an
-    object for each combination of bits for ever, and peers choose the bits.
+    object for each combination of bits forever, and peers choose the bits.
 
     Source: Distribution Protocol, section "Distribution Flags".
     """
@@ -133,7 +133,7 @@ def missing_mandatory(flags: int) -> int:
 
 
 def effective_flags(this: int, other: int) -> int:
-    """The capabilities that both ends of a connection have, and so use.
+    """The capabilities that both ends of a connection have and may use.
 
     Args:
         this: this node's flags, as sent.

@@ -66,7 +66,7 @@ def name_message(flags: int, creation: int, name: str) -> bytes:
 
 
 def read_name(frame: bytes) -> Peer:
-    """Step 2, read; a node that asks for a name sends only its host's.
+    """Step 2, read; a node that asks for a name sends only its host name.
 
     Raises:
         RemoteProtocolError: it is malformed.
@@ -158,7 +158,7 @@ def read_challenge_ack(frame: bytes) -> bytes:
     return digest
 
 
-# --- what is in several of them ---
+# --- parts of several messages ---
 
 
 def _check_size(what: str, frame: bytes, struct: Struct, *, exact: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""Make a control message of the tuple that a peer sent, and check every field.
+"""Make a control message from the tuple that a peer sent, and check every field.
 
 Source: Distribution Protocol, section "Protocol between Connected Nodes".
 """
@@ -68,7 +68,7 @@ _new = tuple.__new__
 
 
 def parse(control: tuple[object, ...], has_payload: bool | None = None) -> ControlMessage:
-    """Make a typed control message of the tuple that a peer sent.
+    """Make a typed control message from the tuple that a peer sent.
 
     Args:
         control: the decoded tuple.

@@ -25,8 +25,8 @@ handshake, an `Answer`, comes before `Up`, so it is written with the old prefix;
 first messages, which may have come together with its last answer, are read with the new one. A peer
 that is refused gets an `Answer` before `Refused`: the caller writes, then closes.
 
-A caller that moves very many messages may use ``reader``, ``backlog`` and ``decoder`` itself, in
-the way in which `next_message` does.
+A caller that moves very many messages may use ``reader``, ``backlog`` and ``decoder`` itself, as
+`next_message` does.
 
 After an exception the session cannot be used: the caller closes the connection.
 
@@ -64,7 +64,7 @@ class Up:
 
 @dataclass(frozen=True)
 class Refused:
-    """This side refuses the peer, which the `Answer` before has told it: close."""
+    """This side refuses the peer, and the `Answer` before says so: close the connection."""
 
     error: HandshakeError
 
@@ -216,8 +216,8 @@ class Session:
         Returns:
             Buffers to write in order, all of them: the peer's atom cache follows what it receives.
         Raises:
-            EncodeError: a value has no term; the session is as it was.
-            LocalProtocolError: the handshake is not done, or the message fits no frame.
+            EncodeError: a value cannot be encoded; the session is unchanged.
+            LocalProtocolError: the handshake is not done, or the message does not fit in a frame.
         """
         if self._encoder is None:
             raise LocalProtocolError("the handshake is not done: wait for the event Up")

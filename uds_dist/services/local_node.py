@@ -34,17 +34,16 @@ F = TypeVar("F", bound=Callable[..., object])
 
 
 class LocalNode:
-    """A node as far as it is in this process: what runs on it, and what it asks of others.
+    """A node without its connections: what runs on it, and its requests to other nodes.
 
-    It knows of no connection: signals to other nodes go to the router of its process table. `Node`
-    adds the connections.
+    Signals to other nodes go to the router of its process table. `Node` adds the connections.
 
     Args:
         loop: the event loop.
         config: the settings.
         this: the node's name, creation and cookies.
         exposed: the functions that other nodes may call.
-        output: called with what functions print that this node runs elsewhere.
+        output: called with the text that functions print when this node runs them elsewhere.
         on_service_down: called when a server has ended abnormally and is not started again.
     """
 
@@ -68,12 +67,12 @@ class LocalNode:
 
     @property
     def name(self) -> Atom:
-        """The node's full name; of a node that has none yet, ``nonode@nohost``."""
+        """The node's full name; ``nonode@nohost`` while it has none."""
         return Atom("nonode@nohost") if self._this.dynamic else Atom(self._this.name)
 
     @property
     def creation(self) -> int:
-        """What tells this incarnation of the node from earlier ones: 32 bits."""
+        """The number that tells this incarnation of the node from earlier ones: 32 bits."""
         return self._this.creation
 
     @property
@@ -107,7 +106,7 @@ class LocalNode:
             raise ClosedError(f"the node {self.name} is closed")
 
     def _named(self) -> Services:
-        """What the node has as soon as it has a name."""
+        """The services, which the node has as soon as it has a name."""
         if self._services is None:
             raise LocalProtocolError("the node has no name yet: connect() it to a node first")
         return self._services
@@ -159,7 +158,7 @@ class LocalNode:
         return None if process is None else process.pid
 
     def send(self, dest: Destination, message: object) -> None:
-        """Send a message; connects to the node if need be.
+        """Send a message; connects to the node if necessary.
 
         Raises:
             EncodeError: the message is not a term, or `dest` is not a destination.
@@ -177,7 +176,7 @@ class LocalNode:
         """Make one process the group leader of another, as ``group_leader/2`` does.
 
         Args:
-            leader: the process that is to take what `dest` prints.
+            leader: the process that gets what `dest` prints.
             dest: the process whose leader it becomes.
         """
         self.processes.set_group_leader(leader, dest)
@@ -199,16 +198,16 @@ class LocalNode:
             node: the other node's name.
             module, function: what the process runs.
             arguments: the argument terms.
-            parent: whose link and monitor it is; by default the node's own process.
+            parent: the process that links or monitors it; by default the node's own process.
             link: link the two.
-            monitor: have the parent told by a DOWN message when the process ends.
+            monitor: send the parent a DOWN message when the process ends.
         Returns:
             A future with the pid, and the monitor's reference or None; its errors are
             NoConnectionError and RemoteError.
         Raises:
             TypeError: the arguments are a text, not a list of terms, or a name is not text.
             EncodeError: an argument is not a term.
-            BusyError, ClosedError, LocalProtocolError: as of `send`; ClosedError if the parent has
+            BusyError, ClosedError, LocalProtocolError: as for `send`; ClosedError if the parent has
             ended.
         """
         own = self._own if parent is None else self.processes.find(parent.pid)
@@ -238,7 +237,7 @@ class LocalNode:
             RemoteError, and RemoteTimeoutError and LoopReentryError from waiting for it.
         Raises:
             EncodeError: the request is not a term, or `dest` is not a destination.
-            BusyError, ClosedError, LocalProtocolError: as of `send`.
+            BusyError, ClosedError, LocalProtocolError: as for `send`.
         """
         return start_call(self.processes, self._own, dest, request)
 
@@ -250,7 +249,7 @@ class LocalNode:
             request: any term.
         Raises:
             EncodeError: the request is not a term, or `dest` is not a destination.
-            BusyError, ClosedError, LocalProtocolError: as of `send`.
+            BusyError, ClosedError, LocalProtocolError: as for `send`.
         """
         cast(self.processes, self._own, dest, request)
 
@@ -263,13 +262,13 @@ class LocalNode:
             nodes: the nodes' names.
             name: the servers' registered name.
             request: any term.
-            timeout: seconds after which the nodes without an answer are bad ones.
+            timeout: seconds after which nodes without an answer count as bad.
         Returns:
             A future with the replies by node, and the list of bad nodes.
         Raises:
-            TypeError: `nodes` is one name: give a list of names.
+            TypeError: `nodes` is one text, not a list of names.
             EncodeError: the request is not a term.
-            BusyError, ClosedError, LocalProtocolError: as of `call`.
+            BusyError, ClosedError, LocalProtocolError: as for `call`.
         """
         check_names(nodes)
         return start_multi_call(self.processes, self._own, nodes, name, request, timeout)
@@ -290,7 +289,7 @@ class LocalNode:
         Raises:
             TypeError: the arguments are a text, not a list of terms, or a name is not text.
             EncodeError: an argument is not a term.
-            BusyError, ClosedError, LocalProtocolError: as of `send`.
+            BusyError, ClosedError, LocalProtocolError: as for `send`.
         """
         return start_rpc(
             self.processes,
@@ -310,15 +309,15 @@ class LocalNode:
         *,
         restart: Restart = "temporary",
     ) -> Pid:
-        """Run a generic server, to be called from any node.
+        """Run a generic server that any node can call.
 
         Args:
             name: its registered name; None for a server known by its pid.
-            server: the server; or its class, or a function, that makes a new one for every
-                restart. A server that is given as such has its `init` called again.
-            restart: after which ends it is started again: never, after an abnormal one, always.
-                One that ends more than three times in five seconds stays down, of which
-                `on_service_down` is told.
+            server: the server; or its class or a function, called at each start to make a new one.
+                A restart of the same server calls its `init` again.
+            restart: whether it is started again: never, after an abnormal end, or after any end. A
+                server that ends more than three times in five seconds stays down, and
+                `on_service_down` is called.
         Returns:
             The pid. After a restart the server has another one.
         Raises:
@@ -332,8 +331,8 @@ class LocalNode:
     def stop_server(self, server: str | Pid) -> bool:
         """End a server that `serve` or `serve_tasks` runs; it is not started again.
 
-        Its `terminate` is called; who calls or watches it hears the reason ``shutdown``. The name
-        is free at once, and the same object can be served again.
+        Its `terminate` is called; its callers and watchers get the reason ``shutdown``. The name is
+        free at once, and the same object can be served again.
 
         Args:
             server: the registered name, or the pid of a server without one.
@@ -370,7 +369,8 @@ class LocalNode:
         Throw and Exit give the exact class and term.
 
         Args:
-            module: the module's name for the callers; of an Elixir module with ``Elixir.``.
+            module: the module's name for the callers; that of an Elixir module begins with
+                ``Elixir.``.
             functions: functions by their names for the callers.
         Raises:
             ConfigError: a function cannot be called with positional arguments alone, or is a
@@ -398,7 +398,7 @@ class LocalNode:
         Returns:
             False when none of them was exposed.
         Raises:
-            TypeError: `names` is one name: give a list of names.
+            TypeError: `names` is one text, not a list of names.
         """
         check_names(names)
         chosen = None if names is None else [checked_name(name) for name in names]

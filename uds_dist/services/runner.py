@@ -1,6 +1,6 @@
 """Runs a generic server for as long as its restart policy says: one life after another.
 
-It takes the place that a supervisor has for a gen_server: a server that ends too often stays down.
+It does what a supervisor does for a gen_server: a server that ends too often stays down.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Runner:
         ConfigError: the name is taken, the policy is unknown, or a handler is a coroutine function.
     """
 
-    server: Server  # the life that it has now
+    server: Server  # its present life
 
     def __init__(
         self,

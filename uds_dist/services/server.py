@@ -2,8 +2,8 @@
 
 It does what gen_server does for its callback module: it separates requests from other messages,
 replies to the caller's alias, answers system messages, and ends a server whose handler raises, with
-the reason and the stack for all that watch or wait. No handler can block the loop by waiting: it
-returns a Future, and the reply is sent when that is done.
+the reason and the stack for all processes that watch it or wait for it. No handler can block the
+loop by waiting: it returns a Future, and the reply is sent when that is done.
 
 A reply that is not a term, or a request that the server does not know, fails only that call: its
 caller exits with the reason, as if the server had ended, and the server continues.
@@ -54,7 +54,7 @@ class Server:
         name: the registered name.
         handlers: the program's object, whose handlers are called.
         group_leader: the group leader of the process.
-        log: for what a peer can cause, at a bounded rate.
+        log: takes what a peer can cause, at a bounded rate.
     Raises:
         ConfigError: the name is taken.
     """
@@ -75,8 +75,8 @@ class Server:
         self._default = processes.terms.default
         self.group_leader = group_leader
         self._max_pending = processes.max_pending_requests
-        # Futures of replies by the caller's monitor; those of casts and messages by an object of
-        # their own.
+        # Futures of replies by the caller's monitor; those of casts and messages by a unique
+        # object.
         self._pending: dict[object, Pending] = {}
         # The library's own servers recognize requests by their atoms and take plain terms.
         self._converts = processes.terms.conversion is not None and not handlers._plain
@@ -378,7 +378,7 @@ class Server:
                 self._dispatch(process.take_held())
                 waits = pressure.wait(self._release)
                 if waits:
-                    return  # it goes on when the answers have drained
+                    return  # it continues when the answers are written
         finally:
             if process.alive and not (self.suspended or self.busy or waits):
                 self.release_soon()

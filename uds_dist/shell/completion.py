@@ -35,7 +35,7 @@ class Completer:
     """Asks one node for completions.
 
     Args:
-        loop: bounds the time.
+        loop: keeps the time limit.
         ask: runs a function there.
         kind: ``iex``, ``erl`` or ``python``.
         shell: the shell's process, which knows the variables.

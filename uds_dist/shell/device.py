@@ -1,8 +1,8 @@
 """The operating system's side of a remote shell: the terminal's modes, its bytes, its signals.
 
-Output does not block the loop if possible: a paused terminal (a selection, a pager that nobody
-reads) must not keep the node from sending ticks. The flag for that belongs to an open file
-description that other programs share, so the terminal is opened again for it.
+If possible, output does not block the loop: a paused terminal (a selection, a pager that nobody
+reads) must not keep the node from sending ticks. Non-blocking mode belongs to an open file
+description that other programs share, so the terminal is opened again.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ PASTE_OFF = "\x1b[?2004l"
 
 
 class Output:
-    """Bytes for a terminal or a pipe, written as it takes them.
+    """Writes bytes to a terminal or a pipe as it takes them.
 
     Args:
         loop: tells when more can be written.
@@ -77,7 +77,7 @@ class Output:
             except OSError:
                 if not self._is_terminal:
                     raise
-                self._queue.clear()  # it has hung up; its input says so, too
+                self._queue.clear()  # it has hung up, and its input reports that too
                 self._size = 0
                 break
             self._size -= written
@@ -137,7 +137,7 @@ def _own_description(descriptor: int) -> int | None:
 
 
 class Input:
-    """Bytes of a terminal or a pipe, handed on as they come.
+    """Passes on the bytes of a terminal or a pipe as they come.
 
     Args:
         loop: tells when there are some.
@@ -210,18 +210,18 @@ class RawMode:
         self._output.write(PASTE_ON)
 
     def leave(self) -> None:
-        """Set the mode that was there before."""
+        """Restore the previous mode."""
         self._output.write(PASTE_OFF)
         self.restore()
 
     def restore(self) -> None:
-        """Set the mode that was there before, without a word to the terminal."""
+        """Restore the previous mode, without writing to the terminal."""
         _set_mode(self._descriptor, self._before)
 
     def suspend(self) -> None:
-        """Stop this program, with the terminal as it was before, until it is continued.
+        """Stop this program, with the terminal in its previous mode, until it is continued.
 
-        Where no shell could continue it, the system ignores the signal.
+        If no shell could continue it, the system ignores the signal.
         """
         self.leave()
         handler = signal.signal(signal.SIGTSTP, signal.SIG_DFL)
@@ -232,7 +232,7 @@ class RawMode:
 
 @contextmanager
 def raw_mode(descriptor: int, output: Output) -> Iterator[RawMode]:
-    """Have a terminal pass on each key unchanged; `output` is closed at the end."""
+    """Make a terminal pass on each key unchanged; `output` is closed at the end."""
     mode = RawMode(descriptor, output)
     mode.enter()
     try:
@@ -289,7 +289,7 @@ def on_signals(
         yield
     finally:
         for number, handler in before.items():
-            # None: the handler that was there before is not Python's and cannot be put back.
+            # None: the previous handler is not Python's and cannot be restored.
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
@@ -304,7 +304,7 @@ def has_colour() -> bool:
 
 
 def terminal_size(descriptor: int) -> tuple[int, int]:
-    """Columns and rows of a terminal; 80 and 24 where it does not tell."""
+    """Columns and rows of a terminal; 80 and 24 if it does not report them."""
     try:
         size = os.get_terminal_size(descriptor)
     except OSError:

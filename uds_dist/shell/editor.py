@@ -1,7 +1,7 @@
 """A line editor, sans I/O: keys in, a line and a cursor out.
 
-The keys are those of Emacs, as readline and the shells of Erlang have them. What is drawn and how
-is not decided here (`screen.py`), nor what a completion is: the editor only says what it needs.
+The keys are those of Emacs, as in readline and the shells of Erlang. The editor neither draws
+(`screen.py` does) nor knows any completions: it only says what it needs.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Effect(Enum):
 
 
 class LineEditor:
-    """One line that is edited.
+    """One line being edited.
 
     Args:
         history: the lines to go back to, the oldest first.
@@ -108,7 +108,7 @@ class LineEditor:
     def _backspace(self) -> Effect:
         if self.cursor == 0:
             return Effect.BELL
-        # A mark alone can be taken from its base character.
+        # A combining mark is removed without its base character.
         self._cut(self.cursor - 1, self.cursor)
         return Effect.NOTHING
 
@@ -252,7 +252,7 @@ class LineEditor:
 
 
 class Search:
-    """A search in the history: what is looked for, from where, and the line before it began."""
+    """A search in the history: its text, where it starts, and the line before the search."""
 
     __slots__ = ("began", "cursor", "failed", "index", "text", "wanted")
 

@@ -1,4 +1,4 @@
-"""The lines that were typed at a prompt, in a file of the user's own."""
+"""The lines that were typed at a prompt, in a file of the user."""
 
 from __future__ import annotations
 

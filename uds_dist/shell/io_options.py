@@ -52,7 +52,7 @@ class Options:
         return [(Atom(name), value) for name, value in {**self._values, **fixed}.items()]
 
     def set(self, options: list[object]) -> object:
-        """Set what is known; shells hand back all of `getopts`, so the rest passes unheeded."""
+        """Set the known options; shells send back all of `getopts`, so others are ignored."""
         changed: dict[str, object] = {}
         for option in options:
             match option:

@@ -1,10 +1,10 @@
 """The I/O protocol for the processes of a remote shell, sans terminal: requests in, answers out.
 
-A shell that runs at another node has this server as its group leader. What it and its processes
-print and read comes here as I/O requests. Three rules keep it right:
+A shell that runs at another node has this server as its group leader. The shell and its processes
+print and read through I/O requests to this server. Three rules:
 
 - Erlang is never evaluated in Python. A request that names a function (``get_until``, or
-  ``put_chars`` with a format) has it run at the node of the process that asks.
+  ``put_chars`` with a format) runs it at the node of the process that asks.
 - ``io_lib:get_until/4`` is always started afresh with all the text typed so far: its
   continuations hold local functions of the node.
 - Every request gets exactly one answer. A malformed one gets ``{error,request}``.
@@ -51,10 +51,10 @@ class Question(NamedTuple):
 
     Args:
         prompt: the text that precedes the line.
-        secret: the line is not to be shown.
+        secret: the line must not be shown.
         main: the shell itself reads its next expression.
         history: the line belongs in the history.
-        draft: what was typed before another question came in between.
+        draft: what was typed before another question interrupted this one.
     """
 
     prompt: str
@@ -87,7 +87,7 @@ Reply = Callable[[Pid, object, object], None]
 
 
 class _Read:
-    """One read that waits: of a line, of some characters, or until a function is content."""
+    """One read that waits: of a line, of some characters, or until a function is satisfied."""
 
     __slots__ = (
         "count", "data", "draft", "encoding", "main", "mfa", "password", "prompt", "reply_as",
@@ -109,8 +109,8 @@ class _Read:
         self.main = False
         self.data = ""
         self.draft = Draft()
-        self.working = False  # the other node looks at the data
-        self.turn = 0  # an answer of that node to an earlier turn comes too late
+        self.working = False  # the other node is checking the data
+        self.turn = 0  # that node's answers to earlier turns are dropped
 
     @property
     def keeps_partial_input(self) -> bool:
@@ -142,7 +142,7 @@ class IoServer:
         self._own_lines_are_main = own_lines_are_main
         self._reads: list[_Read] = []
         self._rest = ""  # typed, and left over by the last read
-        self._asked: _Read | None = None  # whose question the console shows
+        self._asked: _Read | None = None  # the read whose question the console shows
         self._closed = False
         self._options = Options()
         self.on_main: Callable[[str, list[object] | None], None] | None = None
@@ -162,7 +162,7 @@ class IoServer:
 
     @property
     def unfinished(self) -> bool:
-        """Whether the newest read has taken lines and wants more."""
+        """Whether the newest read has taken lines and needs more."""
         return bool(self._reads) and bool(self._reads[-1].data.strip())
 
     def message(self, message: object) -> bool:
@@ -400,7 +400,7 @@ class IoServer:
             self._answer(read, EOF)
 
     def close_input(self) -> None:
-        """Tell every read that its input has ended, those to come too."""
+        """Tell every read that its input has ended, later ones too."""
         self._closed = True
         for read in reversed(self._reads[:]):
             self._answer(read, EOF)
@@ -409,7 +409,7 @@ class IoServer:
         """Interrupt the newest read.
 
         Returns:
-            False when nobody reads: what runs is to be interrupted then.
+            False when nobody reads: the caller then interrupts the evaluation.
         """
         if not self._reads:
             return False
@@ -459,7 +459,7 @@ class IoServer:
         self._call(read.sender.node, "io_lib", "get_until", arguments).add_done_callback(looked)
 
     def _term(self, text: str, encoding: str) -> object:
-        """Text as the reader wants it, a binary or a list; None when it has no such characters."""
+        """Text as the reader expects it, a binary or a list; None if that cannot hold it."""
         if encoding == "latin1" and any(ord(character) > 255 for character in text):
             return None
         if self._options.binary:
@@ -485,7 +485,7 @@ class IoServer:
             self._reads.remove(read)
 
     def _go_on(self) -> None:
-        """Come back to the read that an answered one had interrupted."""
+        """Return to the read that an answered one had interrupted."""
         if self._reads and self._asked is None and not self._reads[-1].working and not self._closed:
             read = self._reads[-1]
             if self._rest:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 SUSPEND = "C-z"
 PASTE_END = "\x1b[201~"
-# A control or shift sequence; what a terminal has sent of one waits for the rest.
+# A control or shift sequence; an unfinished one waits for the rest.
 SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|O[ -~]|\x1b?\[[0-?]*[ -/]*[@-~])")
 UNFINISHED = re.compile(r"\x1b(?:\x1b?\[[0-?]*[ -/]*|O)?\Z")
 LONGEST_SEQUENCE = 64
@@ -49,7 +49,7 @@ class Key(NamedTuple):
 
 
 class KeyDecoder:
-    """Makes keys of the bytes that a terminal sends, wherever they are cut."""
+    """Turns the bytes that a terminal sends into keys, wherever the bytes are cut."""
 
     def __init__(self) -> None:
         self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
@@ -58,7 +58,7 @@ class KeyDecoder:
         self._after_return = False  # CR LF is one key
 
     def feed(self, data: bytes) -> list[Key]:
-        """Take bytes, give the keys that are complete."""
+        """Take bytes; return the keys that are complete."""
         text = self._held + self._utf8.decode(data)
         self._held = ""
         keys: list[Key] = []
@@ -76,7 +76,7 @@ class KeyDecoder:
             self._add_pasted(text[position:end], keys)
             self._pasting = False
             return end + len(PASTE_END)
-        # The end's marker may be cut.
+        # The end marker may be cut.
         cut = next((n for n in range(len(PASTE_END) - 1, 0, -1) if text.endswith(PASTE_END[:n])), 0)
         until = max(len(text) - cut, position)
         self._add_pasted(text[position:until], keys)
@@ -141,7 +141,7 @@ class KeyDecoder:
 
     @staticmethod
     def _sequence(sequence: str) -> str:
-        """The name of a key for what follows its Escape, "" for one without a use."""
+        """The name of a key for what follows its Escape; "" for a key without a use."""
         meta = sequence.startswith("\x1b")
         body = sequence.lstrip("\x1b")[1:]
         name = NAMES.get(body, "")

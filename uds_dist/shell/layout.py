@@ -1,8 +1,8 @@
 """Where text appears on a terminal's screen: widths of characters, rows and columns.
 
 Lines wrap at the right edge. A character of two columns that does not fit there goes to the next
-row. A row that is filled to its end has its cursor at the beginning of the next one: `Spot` speaks
-of that place, and what draws has to bring the terminal there.
+row. After a full row the cursor is at the beginning of the next one: a `Spot` is that place, and
+the code that draws must move the terminal's cursor there.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def shown_character(character: str, column: int) -> str:
 
 
 def step(spot: Spot, character: str, columns: int) -> Spot:
-    """Where the cursor stands after a printable character."""
+    """Where the cursor is after a printable character."""
     width = char_width(character)
     if spot.column + width > columns:
         return Spot(spot.row + 1, width)
@@ -54,7 +54,7 @@ def step(spot: Spot, character: str, columns: int) -> Spot:
 
 
 def advance(spot: Spot, text: str, columns: int) -> Spot:
-    """Where the cursor stands after a text without control characters but line ends."""
+    """Where the cursor is after a text whose only control characters are line ends."""
     for character in ESCAPES.sub("", text):
         if character == "\n":
             spot = Spot(spot.row + 1, 0)
@@ -66,7 +66,7 @@ def advance(spot: Spot, text: str, columns: int) -> Spot:
 
 
 def normal(spot: Spot, columns: int) -> Spot:
-    """The place of a cursor that stands after the last column of a row: the next row."""
+    """The place of a cursor after the last column of a row: the next row."""
     return Spot(spot.row + 1, 0) if spot.column >= columns else spot
 
 
@@ -109,7 +109,7 @@ def column_after(text: str, column: int, columns: int) -> int:
 
 
 def begins_cluster(text: str, index: int) -> bool:
-    """True if a cursor may stand there: not between a base character and its marks."""
+    """True if a cursor may be there: not between a base character and its marks."""
     if index <= 0 or index >= len(text):
         return True
     character = text[index]

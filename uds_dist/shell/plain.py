@@ -1,7 +1,7 @@
 """A remote shell without a terminal: lines from a pipe or a file, output as it comes.
 
-A line is read when one is asked for, so what follows it on standard input is left to the processes
-that read later.
+A line is read only when a process asks for one, so the input after it is left to the processes that
+read later.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class PlainConsole:
         self._later(self._hand_over)
 
     def withdraw(self) -> Draft:
-        """Ask no longer."""
+        """Stop asking."""
         self._asked = False
         return Draft()
 
@@ -79,7 +79,7 @@ class PlainConsole:
         return None
 
     def feed(self, data: bytes) -> None:
-        """Take bytes of input; none at all is its end."""
+        """Take bytes of input; no bytes mean its end."""
         self._ended = not data
         lines = (self._unfinished + self._decoder.decode(data, final=self._ended)).split("\n")
         self._unfinished = lines.pop()
@@ -102,5 +102,5 @@ class PlainConsole:
             self.reader.line(self._lines.popleft() + "\n")
         else:
             if self._prompts:
-                self._device.write("\n")  # the prompt has a row of its own
+                self._device.write("\n")  # the prompt begins a new row
             self.reader.end_of_input()

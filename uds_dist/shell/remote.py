@@ -1,10 +1,10 @@
 """A shell at another node: which one, how it starts, how it is interrupted, how it is left.
 
-The shell is a process of the other node, linked with one here that is its group leader, so that
-neither outlives the other. What the shell evaluates is interrupted by an exit signal
-``interrupt``, but only while nobody reads: a shell that waits for input would keep the signal for
-the next evaluation. The end of input ends the shell; it is never started with ``on_eof`` set to
-``halt``, which would end the node.
+The shell is a process of the other node, linked with a process here, its group leader, so that
+neither outlives the other. An exit signal ``interrupt`` interrupts an evaluation, but is sent only
+while nobody reads: a shell that waits for input would keep the signal for the next evaluation. The
+end of input ends the shell; it is never started with ``on_eof`` set to ``halt``, which would end
+the node.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def find_kind(node: Node, name: str, choice: Choice, timeout: float) -> Kind:
     """The kind of shell to start at a node.
 
     Raises:
-        ConfigError: the node has not the shell that was asked for.
+        ConfigError: the node does not have this kind of shell.
     """
     if choice.kind == "erl":
         return choice.kind
@@ -104,7 +104,7 @@ class RemoteShell:
         self.kind: Kind = kind
         self.failed = False  # an expression raised, or was not finished
         self.unfinished = False  # the input ended within one
-        self.lost: UdsDistError | None = None  # the connection's end, if that was the end
+        self.lost: UdsDistError | None = None  # why the connection was lost, if it was
         self.reason: object = None  # the shell's own exit reason
         self._console = console
         self._shell: Pid | None = None
@@ -215,7 +215,7 @@ class RemoteShell:
         self._server.line(text)
 
     def end_of_input(self) -> None:
-        """Take the end of input: the shell's own prompt is left, another read is told."""
+        """Take the end of input: leave the shell's own prompt, or tell another read."""
         if not self._server.at_main_prompt:
             self._server.end_of_input()
         elif self._errors is None:
@@ -238,7 +238,7 @@ class RemoteShell:
         self.leave()
 
     def interrupt(self) -> None:
-        """Interrupt the read, or else what is evaluated."""
+        """Interrupt the read, or else the evaluation."""
         if not self._server.interrupt():
             self._interrupt_evaluation()
 
@@ -269,7 +269,7 @@ class RemoteShell:
         self.node.loop.call_soon(lambda: self._forget(ref))
 
     def _forget(self, ref: Reference) -> None:
-        # Of a node that is gone the line stays on the screen.
+        # If the node is gone, the line stays on the screen.
         if not self._ended and self.name in self.node.nodes():
             self._server.forget(ref)
 
@@ -281,7 +281,7 @@ class RemoteShell:
     def _call(
         self, node: str, module: str, function: str, arguments: Sequence[object]
     ) -> Future[object]:
-        """Run a function for the shell: what it prints comes to the console as well."""
+        """Run a function for the shell: the console shows what it prints too."""
         return start_rpc(self.node.processes, self._process, node, module, function, arguments)
 
     def _reply(self, sender: Pid, reply_as: object, answer: object) -> None:
@@ -302,12 +302,12 @@ class RemoteShell:
             self._errors is not None and self.kind == "erl"
             and sender == self._shell and self._errors.prompted
         ):  # fmt: skip
-            # The evaluator prints values, the shell's own process what went wrong.
+            # The evaluator prints values; the shell's own process prints errors.
             self.failed = True
 
 
 class _Errors:
-    """Tells from the prompts of IEx whether an expression raised: its counter then stands still.
+    """Tells from the prompts of IEx whether an expression raised: then its counter does not rise.
 
     IEx 1.19 and newer send the counter with the request; before, it is part of the prompt, and a
     prompt that is neither the last one nor a new one is that of an unfinished expression.
@@ -338,7 +338,7 @@ class _Errors:
 
 
 class TextHandler(logging.Handler):
-    """Hands what processes of the other node log to a function, a text for each event."""
+    """Passes the log events of the other node's processes to a function, one text for each."""
 
     def __init__(self, write: Callable[[str], object]) -> None:
         super().__init__()

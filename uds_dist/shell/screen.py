@@ -14,14 +14,14 @@ from uds_dist.shell.layout import Spot, advance, char_width, column_after, lay_o
 
 ERASE_BELOW = "\x1b[J"
 CLEAR = "\x1b[H\x1b[2J"
-# Brings the cursor from behind the last column to the next row: a blank is written and left.
+# Moves the cursor from after the last column to the next row: writes a blank and goes back.
 WRAP = " \r"
 # A line longer than this many screens is not laid out to find whether it fits.
 SCREENS = 2
 
 
 class _Drawn(NamedTuple):
-    """The line as it stands on the screen; `full` is False when only a part of it fits."""
+    """The line as it is on the screen; `full` is False when only a part of it fits."""
 
     prompt: str
     text: str
@@ -48,7 +48,7 @@ class Screen:
 
     @property
     def drawn(self) -> bool:
-        """Whether the line stands on the screen."""
+        """Whether the line is on the screen."""
         return self._drawn is not None
 
     def output(self, text: str) -> None:
@@ -122,7 +122,7 @@ class Screen:
         """Draw the line for the last time, and go to the row below it.
 
         Args:
-            tail: what stands after the line.
+            tail: the text after the line.
         """
         self.show(prompt, text, len(text))
         drawn = self._drawn
@@ -152,7 +152,7 @@ class Screen:
     def resize(self, columns: int, rows: int) -> None:
         """Note the terminal's new size, and erase the line so that it is drawn again.
 
-        Some terminals wrap what stands on the screen anew and some do not. The smaller of the two
+        Some terminals wrap the text on the screen again, and some do not. The smaller of the two
         distances is taken: a remnant above is better than a lost line of output.
         """
         drawn = self._drawn
@@ -162,7 +162,7 @@ class Screen:
             _, spots = lay_out(drawn.text, after_prompt, columns)
             row = min(drawn.cursor.row, spots[drawn.at].row)
             column = min(self._column, columns - 1)
-            # Also where it may not have moved: where in its row the cursor stands is not known.
+            # Even if it may not have moved: the cursor's place in its row is unknown.
             self._emit(self._move(Spot(row, self.columns), Spot(0, column)) + ERASE_BELOW)
             self._drawn = None
         self._column = min(self._column, columns - 1)

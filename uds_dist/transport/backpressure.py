@@ -8,9 +8,8 @@ next until that queue is down to the low-water mark. So a queue holds at most th
 plus one answer for each connection that was being served. An answer that a future brings later
 waits for room in the same way.
 
-It would be simpler not to read at all, but two nodes that do this to each other would wait for
-ever: each has a full queue that the other does not read. So a connection that holds goes on
-reading:
+It would be simpler not to read at all, but two nodes that do this to each other would wait forever:
+each has a full queue that the other does not read. So a connection that holds goes on reading:
 
 1. Answers to this node's own calls are handed on at once. They need no answer themselves.
 2. Everything else is held, in order and undecoded, and handed on once the queue has drained.
@@ -58,7 +57,7 @@ class Source(Protocol):
 
 
 class QueueOwner(Protocol):
-    """What knows a node's queues and its pending calls."""
+    """Knows a node's queues and its pending calls."""
 
     def is_answer(self, control: tuple[object, ...]) -> bool:
         """Whether a control message answers a call of this node."""

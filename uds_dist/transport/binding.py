@@ -81,7 +81,7 @@ class Binding:
         self.remove()
         if not self.given:
             try:
-                # A forked child may hold the socket too: a peer that dials would wait for ever.
+                # A forked child may hold the socket too: a peer that dials would wait forever.
                 self.sock.shutdown(socket.SHUT_RDWR)
             except OSError:
                 pass  # some systems shut down connected sockets only

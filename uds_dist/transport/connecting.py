@@ -1,7 +1,7 @@
-"""From an address to a connected socket: which address, when again, and who listens there.
+"""From an address to a connected socket: which address, when to try again, and who listens there.
 
 A Unix socket's connect succeeds or fails at once. If the listener's backlog is full, it fails with
-EAGAIN; the attempt is not queued, and the socket does not become ready later. So it is made again
+EAGAIN; the attempt is not queued, and the socket does not become ready later. So it is repeated
 after a pause, until the handshake's time is over.
 """
 
@@ -25,7 +25,7 @@ BACKLOG_RETRY = (0.002, 0.05)
 
 
 class Caller(Protocol):
-    """A connection that dials, as this room sees it."""
+    """A connection that dials, as this module sees it."""
 
     loop: EventLoop
     config: Config

@@ -1,14 +1,14 @@
 """One connection to one node, from connect or accept to its close.
 
-A Connection moves bytes; the protocol storey gives the bytes their meaning, and the owner acts on
-them. Everything that it knows is in plain fields, and `repr` shows them. What it does seldom is in
-rooms of its own, which act on those fields:
+A Connection moves bytes; the protocol package gives the bytes their meaning, and the owner acts on
+them. Its state is in plain fields, and `repr` shows them. Its rarer work is in separate modules,
+which act on those fields:
 
     connecting    from an address to a connected socket        CONNECTING
     handshaking   the steps of the handshake, and their time   HANDSHAKE
     ticks         own ticks, and a peer's silence              UP
     holding       requests that wait while answers pile up     UP
-    hang_up       a peer that goes while nothing is read       UP
+    hang_up       a peer that closes while nothing is read     UP
     parting       the last bytes                               CLOSING
 
 Writing. A message that the program sends outside the loop is written at once, so a program that
@@ -54,19 +54,19 @@ from uds_dist.transport.write_queue import WriteQueue
 
 logger = logging.getLogger(__name__)
 
-# Not a plain None: compiled, a field that was set to that is taken for None ever after.
+# Not a plain None: compiled, a field that was once set to that is taken for None from then on.
 _NO_WAITERS: Waiters | None = None
 
 
 class Inbox(Protocol):
-    """What acts on the messages of peers."""
+    """Acts on the messages of peers."""
 
     def received(self, node: str, control: tuple[object, ...], payload: object) -> None:
         """Act on a control message of a peer, with its payload or NO_PAYLOAD."""
 
 
 class ConnectionOwner(Protocol):
-    """What a connection tells its owner, always from inside `run_once`."""
+    """The owner of a connection, called always from inside `run_once`."""
 
     @property
     def inbox(self) -> Inbox:
@@ -143,7 +143,7 @@ class Connection:
         self.bytes_at_quarter = (0, 0)  # in and out
         self.interest = 0  # what the socket is watched for
         self.passed_over = 0  # rounds in which the backlog went first
-        self.parting = False  # the peer has still to agree to the end
+        self.parting = False  # the peer has not closed its side yet
         self.hang_up_timer: Timer | None = None
         self.timer: Timer | None = None
         self.tick_deadline: float | None = None
@@ -168,7 +168,7 @@ class Connection:
         return self.session.prefix_size
 
     def set_timer(self, seconds: float, callback: Callable[..., object], *args: object) -> None:
-        """Set the connection's one timer, in place of what it was set for before."""
+        """Set the connection's one timer, which replaces what it was set for before."""
         timer, before = self.loop.call_later(seconds, callback, *args), self.timer
         self.timer = timer
         self.tick_deadline = timer.when
@@ -409,18 +409,17 @@ class Connection:
             if not self.interest:
                 self.loop.register(self.sock, interest, self._on_events)
             elif not interest:
-                # Unregister it if there is nothing to watch for: a hang-up would be reported for
-                # ever.
+                # With nothing to watch for, it must not stay registered: a hang-up would be
+                # reported in every round.
                 self.loop.unregister(self.sock)
             else:
                 self.loop.modify(self.sock, interest)
             self.interest = interest
             torn = False
         except OSError as error:
+            # The system cannot watch it.
             torn = False
-            self.fail(
-                handshaking.why_lost(self, error.strerror or str(error))
-            )  # the system cannot watch it
+            self.fail(handshaking.why_lost(self, error.strerror or str(error)))
         finally:
             if torn:
                 self._interrupted("waiting")
@@ -462,8 +461,8 @@ class Connection:
         """Mark, unregister, close; tell the owner now, programs at the end of the round."""
         if self.phase is CLOSED:
             return
-        # The notice first: an exception of a signal handler may come at any moment, and it does
-        # what that has kept from being done.
+        # The notice first: an exception of a signal handler may come at any moment, and the notice
+        # does what the exception prevented.
         self.loop.round_end.append(self._report_down)
         self.phase = CLOSED
         parting.release(self)
@@ -481,8 +480,8 @@ class Connection:
         self.owner.connection_down(self, self.error)
 
 
-# What every message passes is in functions of this module and not in a room of its own: compiled,
-# they read the connection's fields directly.
+# The code that every message passes is in functions of this module, not in a separate one:
+# compiled, they read the connection's fields directly.
 
 
 def _receive(connection: Connection) -> int | None:

@@ -32,10 +32,10 @@ class Registration:
 
 
 class Descriptors:
-    """A selector with its registrations; the methods are those of `EventLoop`, which say more.
+    """A selector with its registrations; `EventLoop` documents the methods.
 
     Args:
-        selector: None: the best one of this system.
+        selector: any `selectors` selector; None for the best one of this system.
     """
 
     __slots__ = ("selector", "_closed")
@@ -61,7 +61,7 @@ class Descriptors:
     def modify(self, fileobj: int | HasFileno, events: int) -> None:
         """Change the events that a descriptor is watched for."""
         if not events:
-            # Some selectors accept 0; they would then report a hang-up in every round, for ever.
+            # Some selectors accept 0; they would then report a hang-up in every round.
             raise ValueError("events is 0: unregister the descriptor instead")
         registration: Registration = self.selector.get_key(fileobj).data
         self.selector.modify(fileobj, events, registration)
@@ -76,7 +76,7 @@ class Descriptors:
             raise KeyError("the socket is not registered") from None
 
     def still_ready(self, registrations: Collection[object]) -> Ready:
-        """Those of some registrations that are ready now."""
+        """The registrations among these that are ready now."""
         if not registrations:
             return []
         return [item for item in self.selector.select(0.0) if item[0].data in registrations]

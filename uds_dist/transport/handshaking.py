@@ -15,7 +15,7 @@ from uds_dist.transport.phase import CONNECTING, HANDSHAKE
 
 
 class Handshaker(Parting, Protocol):
-    """A connection that is not up yet, as this room sees it."""
+    """A connection that is not up yet, as this module sees it."""
 
     name: str | None
     initiator: bool

@@ -26,7 +26,7 @@ LAST_WORDS: Final = 16 * 1024 * 1024
 
 
 class Reading(Protocol):
-    """A connection that is up, as this room sees it."""
+    """A connection that is up, as this module sees it."""
 
     loop: EventLoop
     phase: Phase

@@ -19,7 +19,7 @@ from uds_dist.transport.phase import UP
 
 
 class Holding(Reading, Protocol):
-    """A connection that is up, as this room sees it."""
+    """A connection that is up, as this module sees it."""
 
     config: Config
     pressure: Pressure

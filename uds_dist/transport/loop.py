@@ -13,15 +13,15 @@ busy cannot starve the others. A handler's exception leaves `run_once` at once, 
 does the rest of that round and nothing else. So even a handler that raises every time, before it
 has read anything, delays the others by one call at most.
 
-A round that finds nothing costs less than twice the bare `select(0)`. That is why the work of a
-round is in a separate method that an idle round does not enter, and why a hook notes forks, where
-getpid would be a system call.
+A round that finds nothing costs less than twice the bare `select(0)`. So the work of a round is in
+a separate method that an idle round does not enter, and a hook notes forks, because getpid would be
+a system call.
 
-What programs call are the methods. The fields without an underscore are for the rooms of this
-package, which add to `round_end`, `writers`, `held` and `urgent` and look at `state`, `process` and
-`now`. Callbacks in `round_end` run at the end of the present round, or of the next one outside a
-round. A connection in `writers` takes itself out when it has written: an exception that comes
-before that leaves it there.
+Programs call the methods. The fields without an underscore are for the modules of this package,
+which add to `round_end`, `writers`, `held` and `urgent` and read `state`, `process` and `now`.
+Callbacks in `round_end` run at the end of the present round, or of the next one outside a round. A
+connection in `writers` removes itself when it has written: an exception before that leaves it
+there.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from uds_dist.transport.waiting import LONGEST_WAIT, Ready, Waiting, Waker
 READ: Final = selectors.EVENT_READ
 WRITE: Final = selectors.EVENT_WRITE
 
-# The loop's states: anything but IDLE bars `run_once`.
+# The loop's states: only IDLE allows `run_once`.
 IDLE: Final = 0
 RUNNING: Final = 1
 CLOSED: Final = 2
@@ -131,7 +131,7 @@ class EventLoop:
         self.round_end: deque[Callable[[], object]] = deque()
         self.writers: set[Writer] = set()
         self._unfinished: _Unfinished | None = None
-        # What each round looks at, together: one attribute lookup is faster than six.
+        # What each round checks, together: one attribute lookup is faster than six.
         select = self._descriptors.selector.select
         self._parts = (select, clock, self.timers.heap, self._soon, self.round_end, self.writers)
         self._thread_id = 0  # where the present round runs, or the last one that had work
@@ -143,7 +143,7 @@ class EventLoop:
         # What a program's handler of messages has just raised, on its way out of `run_once`.
         self.program_error: BaseException | None = None
         self.urgent: set[Sender] = set()  # what `signal_ticks` calls
-        self.held: set[object] = set()  # what must live although nothing else refers to it
+        self.held: set[object] = set()  # kept alive although nothing else refers to it
         # The unanswered challenges of this loop's handshakes: see `protocol.challenges`.
         self.challenges: dict[int, tuple[str, str]] = {}
         self._waker = Waker()
@@ -169,7 +169,7 @@ class EventLoop:
             ValueError: the timeout is negative.
             LoopReentryError: called from inside a handler.
             ForkedLoopError, ClosedError: the loop is the parent process's, or closed.
-            Exception: a handler raised it and there is no `on_error`. The next call goes on with
+            Exception: a handler raised it and there is no `on_error`. The next call continues with
                 the rest of the round.
         """
         if self.state or self.process.forked:
@@ -283,9 +283,9 @@ class EventLoop:
 
         Args:
             condition: a Future, or a function without arguments asked after every round.
-            timeout: seconds to go on at most; None for as long as it takes.
+            timeout: seconds to run at most; None for as long as it takes.
         Returns:
-            True when the condition holds, False when the time is over.
+            True when the condition holds, False if the time ran out first.
         Raises:
             LoopReentryError, ForkedLoopError, ClosedError: as `run_once` does.
         """
@@ -324,7 +324,7 @@ class EventLoop:
             self._stopping = False
 
     def stop(self) -> None:
-        """Let `run_forever` return after the present round."""
+        """Make `run_forever` return after the present round."""
         self._stopping = True
         self.wakeup()
 

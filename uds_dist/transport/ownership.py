@@ -1,7 +1,7 @@
 """Who may use a loop: the process that made it, and the thread and the greenlet that run it.
 
 getpid is a system call, and a loop checks in every round whether it still is in the process that
-made it. So a hook of `os.fork` marks the process's object in the child; to check it is to read an
+made it. So a hook of `os.fork` marks the process's object in the child, and the check only reads an
 attribute.
 """
 
@@ -79,8 +79,8 @@ def _why_not_here(thread_id: int, greenlet: int) -> str:
     """The error text for a call into a loop that a thread and a greenlet are running."""
     if get_ident() != thread_id:
         return (
-            "the loop is running in another thread: a loop and its nodes are used by one thread"
-            " alone; from others call loop.call_soon_threadsafe()"
+            "the loop is running in another thread: use a loop and its nodes from one thread"
+            " only; from others call loop.call_soon_threadsafe()"
         )
     if current_greenlet() != greenlet:
         return (

@@ -28,7 +28,7 @@ PARTING_LOOK: Final = 0.001
 
 
 class Parting(Protocol):
-    """A connection that closes, as this room sees it."""
+    """A connection that closes, as this module sees it."""
 
     loop: EventLoop
     config: Config
@@ -111,7 +111,7 @@ def drop_what_comes(connection: Parting) -> None:
 
 
 def release(connection: Parting) -> None:
-    """Release what a closed connection still holds; again has no effect."""
+    """Release what a closed connection still holds; a second call has no effect."""
     if connection.timer is not None:
         connection.timer.cancel()
         connection.timer = None

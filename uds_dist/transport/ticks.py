@@ -29,7 +29,7 @@ SILENT_QUARTERS: Final = 3
 
 
 class Ticking(Protocol):
-    """A connection that is up, as this room sees it."""
+    """A connection that is up, as this module sees it."""
 
     loop: EventLoop
     config: Config
