@@ -1,4 +1,4 @@
-"""What the tests in this folder share."""
+"""Fixtures for the tests in this folder."""
 
 from __future__ import annotations
 

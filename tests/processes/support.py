@@ -1,4 +1,4 @@
-"""What tests of connections and of signals share."""
+"""Helpers for the tests of connections and of signals."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def without(*flags: int) -> int:
 
 
 def notices_of(node: Node) -> Notices:
-    """What `monitor_nodes` tells from now on."""
+    """The notices of `monitor_nodes` from now on."""
     found: Notices = []
     node.monitor_nodes(lambda event, name, _error: found.append((event, name)))
     return found
 
 
 def dial_both(a: Node, peer: ScriptedPeer, folder: str) -> ScriptedPeer:
-    """Have `a` dial the peer, and the peer dial `a`; returns the peer's own, second connection."""
+    """Make `a` dial the peer and the peer dial `a`; return the peer's own, second connection."""
     peer.listen(folder)
     a.send(("name", peer.name), 1)
     peer.accept()

@@ -1,4 +1,4 @@
-"""What the requests of a peer make a node queue is bounded, and two nodes never block each other."""
+"""A peer's requests make a node queue a bounded amount, and two nodes never block each other."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_a_flood_of_small_requests_is_not_read_for_ever(
 
 
 def flood(peer: ScriptedPeer, node: Node) -> int:
-    """Send small messages for as long as the node reads, and read nothing; how many bytes."""
+    """Send small messages while the node reads, and read nothing; return how many bytes."""
     ask(peer, 8000 * KIB)
     junk = b"".join(peer.frames_of((SEND_SENDER, peer.pid(), node.pid), b"y" * 8000)) * 100
     sent = idle = 0

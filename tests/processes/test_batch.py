@@ -1,4 +1,4 @@
-"""`Node.batch`: what is sent within leaves together."""
+"""`Node.batch`: messages sent inside leave together."""
 
 from __future__ import annotations
 

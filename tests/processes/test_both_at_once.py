@@ -197,7 +197,7 @@ def test_two_nodes_that_do_not_wait_for_a_claim(
 
 
 def connect_in_turns(folder: str, turns: tuple[int, ...]) -> None:
-    """Two nodes send to each other, each on a loop of its own; `turns` says whose round it is."""
+    """Two nodes send to each other, each on its own loop; `turns` says whose round it is."""
     with EventLoop() as first, EventLoop() as second:
         loops = (first, second)
         nodes = [
@@ -220,7 +220,7 @@ def connect_in_turns(folder: str, turns: tuple[int, ...]) -> None:
             first.run_once(0)
             second.run_once(0)
         assert notices == [[("nodeup", "b@localhost")], [("nodeup", "a@localhost")]], turns
-        # Apart before they are closed: each would wait for the other, whose loop stands still.
+        # Disconnect before they close: each would wait for the other, whose loop does not run.
         nodes[0].disconnect("b@localhost")
         run_both(loops, lambda: all(notes[1:] for notes in notices))
         for node in nodes:

@@ -71,7 +71,7 @@ def test_a_claim_keeps_an_attempt_waiting_for_a_moment_only(
     begun = node.loop.time()
     node.send(("name", name), 1)
     assert not peer.is_dialled()  # it may be the peer, about to prove it
-    for _ in range(10):  # a claim that begins anew is not waited for anew
+    for _ in range(10):  # a repeated claim is not waited for again
         claim(make_peer(name), folder, node)
     peer.welcome()
     assert 0.2 < node.loop.time() - begun < 0.9
@@ -191,7 +191,7 @@ def test_a_challenge_of_another_node_of_this_program_is_not_answered(
 def test_the_challenge_of_an_attempt_is_not_answered_either(
     a: Node, make_peer: MakePeer, folder: str
 ) -> None:
-    """Two attempts to two strangers: the one's challenge is put to the other."""
+    """Two attempts to two strangers: the challenge of one is sent to the other."""
     first, second = make_peer("first@localhost"), make_peer("second@localhost")
     digests = []
     challenge = bytes(4)

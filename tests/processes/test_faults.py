@@ -1,7 +1,7 @@
 """`run_once` never raises because of a peer; what a peer breaks is its own connection.
 
-That the library fails at a message is made up here: a process of the node gets a function of the
-library as its handler that cannot take the message.
+The failure of the library is made up here: the handler of a process is a function of the library
+that cannot take the message.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ TAKES_TERMS: Any = decode  # of the library, and raises for what is not an encod
 
 @pytest.fixture
 def errors() -> list[UdsDistError]:
-    """What `on_down` is told."""
+    """The calls of `on_down`."""
     return []
 
 

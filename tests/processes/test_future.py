@@ -1,4 +1,4 @@
-"""Futures: outcomes, callbacks, and what becomes of those that nobody holds."""
+"""Futures: outcomes, callbacks, and what happens to those that nobody holds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a node's cookie comes from, and what is taken for one."""
+"""Where a node's cookie comes from, and what counts as one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from uds_dist.processes.identity import checked_cookie, find_cookie
 
 @pytest.fixture
 def home(tmp_path: Path) -> dict[str, str]:
-    """An environment with a home of its own."""
+    """An environment with an empty home folder."""
     return {"HOME": str(tmp_path)}
 
 

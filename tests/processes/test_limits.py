@@ -1,4 +1,4 @@
-"""What a peer's messages may cost a node: what is beyond a limit ends that connection alone."""
+"""What a peer's messages may cost a node: exceeding a limit ends only that connection."""
 
 from __future__ import annotations
 

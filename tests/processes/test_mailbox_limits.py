@@ -54,7 +54,7 @@ def connection_of(node: Node) -> Connection:
 
 
 def fill(node: Node, filler: ScriptedPeer, send: Callable[[int], object]) -> int:
-    """Send until the node reads no more; how many messages that were."""
+    """Send until the node stops reading; return how many messages that took."""
     for number in range(10 * LIMIT):
         if connection_of(node).paused:
             return number

@@ -1,4 +1,4 @@
-"""A peer speaks for its own processes: what it says in the name of others, and what it may hold."""
+"""A peer acts for its own processes only: signals in other names, and how much it may hold."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a node does about control messages: here, that it does something about each of them."""
+"""What a node does about control messages: it acts on each of them."""
 
 from __future__ import annotations
 

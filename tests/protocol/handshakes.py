@@ -65,12 +65,12 @@ def acceptor(
 
 
 def due(handshake: Handshake) -> State:
-    """The state, read anew: mypy believes that an attribute stays what it was asserted to be."""
+    """The state, read again: mypy believes that an attribute stays what it was asserted to be."""
     return handshake.state
 
 
 def talk(a: Handshake, b: Handshake) -> list[tuple[str, bytes]]:
-    """Let two handshakes talk until both are silent; gives all that was said, and by whom."""
+    """Run two handshakes until neither sends anything; return the messages with their senders."""
     said = [("A", message) for message in a.begin()] + [("B", message) for message in b.begin()]
     at = 0
     while at < len(said):

@@ -1,4 +1,4 @@
-"""What the tests of both directions use: combinations of flags, frames cut out of what was sent."""
+"""Helpers for the tests of both directions: combinations of flags, frames cut from sent bytes."""
 
 from __future__ import annotations
 

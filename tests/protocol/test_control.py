@@ -153,14 +153,14 @@ def test_a_wrong_number_of_elements_is_refused(
         parse(wire[:-1])
     longer = (*wire, Q)
     if wire[0] == control.ALTACT_SIG_SEND:
-        # The one tuple that nodes to come may lengthen.
+        # The one tuple that future nodes may lengthen.
         assert parse(longer) == wire
     else:
         with pytest.raises(RemoteProtocolError, match=f"{kind.__name__} has"):
             parse(longer)
 
 
-# Fields that take any term whatever.
+# Fields that take any term.
 ANYTHING = {"unused", "reason", "trace_token"}
 # What no other field may be.
 NO_FIELD: list[object] = [Port("a@b", 1, 2), 1.5, {}, b"pid", "text", ImproperList((1,), 2), -1]

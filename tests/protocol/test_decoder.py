@@ -1,4 +1,4 @@
-"""Frames that come: distribution header, atom cache, fragments and pass-through."""
+"""Received frames: distribution header, atom cache, fragments and pass-through."""
 
 from __future__ import annotations
 
@@ -362,7 +362,7 @@ def test_a_later_fragment_that_is_not_sanctioned_is_refused_as_such() -> None:
             FrameDecoder(CACHE, CONFIG).decode(received(frame))
 
 
-# --- what may not be ------------------------------------------------------------------------------
+# --- what is refused ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

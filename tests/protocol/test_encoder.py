@@ -1,4 +1,4 @@
-"""Frames that go out, byte by byte, in fragments, and what the decoder makes of them."""
+"""Sent frames, byte by byte and in fragments, and how the decoder reads them."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_long_atoms_in_both_directions() -> None:
     for atoms in ([long], [Atom("x"), long], [Atom("y"), Atom("z"), long, Atom("w")]):
         (frame,) = frames_of(encoder.encode((5,), atoms))
         assert decoder.decode(frame) == ((5,), atoms)
-    # The half byte of LongAtoms behind an even and an odd number of atoms.
+    # The half byte of LongAtoms after an even and an odd number of atoms.
     even = table((0, "é".encode() * 128), (1, b""), wide=True)
     assert even[2] & 15 == 1
     decoder = FrameDecoder(CACHE, CONFIG)
@@ -201,7 +201,7 @@ def test_a_large_message_goes_whole_without_the_flag(flags: int) -> None:
 
 @pytest.mark.parametrize("size", [94, 95, 96, 194, 195, 196, 995, 996])
 def test_sizes_around_the_edge_of_a_fragment(size: int) -> None:
-    """A binary has 5 bytes in front of it: 95 of them make 100."""
+    """A binary has 5 bytes before it: 95 of them make 100."""
     encoder, decoder = FrameEncoder(FRAGMENTS, SMALL), FrameDecoder(FRAGMENTS, SMALL)
     frames = frames_of(encoder.encode((5,), bytes(size)))
     assert len(frames) == (size + 5 + 99) // 100

@@ -1,4 +1,4 @@
-"""The memory of a message in fragments; that it is put together right is test_header's."""
+"""The memory of a message in fragments; test_decoder checks its contents."""
 
 from __future__ import annotations
 

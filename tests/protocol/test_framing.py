@@ -33,7 +33,7 @@ def some_frames(rng: random.Random, largest: int = 400_000) -> list[bytes]:
 
 
 def receive_into(reader: FrameReader, data: bytes) -> None:
-    """What a connection does with what its socket has."""
+    """Receive bytes and cut frames as a connection does."""
     while data:
         buffer = reader.large_buffer
         if buffer is None:
@@ -193,7 +193,7 @@ def test_a_tick_is_an_empty_frame() -> None:
 def test_a_frame_above_the_limit_is_refused_however_much_of_it_is_there(there: int) -> None:
     reader = FrameReader(Config(max_frame_size=1000), 4)
     reader.feed(wire([b"ok", b"x" * 1000]) + b"\x00\x00\x03\xe9" + bytes(there))
-    # What came in front of it is not lost, and asking again does not make it better.
+    # The frames before it are not lost, and another call raises again.
     assert reader.frames(10) == [b"ok", b"x" * 1000]
     for _ in range(2):
         with pytest.raises(RemoteProtocolError, match="1001 bytes.*Config.max_frame_size"):

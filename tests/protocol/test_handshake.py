@@ -301,7 +301,7 @@ def test_named_cut_off_or_without_a_name(message: bytes) -> None:
     assert (a.name, a.creation) == ("localhost", A_CREATION)
 
 
-# --- who, with what, and whether it knows the cookie ----------------------------------------------
+# --- the peer's name, its flags, and the cookie ---------------------------------------------------
 
 
 def test_the_acceptor_finds_a_wrong_cookie_first() -> None:
@@ -384,7 +384,7 @@ def test_a_complement_belongs_to_old_names() -> None:
         b.receive(b"c\x00\x00\x00\x00\x00\x00\x00\x01")
 
 
-# --- what may not be ------------------------------------------------------------------------------
+# --- what is refused ------------------------------------------------------------------------------
 
 @pytest.mark.parametrize(
     "message",

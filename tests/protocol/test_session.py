@@ -61,7 +61,7 @@ def events(of: Session) -> list[Event]:
 
 
 def talk(a: Session, b: Session, data: bytes) -> tuple[list[Event], list[Event]]:
-    """Carry the bytes of a handshake to and fro until nobody says anything more."""
+    """Carry the bytes of a handshake to and fro until neither side sends any more."""
     heard: tuple[list[Event], list[Event]] = ([], [])
     hearer = 1
     while data:

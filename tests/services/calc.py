@@ -1,4 +1,4 @@
-"""A generic server that does what its requests say, and what is left over after calls."""
+"""A generic server that does what its requests say, and a check of what calls leave behind."""
 
 from __future__ import annotations
 

@@ -90,7 +90,7 @@ class Tasks:
         return self.node.call(("Elixir.Tasks", A), request).result(SOON)
 
     def start(self) -> Pid:
-        """As Task.Supervisor.async and start_child begin."""
+        """Begin as Task.Supervisor.async and start_child do."""
         ok, pid = self.ask(
             (Atom("start_task"), [self.owner, Atom("monitor")], Atom("temporary"), None)
         )

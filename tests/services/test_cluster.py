@@ -1,4 +1,4 @@
-"""`global` and `pg` as a BEAM leads them; tests/interop has the BEAM itself."""
+"""`global` and `pg` as a BEAM uses them; tests/interop has a real BEAM."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ def text_of(data: object) -> str:
 
 
 class Client:
-    """A terminal at another node, as `erl -remsh` is one."""
+    """A terminal at another node, like that of `erl -remsh`."""
 
     def __init__(
         self,
@@ -79,7 +79,7 @@ class Client:
             self.box.send(sender, (Atom("io_reply"), ref, self.typed.popleft()))
 
     def until_ended(self) -> object:
-        """Run until the shell has ended; gives the reason."""
+        """Run until the shell has ended; return the reason."""
         assert self.node.loop.run_until(lambda: self.ended is not None, SOON)
         return self.ended
 
@@ -90,7 +90,7 @@ class Client:
         )
 
     def type(self, *lines: str | bytes | Atom | tuple[Atom, Atom]) -> str:
-        """Type lines; gives what has come on the screen meanwhile, prompts left out."""
+        """Type lines; return what has appeared on the screen meanwhile, without the prompts."""
         before = len(self.screen)
         self.typed.extend(
             [*map(ord, line), 10] if type(line) is str else line for line in lines
@@ -113,7 +113,7 @@ def console(a: Node) -> Node:
 
 
 def nothing_left(node: Node, loop: EventLoop, processes: int) -> None:
-    """No shell and nothing of one is there any more."""
+    """No shell is left, and nothing of one."""
     assert node._console is not None
     shells = node._console.shells
     assert loop.run_until(
@@ -395,7 +395,7 @@ def test_nobody_else_types(a: Node, b: Node, make_node: MakeNode, loop: EventLoo
     settle(loop)
     assert not told and client.ended is None
     assert client.type("1") == "1\n"
-    # A terminal at another node than the caller's would be another one's.
+    # A terminal at another node than the caller's would belong to somebody else.
     client.box.group_leader = c.mailbox().pid
     future = start_rpc(b.processes, client.box, A, "shell", "start", [])
     with pytest.raises(RemoteError, match="undef"):

@@ -1,4 +1,4 @@
-"""What a program has begun at its node it can end: servers, exposed functions, news of nodes."""
+"""A program can end what it has begun at its node: servers, exposed functions, notices of nodes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`pg` as a BEAM leads it; tests/interop has the BEAM itself."""
+"""`pg` as a BEAM uses it; tests/interop has a real BEAM."""
 
 from __future__ import annotations
 

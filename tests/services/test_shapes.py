@@ -1,7 +1,7 @@
 """Messages to the node's own services with every field replaced by something else.
 
-A peer may send any term anywhere. Nothing of it may come out of `run_once`, end a service or the
-connection, or fill the log.
+A peer may send any term anywhere. None may make `run_once` raise, end a service or the connection,
+or fill the log.
 """
 
 from __future__ import annotations
@@ -176,7 +176,7 @@ def variants(term: object, levels: int = 5) -> Iterator[object]:
 
 
 class Handler(EventHandler):
-    """Gives back what it is asked."""
+    """Answers with its requests."""
 
     def handle_call(self, query: object) -> object:
         return query
@@ -231,7 +231,7 @@ ESSENTIAL = ["net_kernel", "rex", "logger_proxy", "global_name_server", "pg", "l
 
 
 def essential(node: Node, name: str) -> Pid:
-    """The pid of a process that the node cannot do without."""
+    """The pid of a process that the node needs."""
     own = node.processes.find(node.pid)
     assert own is not None and own.group_leader is not None
     pid = {"own": own.pid, "leader": own.group_leader}.get(name) or node.whereis(name)

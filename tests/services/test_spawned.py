@@ -1,4 +1,4 @@
-"""Spawn requests on the wire: what a peer is answered, and what ends the process."""
+"""Spawn requests on the wire: how the node answers them, and what ends the process."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ def test_a_suspended_server_answers_sys_alone_and_loses_nothing(
     assert isinstance(status, tuple) and status[3][1] == "suspended"
     assert not future.done() and calc.count == 0
     assert sys(b, Atom("resume"), loop) == "ok"
-    b.cast(("calc", A), (Atom("set"), 90))  # behind what has waited
+    b.cast(("calc", A), (Atom("set"), 90))  # after what has waited
     assert future.result(SOON) == 11
     assert ask(b, (Atom("add"), 0)) == 90
 

@@ -1,4 +1,4 @@
-"""Task supervisors: what Elixir asks of them, by hand."""
+"""Task supervisors: the requests that Elixir sends them, by hand."""
 
 from __future__ import annotations
 

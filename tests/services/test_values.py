@@ -1,7 +1,7 @@
-"""What a program sees of terms, and what its values become, wherever a node hands them over.
+"""How terms become a program's values, and values terms, wherever a node passes them on.
 
-Node `a` is in text mode, with types of its own; `b` takes terms as they come, and shows what `a`
-has sent.
+Node `a` is in text mode, with its own types; `b` takes terms unconverted, and shows what `a` has
+sent.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from uds_dist.services.kernel import remote_logger
 STRUCT = Atom("__struct__")
 ISO = Atom("Elixir.Calendar.ISO")
 DAY = date(2024, 5, 6)
-# What `b` sends and is sent; what `a` is to see of it.
+# What `b` sends and receives; what `a` must see of it.
 SENT = {
     STRUCT: Atom("Elixir.Date"),
     Atom("calendar"): ISO,
@@ -68,7 +68,7 @@ def a(make_node: MakeNode) -> Node:
 
 
 def is_seen(found: object) -> bool:
-    """Whether a term is what `a` is to see: with the types that `==` does not tell apart."""
+    """Whether a term is what `a` must see, and has the types that `==` does not tell apart."""
     if type(found) is not User or found != SEEN:
         return False
     parts: Any = tuple(found)

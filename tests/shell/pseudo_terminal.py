@@ -22,7 +22,7 @@ PATIENCE = 20.0
 
 
 class PseudoTerminal:
-    """A program under a terminal of its own; it is killed at the end.
+    """A program under its own terminal; it is killed at the end.
 
     Args:
         argv: the program, found by its path.
@@ -74,7 +74,7 @@ class PseudoTerminal:
             self._read(min(left, 0.1))
 
     def see(self, pattern: str, timeout: float = PATIENCE) -> None:
-        """Wait until a pattern stands somewhere in what was shown."""
+        """Wait until a pattern is anywhere in what was shown."""
         wanted = re.compile(pattern, re.MULTILINE)
         self.until(lambda: wanted.search(self.vt.text), timeout)
 

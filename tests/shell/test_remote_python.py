@@ -262,7 +262,7 @@ def opened(folder: str, home: Path) -> PseudoTerminal:
 
 
 def processes(folder: str) -> int:
-    """How many processes the program has, this look's own aside."""
+    """How many processes the program has, without that of this check."""
     code, printed, complaint = evaluate(folder, "node.statistics().processes")
     assert code == 0, complaint
     return int(printed)

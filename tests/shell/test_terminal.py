@@ -21,7 +21,7 @@ PROMPT = "iex(1)> "
 
 
 class Table:
-    """A terminal and a shell behind it, both by hand."""
+    """A terminal and its shell, both by hand."""
 
     def __init__(self, columns: int = 40, rows: int = 10, history: History | None = None) -> None:
         self.vt = Vt(columns, rows)
@@ -290,7 +290,7 @@ def test_completion_and_keys_meanwhile() -> None:
     table.type("\x15x = Str\t")
     table.waiting.pop()()
     table.shows("iex(1)> x = Str\nString\nStream\niex(1)> x = Str")
-    # One that comes after an interrupt is not wanted any more.
+    # One that comes after an interrupt is dropped.
     table.type("\t")
     table.type("\x03")
     table.ask()

@@ -1,7 +1,7 @@
 """A small terminal for tests: what a program has written, as rows of characters.
 
 It knows what the shell uses (relative movements, erasing, wrapping at the edge with the cursor
-held behind the last column, wide characters) and what a full-screen program may send besides.
+held after the last column, wide characters) and what a full-screen program may send besides.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Vt:
         return self._row, self._column
 
     def resize(self, columns: int, rows: int) -> None:
-        """Change the size as a terminal does that does not wrap anew."""
+        """Change the size, like a terminal that does not wrap its text again."""
         while len(self._grid) > rows:
             if self._row < rows:
                 self._grid.pop()

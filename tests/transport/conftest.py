@@ -11,9 +11,9 @@ The rules of the event loop, by which the tests are named:
  7. Fair: only what was ready at entry runs, one `now` a round.
  8. WRITE interest only while there is something unwritten.
  9. Close is mark, unregister, close; notices at the end of the round.
-10. An error on a descriptor takes it off; without descriptors accepting pauses.
-11. `fileno` and `next_timeout` let another loop have the lead.
-12. A handler's exception gets out when the books are straight; the rest follows.
+10. An error on a descriptor unregisters it; without free descriptors accepting pauses.
+11. `fileno` and `next_timeout` let another loop drive this one.
+12. A handler's exception is raised once the state is consistent; the rest runs next time.
 13. No signal handler is installed, and `wakeup` may be called from one.
 14. After fork the child's loop refuses to run and only closes descriptors.
 15. The selector is injectable; descriptors above 1023 work.

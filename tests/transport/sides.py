@@ -1,4 +1,4 @@
-"""Two connections in one process, in fake time and memory, and what their owners are told."""
+"""Two connections in one process, in fake time and memory, and the calls of their owners."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CONTROL = (2, Atom(""), Atom("dest"))
 
 
 class Side:
-    """The owner of one connection, which notes what it is told."""
+    """The owner of one connection, which notes its calls."""
 
     def __init__(self, loop: EventLoop, name: str, config: Config) -> None:
         self.loop = loop
@@ -43,7 +43,7 @@ class Side:
         self.error: UdsDistError | None = None
 
     def start(self, end: MemorySocket, peer: str | None) -> Connection:
-        """Begin the handshake on an end: dial `peer`, or await who dials."""
+        """Begin the handshake on an end: dial `peer`, or wait to be dialled."""
         handshake = Handshake(
             Role.ACCEPTOR if peer is None else Role.INITIATOR,
             self.name,

@@ -1,4 +1,4 @@
-"""What several of these tests use: sockets with something to read, and handlers that raise."""
+"""Helpers for several of these tests: sockets with something to read, and handlers that raise."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def raiser(error: BaseException) -> Callable[..., None]:
 def in_child(work: Callable[[], object]) -> object:
     """Run `work` in a forked child that then vanishes, and give what it returned.
 
-    What it returns must be a Python literal. An exception in the child is one here.
+    What it returns must be a Python literal. An exception in the child is raised here too.
     """
     reader, writer = os.pipe()
     child = os.fork()
@@ -101,7 +101,7 @@ class Interrupted(Exception):
 
 @contextmanager
 def on_signal(handler: Callable[[], object], number: int = signal.SIGUSR1) -> Iterator[None]:
-    """Have `handler` called by a signal."""
+    """Make a signal call `handler`."""
     before = signal.signal(number, lambda _number, _frame: handler() and None)
     try:
         yield
@@ -111,7 +111,7 @@ def on_signal(handler: Callable[[], object], number: int = signal.SIGUSR1) -> It
 
 @contextmanager
 def alarm(seconds: float, handler: Callable[[], object]) -> Iterator[None]:
-    """Have `handler` called by SIGALRM once, after some real time."""
+    """Make SIGALRM call `handler` once, after some real time."""
     with on_signal(handler, signal.SIGALRM):
         signal.setitimer(signal.ITIMER_REAL, seconds)
         try:

@@ -1,4 +1,4 @@
-"""Sockets that a service manager has opened, and the word that a program is ready."""
+"""Sockets that a service manager has opened, and the notice that a program is ready."""
 
 from __future__ import annotations
 
@@ -75,11 +75,11 @@ def test_a_socket_that_is_given(loop: EventLoop, folder: str) -> None:
         with node(loop, "a@localhost", folder) as a, node(loop, "b@localhost", folder) as b:
             a.listen(sock=given)
             assert b.ping("a@localhost")
-            a.listen()  # its file is not this node's to look after
+            a.listen()  # this node does not watch its file
             with pytest.raises(LocalProtocolError, match="already listens"):
                 a.listen(sock=given)
         assert given.fileno() == -1 and path.is_socket()
-        # The socket still listens: the next program with it serves who has dialled meanwhile.
+        # The socket still listens: the next program with it serves the peers that have dialled.
         with socket.socket(socket.AF_UNIX) as caller:
             caller.connect(str(path))
             held.settimeout(5)
@@ -115,7 +115,7 @@ def test_a_socket_that_cannot_be_used(loop: EventLoop, folder: str, kind: str) -
 
 
 class Started:
-    """A program that is started as a service manager does it, and the socket where it says ready."""
+    """A program, started as a service manager does it, and the socket that it reports ready to."""
 
     def __init__(self, folder: str, sockets: list[socket.socket]) -> None:
         self.told = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)

@@ -71,7 +71,7 @@ def test_abstract_names(folder: str, value: str, text: str) -> None:
 
 @pytest.fixture
 def no_system_calls(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let every way to the system fail."""
+    """Make every call into the system fail."""
 
     def refuse(*_args: object) -> None:
         raise AssertionError("a system call was made")

@@ -78,7 +78,7 @@ def test_a_path_that_is_no_socket(make_node: MakeNode, tmp_path: Path) -> None:
 
 @contextmanager
 def nobody() -> Iterator[None]:
-    """Be somebody who is not root, for root may connect to everything."""
+    """Become a user other than root, because root may connect to everything."""
     if os.getuid():
         yield
         return
@@ -196,7 +196,7 @@ def test_a_peer_whose_backlog_stays_full(make_node: MakeNode, tmp_path: Path) ->
             caller.connect_ex(str(tmp_path / "b.sock"))
         rounds = a.loop.statistics().rounds
         assert isinstance(error_of(a, "b@test"), HandshakeTimeoutError)
-        # It is knocked again now and then, not in every round.
+        # The node tries again now and then, not in every round.
         assert a.loop.statistics().rounds - rounds < 60
         for caller in callers:
             caller.close()

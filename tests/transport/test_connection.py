@@ -43,7 +43,7 @@ def test_a_life(pair: Pair) -> None:
     assert (left.name, right.name) == ("right@test", "left@test")
     left.send(CONTROL, b"last words")
     left.close()
-    assert pair.left.told == ["up"]  # the notice is the loop's to give
+    assert pair.left.told == ["up"]  # the loop gives the notice
     settle(pair.loop)
     assert phases(pair) == {Phase.CLOSED}
     assert pair.left.told == pair.right.told == ["up", "down"]
@@ -130,7 +130,7 @@ def test_8_the_descriptor_is_watched_for_writing_only_while_something_waits(
 
     monkeypatch.setattr(MemorySelector, "modify", noted)
     left.send(CONTROL, b"fits")
-    assert interest(left) == READ and changes == []  # it was tried at once, and it went
+    assert interest(left) == READ and changes == []  # it was written at once
     settle(pair.loop)
     for _ in range(5):
         left.send(CONTROL, b"x" * 2000)
@@ -184,7 +184,7 @@ def test_what_the_peer_said_before_it_closed_is_read(pair: Pair) -> None:
     pair.ends[1].close()
     pair.loop.unregister(pair.ends[1])
     pair.right.connection.interest = 0
-    pair.left.connection.send(CONTROL, b"too late")  # EPIPE: still nothing is lost of the above
+    pair.left.connection.send(CONTROL, b"too late")  # EPIPE: nothing of the above is lost
     settle(pair.loop)
     assert pair.left.messages == list(range(50))
     assert pair.left.told == ["up", "down"]

@@ -278,7 +278,7 @@ def public(folder: str) -> str:
 
 
 def squatted(folder: str, loop: EventLoop, **settings: object) -> tuple[BaseException, bytes]:
-    """Have a stranger listen under the name of b; how a fares that dials it, what b was sent."""
+    """Make a stranger listen under b's name; return how a's attempt ends and what b was sent."""
     config = Config(socket_dir=folder).replace(**settings)
     with (
         listener_of(STRANGER, places(config).own.address("b@h")) as stranger,
@@ -307,7 +307,7 @@ def test_no_byte_leaves_for_a_stranger(public: str, loop: EventLoop, kind: str) 
 
 
 def answer_of(uid: int, address: SocketAddress, loop: EventLoop) -> str:
-    """What a user meets who dials: "in", "out", or why the system does not let it connect."""
+    """What happens to a user that dials: "in", "out", or why the system does not let it connect."""
     with socket.socket(socket.AF_UNIX) as caller:
         try:
             with user(uid):
@@ -435,7 +435,7 @@ def test_a_release_of_another_user_in_its_own_folder(public: str, loop: EventLoo
 
 @as_root
 def test_a_refusal_by_the_other_side_is_told_as_what_it_is(public: str, loop: EventLoop) -> None:
-    """As a release with version 2.0 of the carrier refuses another user: it closes at once."""
+    """Refuse another user like a release with version 2.0 of the carrier: close at once."""
     os.chown(public, OWNER, OWNER)
     config = Config(socket_dir=public)
     with (

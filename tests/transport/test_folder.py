@@ -1,4 +1,4 @@
-"""The folder of a socket file: what nodes with uds_dist 2.0 would refuse is warned of."""
+"""The folder of a socket file: the log warns of what nodes with uds_dist 2.0 would refuse."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What handlers may do to the loop, and what comes of it; and that no peer can starve another."""
+"""What handlers may do to the loop, and what follows from it; no peer can starve another."""
 
 from __future__ import annotations
 

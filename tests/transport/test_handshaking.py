@@ -99,7 +99,7 @@ def test_a_peer_that_speaks_something_else(pair: Pair, data: bytes) -> None:
 
 
 def test_messages_that_come_with_the_last_of_the_handshake(pair: Pair) -> None:
-    # The acceptor may speak as soon as it is up; its bytes lie behind the handshake's last ones.
+    # The acceptor may speak as soon as it is up; its bytes follow the handshake's last ones.
     pair.start()
     real = pair.right.connection_up
 

@@ -4,7 +4,7 @@ Nothing can undo what a line of Python has half done. So this is the promise: in
 handler such an exception loses nothing. Where the library itself is at work, the one message that
 is just being sent or handed over may go with it, as the argument of any call would. Beyond that a
 connection either goes on whole or ends, with a reason, for both sides: no message comes twice or
-out of turn, no bytes of one are taken for another's, nothing waits for ever and nothing spins.
+out of turn, no bytes of one are taken for another's, nothing waits forever and nothing spins.
 
 The tests raise at one moment after the other of a conversation of two nodes.
 """
@@ -162,10 +162,10 @@ def check(story: Story, moment: int) -> None:
         sent = story.sent[1 - side]
         if story.down:
             # The connection ended: then what came is what was sent before, without a gap. (What
-            # was sent after it has gone over a new connection, which this story does not open.)
+            # was sent after it has gone over a new connection, which this test does not open.)
             assert got == list(range(len(got))), (moment, got)
         else:
-            # It did not: then all came, but perhaps for the one with which the exception came.
+            # It did not end: then all came, except perhaps the one that the exception interrupted.
             missing = set(range(sent)) - set(got)
             assert len(missing) <= 1, (moment, missing)
 
@@ -351,7 +351,7 @@ def connects(loop: EventLoop, folder: str, moment: int) -> int:
     numbers = [number for number in town.got if isinstance(number, int)]
     assert numbers == sorted(set(numbers)), (moment, town.got)
     if not town.losses:
-        # But perhaps for the one that was just being sent or handed over.
+        # Except perhaps the one that was just being sent or handed over.
         assert len(set(range(1, sent + 1)) - set(numbers)) <= 1, (moment, town.got)
     if not seen[1]:
         assert town.a.statistics().futures == 0, moment

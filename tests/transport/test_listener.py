@@ -1,4 +1,4 @@
-"""The listening socket: how it comes to be, how it goes, who is let in."""
+"""The listening socket: how it is made and removed, and which peers are admitted."""
 
 from __future__ import annotations
 
@@ -351,7 +351,7 @@ def test_a_file_system_that_keeps_no_modes(
 
 
 def test_a_folder_that_may_be_written_to_and_not_read(tmp_path: Path) -> None:
-    """As a drop box is, mode 1733: there can be no lock, and a dead file is taken over."""
+    """A folder like a drop box, mode 1733: there can be no lock, and a dead file is taken over."""
     if os.geteuid():
         pytest.skip("root alone can give a folder away and become another user")
     folder = tempfile.mkdtemp(prefix="uds")

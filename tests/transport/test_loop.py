@@ -66,7 +66,7 @@ def test_1_only_a_wait_after_a_short_one_looks_before_it_sleeps(pair: Pair, busy
         loop.run_once(timeout)
         return selector.timeouts
 
-    # In this clock's time no wait takes any, so that one is short if it has found something.
+    # On this clock no wait takes time, so a wait is short if it has found something.
     with EventLoop(selector=selector, clock=lambda: 0.0, busy_wait=busy) as loop:
         loop.register(left, READ, lambda _: left.recv(100))
         assert waits(0.01) == [0.01]
@@ -434,7 +434,7 @@ def test_7_timers_that_are_cancelled_by_a_timer_in_numbers(
         assert loop.statistics().timers == 0
 
 
-# --- the loop's end and its books -----------------------------------------------------------------
+# --- the loop's end and its statistics ------------------------------------------------------------
 
 
 def test_run_forever_ends_by_stop_and_can_be_run_again(loop: EventLoop) -> None:

@@ -354,7 +354,7 @@ def test_an_idle_round_calls_select_and_the_clock_and_nothing_else(
     selector: selectors.BaseSelector, count: int
 ) -> None:
     # What it costs is in the benchmarks; that it does not grow with what is open can be counted.
-    def clock() -> float:  # in Python: compiled, the loop's calls of C functions are not to be seen
+    def clock() -> float:  # in Python: compiled, the loop's calls of C functions cannot be seen
         return 0.0
 
     loop = EventLoop(selector=selector, clock=clock)

@@ -1,4 +1,4 @@
-"""The socket file of a live node is removed or replaced: it is noticed, told, and mended."""
+"""The socket file of a live node is removed or replaced: the node notices, logs and repairs it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LOGGER = "uds_dist.transport.listener"
 
 @pytest.fixture
 def node(loop: EventLoop, folder: str) -> Iterator[Node]:
-    """A node that listens, and looks after its file every 50 ms."""
+    """A node that listens, and checks its file every 50 ms."""
     os.chmod(folder, 0o755)
     config = Config(socket_dir=folder, tick_time=TICK_TIME)
     with Node("a@localhost", loop=loop, cookie=COOKIE, config=config) as made:
@@ -98,7 +98,7 @@ def test_another_that_has_the_name_now_is_named(
             assert loop.run_until(lambda: bool(caplog.records), timeout=TICK_TIME)
             assert "nobody can dial this node" in caplog.text and who in caplog.text
             loop.run_until(lambda: False, timeout=TICK_TIME)
-        assert len(caplog.records) == 1  # it is told once
+        assert len(caplog.records) == 1  # it is logged once
     # The other one is dead now, and has left its file.
     assert loop.run_until(lambda: "making it again" in caplog.text, timeout=TICK_TIME)
 

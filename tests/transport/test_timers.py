@@ -8,7 +8,7 @@ from uds_dist.transport.timers import Timers
 
 
 def due(timers: Timers, now: float, below: int = 1000) -> list[object]:
-    """What the callbacks give that are due."""
+    """The results of the callbacks that are due."""
     found = []
     while timers.any_due(now, below):
         callback = timers.take()

@@ -67,7 +67,7 @@ rpc_loop(Node, Left) ->
 
 store(Name, Bytes) -> persistent_term:put(Name, {Bytes, binary_to_term(Bytes)}).
 
-%% The bytes come back in the same length, if the BEAM read what was meant.
+%% The result has the same length if the BEAM decoded the bytes correctly.
 stored_size(Name) ->
     {_, Term} = persistent_term:get(Name),
     byte_size(term_to_binary(Term)).
@@ -90,7 +90,7 @@ process_info() -> [erlang:process_info(Pid) || Pid <- processes()].
 
 %% ---- The clock
 
-%% In a process of its own: no leftovers of an earlier run on its heap or in its mailbox.
+%% In a new process: no leftovers of an earlier run on its heap or in its mailbox.
 timed(Fun) ->
     {Pid, Monitor} = spawn_monitor(fun() ->
                                            Start = erlang:monotonic_time(nanosecond),

@@ -95,7 +95,7 @@ open_file(2, <<Char, _/binary>> = Path) when Char =/= 0 ->
 open_file(_, _) ->
     ok.
 
-%% Also all there is to a node that only dials (-dist_listen false).
+%% A node that only dials (-dist_listen false) needs no more than this.
 address() -> #net_address{host = localhost, protocol = stream, family = local}.
 
 close({Socket, Path}) ->
@@ -208,7 +208,7 @@ hs_data(Kernel, MyNode, Socket, Timer) ->
                    end,
        f_setopts_pre_nodeup = fun(_) -> ok end,
        f_setopts_post_nodeup = fun(_) -> ok end,
-       %% setnode wants the process that moves the data; it waits for the connection's handle.
+       %% setnode needs the process that moves the data; it waits for the connection's handle.
        f_getll = fun(_) ->
                          Pid = spawn_link(fun() -> controller(Socket) end),
                          put(controller, Pid),
@@ -234,7 +234,7 @@ receive_bytes(Socket, Size, Timeout) -> socket:recv(Socket, Size, Timeout).
 %% The output process sends the ticks too, so that they are never in the middle of a frame.
 tick(_Socket) -> get(controller) ! tick, ok.
 
-%% The supervisor asks before each tick. A mute carrier never answers, which is the end of ticks.
+%% The supervisor asks before each tick. A mute carrier never answers, so no tick is sent.
 getstat(Socket) ->
     mute() andalso receive after infinity -> ok end,
     #{counters := #{read_byte := Read, write_byte := Written}} = socket:info(Socket),

@@ -69,7 +69,7 @@ take_over(Path) ->
         {error, _} -> {error, duplicate_name} % it listens, with a full backlog for instance
     end.
 
-%% Also all there is to a node that only dials (-dist_listen false).
+%% A node that only dials (-dist_listen false) needs no more than this.
 address() -> #net_address{host = localhost, protocol = stream, family = local}.
 
 close(Listen) ->
@@ -168,7 +168,7 @@ hs_data(Kernel, MyNode, Socket, Timer) ->
               (_) ->
                    inet:setopts(Socket, [binary, {active, false}, {packet, 4}])
            end,
-       %% setnode wants whoever moves the data: this port, or a process that waits for the handle.
+       %% setnode needs whatever moves the data: this port, or a process that waits for the handle.
        f_getll =
            fun(_) when Controller =:= port -> inet:getll(Socket);
               (_) ->
@@ -199,7 +199,7 @@ tick(Socket, Bytes) ->
         Result -> Result
     end.
 
-%% The supervisor asks before each tick. A mute carrier never answers, which is the end of ticks.
+%% The supervisor asks before each tick. A mute carrier never answers, so no tick is sent.
 getstat(Socket) ->
     env(mute, false) andalso receive after infinity -> ok end,
     case inet:getstat(Socket, [recv_cnt, send_cnt, send_pend]) of

@@ -10,7 +10,7 @@
 
 run(Node) -> [{Name, run(Node, Operation)} || {Name, Operation} <- operations()].
 
-%% Each operation has a process of its own; what it leaves in its mailbox is part of its result.
+%% Each operation runs in its own process; what it leaves in its mailbox is part of its result.
 run(Node, Operation) ->
     {Pid, Ref} = spawn_monitor(fun() -> exit({result, outcome(Node, Operation)}) end),
     receive
@@ -53,7 +53,7 @@ normal(Term, Node) when is_map(Term) ->
     maps:from_list([{normal(K, Node), normal(V, Node)} || {K, V} <- maps:to_list(Term)]);
 normal(Term, _Node) -> Term.
 
-%% A server with a name of its own, known here by {Name, Node}.
+%% A server with its own name, known here by {Name, Node}.
 new(Node, Kind) ->
     Name = list_to_atom("svc_" ++ integer_to_list(erlang:unique_integer([positive]))),
     Pid = rpc:call(Node, svc, start, [Kind, Name]),
