@@ -1,4 +1,4 @@
-"""What every command has, a name, a help text and arguments, and the arguments that many share."""
+"""The parts of every command (name, help text, arguments), and the arguments that many share."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from uds_dist.config import LAYOUTS, Config
 
-# Put before a negative number, which argparse would take for an option. No word contains a NUL.
+# Put before a negative number: argparse would read it as an option. No word contains a NUL.
 MARK = "\0"
 ALL = "*"  # in place of a node's name: the option --all
 MOST_SECONDS = 1_000_000_000  # some systems do not accept a longer timeout

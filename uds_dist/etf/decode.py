@@ -77,7 +77,7 @@ def decode(
     Returns:
         The term.
     Raises:
-        DecodeError: the bytes are not a term, or one beyond a limit.
+        DecodeError: the bytes are not a term, or the term exceeds a limit.
         ConfigError: a hook or a record cannot be used.
         Exception: what the object_hook raised.
 
@@ -119,7 +119,7 @@ def decode_term(
     Returns:
         The term, and the position of the byte after it.
     Raises:
-        DecodeError: the bytes are not a term, or one beyond a limit.
+        DecodeError: the bytes are not a term, or the term exceeds a limit.
 
     Source: External Term Format.
     """

@@ -71,8 +71,8 @@ def encode(
             is left as it is.
         max_depth: how deep terms may be nested, at most 20,000; the elements of a list are one
             level.
-        default: called with each value that has no term of its own; returns a term for it, which
-            may hold more such values.
+        default: called with each value that cannot be encoded; returns a term for it, which may
+            contain more such values.
     Returns:
         The version byte 131 and the term.
     Raises:
@@ -134,9 +134,9 @@ def encode_parts(
         atoms: the atoms of the message's header and their indices. Atoms are then written as
             ATOM_CACHE_REF; new ones are added, up to 255. None: atoms are written in full.
         depth_limit: how deep terms may be nested; the elements of a list are one level.
-        default: makes terms of values that have none of their own.
+        default: makes terms for values that cannot be encoded.
     Returns:
-        The bytes in one or more parts: each binary of 64 KiB or more is a part of its own, the same
+        The bytes in one or more parts: each binary of 64 KiB or more is a separate part, the same
         object that the term holds.
     Raises:
         EncodeError: as for ``encode``; `atoms` may hold new atoms then.
@@ -164,7 +164,7 @@ def encode_parts(
 
 
 def parts_of(pieces: list[bytes]) -> list[bytes]:
-    """Join the pieces of a term, but for large binaries: each is a part of its own."""
+    """Join the pieces of a term, except large binaries, which stay separate parts."""
     parts: list[bytes] = []
     start = 0
     for i, piece in enumerate(pieces):

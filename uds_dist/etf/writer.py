@@ -114,7 +114,7 @@ _NO_MORE: Final = object()
 _CONTAINERS = (tuple, list, dict, FrozenList, ImproperList, Map, Record, Fun)
 _LEAVES = (str, int, float, bytes, bytearray, memoryview, Pid, Port, Reference, Export, BitString)
 
-# Makes a term of a value that has none of its own.
+# Makes a term for a value that cannot be encoded.
 Default = Callable[[object], object]
 
 

@@ -64,7 +64,7 @@ def dialect(flags: int) -> Dialect:
     """The table of one connection.
 
     Args:
-        flags: what both nodes are capable of, `Handshake.effective_flags`.
+        flags: the capabilities of both nodes, `Handshake.effective_flags`.
     Returns:
         Operation -> the function that makes this peer's form of it; an operation that is not in the
         table is sent as it is.

@@ -13,7 +13,7 @@ COOKIE_FILE = ".erlang.cookie"
 COOKIE_VARIABLES = ("UDS_DIST_COOKIE", "RELEASE_COOKIE")
 COOKIE_LIMIT = 255  # characters, as of any atom
 
-# What is read of a cookie file: a longer one holds no cookie, whatever follows.
+# Bytes to read of a cookie file: a longer file holds no valid cookie.
 _FILE_LIMIT = 64 * 1024
 
 
@@ -57,7 +57,7 @@ def _cookie_files(environ: Mapping[str, str]) -> tuple[str, str]:
 
 
 def _read_cookie_file(path: str) -> bytes | None:
-    """What a cookie file holds; None when there is no such file."""
+    """The contents of a cookie file; None if there is no such file."""
     try:
         # Without waiting: open() of a pipe without a writer would block forever.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)

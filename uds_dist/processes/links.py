@@ -48,14 +48,14 @@ class LinkTable:
         return list(self._entries)
 
     def link(self, pid: Pid) -> bool:
-        """Note this end's link; True when a LINK signal is to be sent."""
+        """Note this end's link; True when a LINK signal must be sent."""
         if self._entries.get(pid) == ACTIVE:
             return False
         self._entries[pid] = ACTIVE
         return True
 
     def unlink(self, pid: Pid, unlink_id: int) -> bool:
-        """Note this end's unlink; True when an UNLINK_ID signal with the id is to be sent."""
+        """Note this end's unlink; True when an UNLINK_ID signal with the id must be sent."""
         if self._entries.get(pid) != ACTIVE:
             return False
         self._entries[pid] = unlink_id

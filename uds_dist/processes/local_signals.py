@@ -36,7 +36,7 @@ class LocalSignals:
     Args:
         loop: continues after an exception.
         name: the node's name.
-        pressure: what the connections share.
+        pressure: shared by the connections.
         handler: acts on them.
     """
 

@@ -1,4 +1,4 @@
-"""What accepting and dialling share: what is known of other nodes, and how connections are made."""
+"""Shared by accepting and dialling: the known nodes, and how connections are made."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ class NetworkOwner(ConnectionOwner, Protocol):
 class Network:
     """This node among the others.
 
-    ``nodes`` is what is known of other nodes, by name; ``places`` is where all of them listen.
+    ``nodes`` are the records of other nodes, by name; ``places`` is where all of them listen.
 
     Args:
         loop: the loop of all the sockets.
         config: the settings.
         this: this node.
         owner: of the connections.
-        pressure: what the connections share.
+        pressure: shared by the connections.
     """
 
     __slots__ = ("config", "loop", "nodes", "owner", "places", "pressure", "this")

@@ -26,7 +26,7 @@ SMALL_MESSAGE = 256
 
 
 class Table(Protocol):
-    """What a process needs of the table that it is in."""
+    """The process table, as its processes use it."""
 
     pressure: Pressure
 
@@ -99,7 +99,7 @@ class Process:
         self.of_program = False  # the program gets what `on_message` raises
         # Converts a term for the program; None if the program gets terms unchanged.
         self.convert: Callable[[object], object] | None = None
-        # What comes here for a peer's message: a FromNode, or what `convert` gives.
+        # What arrives here for a peer's message: a FromNode, or the result of `convert`.
         self.adapt: Callable[[str, object], object] | None = None
 
         self.queue: deque[object] = deque()

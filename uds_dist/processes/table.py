@@ -324,9 +324,9 @@ class Processes:
         """Send a spawn request; its reply, or a made-up one at `noconnection`, goes to a call.
 
         Args:
-            call: what waits for the reply.
+            call: waits for the reply.
             control: the spawn request.
-            arguments: of the function that is to be called.
+            arguments: the argument terms of the function.
             own: the node itself calls, not the program, so it is never refused.
         Raises:
             EncodeError: an argument is not a term.

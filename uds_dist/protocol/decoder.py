@@ -68,7 +68,7 @@ class FrameDecoder:
     """Turns the frames of one connection into control tuples and payloads.
 
     Args:
-        effective_flags: what both nodes are capable of, `Handshake.effective_flags`.
+        effective_flags: the capabilities of both nodes, `Handshake.effective_flags`.
         config: ``max_message_size``, ``max_decompressed_size`` (bytes), ``max_message_terms``,
             ``max_term_depth`` and ``max_fragment_sequences`` are read. ``max_message_size`` bounds
             each message, the payloads of all unfinished ones together, and what the control

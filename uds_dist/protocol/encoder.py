@@ -52,7 +52,7 @@ class FrameEncoder:
     follows what it receives.
 
     Args:
-        effective_flags: what both nodes are capable of, `Handshake.effective_flags`.
+        effective_flags: the capabilities of both nodes, `Handshake.effective_flags`.
         config: ``fragment_size`` (bytes), ``max_term_depth`` and ``default`` are read.
     """
 

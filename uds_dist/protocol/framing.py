@@ -10,9 +10,9 @@ How the bytes travel, and why:
   rest holds no buffer at all, so a thousand idle ones take little memory.
 - An incomplete frame at the end of a recv is joined with later bytes only once it is complete, and
   only that frame: the cost is linear however the bytes arrive.
-- A large frame gets a buffer of its own as soon as its prefix is known, and the socket receives
-  directly into it. That buffer is a BytesIO over `bytes(size)`: the zeroed pages of `bytes(n)` take
-  no memory until they are written, so a peer cannot make this node allocate what it only announces;
+- A large frame gets its own buffer as soon as its prefix is known, and the socket receives directly
+  into it. That buffer is a BytesIO over `bytes(size)`: the zeroed pages of `bytes(n)` take no
+  memory until they are written, so a peer cannot make this node allocate what it only announces;
   and `BytesIO.getvalue()` returns the filled object without copying it.
 
 Source: Distribution Protocol, sections "Distribution Handshake" and "Protocol between Connected
@@ -55,7 +55,7 @@ def handshake_frame(message: bytes) -> bytes:
     return _U16.pack(len(message)) + message
 
 
-# An unfinished frame above this size gets a buffer of its own.
+# An unfinished frame above this size gets its own buffer.
 LARGE_FRAME: Final = 256 * 1024
 # A frame of at least this size is a view of what was received, not a copy.
 VIEWED_FRAME: Final = 16 * 1024

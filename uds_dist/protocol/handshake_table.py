@@ -69,7 +69,7 @@ class State(Enum):
 
 
 class Event(Enum):
-    """What moves the handshake besides a `Status`: the other messages, and "go on"."""
+    """The events of a handshake besides a `Status`: the other messages, and "go on"."""
 
     GO = "go"
     NAME = "N (name)"

@@ -77,7 +77,7 @@ UP: Final = Up()
 
 
 class Encoder(Protocol):
-    """What a session needs of its FrameEncoder; a test may replace it."""
+    """The FrameEncoder, as a session uses it; a test may replace it."""
 
     def encode(self, control: tuple[object, ...], payload: object) -> Iterable[Buffer]:
         """The buffers of one message, to send in order."""

@@ -29,7 +29,7 @@ REPLACE_TIMEOUT = 5.0
 
 
 class Served(Protocol):
-    """What the requests act on: a server with its process."""
+    """A server with its process, as the requests use it."""
 
     name: str | None
     process: Process

@@ -16,7 +16,7 @@ MAX_UNDO = 200
 
 
 class Effect(Enum):
-    """What a key asks for besides changing the line."""
+    """The effect of a key besides changing the line."""
 
     NOTHING = "nothing"
     ACCEPT = "accept"  # the line is finished

@@ -10,7 +10,7 @@ REQUEST_ERROR = (ERROR, Atom("request"))
 
 
 class Options:
-    """What a shell has set.
+    """The options that a shell has set.
 
     ``binary``: lines are binaries, not lists of code points; ``echo``: what is typed is shown;
     ``line_history``: lines are kept in the history.

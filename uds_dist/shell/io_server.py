@@ -65,7 +65,7 @@ class Question(NamedTuple):
 
 
 class Console(Protocol):
-    """What the server needs of a terminal or a pair of pipes."""
+    """A terminal or a pair of pipes, as the server uses it."""
 
     def write(self, text: str, then: Callable[[], object]) -> None:
         """Print; `then` is called, now or later, when more may come."""
@@ -302,7 +302,7 @@ class IoServer:
         self._advance(read)
 
     def _new_read(self, sender: Pid, reply_as: object, request: object, then: Then) -> _Read | None:
-        """What a request reads; None when it is malformed."""
+        """The read that a request makes; None if the request is malformed."""
         match request:
             case (Atom("get_until"), Atom("unicode" | "latin1") as encoding, prompt, *mfa):
                 pass

@@ -35,7 +35,7 @@ def char_width(character: str) -> int:
 
 
 def shown_character(character: str, column: int) -> str:
-    """What is drawn for a character of a line: blanks for a tab, ``^A`` for a control."""
+    """The drawn text of a character of a line: blanks for a tab, ``^A`` for a control."""
     if character == "\t":
         return " " * (TAB_STOPS - column % TAB_STOPS)
     if character < " ":
@@ -74,7 +74,7 @@ def lay_out(text: str, start: Spot, columns: int) -> tuple[list[str], list[Spot]
     """Lay out an edited line.
 
     Returns:
-        What is drawn for each character, and the place before each one and after the last.
+        The drawn text of each character, and the place before each one and after the last.
     """
     drawn: list[str] = []
     spots: list[Spot] = [normal(start, columns)]

@@ -38,14 +38,14 @@ START_TIMEOUT = 10.0
 LEAVE_TIMEOUT = 2.0
 
 
-# What a node says of a module that it can load.
+# A node's answers for a module that it can load.
 LOADED = Atom("module")
 # The logger of what the other node's processes log; see services/kernel.py.
 REMOTE_LOGGER = "uds_dist.remote"
 
 
 class Choice(NamedTuple):
-    """What the user asks for: a kind of shell (None for what the node has), and IEx's start file.
+    """The requested shell: its kind (None for one that the node has), and IEx's start file.
 
     `dot_iex` is the path of a file at the node, "" for none, None for the node's own choice.
     """
@@ -92,7 +92,7 @@ class RemoteShell:
         node: this node, connected to the other one.
         name: the other node's name.
         kind: which shell.
-        console: what the user sees and types.
+        console: shows the output and reads the input.
         count_errors: find out for each expression whether it raised, for `failed`.
     """
 

@@ -35,7 +35,7 @@ class Screen:
     """Draws one line below the output.
 
     Args:
-        emit: takes what is to be sent to the terminal.
+        emit: sends text to the terminal.
         columns, rows: the terminal's size.
     """
 

@@ -150,7 +150,7 @@ class TerminalConsole:
         self._refresh()
 
     def suspend(self) -> None:
-        """Leave the cursor in a row of its own; `redraw` draws the line again."""
+        """Leave the cursor in an empty row; `redraw` draws the line again."""
         if self._question is not None and self._screen.drawn:
             self._screen.finish(self._prompt, "" if self._question.secret else self._editor.text)
 
@@ -160,7 +160,7 @@ class TerminalConsole:
         self._refresh()
 
     def close(self) -> None:
-        """Leave the cursor in a row of its own."""
+        """Leave the cursor in an empty row."""
         if self._question is not None:
             self._screen.finish(self._prompt, "" if self._question.secret else self._editor.text)
             self._question = None

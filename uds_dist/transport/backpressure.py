@@ -83,7 +83,7 @@ class NoQueues:
 
 
 class Pressure:
-    """What a node's processes and its connections share about full queues.
+    """The state about full queues that a node's processes and its connections share.
 
     ``waiters`` belong to the queue that the library has just found above its high-water mark, None
     if there is none; the loop calls each waiter when the queue is down to its low-water mark.

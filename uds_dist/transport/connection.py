@@ -70,7 +70,7 @@ class ConnectionOwner(Protocol):
 
     @property
     def inbox(self) -> Inbox:
-        """What the connection's messages go to."""
+        """Receives the connection's messages."""
 
     def connection_up(self, connection: Connection) -> None:
         """The handshake is done."""

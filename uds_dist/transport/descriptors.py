@@ -22,7 +22,7 @@ class HasFileno(Protocol):
 
 
 class Registration:
-    """What a descriptor is watched for; `events` is checked at dispatch, 0 once unregistered."""
+    """A watched descriptor; `events` is checked at dispatch, and is 0 once unregistered."""
 
     __slots__ = ("callback", "events")
 

@@ -66,7 +66,7 @@ def too_late(connection: Handshaker) -> None:
 
 
 def why_lost(connection: Handshaker, reason: str) -> NoConnectionError:
-    """What the end of the stream means, during the handshake or after it."""
+    """The error for the end of the stream, during the handshake or after it."""
     name = connection.name
     if connection.phase is not HANDSHAKE:
         return reasons.lost(name, reason)

@@ -140,7 +140,7 @@ class EventLoop:
         self._waiting = Waiting(busy_wait)
         self.now = clock()  # when the present round, or the last one with work, began it
         self._rounds = self._events = 0
-        # What a program's handler of messages has just raised, on its way out of `run_once`.
+        # The exception of a program's message handler, on its way out of `run_once`.
         self.program_error: BaseException | None = None
         self.urgent: set[Sender] = set()  # what `signal_ticks` calls
         self.held: set[object] = set()  # kept alive although nothing else refers to it

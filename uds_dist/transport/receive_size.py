@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Final
 
-# What the first recv asks for, in bytes.
+# The size of the first recv, in bytes.
 FIRST_RECEIVE: Final = 32 * 1024
 
 
@@ -26,7 +26,8 @@ def keep_large_blocks() -> None:
 
 
 def size_after(count: int, size: int, largest: int) -> int:
-    """What the next recv asks for: more after one that was filled, less after a nearly empty one.
+    """The size of the next recv: larger after one that was filled, smaller after a nearly empty
+    one.
 
     Args:
         count: how many bytes came.
