@@ -26,8 +26,7 @@ def keep_large_blocks() -> None:
 
 
 def size_after(count: int, size: int, largest: int) -> int:
-    """The size of the next recv: larger after one that was filled, smaller after a nearly empty
-    one.
+    """The size of the next recv: larger after a full one, smaller after a nearly empty one.
 
     Args:
         count: how many bytes came.
