@@ -140,6 +140,20 @@ def test_a_large_frame_is_received_into_a_buffer_of_its_own() -> None:
     assert reader.frames(10) == [b"last"]
 
 
+def test_what_has_begun_can_be_dropped() -> None:
+    for size in (300, 300_000):
+        reader = FrameReader(Config(), 4)
+        receive_into(reader, wire([b"x" * size])[:200])
+        assert reader.frames() == [] and reader.unread > 100
+        view = reader.large_buffer
+        reader.drop()
+        assert reader.unread == 0 and reader.frames() == [] and reader.large_buffer is None
+        if view is not None:
+            # Python's development mode reports a BytesIO that is collected before its views.
+            with pytest.raises(ValueError, match="released"):
+                len(view)
+
+
 def test_feed_behind_a_large_frame() -> None:
     reader = FrameReader(Config(), 4)
     frame = b"x" * 300_000

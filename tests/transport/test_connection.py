@@ -191,12 +191,17 @@ def test_what_the_peer_said_before_it_closed_is_read(pair: Pair) -> None:
     assert type(pair.left.error) is NoConnectionError
 
 
-def test_an_end_in_the_middle_of_a_frame(pair: Pair) -> None:
+@pytest.mark.parametrize("size", [256, 1024 * 1024])
+def test_an_end_in_the_middle_of_a_frame(pair: Pair, size: int) -> None:
     pair.up()
-    pair.ends[1].send(b"\0\0\1\0 half of")
+    pair.ends[1].send(size.to_bytes(4, "big") + b" half of")
+    settle(pair.loop)
+    reader = pair.left.connection.session.reader
+    assert reader.unread and (reader.large_buffer is not None) is (size > 256)
     pair.right.connection.fail(NoConnectionError("broken"))
     settle(pair.loop)
     assert pair.left.told == ["up", "down"] and pair.left.messages == []
+    assert not reader.unread and reader.large_buffer is None  # its memory is free
 
 
 @pytest.mark.parametrize(

@@ -238,6 +238,18 @@ class FrameReader:
         self.accumulator = data[start:]
         return found
 
+    def drop(self) -> None:
+        """Drop what is held: no more bytes will come."""
+        view, self.large_buffer = self.large_buffer, None
+        if view is not None:
+            view.release()  # Python's development mode reports a BytesIO that is collected before it
+        self._large = None
+        self._filled = 0
+        self._completed = None
+        self.accumulator = b""
+        self._start = 0
+        self._wanted = 0
+
     def _too_large(self, size: int) -> RemoteProtocolError:
         return RemoteProtocolError(
             f"the peer announced a frame of {size} bytes; the limit is"

@@ -133,6 +133,7 @@ def release(connection: Parting) -> None:
         connection.sock.close()
     connection.write_queue.clear()
     connection.session.backlog.clear()
+    connection.session.reader.drop()
     connection.held = None
     if not loop.process.forked:
         connection.call_waiters()
