@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -28,6 +29,9 @@ with Node("py@localhost", config=Config.from_env()) as node:
     while True:
         node.loop.run_once(1.0)
 """
+
+# For a shell's line: the path of Python may have blanks.
+REMOTE = shlex.join([sys.executable, "-m", "uds_dist", "remote", "py"])
 
 
 @contextmanager
@@ -128,7 +132,7 @@ def test_it_is_suspended_and_continued(served: str, tmp_path: Path, how: str) ->
     bash = shutil.which("bash") or ""
     with PseudoTerminal([bash, "--norc", "--noprofile", "-i"], settings) as terminal:
         terminal.see_line("bash: ?")
-        terminal.send(f"{sys.executable} -m uds_dist remote py; echo ended with $?\r")
+        terminal.send(f"{REMOTE}; echo ended with $?\r")
         terminal.see_line(">>> ?")
         terminal.send("answer + ")
         terminal.see(r"answer \+$")
@@ -219,7 +223,7 @@ def test_output_that_nobody_reads(served: str) -> None:
 def test_streams_that_are_closed_or_full(
     served: str, streams: str, code: int, out: str, told: str
 ) -> None:
-    line = f"{sys.executable} -m uds_dist remote py {streams}"
+    line = f"{REMOTE} {streams}"
     done = subprocess.run(
         ["sh", "-c", line], input="for n in range(50000): print(n)\n\n", capture_output=True, text=True,
         env=environment(UDS_DIST_SOCKET_DIR=served, UDS_DIST_COOKIE="secret"), timeout=60, check=False,
