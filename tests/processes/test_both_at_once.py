@@ -11,8 +11,9 @@ import pytest
 from tests.conftest import MakeNode, MakePeer
 from tests.inside import inside
 from tests.processes.support import ABOVE, BELOW, dial_both, name_message, notices_of
-from tests.scripted import COOKIE
+from tests.scripted import COOKIE, ScriptedPeer
 from uds_dist import (
+    Atom,
     Config,
     EventLoop,
     HandshakeTimeoutError,
@@ -24,6 +25,7 @@ from uds_dist.processes import dialling
 from uds_dist.protocol.flags import Flag, default_flags
 from uds_dist.protocol.handshake_messages import Status
 from uds_dist.protocol.handshake_table import Role
+from uds_dist.testing import FakeClock
 
 # --- both at once ---------------------------------------------------------------------------------
 
@@ -104,6 +106,40 @@ def test_nok_for_ever_has_an_end(make_node: MakeNode, make_peer: MakePeer, folde
     with pytest.raises(HandshakeTimeoutError, match="refused this node's attempt"):
         future.result()
     assert not node._peers.nodes
+
+
+def test_what_begins_after_the_deadline_of_an_attempt_is_told_too(
+    folder: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = FakeClock()
+    with EventLoop(clock=clock) as loop, ScriptedPeer(loop, ABOVE) as peer:
+        node = Node("a@localhost", loop=loop, cookie=COOKIE, config=Config(socket_dir=folder))
+        box = node.mailbox()
+        peer.listen(folder)
+        futures = [node.connect(ABOVE)]
+        peer.accept()
+        peer.frame()
+        peer.send_handshake([b"snok"])
+        assert peer.is_gone()
+        clock.advance(node.config.handshake_timeout + 1)  # no round: the program computes
+        futures.append(node.connect(ABOVE))
+        box.send(("name", ABOVE), 1)
+        ref = box.monitor(("name", ABOVE))
+        for _ in range(5):
+            loop.run_once(0)
+        for future in futures:
+            with pytest.raises(HandshakeTimeoutError, match="7 s"):
+                future.result(timeout=0)
+        down = (Atom("DOWN"), ref, Atom("process"), ("name", ABOVE), Atom("noconnection"))
+        assert list(box) == [down]
+        assert "2 signals could not be delivered" in caplog.text
+        assert not node._peers.nodes
+
+        peer.accept()  # the second attempt, which came too late
+        again = node.connect(ABOVE)
+        peer.welcome()
+        again.result(timeout=5)
+        node.close()
 
 
 def test_a_handshake_that_is_accepted_is_not_dialled_against(

@@ -84,7 +84,9 @@ class Dialling:
                 self._interrupted(peer)
                 raise
         elif peer.deadline is not None and self._loop.time() > peer.deadline:
-            self._too_late(peer)  # normally done; an exception may have prevented it
+            # The program was busy when the timer was due, or an exception stopped the timer. Not
+            # at once: what the caller adds to this record must be told, too.
+            self._loop.call_soon(self._too_late, peer)
         return peer
 
     def _interrupted(self, peer: RemoteNode) -> None:
