@@ -14,6 +14,7 @@ from uds_dist import (
     BusyError,
     Config,
     EventLoop,
+    From,
     Future,
     GenServer,
     NoConnectionError,
@@ -21,7 +22,7 @@ from uds_dist import (
     Pid,
     UdsDistError,
 )
-from uds_dist.protocol.control import PAYLOAD_MONITOR_P_EXIT, SEND_SENDER, SPAWN_REQUEST
+from uds_dist.protocol.control import PAYLOAD_MONITOR_P_EXIT, REG_SEND, SEND_SENDER, SPAWN_REQUEST
 from uds_dist.transport.backpressure import IN_TRANSIT
 from uds_dist.transport.connection import Connection
 
@@ -230,6 +231,28 @@ def test_what_waits_for_a_dial_that_fails_holds_nobody_up(
     assert third.listener is not None
     third.listener.close()
     peer.until(lambda: connection_to(node, peer.name).held is None)
+
+
+def test_a_full_queue_that_ends_in_the_same_call_holds_nobody_up(
+    node: Node, make_peer: MakePeer, folder: str
+) -> None:
+    third, peer = make_peer("third@localhost"), make_peer()
+
+    class Ends(GenServer):
+        """A server whose handler fills a queue, and then ends its connection."""
+
+        def handle_info(self, message: object) -> object:
+            self.reply(From(third.pid(), third.reference()), b"x" * ANSWER)
+            third.close()
+            node.disconnect(third.name)
+            return None
+
+    node.serve("ends", Ends())
+    third.connect(folder, node)
+    peer.connect(folder, node)
+    peer.send((REG_SEND, peer.pid(), Atom(""), Atom("ends")), 1)
+    assert peer.settle() == []
+    assert third.name not in node.nodes()
 
 
 def test_the_messages_of_a_server_that_is_resumed_are_answered_within_the_marks(

@@ -124,6 +124,11 @@ class Pressure:
         waiters.append(callback)
         return True
 
+    def drained(self, waiters: Waiters) -> None:
+        """Note that these waiters are called now: what is added to them later is never called."""
+        if self.waiters is waiters:
+            self.waiters = None
+
     @contextmanager
     def batched(self, loop: EventLoop) -> Iterator[None]:
         """Collect the writes of messages sent inside, and make them at the end."""

@@ -381,6 +381,7 @@ class Connection:
     def call_waiters(self) -> None:
         """In the next round, call what waits for the write queue to be low."""
         waiters, self.waiters = self.waiters, []
+        self.pressure.drained(waiters)
         for callback in waiters:
             self.loop.call_soon(callback)
 
