@@ -24,6 +24,7 @@ from uds_dist import (
     ImproperList,
     NoConnectionError,
     Node,
+    Pid,
     RemoteError,
     RemoteTimeoutError,
 )
@@ -413,6 +414,20 @@ def test_the_tasks_of_a_peer_are_bounded(make_node: MakeNode, b: Node) -> None:
     assert tasks.start()
     b.disconnect(A)
     b.loop.run_until(lambda: tasks.children() == [], SOON)
+
+
+def test_tasks_for_owners_on_many_nodes_are_bounded(make_node: MakeNode, b: Node) -> None:
+    node = make_node(A, max_pending_requests=3)
+    node.expose("svc", {"never": lambda: Future(node.loop)})
+    tasks = Tasks(node, b)
+    answers: list[str] = []
+    for number in range(5):
+        owner = (Atom(f"n{number}@x"), Atom("name"), Pid(f"n{number}@x", 1, 0, 1))
+        job: tuple[object, ...] = (Atom("svc"), Atom("never"), [])
+        request = (Atom("start_task"), [owner, Atom("monitor"), job], Atom("temporary"), None)
+        answers.append(tasks.ask(request)[0])
+    assert answers == ["ok", "ok", "ok", "error", "error"]
+    assert len(tasks.children()) == 3
 
 
 def test_what_a_failing_peer_makes_this_node_log_is_bounded(

@@ -42,7 +42,6 @@ class TaskSupervisor(GenServer):
     def __init__(self, exposed: Exposed) -> None:
         self.exposed = exposed
         self._tasks: dict[Pid, Task] = {}
-        self._owned: dict[str, int] = {}  # node -> how many tasks its processes own
 
     def handle_call(self, request: object, from_: From) -> object:
         """Answer start_task, which_children, count_children and terminate_child."""
@@ -80,10 +79,9 @@ class TaskSupervisor(GenServer):
         if restart is not None and not is_atom(restart, TEMPORARY):
             return (ERROR, (Atom("not_supported"), (Atom("restart"), restart)))
         processes = self._running().processes
-        owned = self._owned.get(owner.node, 0)
-        if owned >= processes.max_pending_requests:
+        # All tasks together: a request may name an owner on any node.
+        if len(self._tasks) >= processes.max_pending_requests:
             return (ERROR, Atom("max_children"))
-        self._owned[owner.node] = owned + 1
         task = Task(self, processes, owner, mfa)
         return (OK, task.process.pid)
 
@@ -94,14 +92,8 @@ class TaskSupervisor(GenServer):
         )
 
     def forget(self, task: Task) -> bool:
-        """Remove a task from the tables; False if it was removed before."""
-        if self._tasks.pop(task.process.pid, None) is None:
-            return False
-        node = task.owner.node
-        self._owned[node] -= 1
-        if not self._owned[node]:
-            del self._owned[node]
-        return True
+        """Remove a task from the table; False if it was removed before."""
+        return self._tasks.pop(task.process.pid, None) is not None
 
 
 class Task:
