@@ -223,6 +223,13 @@ def test_an_identifier_with_a_part_that_is_not_a_number_is_a_type_error(make: An
         make()
 
 
+def test_the_text_of_a_foreign_fun_is_one_printable_line() -> None:
+    odd = Atom("\x1b[2J\n")
+    assert str(Export(odd, odd, 1)) == r"fun \x1b[2J\n:\x1b[2J\n/1"
+    text = str(Fun(odd, None, 1 << 20_000, b"", 0, -(1 << 20_000), PID))
+    assert text.isprintable() and len(text) < 200
+
+
 def test_a_bit_string_clears_its_unused_bits() -> None:
     assert BitString(b"\xff\xff", 3) == BitString(b"\xff\xe0", 3)
     assert BitString(b"\xff", 7).data == b"\xfe"

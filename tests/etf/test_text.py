@@ -126,6 +126,7 @@ def test_terms_are_printed_and_read_like_in_erlang(term: object, text: str) -> N
         (Port("a@b", 5, 6), "#Port<a@b.5>"),
         (Reference("a@b", 3, (1, 2, 3)), "#Ref<a@b.3.2.1>"),
         (Fun(Atom("m"), 1, 2, bytes(16), 2, 99, PID), "#Fun<m.2.99>"),
+        (Fun(Atom("\x1b[2J\n"), 1, 2, bytes(16), 2, 99, PID), r"#Fun<\x1b[2J\n.2.99>"),
         (Record(Atom("m"), Atom("r"), ()), "#m:r{}"),
         (
             Record(Atom("A b"), Atom("r"), ((Atom("x"), 1), (Atom("Y"), [{}]))),

@@ -19,7 +19,7 @@ from typing import Any
 from uds_dist.errors import EncodeError
 from uds_dist.etf.atoms import Atom, as_atom
 from uds_dist.etf.identifiers import Pid, Port, Reference
-from uds_dist.etf.shown import REPR_LENGTH, shown
+from uds_dist.etf.shown import REPR_LENGTH, printable, shown
 
 __all__ = [
     "Atom",
@@ -62,7 +62,7 @@ class Export:
             raise EncodeError("an arity must be a number from 0 to 255")
 
     def __str__(self) -> str:
-        return f"fun {self.module}:{self.function}/{self.arity}"
+        return f"fun {printable(self.module, 255)}:{printable(self.function, 255)}/{self.arity}"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -85,7 +85,8 @@ class Fun:
         object.__setattr__(self, "module", as_atom(self.module))
 
     def __str__(self) -> str:
-        return f"#Fun<{self.module}.{self.index}.{self.old_uniq}>"
+        module, numbers = printable(self.module, 255), (self.index, self.old_uniq)
+        return f"#Fun<{module}.{'.'.join([shown(number, 40) for number in numbers])}>"
 
     def __repr__(self) -> str:
         return shown(self, REPR_LENGTH)
