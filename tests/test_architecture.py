@@ -82,9 +82,10 @@ TOP_LEVEL = {
 # that it runs: with all of them it would take twice as long to start. Every other import stands at
 # the top of its module, where readers look for it.
 COMMAND_LINE = f"{PACKAGE}.cli.main"
+TABLES = ("MODULES", "OPTION_MODULES")
 BY_CALL = {
     PACKAGE: {"import_module(f'{__name__}.{name}')", "import_module(_MODULES[name])"},
-    COMMAND_LINE: {"import_module(MODULES[name])"},
+    COMMAND_LINE: {"import_module(MODULES[name])", "import_module(OPTION_MODULES['--trace'])"},
 }
 # Names for what mypyc makes C of: native integers, a buffer of bytes. Never imported when the
 # program runs.
@@ -137,7 +138,7 @@ def read_imports(root: Path) -> list[Import]:
 
 def _table_of_commands(tree: ast.Module) -> Iterator[Import]:
     for node in tree.body:
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "MODULES":
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) in TABLES:
             for target in dict.fromkeys(ast.literal_eval(node.value).values()):
                 yield Import(COMMAND_LINE, target, node.lineno, False, False)
 

@@ -93,3 +93,9 @@ def test_loaded_modules_are_exempt_from_garbage_collection(
     command = ended(tmp_path, *words)
     assert command.collections == 0
     assert command.frozen > 1000  # so the interpreter does not either, at its end
+
+
+def test_a_shell_loads_what_traces_only_to_trace(tmp_path: Path) -> None:
+    tracing = {"uds_dist.cli.trace", "uds_dist.etf.text", "decimal"}
+    assert ended(tmp_path, "remote", "nobody").modules & tracing == set()
+    assert tracing <= ended(tmp_path, "remote", "nobody", "--trace").modules

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from uds_dist import Config, ConfigError, Node, NodeNameMismatchError
 from uds_dist.cli.exit_codes import CookieMissingError, NobodyListensError
 from uds_dist.cli.output import write_out
-from uds_dist.cli.trace import tracer
 from uds_dist.cli.words import config_of
 from uds_dist.processes.identity import find_cookie
 from uds_dist.transport.address import listening_nodes, places
@@ -54,7 +53,7 @@ def connected(
     given = "@localhost" if options.name is None else options.name
     with Node(given, cookie=cookie, config=config, output=output) as node:
         if options.trace:
-            node.trace(tracer(cookie))
+            node.trace(options.tracer(cookie))
         deadline = node.loop.time() + options.timeout
         try:
             node.connect(name).result(options.timeout)

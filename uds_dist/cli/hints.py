@@ -32,16 +32,16 @@ NOT_A_FUNCTION = (
 )
 SHOWN_TEXT = 60
 
+# These patterns are compiled when they are used: most commands need none of them.
 # A whole call, or a function after its module: Enum.sum, :lists.sum, lists:sum.
-_CALL = re.compile(r"[^']*\(.*|:?[^:']+:.*|[A-Z][\w.]*\.[a-z_]\w*[?!]?|:\w+\..*", re.DOTALL)
-_WITH_ARGUMENTS = re.compile(r"[^']+\(.*\)|\w+[?!]?/\d+", re.DOTALL)
+_CALL = r"(?s)[^']*\(.*|:?[^:']+:.*|[A-Z][\w.]*\.[a-z_]\w*[?!]?|:\w+\..*"
+_WITH_ARGUMENTS = r"(?s)[^']+\(.*\)|\w+[?!]?/\d+"
 # The tokens that can contain a quotation mark, and the brackets of binaries.
-_TOKEN = re.compile(
-    r"""%.*|\$(?:\\.|.)|'(?:\\.|[^'\\])*'|(?P<string>"(?:\\.|[^"\\])*")"""
-    r"""|~\w*"(?:\\.|[^"\\])*"|(?P<bracket><<|>>)""",
-    re.DOTALL,
+_TOKEN = (
+    r"""(?s)%.*|\$(?:\\.|.)|'(?:\\.|[^'\\])*'|(?P<string>"(?:\\.|[^"\\])*")"""
+    r"""|~\w*"(?:\\.|[^"\\])*"|(?P<bracket><<|>>)"""
 )
-_AS_UTF = re.compile(r"\s*(?::\s*\w+\s*)?/[\w\s:-]*\butf(?:8|16|32)\b")
+_AS_UTF = r"\s*(?::\s*\w+\s*)?/[\w\s:-]*\butf(?:8|16|32)\b"
 
 
 def usage_hint(message: str) -> tuple[str, str]:
@@ -54,7 +54,7 @@ def usage_hint(message: str) -> tuple[str, str]:
 
 def check_module(word: str) -> str:
     """Refuse a word that is more than a module's name; a quoted name is accepted unchanged."""
-    if _CALL.fullmatch(word.strip()):
+    if re.fullmatch(_CALL, word.strip()):
         raise argparse.ArgumentTypeError(
             f"'{printable(word, SHOWN_TEXT)}' is not the name of a module{SEPARATOR}{NOT_A_MODULE}"
         )
@@ -63,7 +63,7 @@ def check_module(word: str) -> str:
 
 def check_function(word: str) -> str:
     """Refuse a function name that includes arguments or an arity."""
-    if _WITH_ARGUMENTS.fullmatch(word.strip()):
+    if re.fullmatch(_WITH_ARGUMENTS, word.strip()):
         shown = printable(word, SHOWN_TEXT)
         raise argparse.ArgumentTypeError(
             f"'{shown}' is not the name of a function{SEPARATOR}{NOT_A_FUNCTION}"
@@ -103,10 +103,10 @@ def erlang_texts(options: argparse.Namespace) -> list[str]:
 def latin1_string(text: str) -> str:
     """The first string in a binary that has non-ASCII characters and no type utf8, or ""."""
     depth = 0
-    for token in _TOKEN.finditer(text):
+    for token in re.finditer(_TOKEN, text):
         if token["bracket"]:
             depth = depth + 1 if token["bracket"] == "<<" else max(depth - 1, 0)
         elif token["string"] and depth and not token["string"].isascii():
-            if not _AS_UTF.match(text, token.end()):
+            if not re.compile(_AS_UTF).match(text, token.end()):
                 return token["string"]
     return ""

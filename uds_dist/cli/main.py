@@ -33,9 +33,11 @@ MODULES = {
     "listen": "uds_dist.cli.listen",
     "demo": "uds_dist.cli.demo",
 }
+# What an option needs, and nothing else.
+OPTION_MODULES = {"--trace": "uds_dist.cli.trace"}
 
 STDOUT = 1
-_NEGATIVE = re.compile(r"-\.?\d")
+_NEGATIVE = r"-\.?\d"
 _VALUE_OPTIONS = (
     "--socket-dir",
     "--layout",
@@ -60,6 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         words = sys.argv[1:] if arguments is None else list(arguments)
         options = _parse(make_parser(*words[:1]), words)
+        if getattr(options, "trace", False):
+            options.tracer = import_module(OPTION_MODULES["--trace"]).tracer
         code: int = options.run(options)
         advise(options)
         return code
@@ -211,7 +215,7 @@ def _help(
 def _parse(parser: argparse.ArgumentParser, words: list[str]) -> argparse.Namespace:
     _check_values(parser, words)
     words = _all_nodes(words)
-    words = [MARK + word if _NEGATIVE.match(word) else word for word in words]
+    words = [MARK + word if re.match(_NEGATIVE, word) else word for word in words]
     options, more = parser.parse_known_args(words)
     # argparse calls arguments unknown if an option comes between them.
     end = more.index("--") if "--" in more else len(more)
@@ -239,5 +243,5 @@ def _check_values(parser: argparse.ArgumentParser, words: list[str]) -> None:
     for option, value in zip(words, words[1:]):
         if option == "--":
             return
-        if option in _VALUE_OPTIONS and value.startswith("-") and not _NEGATIVE.match(value):
+        if option in _VALUE_OPTIONS and value.startswith("-") and not re.match(_NEGATIVE, value):
             parser.error(f"{option} needs a value: if {value} is the value, write {option}={value}")

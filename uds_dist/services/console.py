@@ -46,7 +46,7 @@ OTP_RELEASE = "27"  # older clients accept it too: they only check for 26 or mor
 INDENTATION = "    "  # inserted by the Tab key at the beginning of a line
 MAX_SHELLS = 256  # open at the same time
 MAX_MATCHES = 1000  # of a completion
-NAME = re.compile(r"[\w.]*\Z")  # a name with dots, at the end of a line
+NAME = r"[\w.]*\Z"  # a name with dots, at the end of a line
 
 # Called with each input.
 Audit = Callable[["ConsoleInput"], object]
@@ -253,7 +253,7 @@ class Console:
         text = (chardata_text(before) or "")[::-1]
         if not text.strip():
             return (YES, charlist(INDENTATION), [])
-        name = NAME.findall(text)[0]
+        name = re.findall(NAME, text)[0]
         shells = [shell for shell in self.shells.values() if shell.leader == caller.pid]
         matches = shells[0].evaluator.complete(name)[:MAX_MATCHES] if shells and name else []
         if not matches:

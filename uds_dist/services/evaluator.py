@@ -429,8 +429,8 @@ OUTER = frozenset(
     }
 )
 # The parts of a traceback that Python 3.13 colours.
-PLACE = re.compile(r'^  File (".*"), line (\d+)(, in .*)?$')
-ERROR = re.compile(r"^([A-Za-z_][\w.]*)(: .*)?$")
+PLACE = r'^  File (".*"), line (\d+)(, in .*)?$'
+ERROR = r"^([A-Za-z_][\w.]*)(: .*)?$"
 
 
 def traceback_text(error: BaseException, colour: bool = False) -> str:
@@ -448,10 +448,10 @@ def traceback_text(error: BaseException, colour: bool = False) -> str:
 def _coloured(line: str) -> str:
     """A line of a traceback with terminal colours."""
     text = line.rstrip("\n")
-    if found := PLACE.match(text):
+    if found := re.match(PLACE, text):
         place, number, where = found.groups("")
         text = f"  File \x1b[35m{place}\x1b[0m, line \x1b[35m{number}\x1b[0m{where}"
-    elif found := ERROR.match(text):
+    elif found := re.match(ERROR, text):
         name, message = found.groups("")
         text = f"\x1b[1;35m{name}\x1b[0m\x1b[35m{message}\x1b[0m"
     return text + line[len(line.rstrip("\n")) :]

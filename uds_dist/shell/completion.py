@@ -19,7 +19,7 @@ from uds_dist.transport.loop import EventLoop
 
 
 # A name of Python, with dots, at the end of a text.
-NAME = re.compile(r"[\w.]*\Z")
+NAME = r"[\w.]*\Z"
 # Seconds to wait for a completion.
 TIMEOUT = 2.0
 # Longer lists are cut: nobody reads them.
@@ -70,7 +70,7 @@ class Completer:
 
     def _complete_python(self, before: str, then: Then) -> None:
         """Complete the dotted name at the end of a text."""
-        found = NAME.search(before)
+        found = re.search(NAME, before)
         name = "" if found is None else found.group()
         future = self._ask(CONSOLE_MODULE, "complete", [self._shell, name])
 
