@@ -77,14 +77,15 @@ TOP_LEVEL = {
     "tests",
     "typings",
 }
-# The two modules that import others by a call, and the calls that do it. The package loads the
-# modules of its public names at their first use. The command line loads the module of the command
-# that it runs: with all of them it would take twice as long to start. Every other import stands at
-# the top of its module, where readers look for it.
+# The three modules that import others by a call, and the calls that do it. The package loads the
+# modules of its public names at their first use, and the services the console, which most programs
+# never serve. The command line loads the module of the command that it runs: with all of them it
+# would take twice as long to start. Every other import is at the top of its module.
 COMMAND_LINE = f"{PACKAGE}.cli.main"
 TABLES = ("MODULES", "OPTION_MODULES")
 BY_CALL = {
     PACKAGE: {"import_module(f'{__name__}.{name}')", "import_module(_MODULES[name])"},
+    f"{PACKAGE}.services": {"import_module(f'{__name__}.{name}')"},
     COMMAND_LINE: {"import_module(MODULES[name])", "import_module(OPTION_MODULES['--trace'])"},
 }
 # Names for what mypyc makes C of: native integers, a buffer of bytes. Never imported when the

@@ -6,7 +6,9 @@ import os
 import socket
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
+from uds_dist import services
 from uds_dist.config import Config
 from uds_dist.errors import (
     ConfigError,
@@ -27,7 +29,6 @@ from uds_dist.processes.remote_node import flushed, parted, unwritten
 from uds_dist.processes.router import Inbox, Router
 from uds_dist.processes.this_node import this_node
 from uds_dist.services.books import NodeStatistics, node_statistics
-from uds_dist.services.console import Console, ConsoleInput
 from uds_dist.services.exposed import Exposed
 from uds_dist.services.group_leader import write_stdout
 from uds_dist.services.interruptions import checked_limit
@@ -36,6 +37,9 @@ from uds_dist.services.outcome import refuse_coroutines
 from uds_dist.services.pg import PgScope
 from uds_dist.services.startup import Services
 from uds_dist.transport.loop import EventLoop
+
+if TYPE_CHECKING:
+    from uds_dist.services.console import Console, ConsoleInput
 
 # Seconds that `close` gives to unwritten bytes.
 CLOSE_TIMEOUT = 1.0
@@ -305,7 +309,7 @@ class Node(LocalNode):
         refuse_coroutines("audit", audit)
         if allow is not None:
             check_names(allow)
-        self._console = Console(
+        self._console = services.console.Console(
             self.processes,
             self._peers,
             {} if namespace is None else namespace,
