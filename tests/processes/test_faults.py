@@ -17,10 +17,18 @@ import pytest
 from tests.conftest import MakeNode, MakePeer
 from tests.inside import inside
 from tests.scripted import ScriptedPeer
-from uds_dist import Atom, BusyError, EventLoop, Node, UdsDistError
+from uds_dist import Atom, BusyError, Config, EventLoop, Node, UdsDistError, encode
 from uds_dist.errors import RemoteProtocolError
 from uds_dist.etf.decode import decode
-from uds_dist.protocol.control import LINK, MONITOR_P, REG_SEND
+from uds_dist.protocol.control import (
+    EXIT,
+    LINK,
+    MONITOR_P,
+    MONITOR_P_EXIT,
+    PAYLOAD_EXIT2,
+    REG_SEND,
+)
+from uds_dist.protocol.flags import Flag, default_flags
 
 TO_NET_KERNEL = Atom("net_kernel")
 NOT_A_TERM = b"\x83\xff"
@@ -165,3 +173,30 @@ def test_an_accept_that_fails_does_not_leave_run_once(
     peer.connect(folder, node)
     assert node.nodes() == [peer.name]
     monkeypatch.setattr(listener, "_socket", sock)
+
+
+@pytest.mark.parametrize("kind", ["opaque", "deep"])
+def test_an_end_for_a_reason_that_cannot_be_passed_on_is_told_to_all(
+    make_node: MakeNode, make_peer: MakePeer, folder: str, kind: str
+) -> None:
+    node = make_node("n@localhost")
+    flags = default_flags(Config()) & ~Flag.EXIT_PAYLOAD
+    watcher, killer = make_peer("watcher@localhost", flags=flags), make_peer("killer@localhost")
+    for peer in (watcher, killer):
+        peer.connect(folder, node)
+    box = node.mailbox()
+    ref = watcher.monitor(box.pid)
+    watcher.send((LINK, watcher.pid(), box.pid))
+    assert watcher.settle() == []
+
+    control = encode((PAYLOAD_EXIT2, killer.pid(), box.pid))[1:]
+    # A term in the format of another node, and one as deep as a term may be.
+    reason = b"yopaque" if kind == "opaque" else b"h\x01" * 512 + b"j"
+    frame = b"\x83D\x00" + control + reason
+    killer.write(len(frame).to_bytes(4, "big") + frame)
+    assert killer.settle() == []
+    assert not box.alive
+    told = [message for message, _ in watcher.settle()]
+    bad = Atom("badarg")
+    down = (MONITOR_P_EXIT, box.pid, watcher.pid(), ref, bad)
+    assert told == [down, (EXIT, box.pid, watcher.pid(), bad)]

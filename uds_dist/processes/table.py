@@ -15,7 +15,13 @@ from collections.abc import Callable
 from functools import partial
 
 from uds_dist.config import Config
-from uds_dist.errors import ClosedError, ConfigError, UdsDistError
+from uds_dist.errors import (
+    ClosedError,
+    ConfigError,
+    EncodeError,
+    LocalProtocolError,
+    UdsDistError,
+)
 from uds_dist.etf.shown import shown
 from uds_dist.etf.terms import Atom, Pid, Reference
 from uds_dist.processes.destination import name_and_node, process_and_node
@@ -23,6 +29,7 @@ from uds_dist.processes.dialect import UNUSED
 from uds_dist.processes.local_signals import LocalSignals, SignalHandler, copied
 from uds_dist.processes.monitors import Monitor, ProcessMonitor
 from uds_dist.processes.names import (
+    BADARG,
     NOPROC,
     NORMAL,
     SHUTDOWN,
@@ -388,13 +395,22 @@ class Processes:
             process.links.drop(pid)
             self.drop_link_tie(process, pid)
         for pid in linked:
-            self.signal(pid.node, (PAYLOAD_EXIT, process.pid, pid), reason)
+            self._tell_end(pid.node, (PAYLOAD_EXIT, process.pid, pid), reason)
         if process.on_exit is not None:
             self.loop.call_soon(partial(process.on_exit, reason))
 
     def send_down(self, watcher: Pid, target: Pid | Atom, ref: Reference, reason: object) -> None:
         """Tell a watcher that its target is down."""
-        self.signal(watcher.node, (PAYLOAD_MONITOR_P_EXIT, target, watcher, ref), reason)
+        self._tell_end(watcher.node, (PAYLOAD_MONITOR_P_EXIT, target, watcher, ref), reason)
+
+    def _tell_end(self, node: str, control: tuple[object, ...], reason: object) -> None:
+        """Send the notice of an end; a reason that cannot be sent there becomes ``badarg``."""
+        # The reason may be a peer's term that only that peer understands, or be too deep for a node
+        # that takes reasons only within control messages. The watchers must be told anyway.
+        try:
+            self.signal(node, control, reason)
+        except (EncodeError, LocalProtocolError):
+            self.signal(node, control, BADARG)
 
     def add_watcher(self, process: Process, watcher: Pid, ref: Reference) -> None:
         """Note a monitor of a process here, such as one that came with a spawn request."""
