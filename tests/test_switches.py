@@ -138,5 +138,5 @@ def test_a_program_without_standard_streams(folder: str, legacy: subprocess.Pope
         first = node.rpc(name, "legacy", "jobs_done").result(10)
         assert isinstance(first, int) and legacy.poll() is None
         node.send(("commands", name), Atom("stop"))
-        assert node.loop.run_until(lambda: legacy.poll() is not None, timeout=30)
-    assert legacy.returncode == 0
+        assert node.loop.run_until(lambda: name not in node.nodes(), timeout=30)
+    assert legacy.wait(30) == 0

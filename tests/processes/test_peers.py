@@ -197,7 +197,7 @@ def test_ping_of_a_peer_that_speaks_something_else(
         peer.write(b"HTTP/1.1 400 Bad Request")
 
     a.loop.register(peer.listener, 1, answer)
-    assert a.ping(peer.name) is False
+    assert a.ping(peer.name, timeout=0.5) is False
     a.loop.unregister(peer.listener)
 
 
