@@ -57,16 +57,17 @@ def interrupted_at(moment: int) -> Iterator[list[int]]:
     The second of the numbers is 1 if a message was being handed over, which may be lost with it.
 
     Python looks for signals where a function begins and where a call comes back: the moments
-    that a profiler is told of.
+    that a profiler is told of. A moment inside a finalizer moves to the next one outside: Python
+    drops what a finalizer raises.
     """
     seen = [0, 0]
 
     def profile(frame: FrameType, event: str, _argument: object) -> None:
         if event != "c_call" and frame.f_code.co_filename.startswith(PACKAGE):
             seen[0] += 1
-            if seen[0] == moment:
+            if 0 < moment <= seen[0] and not inside(frame, "__del__"):
                 sys.setprofile(None)
-                seen[1] = int(hands_over(frame))
+                seen[1] = int(uds_dist.COMPILED or inside(frame, "received"))
                 raise Interrupted
 
     sys.setprofile(profile)
@@ -76,11 +77,10 @@ def interrupted_at(moment: int) -> Iterator[list[int]]:
         sys.setprofile(None)
 
 
-def hands_over(frame: FrameType | None) -> bool:
-    if uds_dist.COMPILED:
-        return True  # compiled, the functions that hand it over have no frames to be seen
+def inside(frame: FrameType | None, function: str) -> bool:
+    """Whether a function of this name is running; compiled ones have no frames to be seen."""
     while frame is not None:
-        if frame.f_code.co_name == "received":
+        if frame.f_code.co_name == function:
             return True
         frame = frame.f_back
     return False
