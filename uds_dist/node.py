@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 
 # Seconds that `close` gives to unwritten bytes.
 CLOSE_TIMEOUT = 1.0
+# Rounds that `close` gives to callbacks: an outcome becomes an answer within three.
+CLOSE_ROUNDS = 4
 
 
 class Node(LocalNode):
@@ -110,8 +112,11 @@ class Node(LocalNode):
     def __enter__(self) -> Node:
         return self
 
-    def __exit__(self, *_exc: object) -> None:
-        self.close()
+    def __exit__(self, error: object, *_more: object) -> None:
+        if error is None:
+            self.close()
+        else:
+            self._close()  # callbacks could raise another exception
 
     # -- identity --------------------------------------------------------------------------
 
@@ -360,17 +365,28 @@ class Node(LocalNode):
     def close(self) -> None:
         """End the node: processes exit with ``shutdown``, sockets close, its socket file goes.
 
-        Outside a handler the loop runs for at most another second, to write what was sent before
-        and to wait until the peers have closed too. In a forked child only the descriptors are
-        closed: the rest belongs to the parent.
+        Outside a handler the loop runs for at most another second, to send the answers of functions
+        that have ended, to write what was sent before, and to wait until the peers have closed too.
+        In a forked child only the descriptors are closed: the rest belongs to the parent.
         """
+        rounds = CLOSE_ROUNDS if not self._closed and self._can_run() else 0
+        while rounds and self.loop.statistics().queued:
+            rounds -= 1
+            self.loop.run_once(0)
+        self._close()
+
+    def _can_run(self) -> bool:
+        """True if this process can run the loop now."""
+        return not (self.loop.running or self.loop.closed or self.loop.process.forked)
+
+    def _close(self) -> None:
         if self._closed:
             return
         forked = self.loop.process.forked
         if self._services is not None and not forked:
             self._services.inbox.close()
         self._closed = True
-        can_run = not forked and not self.loop.running and not self.loop.closed
+        can_run = self._can_run()
         end = self.loop.time() + CLOSE_TIMEOUT
         if can_run and unwritten(self._peers.nodes):
             self.loop.run_until(flushed(self._peers.nodes), CLOSE_TIMEOUT)

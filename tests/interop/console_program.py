@@ -9,10 +9,13 @@ import os
 import sys
 
 from uds_dist import Config, Future, Node
+from uds_dist.services import console
 
 
 def main(name: str, socket_dir: str, uid: int | None = None) -> None:
-    if uid is not None:  # after the imports: perhaps another user cannot read this folder
+    if uid is not None:
+        # Perhaps the other user cannot read Python's folders: what loads later is loaded now.
+        assert console.Console
         os.setgid(uid)
         os.setuid(uid)
     with Node(name, cookie="secret", config=Config(socket_dir=socket_dir)) as node:

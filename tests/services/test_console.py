@@ -554,6 +554,15 @@ def test_programs_without_a_shell(console: Node, b: Node, loop: EventLoop) -> No
     nothing_left(console, loop, base)
 
 
+def test_a_program_that_ends_the_program(a: Node, b: Node, loop: EventLoop) -> None:
+    running = [True]
+    a.serve_console({"running": running})
+    answer = b.rpc(A, "uds_dist_console", "eval", ["running.clear()"])
+    assert loop.run_until(lambda: not running, SOON)
+    a.close()  # `uds-dist eval --python` asks for this, and gets its answer
+    assert answer.result(SOON) == (Atom("ok"), b"", b"", b"")
+
+
 def test_programs_are_logged_and_may_be_barred(a: Node, b: Node) -> None:
     told: list[ConsoleInput] = []
     a.serve_console(allow=["b@localhost"], audit=told.append)
