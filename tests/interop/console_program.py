@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib import import_module
 
 from uds_dist import Config, Future, Node
-from uds_dist.services import console
 
 
 def main(name: str, socket_dir: str, uid: int | None = None) -> None:
     if uid is not None:
-        # Perhaps the other user cannot read Python's folders: what loads later is loaded now.
-        assert console.Console
+        # Perhaps the other user cannot read Python's folders: load now what loads later.
+        import_module("uds_dist.services.console")
         os.setgid(uid)
         os.setuid(uid)
     with Node(name, cookie="secret", config=Config(socket_dir=socket_dir)) as node:
