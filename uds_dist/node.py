@@ -112,11 +112,11 @@ class Node(LocalNode):
     def __enter__(self) -> Node:
         return self
 
-    def __exit__(self, error: object, *_more: object) -> None:
-        if error is None:
-            self.close()
+    def __exit__(self, *exc: object) -> None:
+        if any(exc):
+            self._close()  # a callback could raise another exception
         else:
-            self._close()  # callbacks could raise another exception
+            self.close()
 
     # -- identity --------------------------------------------------------------------------
 
