@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -35,7 +36,7 @@ from uds_dist import (
     NoConnectionError,
     Node,
 )
-from uds_dist.protocol.encoder import FrameEncoder
+from uds_dist.protocol.encoder import Buffer
 from uds_dist.testing import MemorySocket, connect, fake_loop
 
 PACKAGE = os.path.dirname(uds_dist.__file__) + os.sep
@@ -244,7 +245,7 @@ def test_an_exception_at_a_round_s_end_delays_no_message() -> None:
         one_round(moment)
 
 
-@pytest.mark.parametrize("where", ["send", "recv", "encode"])
+@pytest.mark.parametrize("where", ["send", "recv", "queue"])
 def test_an_exception_between_the_system_and_the_books(
     where: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -264,12 +265,16 @@ def test_an_exception_between_the_system_and_the_books(
 
             return call
 
-        def half(*arguments: object) -> Iterator[bytes]:
-            yield b"\0\0\1\0half of a frame"
-            raise Interrupted
+        class Half(deque[Buffer]):
+            def append(self, buffer: Buffer) -> None:
+                super().append(buffer)
+                if due and due.pop():
+                    raise Interrupted
 
-        if where == "encode":
-            monkeypatch.setattr(FrameEncoder, "encode", half)
+        if where == "queue":
+            for end in ends:
+                assert end is not None
+                end.write_queue.buffers = Half()
         else:
             monkeypatch.setattr(MemorySocket, where, late(getattr(MemorySocket, where)))
         assert story.tell(rounds=5)

@@ -12,6 +12,7 @@ from tests.scripted import COOKIE, ScriptedPeer
 from tests.transport.support import in_child
 from uds_dist import Config, EventLoop, Node
 from uds_dist.protocol.handshake_table import Role
+from uds_dist.protocol.encoder import Buffer
 from uds_dist.transport.write_queue import WriteQueue
 
 PEER = "peer@localhost"
@@ -33,7 +34,7 @@ def test_the_signal_ends_a_process_that_does_not_guard_against_it() -> None:
 
 
 @pytest.mark.parametrize("buffers", [[b"lost"], [b"lost", b"too"]])
-def test_a_write_to_a_broken_socket(buffers: list[bytes]) -> None:
+def test_a_write_to_a_broken_socket(buffers: list[Buffer]) -> None:
     def work() -> str:
         with_default_sigpipe()
         left, right = socket.socketpair()

@@ -13,6 +13,7 @@ import pytest
 from tests.transport.support import Pair, raiser
 from uds_dist import Config
 from uds_dist.testing import MemorySocket, memory_pair
+from uds_dist.protocol.encoder import Buffer
 from uds_dist.transport.write_queue import (
     BUFFERS_PER_SEND,
     BULK,
@@ -75,7 +76,7 @@ def test_one_buffer_and_a_message_of_some_leave_in_their_order(
 
 def test_more_buffers_than_one_sendmsg_takes(ends: Pair, queue: WriteQueue) -> None:
     left, right = ends
-    buffers = [b"%d," % number for number in range(2 * BUFFERS_PER_SEND + 1)]
+    buffers: list[Buffer] = [b"%d," % number for number in range(2 * BUFFERS_PER_SEND + 1)]
     queue.extend(buffers)
     assert queue.write(left) == len(b"".join(buffers))
     assert arrived(right) == b"".join(buffers)
@@ -88,7 +89,7 @@ def test_what_a_full_socket_takes_bit_by_bit_is_whole(seed: int) -> None:
     queue = WriteQueue(WIDE)
     sent, got, blocked = bytearray(), bytearray(), 0
     for size in [4000, *random.choices([0, 1, 4, 900], k=200)]:
-        buffers = [random.randbytes(size), random.randbytes(size // 2)]
+        buffers: list[Buffer] = [random.randbytes(size), random.randbytes(size // 2)]
         queue.extend(buffers)
         sent += b"".join(buffers)
         queue.write(left)

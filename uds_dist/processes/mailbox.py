@@ -151,10 +151,7 @@ class Mailbox:
             BusyError: the connection's write queue is full; nothing was sent.
             ClosedError: this process or its node has ended.
         """
-        process = self._process
-        if not process.alive:
-            raise process.has_exited()
-        self._processes.send(process, dest, message, priority)
+        self._processes.send(self._process, dest, message, priority)
 
     def call(self, dest: Pid | str | tuple[str, str], request: object) -> Future[object]:
         """Call a generic server as this process, as ``gen_server:call`` does. See `Node.call`.
@@ -190,7 +187,7 @@ class Mailbox:
         queue = process.queue
         if match is None:
             if not (queue or process.prior):
-                self._await(lambda: bool(queue or process.prior), timeout)
+                self._await(process.has_messages, timeout)
             return process.take(0)
         if not callable(match):
             raise TypeError(f"match is {shown(match)}: give a function of a message")

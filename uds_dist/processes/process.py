@@ -232,6 +232,10 @@ class Process:
 
     # -- messages out of the queue ---------------------------------------------------------
 
+    def has_messages(self) -> bool:
+        """Tell whether a message waits."""
+        return bool(self.queue or self.prior)
+
     def take(self, index: int) -> object:
         """Take the message at a place, counted from the first with priority."""
         self.disturbed += 1

@@ -432,13 +432,14 @@ class Incoming:
     def _on_spawn_reply(
         self, node: str, control: ctl.SpawnReply | ctl.SpawnReplyTt, payload: object
     ) -> None:
-        spawn = self.processes.spawns.get(control.req_id)
+        request, result = control.req_id, control.result
+        spawn = self.processes.spawns.get(request)
         if spawn is None or spawn.node != node:
             return
-        if isinstance(control.result, Pid):
-            self._check_sender(node, control.result)
+        if isinstance(result, Pid):
+            self._check_sender(node, result)
         spawn.on_reply(control)
-        self.processes.take_spawn(control.req_id)  # afterwards: an exception may come between
+        self.processes.take_spawn(request)  # afterwards: an exception may come between
 
     def _on_node_link(self, node: str, control: ctl.NodeLink, payload: object) -> None:
         """Obsolete, and without effect in every node that ever knew it."""

@@ -191,6 +191,8 @@ class Processes:
 
     def send(self, sender: Process, dest: object, message: object, priority: bool = False) -> None:
         """Send a program's message; see `Mailbox.send`."""
+        if not sender.alive:
+            raise sender.has_exited()
         if self.closed:
             raise ClosedError(f"the node {self.name} is closed")
         control: tuple[object, ...]

@@ -37,7 +37,7 @@ Nodes".
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol, Union
 
@@ -72,15 +72,10 @@ class Refused:
 # A control message as a tuple, not parsed yet, and its payload or NO_PAYLOAD.
 Message = tuple[tuple[object, ...], object]
 Event = Union[Answer, Up, Refused, Message]
+# Called with each message that is sent: its control tuple and its payload or NO_PAYLOAD.
+Watch = Callable[[tuple[object, ...], object], object]
 
 UP: Final = Up()
-
-
-class Encoder(Protocol):
-    """The FrameEncoder, as a session uses it; a test may replace it."""
-
-    def encode(self, control: tuple[object, ...], payload: object) -> Iterable[Buffer]:
-        """The buffers of one message, to send in order."""
 
 
 class Session:
@@ -107,6 +102,7 @@ class Session:
         "_config",
         "_encoder",
         "_refused",
+        "_watch",
     )
 
     def __init__(self, handshake: Handshake, config: Config) -> None:
@@ -116,7 +112,8 @@ class Session:
         self.is_up = False
         self._config = config
         self.decoder = FrameDecoder(0, config)  # decodes no frame before the handshake is done
-        self._encoder: Encoder | None = None
+        self._encoder: FrameEncoder | None = None
+        self._watch: Watch | None = None
         self._refused = False
 
     def __repr__(self) -> str:
@@ -207,7 +204,7 @@ class Session:
 
     # --- out ---
 
-    def send(self, control: tuple[object, ...], payload: object = NO_PAYLOAD) -> Iterable[Buffer]:
+    def send(self, control: tuple[object, ...], payload: object = NO_PAYLOAD) -> list[Buffer]:
         """Make the bytes of one message.
 
         Args:
@@ -221,30 +218,10 @@ class Session:
         """
         if self._encoder is None:
             raise LocalProtocolError("the handshake is not done: wait for the event Up")
+        if self._watch is not None:
+            self._watch(control, payload)
         return self._encoder.encode(control, payload)
 
-    def watch_sent(self, watch: Callable[[tuple[object, ...], object], object]) -> None:
-        """Pass each message to a function before it is encoded.
-
-        Raises:
-            LocalProtocolError: the handshake is not done.
-        """
-        if self._encoder is None:
-            raise LocalProtocolError("the handshake is not done: wait for the event Up")
-        self._encoder = _Watched(self._encoder, watch)
-
-
-class _Watched:
-    """An encoder that passes its messages to a function."""
-
-    __slots__ = ("_encoder", "_watch")
-
-    def __init__(
-        self, encoder: Encoder, watch: Callable[[tuple[object, ...], object], object]
-    ) -> None:
-        self._encoder = encoder
+    def watch_sent(self, watch: Watch) -> None:
+        """Pass each message to a function before it is encoded."""
         self._watch = watch
-
-    def encode(self, control: tuple[object, ...], payload: object) -> Iterable[Buffer]:
-        self._watch(control, payload)
-        return self._encoder.encode(control, payload)

@@ -291,14 +291,11 @@ class LocalNode:
             EncodeError: an argument is not a term.
             BusyError, ClosedError, LocalProtocolError: as for `send`.
         """
-        return start_rpc(
-            self.processes,
-            self._own,
-            node,
-            checked_name(module),
-            checked_name(function),
-            arguments,
-        )
+        services = self._named()
+        if self._closed:
+            self._check_open()
+        module, function = checked_name(module), checked_name(function)
+        return start_rpc(services.processes, services.own, node, module, function, arguments)
 
     # -- services --------------------------------------------------------------------------
 

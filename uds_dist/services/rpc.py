@@ -106,6 +106,8 @@ def check_arguments(arguments: object) -> None:
     Raises:
         TypeError: it is not a list, a tuple or another sequence of terms.
     """
+    if isinstance(arguments, (list, tuple)):
+        return
     if isinstance(arguments, (str, bytes, bytearray, memoryview)):
         kind = type(arguments).__name__
         raise TypeError(f"the arguments are a {kind}: give a list of terms, such as [{kind}]")

@@ -15,7 +15,6 @@ import socket
 import sys
 import termios
 from collections import deque
-from collections.abc import Iterable
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
@@ -58,7 +57,7 @@ class WriteQueue:
         self.buffers.append(buffer)
         self.size += len(buffer)
 
-    def extend(self, buffers: Iterable[Buffer]) -> None:
+    def extend(self, buffers: list[Buffer]) -> None:
         """Queue the buffers of a message."""
         queue = self.buffers
         for buffer in buffers:
