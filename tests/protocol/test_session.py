@@ -125,7 +125,7 @@ def test_a_first_message_that_comes_with_the_last_answer() -> None:
     assert isinstance(ack, Answer) and isinstance(up, Up)
     message = b"".join(bytes(buffer) for buffer in b.send(CONTROL, b"first"))
     a.receive_data(ack.data + message + message[:7])
-    assert events(a) == [Up(), (CONTROL, b"first")]
+    assert events(a) == [UP, (CONTROL, b"first")]
     a.receive_data(message[7:])
     assert events(a) == [(CONTROL, b"first")]
 

@@ -704,7 +704,6 @@ class MultiReply(NamedTuple):
     bad_nodes: list[str]
 
 # What `handle_call` returns if the program calls `GenServer.reply` later.
-@dataclass(frozen=True)
 class NoReply:
     def __new__(cls) -> NoReply: ...
 

@@ -19,7 +19,7 @@ from uds_dist.cli.output import speaks_utf8, write_error, write_out
 from uds_dist.cli.several import Line, Show, at_each_node
 from uds_dist.cli.words import Command, add_connection, add_node, unmarked, utf8_word
 from uds_dist.etf.shown import shown
-from uds_dist.services.console import CONSOLE_MODULE
+from uds_dist.processes.names import CONSOLE_MODULE
 from uds_dist.services.group_leader import chardata_text
 from uds_dist.shell.remote import Choice, Kind, find_kind
 

@@ -51,6 +51,10 @@ IO_REPLY = Atom("io_reply")
 UNICODE = Atom("unicode")
 EOF = Atom("eof")
 
+# -- Python shells: the module that their clients, such as `uds-dist remote`, call -----------------
+
+CONSOLE_MODULE = "uds_dist_console"
+
 # -- answers ---------------------------------------------------------------------------------------
 
 OK = Atom("ok")

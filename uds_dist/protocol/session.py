@@ -38,8 +38,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final, Protocol, Union
+from typing import Final, NamedTuple, Union
 
 from uds_dist.config import Config
 from uds_dist.errors import HandshakeError, LocalProtocolError
@@ -50,20 +49,19 @@ from uds_dist.protocol.framing import Frame, FrameReader, handshake_frame
 from uds_dist.protocol.handshake import Handshake
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(NamedTuple):
     """The handshake's answer: write ``data``, which includes its length prefixes."""
 
     data: bytes
 
 
-@dataclass(frozen=True)
 class Up:
-    """The handshake is done: messages can be sent and received from now on."""
+    """The handshake is done: messages can be sent and received from now on. `UP` is the only one."""
+
+    __slots__ = ()
 
 
-@dataclass(frozen=True)
-class Refused:
+class Refused(NamedTuple):
     """This side refuses the peer, and the `Answer` before says so: close the connection."""
 
     error: HandshakeError

@@ -24,7 +24,7 @@ from typing import NamedTuple, Protocol
 from uds_dist.etf.shown import printable
 from uds_dist.etf.terms import Atom, Pid
 from uds_dist.processes.future import Future
-from uds_dist.processes.names import ERROR, OK, SHUTDOWN, SYSTEM_LIMIT, YES
+from uds_dist.processes.names import CONSOLE_MODULE, ERROR, OK, SHUTDOWN, SYSTEM_LIMIT, YES
 from uds_dist.processes.remote_node import RemoteNode, statistics
 from uds_dist.processes.table import Processes
 from uds_dist.services.console_helpers import stack, tasks, top, who
@@ -40,8 +40,6 @@ logger = logging.getLogger("uds_dist.console")
 MODULE = Atom("module")
 NO = Atom("no")
 
-# The module that clients of Python shells, such as `uds-dist remote`, call.
-CONSOLE_MODULE = "uds_dist_console"
 OTP_RELEASE = "27"  # older clients accept it too: they only check for 26 or more
 INDENTATION = "    "  # inserted by the Tab key at the beginning of a line
 MAX_SHELLS = 256  # open at the same time

@@ -39,7 +39,6 @@ class Running(Protocol):
     def complain(self, what: str, term: object) -> None: ...
 
 
-@dataclass(frozen=True)
 class NoReply:
     """What `handle_call` returns if the program calls `GenServer.reply` later."""
 
@@ -53,6 +52,9 @@ class NoReply:
 
     def __reduce__(self) -> tuple[object, ...]:
         return NoReply, ()
+
+    def __repr__(self) -> str:
+        return "NoReply()"
 
 
 NO_REPLY: Final = NoReply()
@@ -70,11 +72,11 @@ class Stop:
     reply: object = field(default=NO_REPLY)
 
 
-@dataclass(frozen=True)
 class FailCall:
     """What `handle_call` returns to make its caller exit with ``reason`` instead of a reply."""
 
-    reason: object
+    def __init__(self, reason: object) -> None:
+        self.reason = reason
 
 
 class GenServer:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from uds_dist.errors import UdsDistError
 from uds_dist.etf.terms import Atom, Pid
 from uds_dist.processes.future import Future
-from uds_dist.services.console import CONSOLE_MODULE
+from uds_dist.processes.names import CONSOLE_MODULE
 from uds_dist.services.group_leader import chardata_text
 from uds_dist.shell.layout import in_columns
 from uds_dist.transport.loop import EventLoop

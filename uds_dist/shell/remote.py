@@ -23,8 +23,7 @@ from uds_dist.etf.shown import shown
 from uds_dist.etf.terms import Atom, Pid, Reference
 from uds_dist.node import Node
 from uds_dist.processes.future import Future
-from uds_dist.processes.names import KILL, NOCONNECTION
-from uds_dist.services.console import CONSOLE_MODULE
+from uds_dist.processes.names import CONSOLE_MODULE, KILL, NOCONNECTION
 from uds_dist.services.rpc import start_rpc
 from uds_dist.shell.completion import Completer
 from uds_dist.shell.io_server import Console, IoServer
