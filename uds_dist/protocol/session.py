@@ -38,7 +38,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Final, NamedTuple, Union
+from typing import Final, Union
 
 from uds_dist.config import Config
 from uds_dist.errors import HandshakeError, LocalProtocolError
@@ -49,10 +49,13 @@ from uds_dist.protocol.framing import Frame, FrameReader, handshake_frame
 from uds_dist.protocol.handshake import Handshake
 
 
-class Answer(NamedTuple):
+class Answer:
     """The handshake's answer: write ``data``, which includes its length prefixes."""
 
-    data: bytes
+    __slots__ = ("data",)
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
 
 
 class Up:
@@ -61,10 +64,13 @@ class Up:
     __slots__ = ()
 
 
-class Refused(NamedTuple):
+class Refused:
     """This side refuses the peer, and the `Answer` before says so: close the connection."""
 
-    error: HandshakeError
+    __slots__ = ("error",)
+
+    def __init__(self, error: HandshakeError) -> None:
+        self.error = error
 
 
 # A control message as a tuple, not parsed yet, and its payload or NO_PAYLOAD.
