@@ -102,6 +102,11 @@ def test_every_missing_flag_by_itself() -> None:
         assert found == (None if expected is None else (expected, 1))
 
 
+def test_equal_peers_share_one_table() -> None:
+    assert dialect(ALL) is dialect(ALL ^ Flag.FRAGMENTS)
+    assert dialect(ALL) is not dialect(without(Flag.SPAWN))
+
+
 def a_reference() -> object:
     """Some reference."""
     with EventLoop() as loop, Node("r@h", loop=loop, cookie="c") as node:

@@ -80,7 +80,8 @@ def test_a_handshake() -> None:
     assert [type(event) for event in at_a] == [Answer, Up]
     assert [type(event) for event in at_b] == [Answer, Answer, Up]
     assert a.prefix_size == b.prefix_size == 4
-    assert a.handshake.peer is not None and a.handshake.peer.name == "b@localhost"
+    assert a.handshake is not None and a.handshake.peer is not None
+    assert a.handshake.peer.name == "b@localhost"
     assert a.next_event() is None
 
 

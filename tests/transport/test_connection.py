@@ -291,6 +291,7 @@ def test_the_peer_is_known_by_its_own_name(pair: Pair) -> None:
     seen: list[Peer] = []
     pair.start()
     handshake = pair.right.connection.session.handshake
+    assert handshake is not None
 
     def choose(peer: Peer) -> Status:
         seen.append(peer)

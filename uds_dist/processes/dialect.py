@@ -20,7 +20,8 @@ Source: Distribution Protocol, section "Distribution Flags".
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import cast
+from functools import cache
+from typing import Final, cast
 
 from uds_dist.etf.terms import Atom, Pid, Reference
 from uds_dist.protocol.control import (
@@ -49,6 +50,16 @@ Translation = Callable[[Control, object], "tuple[Control, object] | None"]
 Dialect = dict[int, Translation]
 
 UNUSED = Atom("")
+# The flags that a dialect depends on.
+_FLAGS: Final = (
+    Flag.SEND_SENDER
+    | Flag.EXIT_PAYLOAD
+    | Flag.ALIAS
+    | Flag.ALTACT_SIG
+    | Flag.DIST_MONITOR
+    | Flag.DIST_MONITOR_NAME
+    | Flag.SPAWN
+)
 _ALIAS = int(AltactFlag.ALIAS)
 _EXIT = int(AltactFlag.EXIT)
 
@@ -61,7 +72,7 @@ _INLINE = {
 
 
 def dialect(flags: int) -> Dialect:
-    """The table of one connection.
+    """The table of one connection, shared by all connections with these capabilities.
 
     Args:
         flags: the capabilities of both nodes, `Handshake.effective_flags`.
@@ -69,6 +80,11 @@ def dialect(flags: int) -> Dialect:
         Operation -> the function that makes this peer's form of it; an operation that is not in the
         table is sent as it is.
     """
+    return _table(int(flags & _FLAGS))
+
+
+@cache
+def _table(flags: int) -> Dialect:
     table: Dialect = {}
     if not flags & Flag.SEND_SENDER:
         table[SEND_SENDER] = _without_sender

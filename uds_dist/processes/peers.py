@@ -308,7 +308,7 @@ class Peers:
         self.accepting.handshake_over(connection)
         name = connection.name
         handshake = connection.session.handshake
-        assert name is not None
+        assert name is not None and handshake is not None
         if connection.initiator and handshake.flags & Flag.NAME_ME:
             if not self._this.dynamic:
                 # Two nodes were asked for a name at once. This one gave the second, and must learn

@@ -90,7 +90,7 @@ class Session:
         config: the limits of frames and messages, and the size of fragments.
 
     Attributes:
-        handshake: the handshake; kept after its end for its results.
+        handshake: the handshake, and its results after it; None after `end_handshake`.
         reader: cuts frames out of the bytes; a socket may receive directly into it.
         backlog: received frames whose events were not asked for yet.
         is_up: whether `Up` has been handed out.
@@ -110,7 +110,7 @@ class Session:
     )
 
     def __init__(self, handshake: Handshake, config: Config) -> None:
-        self.handshake = handshake
+        self.handshake: Handshake | None = handshake
         self.reader = FrameReader(config)
         self.backlog: deque[Frame] = deque()
         self.is_up = False
@@ -121,11 +121,17 @@ class Session:
         self._refused = False
 
     def __repr__(self) -> str:
-        state = "up" if self.is_up else self.handshake.state.value
         return (
-            f"<Session {state} prefix={self.prefix_size} unread={self.reader.unread}"
+            f"<Session {self.state} prefix={self.prefix_size} unread={self.reader.unread}"
             f" backlog={len(self.backlog)}>"
         )
+
+    @property
+    def state(self) -> str:
+        """The next step of the handshake; "up" after it, "ended" if it was broken off."""
+        if self.is_up:
+            return "up"
+        return "ended" if self.handshake is None else self.handshake.state.value
 
     @property
     def prefix_size(self) -> int:
@@ -140,7 +146,17 @@ class Session:
         Raises:
             LocalProtocolError: the handshake has begun already.
         """
+        assert self.handshake is not None
         return b"".join([handshake_frame(message) for message in self.handshake.begin()])
+
+    def end_handshake(self) -> None:
+        """Forget the handshake: it was broken off, or it is done and its results were read.
+
+        An idle connection takes less memory without it.
+        """
+        if self.handshake is not None:
+            self.handshake.end()  # an exception before the next line leaves it for another call
+            self.handshake = None
 
     # --- in ---
 
@@ -184,7 +200,7 @@ class Session:
     def _next_step(self) -> Event | None:
         """The next event of the handshake."""
         handshake = self.handshake
-        while not self._refused:
+        while handshake is not None and not self._refused:
             if handshake.refusal is not None:
                 self._refused = True
                 return Refused(handshake.refusal)

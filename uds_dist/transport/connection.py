@@ -98,11 +98,11 @@ class Connection:
     """
 
     __slots__ = (
-        "address", "addresses", "bytes_at_quarter", "bytes_in", "bytes_out", "choked", "config",
-        "ended", "error", "hang_up_timer", "held", "initiator", "interest", "last_sent",
-        "loop", "messages_in", "messages_out", "name", "owner", "parting", "passed_over", "paused",
-        "peer_uid", "phase", "pressure", "receive_size", "session", "silent_quarters", "sock",
-        "tick_deadline", "timer", "waiters", "write_queue", "__weakref__",
+        "address", "addresses", "bytes_in", "bytes_out", "choked", "config", "ended", "error",
+        "hang_up_timer", "held", "in_at_quarter", "initiator", "interest", "last_sent", "loop",
+        "messages_in", "messages_out", "name", "out_at_quarter", "owner", "parting", "passed_over",
+        "paused", "peer_uid", "phase", "pressure", "receive_size", "session", "silent_quarters",
+        "sock", "tick_deadline", "timer", "waiters", "write_queue", "__weakref__",
     )  # fmt: skip
 
     def __init__(
@@ -128,10 +128,8 @@ class Connection:
         self.error: UdsDistError | None = None
         self.receive_size = min(FIRST_RECEIVE, config.receive_size)
         self.write_queue = WriteQueue(config.send_buffer_size)
-        self.bytes_in = 0
-        self.bytes_out = 0
-        self.messages_in = 0
-        self.messages_out = 0
+        self.bytes_in = self.bytes_out = 0
+        self.messages_in = self.messages_out = 0
         self.paused = False  # a mailbox is full
         self.held: Held | None = None  # a queue is too full for answers: see `backpressure`
         self.choked = False  # no more can be held
@@ -140,7 +138,7 @@ class Connection:
         self.waiters: Waiters = []  # waiting for the write queue to reach its low-water mark
         self.last_sent = loop.now
         self.silent_quarters = 0
-        self.bytes_at_quarter = (0, 0)  # in and out
+        self.in_at_quarter = self.out_at_quarter = 0  # what bytes_in and bytes_out were
         self.interest = 0  # what the socket is watched for
         self.passed_over = 0  # rounds in which the backlog went first
         self.parting = False  # the peer has not closed its side yet
@@ -153,7 +151,7 @@ class Connection:
         state = self.phase.value
         held = "" if self.held is None else f" held={self.held.size}"
         if self.phase is HANDSHAKE:
-            state = f"handshake:{self.session.handshake.state.name.lower()}"
+            state = f"handshake:{self.session.state}"
         return (
             f"<Connection {self.name or '?'} {state} {'out' if self.initiator else 'in'}"
             f" prefix={self.prefix_size} unread={self.session.reader.unread}"
@@ -224,8 +222,9 @@ class Connection:
         """Both sides have proved that they know the cookie."""
         self.phase = UP
         ticks.start(self)
-        self.loop.urgent.add(self.urgent_tick)
+        self.loop.urgent.add(self)
         self.owner.connection_up(self)
+        self.session.end_handshake()
 
     def too_late(self) -> None:
         """End a handshake whose time is over."""
@@ -432,6 +431,10 @@ class Connection:
     def tick(self) -> None:
         """Send a tick, or what waits to be written."""
         ticks.tick(self)
+
+    def quarter(self) -> None:
+        """A quarter of the tick time is over."""
+        ticks.quarter(self)
 
     def provoke_answer(self) -> None:
         """Ask the owner to make a silent peer answer."""

@@ -33,6 +33,7 @@ class Handshaker(Parting, Protocol):
 def take_steps(connection: Handshaker) -> None:
     """Take the steps that the received bytes allow."""
     session = connection.session
+    handshake = session.handshake
     while connection.phase is HANDSHAKE:
         try:
             event = session.next_event()
@@ -41,8 +42,8 @@ def take_steps(connection: Handshaker) -> None:
             return
         if event is None:
             return
-        if session.handshake.peer is not None:
-            connection.name = session.handshake.peer.name
+        if handshake is not None and handshake.peer is not None:
+            connection.name = handshake.peer.name
         if isinstance(event, Answer):
             connection.write(event.data)
         elif isinstance(event, Refused):
@@ -59,8 +60,7 @@ def too_late(connection: Handshaker) -> None:
         return
     if connection.phase not in (CONNECTING, HANDSHAKE):
         return
-    in_handshake = connection.phase is HANDSHAKE
-    where = connection.session.handshake.state.value if in_handshake else "connecting"
+    where = connection.session.state if connection.phase is HANDSHAKE else "connecting"
     seconds = connection.config.handshake_timeout
     connection.fail(reasons.too_late(connection.name, seconds, where))
 
@@ -82,4 +82,5 @@ def why_lost(connection: Handshaker, reason: str) -> NoConnectionError:
 
 
 def _awaits_proof(connection: Handshaker) -> bool:
-    return connection.session.handshake.state is State.RECV_CHALLENGE_ACK
+    handshake = connection.session.handshake
+    return handshake is not None and handshake.state is State.RECV_CHALLENGE_ACK

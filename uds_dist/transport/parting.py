@@ -119,9 +119,9 @@ def release(connection: Parting) -> None:
         connection.hang_up_timer.cancel()
         connection.hang_up_timer = None
     connection.tick_deadline = None
-    connection.session.handshake.end()
+    connection.session.end_handshake()
     loop = connection.loop
-    loop.urgent.discard(connection.urgent_tick)
+    loop.urgent.discard(connection)
     if connection.sock is not None:
         if not loop.process.forked:
             try:

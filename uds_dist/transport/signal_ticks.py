@@ -9,21 +9,27 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 from uds_dist.errors import ConfigError
 
-Sender = Callable[[float], object]
+
+class Sender(Protocol):
+    """A connection that needs ticks."""
+
+    def urgent_tick(self, now: float) -> None:
+        """Send a tick if its time has come, and do nothing else."""
 
 
 def send_ticks(senders: set[Sender], now: float) -> None:
     """Send due ticks: called by a signal handler of the main thread while a handler computes.
 
     Args:
-        senders: send the tick of a connection if its time has come, and do nothing else.
+        senders: the connections that are up.
         now: the present time of the loop's clock.
     """
     for sender in tuple(senders):
-        sender(now)
+        sender.urgent_tick(now)
 
 
 @contextmanager

@@ -44,13 +44,16 @@ class Ticking(Protocol):
     bytes_out: int
     last_sent: float
     silent_quarters: int
-    bytes_at_quarter: tuple[int, int]
+    in_at_quarter: int
+    out_at_quarter: int
 
     def set_timer(self, seconds: float, callback: Callable[..., object], *args: object) -> None: ...
 
     def go_on(self) -> None: ...
 
     def flush(self) -> None: ...
+
+    def quarter(self) -> None: ...
 
     def provoke_answer(self) -> None: ...
 
@@ -59,9 +62,10 @@ class Ticking(Protocol):
 
 def start(connection: Ticking) -> None:
     """Begin the first quarter."""
-    connection.bytes_at_quarter = (connection.bytes_in, connection.bytes_out)
+    connection.in_at_quarter = connection.bytes_in
+    connection.out_at_quarter = connection.bytes_out
     connection.last_sent = connection.loop.time()
-    connection.set_timer(connection.config.tick_time / 4, quarter, connection)
+    connection.set_timer(connection.config.tick_time / 4, connection.quarter)
 
 
 def quarter(connection: Ticking) -> None:
@@ -69,16 +73,18 @@ def quarter(connection: Ticking) -> None:
     if connection.phase is not UP:
         return
     tick_time = connection.config.tick_time
-    connection.set_timer(tick_time / 4, quarter, connection)
+    connection.set_timer(tick_time / 4, connection.quarter)
     if connection.session.backlog:
         connection.loop.call_soon(connection.go_on)  # redundant unless an exception lost a call
     if connection.loop.now - connection.last_sent >= tick_time / 4 - 0.001:
         tick(connection)
-    bytes_in, bytes_out = connection.bytes_at_quarter
     # A connection that does not read may still write: see `backpressure`.
-    moved = connection.paused or (connection.choked and connection.bytes_out != bytes_out)
-    if connection.bytes_in != bytes_in or moved:
-        connection.bytes_at_quarter = (connection.bytes_in, connection.bytes_out)
+    moved = connection.paused or (
+        connection.choked and connection.bytes_out != connection.out_at_quarter
+    )
+    if connection.bytes_in != connection.in_at_quarter or moved:
+        connection.in_at_quarter = connection.bytes_in
+        connection.out_at_quarter = connection.bytes_out
         connection.silent_quarters = 0
         return
     connection.silent_quarters += 1
