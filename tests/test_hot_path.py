@@ -71,3 +71,11 @@ def test_sending_a_message_takes_few_calls(
         calls = calls_of(partial(box.send, dest, message))
         assert peer.receive()[1] == message
     check(calls, most_calls=18, most_files=8)
+
+
+def test_setting_up_a_connection_takes_few_calls(make_node: MakeNode) -> None:
+    first, second, third = (make_node(f"{name}@localhost") for name in "abc")
+    third.listen()
+    first.connect(third.name).result(20)  # loads the code that is needed only once
+    calls = calls_of(lambda: second.connect(third.name).result(20))  # of both sides
+    check(calls, most_calls=440, most_files=50)

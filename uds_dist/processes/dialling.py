@@ -75,11 +75,11 @@ class Dialling:
                 raise NodeNameError(f"{name} is this node itself")
             peer = RemoteNode(name)
         if not peer.connecting:
-            self._network.places.addresses(name)  # an invalid address fails here, at once
+            addresses = self._network.places.addresses(name)  # an invalid one fails here, at once
             self._nodes[name] = peer
             try:
                 self.start_waiting(peer)
-                self.dial_if_free(peer)
+                self.dial_if_free(peer, addresses)
             except BaseException:
                 self._interrupted(peer)
                 raise
@@ -134,8 +134,15 @@ class Dialling:
         peer.attempt = self._network.connection(handshake, peer.name)
         peer.attempt.connect(addresses[0], sock, addresses[1:])
 
-    def dial_if_free(self, peer: RemoteNode) -> None:
-        """Dial if anything still waits and no attempt or claim is under way."""
+    def dial_if_free(
+        self, peer: RemoteNode, addresses: tuple[SocketAddress, ...] | None = None
+    ) -> None:
+        """Dial if anything still waits and no attempt or claim is under way.
+
+        Args:
+            peer: the node to connect to.
+            addresses: where it may listen, if the caller knows it.
+        """
         if (
             not peer.connecting
             or peer.attempt is not None
@@ -148,7 +155,7 @@ class Dialling:
             if peer.name in self._claims and left > 0:
                 self._loop.call_later(left, self.dial_if_free, peer)
             else:
-                self._dial(peer, self._network.places.addresses(peer.name))
+                self._dial(peer, addresses or self._network.places.addresses(peer.name))
         except BaseException:
             self._interrupted(peer)
             raise

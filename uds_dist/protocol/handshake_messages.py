@@ -29,6 +29,8 @@ class Status(Enum):
     Source: Distribution Protocol, section "The Handshake in Detail", steps 3 and 3B.
     """
 
+    __hash__ = object.__hash__  # the hash of Enum is Python code, which a lookup would call
+
     OK = "ok"
     OK_SIMULTANEOUS = "ok_simultaneous"
     NOK = "nok"

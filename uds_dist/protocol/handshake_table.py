@@ -46,12 +46,16 @@ from uds_dist.protocol.handshake_messages import NAMED, Status, shown
 class Role(Enum):
     """Which side of the handshake this node is."""
 
+    __hash__ = object.__hash__  # the hash of Enum is Python code, which a lookup would call
+
     INITIATOR = "initiator"
     ACCEPTOR = "acceptor"
 
 
 class State(Enum):
     """The next step of the handshake, or how it ended."""
+
+    __hash__ = object.__hash__
 
     SEND_NAME = "send_name"
     RECV_NAME = "recv_name"
@@ -70,6 +74,8 @@ class State(Enum):
 
 class Event(Enum):
     """The events of a handshake besides a `Status`: the other messages, and "go on"."""
+
+    __hash__ = object.__hash__
 
     GO = "go"
     NAME = "N (name)"

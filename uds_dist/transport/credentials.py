@@ -110,6 +110,17 @@ def peer_pid(peer: socket.socket) -> int | None:
     return int(_LINUX.unpack(data)[0])
 
 
+def admits_every_uid(address: SocketAddress, config: Config, *, bits_hold: bool = True) -> bool:
+    """Whether the permission bits of a socket file alone decide who is admitted.
+
+    Args:
+        address: where this node listens.
+        config: `allowed_uids` is used.
+        bits_hold: whether the socket file has the permission bits that it should have.
+    """
+    return not address.abstract and bits_hold and not config.allowed_uids
+
+
 def may_accept(
     uid: int | None, address: SocketAddress, config: Config, *, bits_hold: bool = True
 ) -> bool:
@@ -121,9 +132,7 @@ def may_accept(
         config: `allowed_uids` is used.
         bits_hold: whether the socket file has the permission bits that it should have.
     """
-    if not address.abstract and bits_hold and not config.allowed_uids:
-        return True
-    return _is_trusted(uid, config)
+    return admits_every_uid(address, config, bits_hold=bits_hold) or _is_trusted(uid, config)
 
 
 def may_dial(uid: int | None, address: SocketAddress, config: Config) -> bool:

@@ -16,7 +16,7 @@ from uds_dist.errors import ListenError
 from uds_dist.transport import reasons
 from uds_dist.transport.address import SocketAddress
 from uds_dist.transport.binding import adopt, bind, listen_error
-from uds_dist.transport.credentials import may_accept, peer_uid
+from uds_dist.transport.credentials import admits_every_uid, may_accept, peer_uid
 from uds_dist.transport.fault import is_own_fault
 from uds_dist.transport.log_rate import BoundedLog
 from uds_dist.transport.loop import READ, EventLoop
@@ -109,8 +109,10 @@ class Listener:
     def _admit(self, accepted: socket.socket) -> None:
         """Pass on a connection if its peer is admitted."""
         accepted.setblocking(False)
-        uid = peer_uid(accepted)
-        if may_accept(uid, self.address, self._config, bits_hold=self._binding.bits_hold):
+        binding = self._binding
+        everyone = admits_every_uid(binding.address, self._config, bits_hold=binding.bits_hold)
+        uid = None if everyone else peer_uid(accepted)
+        if everyone or may_accept(uid, self.address, self._config, bits_hold=binding.bits_hold):
             self.accepted += 1
             self._on_accept(accepted)
         else:
