@@ -201,6 +201,14 @@ def test_on_down_and_the_error_say_why(make_node: MakeNode, b: Node, loop: Event
     assert losses == [("b@localhost", "the connection to b@localhost was lost: the peer closed it")]
 
 
+def test_a_node_without_settings_of_its_own_keeps_no_copy_of_its_config(loop: EventLoop) -> None:
+    config = Config(hidden=False)
+    with Node("a@localhost", loop=loop, cookie="c", config=config) as node:
+        assert node.config is config
+    with Node("a@localhost", loop=loop, cookie="c", config=config, hidden=True) as node:
+        assert node.config == config.replace(hidden=True) != config
+
+
 def test_impossible_settings_are_refused(loop: EventLoop, folder: str) -> None:
     for name in ("a", "a@", "@", "a@b@c", ""):
         with pytest.raises(ConfigError):

@@ -149,8 +149,8 @@ class Config:
         return cls(**{**found, **settings})
 
     def replace(self, **settings: Any) -> Config:
-        """A copy with some settings changed."""
-        return replace(self, **settings)
+        """A copy with some settings changed; itself if none is given."""
+        return replace(self, **settings) if settings else self
 
 
 _POSITIVE = (

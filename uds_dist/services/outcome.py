@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Sequence
-from types import FrameType
+from types import FrameType, FunctionType, MethodType
 from typing import NamedTuple
 
 from uds_dist.errors import ConfigError, ErlangError, ErlangRaiseError, Exit, TermError
@@ -113,8 +113,10 @@ def refuse_coroutines(what: str, function: object) -> None:
     Raises:
         ConfigError: it is a coroutine function, or an asynchronous generator's.
     """
-    call = getattr(function, "__call__", None)  # of a callable object
-    for candidate in (function, call):
+    candidates = [function]
+    if not isinstance(function, (FunctionType, MethodType)):
+        candidates.append(getattr(function, "__call__", None))  # of a callable object
+    for candidate in candidates:
         if inspect.iscoroutinefunction(candidate) or inspect.isasyncgenfunction(candidate):
             raise ConfigError(
                 f"{what} is an async def function, which this library does not run: write a plain"
