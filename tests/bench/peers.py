@@ -8,6 +8,7 @@ the end of the input all are closed.
 
 from __future__ import annotations
 
+import gc
 import os
 import resource
 import selectors
@@ -45,6 +46,7 @@ def main(arguments: list[str]) -> None:
             else:
                 loop.stop()
 
+        gc.collect()  # now, not while they connect: it takes milliseconds
         next(waiting).connect(hub)
 
         loop.register(0, selectors.EVENT_READ, commanded)
