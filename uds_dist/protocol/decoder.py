@@ -8,6 +8,7 @@ Protocol, section "Protocol between Connected Nodes".
 
 from __future__ import annotations
 
+from functools import cache
 from struct import Struct
 from typing import Final
 
@@ -64,6 +65,12 @@ class Postponed:
         self.size = len(data)
 
 
+@cache
+def _small_frame(max_terms: int) -> int:
+    """The most bytes that cannot hold too many elements; one number for all connections."""
+    return min(max_terms, _MAX_CONTROL_TERMS) // DEAREST_BYTE
+
+
 class FrameDecoder:
     """Turns the frames of one connection into control tuples and payloads.
 
@@ -104,10 +111,9 @@ class FrameDecoder:
         self._depth = min(config.max_term_depth, DEEPEST)
         self._decompressed = config.max_decompressed_size
         self._terms = config.max_message_terms
-        # A frame of up to this many bytes cannot have too many elements, so interpreted code reads
-        # its terms without a budget. Compiled, `decode_term` has a faster way for all of them.
-        most = min(config.max_message_terms, _MAX_CONTROL_TERMS) // DEAREST_BYTE
-        self._small = -1 if COMPILED else most
+        # Interpreted code reads the terms of a small frame without a budget. Compiled,
+        # `decode_term` has a faster way for all frames.
+        self._small = -1 if COMPILED else _small_frame(config.max_message_terms)
         self._caching = bool(effective_flags & Flag.DIST_HDR_ATOM_CACHE)
         self._sanctioned = _SANCTIONED[self._caching, bool(effective_flags & Flag.FRAGMENTS)]
         # Both directions' caches are dicts, not tables of 2048: there may be many idle connections.
