@@ -32,7 +32,7 @@ from uds_dist.cli.json_text import write_json
 from uds_dist.cli.output import complain, write_line
 from uds_dist.cli.words import Command, add_connection, add_node, config_of
 from uds_dist.etf.shown import printable, shown
-from uds_dist.protocol.flags import Flag, default_flags, effective_flags, flag_names
+from uds_dist.protocol.flags import FLAGS, Flag, default_flags, effective_flags, flag_names
 from uds_dist.protocol.framing import FrameReader, handshake_frame
 from uds_dist.protocol.handshake import Handshake
 from uds_dist.protocol.handshake_table import Role
@@ -188,7 +188,7 @@ def _show_flags(own: int, theirs: int, show: Callable[[Fact], object]) -> None:
 
 def _names(flags: int) -> list[str]:
     names = flag_names(flags).split(", ") if flag_names(flags) else []
-    unnamed = flags & ~sum(flag for flag in Flag if flag & flags)
+    unnamed = flags & ~sum(FLAGS.values())
     if unnamed:
         names.append(f"and bits without a name: {unnamed:#x}")
     lines: list[str] = []

@@ -60,8 +60,8 @@ _FLAGS: Final = (
     | Flag.DIST_MONITOR_NAME
     | Flag.SPAWN
 )
-_ALIAS = int(AltactFlag.ALIAS)
-_EXIT = int(AltactFlag.EXIT)
+_ALIAS = AltactFlag.ALIAS
+_EXIT = AltactFlag.EXIT
 
 # A payload that goes into the tuple: the operation with it, and the one without.
 _INLINE = {
@@ -80,7 +80,7 @@ def dialect(flags: int) -> Dialect:
         Operation -> the function that makes this peer's form of it; an operation that is not in the
         table is sent as it is.
     """
-    return _table(int(flags & _FLAGS))
+    return _table(flags & _FLAGS)
 
 
 @cache

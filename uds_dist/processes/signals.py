@@ -47,8 +47,8 @@ from uds_dist.protocol.control import NO_PAYLOAD, AltactFlag, ControlMessage
 from uds_dist.protocol.parse import parse
 from uds_dist.transport.loop import EventLoop
 
-_EXIT = int(AltactFlag.EXIT)
-_PRIO = int(AltactFlag.PRIO)
+_EXIT = AltactFlag.EXIT
+_PRIO = AltactFlag.PRIO
 
 
 class Spawner(Protocol):

@@ -61,7 +61,7 @@ from uds_dist.transport.loop import EventLoop
 
 logger = logging.getLogger(__name__)
 
-PRIO_ALIAS = int(AltactFlag.PRIO | AltactFlag.ALIAS)
+PRIO_ALIAS = AltactFlag.PRIO | AltactFlag.ALIAS
 
 
 class Processes:
@@ -317,7 +317,7 @@ class Processes:
             flags |= AltactFlag.PRIO
         if isinstance(dest, Reference):
             flags |= AltactFlag.ALIAS
-        self.signal(dest.node, (ALTACT_SIG_SEND, int(flags), sender, dest), reason)
+        self.signal(dest.node, (ALTACT_SIG_SEND, flags, sender, dest), reason)
 
     def set_group_leader(self, leader: Pid, dest: Pid) -> None:
         """Make `leader` the group leader of the process `dest`, wherever that is."""

@@ -15,8 +15,8 @@ has an entry, from OTP 21 on under "New Ctrlmessages for Erlang/OTP ..."; the cl
 """
 
 # No annotations from the future here: NamedTuple would compile each of about a hundred from text.
-from enum import Enum, IntEnum
-from typing import Final, Literal, NamedTuple, Union, get_args
+from enum import Enum
+from typing import Final, NamedTuple, Union
 
 from uds_dist.etf.terms import Atom, Pid, Reference
 
@@ -62,17 +62,17 @@ UNLINK_ID_ACK: Final = 36
 ALTACT_SIG_SEND: Final = 37
 
 
-class SpawnFlag(IntEnum):
+class SpawnFlag:
     """What a SPAWN_REPLY set up together with the new process.
 
     Source: Distribution Protocol, "New Ctrlmessages for Erlang/OTP 23", SPAWN_REPLY.
     """
 
-    LINK = 1
-    MONITOR = 2
+    LINK: Final = 1
+    MONITOR: Final = 2
 
 
-class AltactFlag(IntEnum):
+class AltactFlag:
     """The kind of an ALTACT_SIG_SEND; other bits are ignored.
 
     Without ALIAS and NAME it goes to a pid; without EXIT it is a message.
@@ -80,11 +80,11 @@ class AltactFlag(IntEnum):
     Source: Distribution Protocol, "New Ctrlmessages for Erlang/OTP 28", ALTACT_SIG_SEND.
     """
 
-    PRIO = 1
-    TOKEN = 2
-    ALIAS = 4
-    NAME = 8
-    EXIT = 16
+    PRIO: Final = 1
+    TOKEN: Final = 2
+    ALIAS: Final = 4
+    NAME: Final = 8
+    EXIT: Final = 16
 
 
 Proc = Union[Pid, Atom]
@@ -92,12 +92,67 @@ Dest = Union[Pid, Atom, Reference]
 Mfa = tuple[Atom, Atom, int]
 
 
-class Link(NamedTuple):
-    """from_pid wants a link with to_pid; no payload. Source: LINK."""
+# The shapes of messages that differ only in their operation.
 
-    op: Literal[1]
+
+class FromTo(NamedTuple):
+    """A message from one process to another."""
+
+    op: int
     from_pid: Pid
     to_pid: Pid
+
+
+class FromToTt(NamedTuple):
+    """A message from one process to another, with a trace token."""
+
+    op: int
+    from_pid: Pid
+    to_pid: Pid
+    trace_token: object
+
+
+class FromToReason(NamedTuple):
+    """A message from one process to another, with a reason."""
+
+    op: int
+    from_pid: Pid
+    to_pid: Pid
+    reason: object
+
+
+class FromToReasonTt(NamedTuple):
+    """A message from one process to another, with a trace token and a reason."""
+
+    op: int
+    from_pid: Pid
+    to_pid: Pid
+    trace_token: object
+    reason: object
+
+
+class FromToMonitor(NamedTuple):
+    """A message about a monitor: from its owner to what it monitors."""
+
+    op: int
+    from_pid: Pid
+    to_proc: Proc
+    ref: Reference
+
+
+class FromToUnlink(NamedTuple):
+    """A message about the end of a link, which the id identifies."""
+
+    op: int
+    id: int
+    from_pid: Pid
+    to_pid: Pid
+
+
+class Link(FromTo):
+    """from_pid wants a link with to_pid; no payload. Source: LINK."""
+
+    __slots__ = ()
 
 
 class Send(NamedTuple):
@@ -106,32 +161,27 @@ class Send(NamedTuple):
     Source: SEND.
     """
 
-    op: Literal[2]
+    op: int
     unused: object
     to_pid: Pid
 
 
-class Exit(NamedTuple):
+class Exit(FromToReason):
     """from_pid ended and to_pid was linked to it; no payload. Source: EXIT."""
 
-    op: Literal[3]
-    from_pid: Pid
-    to_pid: Pid
-    reason: object
+    __slots__ = ()
 
 
-class Unlink(NamedTuple):
+class Unlink(FromTo):
     """The end of a link, as OTP 25 and older said it: obsolete; no payload. Source: UNLINK."""
 
-    op: Literal[4]
-    from_pid: Pid
-    to_pid: Pid
+    __slots__ = ()
 
 
 class NodeLink(NamedTuple):
     """Obsolete; no node sends it; no payload. Source: NODE_LINK."""
 
-    op: Literal[5]
+    op: int
 
 
 class RegSend(NamedTuple):
@@ -140,27 +190,22 @@ class RegSend(NamedTuple):
     Source: REG_SEND.
     """
 
-    op: Literal[6]
+    op: int
     from_pid: Pid
     unused: object
     to_name: Atom
 
 
-class GroupLeader(NamedTuple):
+class GroupLeader(FromTo):
     """from_pid becomes the group leader of to_pid; no payload. Source: GROUP_LEADER."""
 
-    op: Literal[7]
-    from_pid: Pid
-    to_pid: Pid
+    __slots__ = ()
 
 
-class Exit2(NamedTuple):
+class Exit2(FromToReason):
     """from_pid called exit/2 on to_pid; no payload. Source: EXIT2."""
 
-    op: Literal[8]
-    from_pid: Pid
-    to_pid: Pid
-    reason: object
+    __slots__ = ()
 
 
 class SendTt(NamedTuple):
@@ -169,20 +214,16 @@ class SendTt(NamedTuple):
     Source: SEND_TT.
     """
 
-    op: Literal[12]
+    op: int
     unused: object
     to_pid: Pid
     trace_token: object
 
 
-class ExitTt(NamedTuple):
+class ExitTt(FromToReasonTt):
     """EXIT with a trace token; no payload; the token precedes the reason. Source: EXIT_TT."""
 
-    op: Literal[13]
-    from_pid: Pid
-    to_pid: Pid
-    trace_token: object
-    reason: object
+    __slots__ = ()
 
 
 class RegSendTt(NamedTuple):
@@ -191,121 +232,96 @@ class RegSendTt(NamedTuple):
     Source: REG_SEND_TT.
     """
 
-    op: Literal[16]
+    op: int
     from_pid: Pid
     unused: object
     to_name: Atom
     trace_token: object
 
 
-class Exit2Tt(NamedTuple):
+class Exit2Tt(FromToReasonTt):
     """EXIT2 with a trace token; no payload; the trace token precedes the reason.
 
     Source: EXIT2_TT.
     """
 
-    op: Literal[18]
-    from_pid: Pid
-    to_pid: Pid
-    trace_token: object
-    reason: object
+    __slots__ = ()
 
 
-class MonitorP(NamedTuple):
+class MonitorP(FromToMonitor):
     """from_pid monitors a process or a registered name; no payload. Source: MONITOR_P."""
 
-    op: Literal[19]
-    from_pid: Pid
-    to_proc: Proc
-    ref: Reference
+    __slots__ = ()
 
 
-class DemonitorP(NamedTuple):
+class DemonitorP(FromToMonitor):
     """from_pid removes its monitor; no payload. Source: DEMONITOR_P."""
 
-    op: Literal[20]
-    from_pid: Pid
-    to_proc: Proc
-    ref: Reference
+    __slots__ = ()
 
 
 class MonitorPExit(NamedTuple):
     """What to_pid monitored is down; no payload. Source: MONITOR_P_EXIT."""
 
-    op: Literal[21]
+    op: int
     from_proc: Proc
     to_pid: Pid
     ref: Reference
     reason: object
 
 
-class SendSender(NamedTuple):
+class SendSender(FromTo):
     """A message to a process, with its sender; for nodes with SEND_SENDER.
 
     The payload is the message. Source: OTP 21, SEND_SENDER.
     """
 
-    op: Literal[22]
-    from_pid: Pid
-    to_pid: Pid
+    __slots__ = ()
 
 
-class SendSenderTt(NamedTuple):
+class SendSenderTt(FromToTt):
     """SEND_SENDER with a trace token; the payload is the message; the trace token comes last.
 
     Source: OTP 21, SEND_SENDER_TT.
     """
 
-    op: Literal[23]
-    from_pid: Pid
-    to_pid: Pid
-    trace_token: object
+    __slots__ = ()
 
 
-class PayloadExit(NamedTuple):
+class PayloadExit(FromTo):
     """EXIT with its reason as payload; for nodes with EXIT_PAYLOAD.
 
     The payload is the reason. Source: OTP 22, PAYLOAD_EXIT.
     """
 
-    op: Literal[24]
-    from_pid: Pid
-    to_pid: Pid
+    __slots__ = ()
 
 
-class PayloadExitTt(NamedTuple):
+class PayloadExitTt(FromToTt):
     """PAYLOAD_EXIT with a trace token; the payload is the reason; the trace token comes last.
 
     Source: OTP 22, PAYLOAD_EXIT_TT.
     """
 
-    op: Literal[25]
-    from_pid: Pid
-    to_pid: Pid
-    trace_token: object
+    __slots__ = ()
 
 
-class PayloadExit2(NamedTuple):
+class PayloadExit2(FromTo):
     """EXIT2 with its reason as payload; for nodes with EXIT_PAYLOAD.
 
     The payload is the reason. Source: OTP 22, PAYLOAD_EXIT2.
     """
 
-    op: Literal[26]
-    from_pid: Pid
-    to_pid: Pid
+    __slots__ = ()
 
 
-class PayloadExit2Tt(NamedTuple):
+class PayloadExit2Tt(FromToTt):
     """PAYLOAD_EXIT2 with a trace token; the payload is the reason; the trace token comes last.
 
     Source: OTP 22, PAYLOAD_EXIT2_TT.
     """
 
-    op: Literal[27]
-    from_pid: Pid
-    to_pid: Pid
-    trace_token: object
+    __slots__ = ()
 
 
 class PayloadMonitorPExit(NamedTuple):
@@ -314,7 +330,7 @@ class PayloadMonitorPExit(NamedTuple):
     The payload is the reason. Source: OTP 22, PAYLOAD_MONITOR_P_EXIT.
     """
 
-    op: Literal[28]
+    op: int
     from_proc: Proc
     to_pid: Pid
     ref: Reference
@@ -326,7 +342,7 @@ class SpawnRequest(NamedTuple):
     The payload is the list of arguments. Source: OTP 23, SPAWN_REQUEST.
     """
 
-    op: Literal[29]
+    op: int
     req_id: Reference
     from_pid: Pid
     group_leader: Pid
@@ -342,7 +358,7 @@ class SpawnRequestTt(NamedTuple):
     Source: OTP 23, SPAWN_REQUEST_TT.
     """
 
-    op: Literal[30]
+    op: int
     req_id: Reference
     from_pid: Pid
     group_leader: Pid
@@ -357,7 +373,7 @@ class SpawnReply(NamedTuple):
     No payload. Source: OTP 23, SPAWN_REPLY.
     """
 
-    op: Literal[31]
+    op: int
     req_id: Reference
     to_pid: Pid
     flags: int
@@ -370,7 +386,7 @@ class SpawnReplyTt(NamedTuple):
     Source: OTP 23, SPAWN_REPLY_TT.
     """
 
-    op: Literal[32]
+    op: int
     req_id: Reference
     to_pid: Pid
     flags: int
@@ -384,7 +400,7 @@ class AliasSend(NamedTuple):
     Source: OTP 24, ALIAS_SEND.
     """
 
-    op: Literal[33]
+    op: int
     from_pid: Pid
     alias: Reference
 
@@ -395,31 +411,25 @@ class AliasSendTt(NamedTuple):
     Source: OTP 24, ALIAS_SEND_TT.
     """
 
-    op: Literal[34]
+    op: int
     from_pid: Pid
     alias: Reference
     trace_token: object
 
 
-class UnlinkId(NamedTuple):
+class UnlinkId(FromToUnlink):
     """from_pid ends its link with to_pid; acknowledged by the id, 1 to 2**64 - 1; no payload.
 
     Source: OTP 23, UNLINK_ID.
     """
 
-    op: Literal[35]
-    id: int
-    from_pid: Pid
-    to_pid: Pid
+    __slots__ = ()
 
 
-class UnlinkIdAck(NamedTuple):
+class UnlinkIdAck(FromToUnlink):
     """from_pid has received the UNLINK_ID of to_pid; no payload. Source: OTP 23, UNLINK_ID_ACK."""
 
-    op: Literal[36]
-    id: int
-    from_pid: Pid
-    to_pid: Pid
+    __slots__ = ()
 
 
 class AltactSigSend(NamedTuple):
@@ -428,7 +438,7 @@ class AltactSigSend(NamedTuple):
     The payload is the message, or the reason with the flag EXIT. Source: OTP 28, ALTACT_SIG_SEND.
     """
 
-    op: Literal[37]
+    op: int
     flags: int
     from_pid: Pid
     to: Dest
@@ -442,7 +452,7 @@ class AltactSigSendTt(NamedTuple):
     Source: OTP 28, ALTACT_SIG_SEND.
     """
 
-    op: Literal[37]
+    op: int
     flags: int
     from_pid: Pid
     to: Dest
@@ -484,77 +494,91 @@ ControlMessage = Union[
     AltactSigSendTt,
 ]
 
-# The Python types that a field's terms decode to, by its annotation; None for any term. The atoms
-# true, false and nil decode to True, False and None; here they are ordinary names.
+# The Python types that a field's terms decode to, by its name; None for any term. The atoms true,
+# false and nil decode to True, False and None; here they are ordinary names.
 Kinds = Union[frozenset[type], None]
-_KINDS: dict[object, Kinds] = {
-    object: None,
-    int: frozenset((int,)),
-    list[object]: frozenset((list,)),
-    Mfa: frozenset((tuple,)),
-    Reference: frozenset((Reference,)),
-    Pid: frozenset((Pid,)),
-    Atom: frozenset((Atom, bool, type(None))),
-    Proc: frozenset((Pid, Atom, bool, type(None))),
-    Dest: frozenset((Pid, Reference, Atom, bool, type(None))),
+_ATOM: Final[Kinds] = frozenset((Atom, bool, type(None)))
+_PROC: Final[Kinds] = frozenset((Pid, Atom, bool, type(None)))
+_PID: Final[Kinds] = frozenset((Pid,))
+_REFERENCE: Final[Kinds] = frozenset((Reference,))
+_INT: Final[Kinds] = frozenset((int,))
+_KINDS: dict[str, Kinds] = {
+    "alias": _REFERENCE,
+    "flags": _INT,
+    "from_pid": _PID,
+    "from_proc": _PROC,
+    "group_leader": _PID,
+    "id": _INT,
+    "mfa": frozenset((tuple,)),
+    "opts": frozenset((list,)),
+    "reason": None,
+    "ref": _REFERENCE,
+    "req_id": _REFERENCE,
+    "result": _PROC,
+    "to": frozenset((Pid, Reference, Atom, bool, type(None))),
+    "to_name": _ATOM,
+    "to_pid": _PID,
+    "to_proc": _PROC,
+    "trace_token": None,
+    "unused": None,
 }
 
 
-class Operation(NamedTuple):
+class Operation:
     """A row of the table: one operation.
 
-    ``number`` and ``fields`` are those of the class; ``payload`` says whether a payload follows,
+    ``fields`` are the kinds of the class's fields; ``payload`` says whether a payload follows,
     ``connects`` whether the message opens a connection if there is none. A message that opens no
     connection ends something that would end with the connection anyway.
     """
 
-    number: int
-    kind: type[ControlMessage]
-    fields: tuple[Kinds, ...]
-    payload: bool
-    connects: bool
+    __slots__ = ("number", "kind", "fields", "payload", "connects")
+
+    def __init__(
+        self, number: int, kind: type[ControlMessage], payload: bool, connects: bool
+    ) -> None:
+        self.number = number
+        self.kind = kind
+        self.fields = tuple([_KINDS[name] for name in kind._fields[1:]])
+        self.payload = payload
+        self.connects = connects
 
 
-def _row(kind: type[ControlMessage], payload: bool, connects: bool) -> Operation:
-    op, *fields = kind.__annotations__.values()
-    kinds = tuple([_KINDS[field] for field in fields])
-    return Operation(get_args(op)[0], kind, kinds, payload, connects)
-
-
-# One row for each operation: its class, whether a payload follows, whether it opens a connection.
+# One row for each operation: its number, its class, whether a payload follows, whether it opens a
+# connection.
 TABLE: Final = (
-    _row(Link, False, True),
-    _row(Send, True, True),
-    _row(Exit, False, False),
-    _row(Unlink, False, False),
-    _row(NodeLink, False, False),
-    _row(RegSend, True, True),
-    _row(GroupLeader, False, True),
-    _row(Exit2, False, True),
-    _row(SendTt, True, True),
-    _row(ExitTt, False, False),
-    _row(RegSendTt, True, True),
-    _row(Exit2Tt, False, True),
-    _row(MonitorP, False, True),
-    _row(DemonitorP, False, False),
-    _row(MonitorPExit, False, False),
-    _row(SendSender, True, True),
-    _row(SendSenderTt, True, True),
-    _row(PayloadExit, True, False),
-    _row(PayloadExitTt, True, False),
-    _row(PayloadExit2, True, True),
-    _row(PayloadExit2Tt, True, True),
-    _row(PayloadMonitorPExit, True, False),
-    _row(SpawnRequest, True, True),
-    _row(SpawnRequestTt, True, True),
-    _row(SpawnReply, False, False),
-    _row(SpawnReplyTt, False, False),
-    _row(AliasSend, True, True),
-    _row(AliasSendTt, True, True),
-    _row(UnlinkId, False, False),
-    _row(UnlinkIdAck, False, False),
-    _row(AltactSigSendTt, True, True),
-    _row(AltactSigSend, True, True),
+    Operation(LINK, Link, False, True),
+    Operation(SEND, Send, True, True),
+    Operation(EXIT, Exit, False, False),
+    Operation(UNLINK, Unlink, False, False),
+    Operation(NODE_LINK, NodeLink, False, False),
+    Operation(REG_SEND, RegSend, True, True),
+    Operation(GROUP_LEADER, GroupLeader, False, True),
+    Operation(EXIT2, Exit2, False, True),
+    Operation(SEND_TT, SendTt, True, True),
+    Operation(EXIT_TT, ExitTt, False, False),
+    Operation(REG_SEND_TT, RegSendTt, True, True),
+    Operation(EXIT2_TT, Exit2Tt, False, True),
+    Operation(MONITOR_P, MonitorP, False, True),
+    Operation(DEMONITOR_P, DemonitorP, False, False),
+    Operation(MONITOR_P_EXIT, MonitorPExit, False, False),
+    Operation(SEND_SENDER, SendSender, True, True),
+    Operation(SEND_SENDER_TT, SendSenderTt, True, True),
+    Operation(PAYLOAD_EXIT, PayloadExit, True, False),
+    Operation(PAYLOAD_EXIT_TT, PayloadExitTt, True, False),
+    Operation(PAYLOAD_EXIT2, PayloadExit2, True, True),
+    Operation(PAYLOAD_EXIT2_TT, PayloadExit2Tt, True, True),
+    Operation(PAYLOAD_MONITOR_P_EXIT, PayloadMonitorPExit, True, False),
+    Operation(SPAWN_REQUEST, SpawnRequest, True, True),
+    Operation(SPAWN_REQUEST_TT, SpawnRequestTt, True, True),
+    Operation(SPAWN_REPLY, SpawnReply, False, False),
+    Operation(SPAWN_REPLY_TT, SpawnReplyTt, False, False),
+    Operation(ALIAS_SEND, AliasSend, True, True),
+    Operation(ALIAS_SEND_TT, AliasSendTt, True, True),
+    Operation(UNLINK_ID, UnlinkId, False, False),
+    Operation(UNLINK_ID_ACK, UnlinkIdAck, False, False),
+    Operation(ALTACT_SIG_SEND, AltactSigSendTt, True, True),
+    Operation(ALTACT_SIG_SEND, AltactSigSend, True, True),
 )
 
 # By number; the two shapes of ALTACT_SIG_SEND differ only in their last field.

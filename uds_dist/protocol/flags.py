@@ -5,53 +5,55 @@ Source: Distribution Protocol, section "Distribution Flags".
 
 from __future__ import annotations
 
-from enum import IntEnum
+from typing import Final
 
 from uds_dist.config import Config
 
 
-class Flag(IntEnum):
+class Flag:
     """The distribution flags, under the guide's names without their ``DFLAG_``.
 
-    Only the members are of this class: ``|`` and ``&`` give plain ints. An IntFlag would keep an
-    object for each combination of bits forever, and peers choose the bits.
+    They are plain ints: an IntFlag would keep an object for each combination of bits forever, and
+    peers choose the bits.
 
     Source: Distribution Protocol, section "Distribution Flags".
     """
 
-    PUBLISHED = 0x1
-    ATOM_CACHE = 0x2  # obsolete
-    EXTENDED_REFERENCES = 0x4
-    DIST_MONITOR = 0x8
-    FUN_TAGS = 0x10
-    DIST_MONITOR_NAME = 0x20
-    HIDDEN_ATOM_CACHE = 0x40  # obsolete
-    NEW_FUN_TAGS = 0x80
-    EXTENDED_PIDS_PORTS = 0x100
-    EXPORT_PTR_TAG = 0x200
-    BIT_BINARIES = 0x400
-    NEW_FLOATS = 0x800
-    UNICODE_IO = 0x1000
-    DIST_HDR_ATOM_CACHE = 0x2000
-    SMALL_ATOM_TAGS = 0x4000
-    UTF8_ATOMS = 0x1_0000
-    MAP_TAG = 0x2_0000
-    BIG_CREATION = 0x4_0000
-    SEND_SENDER = 0x8_0000
-    BIG_SEQTRACE_LABELS = 0x10_0000
-    EXIT_PAYLOAD = 0x40_0000
-    FRAGMENTS = 0x80_0000
-    HANDSHAKE_23 = 0x100_0000
-    UNLINK_ID = 0x200_0000
+    PUBLISHED: Final = 0x1
+    ATOM_CACHE: Final = 0x2  # obsolete
+    EXTENDED_REFERENCES: Final = 0x4
+    DIST_MONITOR: Final = 0x8
+    FUN_TAGS: Final = 0x10
+    DIST_MONITOR_NAME: Final = 0x20
+    HIDDEN_ATOM_CACHE: Final = 0x40  # obsolete
+    NEW_FUN_TAGS: Final = 0x80
+    EXTENDED_PIDS_PORTS: Final = 0x100
+    EXPORT_PTR_TAG: Final = 0x200
+    BIT_BINARIES: Final = 0x400
+    NEW_FLOATS: Final = 0x800
+    UNICODE_IO: Final = 0x1000
+    DIST_HDR_ATOM_CACHE: Final = 0x2000
+    SMALL_ATOM_TAGS: Final = 0x4000
+    UTF8_ATOMS: Final = 0x1_0000
+    MAP_TAG: Final = 0x2_0000
+    BIG_CREATION: Final = 0x4_0000
+    SEND_SENDER: Final = 0x8_0000
+    BIG_SEQTRACE_LABELS: Final = 0x10_0000
+    EXIT_PAYLOAD: Final = 0x40_0000
+    FRAGMENTS: Final = 0x80_0000
+    HANDSHAKE_23: Final = 0x100_0000
+    UNLINK_ID: Final = 0x200_0000
     # The guide says bit 36; nodes of OTP 25 to 29 really send and test bit 26.
-    MANDATORY_25_DIGEST = 0x400_0000
-    SPAWN = 1 << 32
-    NAME_ME = 1 << 33
-    V4_NC = 1 << 34
-    ALIAS = 1 << 35
-    ALTACT_SIG = 1 << 37
-    NATIVE_RECORDS = 1 << 38
+    MANDATORY_25_DIGEST: Final = 0x400_0000
+    SPAWN: Final = 1 << 32
+    NAME_ME: Final = 1 << 33
+    V4_NC: Final = 1 << 34
+    ALIAS: Final = 1 << 35
+    ALTACT_SIG: Final = 1 << 37
+    NATIVE_RECORDS: Final = 1 << 38
 
+
+FLAGS: Final = {name: bit for name, bit in vars(Flag).items() if name.isupper()}
 
 # The flags that OTP 25 made mandatory; MANDATORY_25_DIGEST stands for all of them.
 MANDATORY_25 = (
@@ -152,4 +154,4 @@ def flag_names(flags: int) -> str:
     Returns:
         Names joined by ", "; bits without a name are left out.
     """
-    return ", ".join(flag.name for flag in Flag if flag & flags)
+    return ", ".join([name for name, bit in FLAGS.items() if bit & flags])

@@ -59,10 +59,9 @@ _NAMED_CONSTANTS = frozenset((bool, type(None)))
 
 # ALTACT_SIG_SEND has two shapes, told apart by a flag.
 _ALTACT: Final = {row.kind: row for row in TABLE if row.number == ALTACT_SIG_SEND}
-# Plain integers, to compare with a peer's.
-_TOKEN = int(AltactFlag.TOKEN)
-_ALIAS = int(AltactFlag.ALIAS)
-_NAME_FLAG = int(AltactFlag.NAME)
+_TOKEN = AltactFlag.TOKEN
+_ALIAS = AltactFlag.ALIAS
+_NAME_FLAG = AltactFlag.NAME
 
 _new = tuple.__new__
 
