@@ -43,7 +43,7 @@ HOUSE = {
     "": "__init__.py __main__.py config.py errors.py node.py py.typed testing.py",
     "etf": "__init__.py atoms.py conversion.py decode.py digits.py encode.py identifiers.py"
     " leaves.py maps.py parse.py reader.py records.py scan.py segments.py shown.py terms.py"
-    " text.py writer.py",
+    " text.py value.py writer.py",
     "protocol": "__init__.py challenges.py control.py decoder.py encoder.py flags.py fragments.py"
     " framing.py handshake.py handshake_messages.py handshake_table.py header.py node_names.py"
     " parse.py session.py",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import inspect
 import pickle
 import pydoc
@@ -9,10 +11,12 @@ import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import uds_dist
+from uds_dist import Atom, Config, Export, Stop
 
 FOLDER = Path(uds_dist.__file__).parent.parent
 
@@ -130,3 +134,24 @@ def test_a_pickle_loads_before_the_first_use() -> None:
     term = uds_dist.Export("m", "f", 1)  # type: ignore[arg-type]  # it takes any str
     data = pickle.dumps((term, uds_dist.BusyError("full")))
     assert afresh(f"import pickle; print(pickle.loads({data!r})[0])") == "fun m:f/1"
+
+
+def test_the_values_that_a_program_makes_are_frozen_dataclasses() -> None:
+    examples: list[tuple[Any, dict[str, object]]] = [
+        (Config(cookie="secret", default=str), {"tick_time": 5.0}),
+        (Stop("over", 1), {"reason": "other"}),
+        (Export(Atom("m"), Atom("f"), 1), {"arity": 2}),
+    ]
+    for value, changes in examples:
+        fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        for same in (type(value)(**fields), dataclasses.replace(value), copy.copy(value)):
+            assert same == value and hash(same) == hash(value) and repr(same) == repr(value)
+        other = dataclasses.replace(value, **changes)
+        assert other != value and type(other) is type(value)
+        assert dataclasses.replace(other, **{name: fields[name] for name in changes}) == value
+        for name in fields:
+            with pytest.raises(dataclasses.FrozenInstanceError, match=name):
+                setattr(value, name, fields[name])
+    assert repr(Config(cookie="secret")).startswith("Config(socket_dir=None, layout='uds_dist',")
+    assert "cookie" not in repr(Config(cookie="secret"))
+    assert repr(Stop()) == "Stop(reason=Atom('normal'), reply=NoReply())"

@@ -37,7 +37,7 @@ ENVIRONMENT = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False, eq=False)
 class Config:
     """The settings of one node: times in seconds, sizes in bytes.
 
@@ -151,6 +151,17 @@ class Config:
     def replace(self, **settings: Any) -> Config:
         """A copy with some settings changed; itself if none is given."""
         return replace(self, **settings) if settings else self
+
+    # Written out: `dataclass` would compile them from text whenever a program starts.
+    def __repr__(self) -> str:
+        shown = [f"{each.name}={getattr(self, each.name)!r}" for each in fields(self) if each.repr]
+        return f"Config({', '.join(shown)})"
+
+    def __eq__(self, other: object) -> bool:
+        return vars(self) == vars(other) if type(other) is type(self) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(tuple(vars(self).values()))
 
 
 _POSITIVE = (

@@ -1,4 +1,4 @@
-"""A command starts without the other commands, and exits without a last garbage collection."""
+"""What a command loads and compiles when it starts, and that it collects no garbage at its end."""
 
 from __future__ import annotations
 
@@ -21,12 +21,20 @@ import atexit, gc, sys
 sys.path.insert(0, {where!r})
 sys.argv = {argv!r}
 
+texts = []
+
+def on_event(event, arguments):
+    if event == "compile" and arguments[1] == "<string>":
+        texts.append(arguments[0])
+
+sys.addaudithook(on_event)
+
 def collections():
     return sum(generation["collections"] for generation in gc.get_stats())
 
 @atexit.register
 def report():
-    print((sorted(sys.modules), collections() - before, gc.get_freeze_count()))
+    print((sorted(sys.modules), collections() - before, gc.get_freeze_count(), len(texts)))
 
 from uds_dist.__main__ import run
 before = collections()
@@ -38,12 +46,13 @@ HEAVY = {"tempfile", "shutil", "lzma", "subprocess", "asyncio", "readline", "rlc
 
 @dataclass(frozen=True)
 class Ended:
-    """A command's exit code, the modules that it loaded, and the state of the garbage collector."""
+    """A command's exit code, what it loaded, and the state of the garbage collector."""
 
     code: int
     modules: set[str]
     collections: int
     frozen: int
+    texts: int  # that were compiled: those of annotations and of generated methods
 
 
 def ended(folder: Path, *words: str) -> Ended:
@@ -55,8 +64,8 @@ def ended(folder: Path, *words: str) -> Ended:
         env={**os.environ, "UDS_DIST_SOCKET_DIR": str(folder), "UDS_DIST_COOKIE": "secret"},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
-    modules, collections, frozen = ast.literal_eval(done.stdout.splitlines()[-1])
-    return Ended(done.returncode, set(modules), collections, frozen)
+    modules, collections, frozen, texts = ast.literal_eval(done.stdout.splitlines()[-1])
+    return Ended(done.returncode, set(modules), collections, frozen, texts)
 
 
 @pytest.mark.parametrize(
@@ -99,3 +108,10 @@ def test_a_shell_loads_what_traces_only_to_trace(tmp_path: Path) -> None:
     tracing = {"uds_dist.cli.trace", "uds_dist.etf.text", "decimal"}
     assert ended(tmp_path, "remote", "nobody").modules & tracing == set()
     assert tracing <= ended(tmp_path, "remote", "nobody", "--trace").modules
+
+
+def test_a_start_compiles_few_texts(tmp_path: Path) -> None:
+    # A dataclass compiles each of its methods from a text; a NamedTuple its constructor, and each
+    # annotation that is a text. If there are too many: `Value` in etf/value.py writes a dataclass's
+    # methods out, and a class with `__slots__` is enough for what is not used as a tuple.
+    assert 0 < ended(tmp_path, "remote", "nobody").texts <= 100

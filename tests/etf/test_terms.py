@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
+import inspect
 import os
 import pickle
 import subprocess
@@ -77,6 +79,41 @@ def test_no_attribute_can_be_set_or_added(term: Any) -> None:
     for name in [*getattr(type(term), "__match_args__", ()), "other"]:
         with pytest.raises((AttributeError, TypeError)):
             setattr(term, name, 1)
+
+
+DATACLASSES = [term for term in ALL if dataclasses.is_dataclass(term)]
+
+
+@pytest.mark.parametrize("term", DATACLASSES, ids=of_type)
+def test_a_term_made_of_fields_is_a_frozen_dataclass(term: Any) -> None:
+    names = [field.name for field in dataclasses.fields(term)]
+    values = {name: getattr(term, name) for name in names}
+    assert tuple(inspect.signature(type(term)).parameters) == tuple(names)
+    assert dataclasses.replace(term) == term == type(term)(**values)
+    assert dataclasses.asdict(term).keys() == values.keys()
+    for name in names:
+        with pytest.raises(dataclasses.FrozenInstanceError, match=name):
+            setattr(term, name, values[name])
+        with pytest.raises(dataclasses.FrozenInstanceError, match=name):
+            delattr(term, name)
+    assert values == {name: getattr(term, name) for name in names}
+
+
+def test_the_terms_made_of_fields() -> None:
+    assert [type(term) for term in DATACLASSES] == [Fun, Record, Export, BitString, LocalTerm]
+    assert [getattr(term, "__match_args__") for term in DATACLASSES] == [
+        ("module", "arity", "index", "uniq", "old_index", "old_uniq", "pid", "free"),
+        ("module", "name", "fields"),
+        ("module", "function", "arity"),
+        ("data", "bits"),
+        ("data",),
+    ]
+    changed = dataclasses.replace(BitString(b"\xff", 3), bits=1)
+    assert changed == BitString(b"\x80", 1) != BitString(b"\xe0", 3)
+    assert {changed: 1}[BitString(b"\x80", 1)] == 1
+    assert repr(Export(Atom("m"), Atom("f"), 1)) == (
+        "Export(module=Atom('m'), function=Atom('f'), arity=1)"
+    )
 
 
 @pytest.mark.parametrize("term", ALL, ids=of_type)

@@ -14,12 +14,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from operator import index
-from typing import Any
+from typing import Any, Final
 
 from uds_dist.errors import EncodeError
 from uds_dist.etf.atoms import Atom, as_atom
 from uds_dist.etf.identifiers import Pid, Port, Reference
 from uds_dist.etf.shown import REPR_LENGTH, printable, shown
+from uds_dist.etf.value import Value
 
 __all__ = [
     "Atom",
@@ -44,45 +45,66 @@ __all__ = [
 ShownParts = tuple[str, Iterable[object], str]
 
 
-@dataclass(frozen=True, slots=True)
-class Export:
+@dataclass(slots=True, init=False, repr=False, eq=False)
+class Export(Value):
     """A fun of the form ``fun Module:Function/Arity``.
 
     Source: External Term Format, EXPORT_EXT.
     """
 
-    module: Atom
-    function: Atom
-    arity: int  # 0 to 255
+    module: Final[Atom]
+    function: Final[Atom]
+    arity: Final[int]  # 0 to 255
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "module", as_atom(self.module))
-        object.__setattr__(self, "function", as_atom(self.function))
-        if not 0 <= self.arity <= 255:
+    def __init__(self, module: Atom, function: Atom, arity: int) -> None:
+        if not 0 <= arity <= 255:
             raise EncodeError("an arity must be a number from 0 to 255")
+        self._set(module=as_atom(module), function=as_atom(function), arity=arity)
+
+    def __repr__(self) -> str:
+        return f"Export(module={self.module!r}, function={self.function!r}, arity={self.arity!r})"
 
     def __str__(self) -> str:
         return f"fun {printable(self.module, 255)}:{printable(self.function, 255)}/{self.arity}"
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Fun:
+@dataclass(slots=True, init=False, repr=False, eq=False)
+class Fun(Value):
     """A fun with its environment: it cannot be called here, but is sent back byte for byte.
 
     Source: External Term Format, NEW_FUN_EXT; with ``arity`` None, FUN_EXT.
     """
 
-    module: Atom
-    arity: int | None
-    index: int  # 32 bits; FUN_EXT: any integer
-    uniq: bytes  # 16 bytes: the MD5 of the module's code; FUN_EXT has none
-    old_index: int
-    old_uniq: int
-    pid: Pid
-    free: tuple[object, ...] = ()  # the values of its free variables
+    module: Final[Atom]
+    arity: Final[int | None]
+    index: Final[int]  # 32 bits; FUN_EXT: any integer
+    uniq: Final[bytes]  # 16 bytes: the MD5 of the module's code; FUN_EXT has none
+    old_index: Final[int]
+    old_uniq: Final[int]
+    pid: Final[Pid]
+    free: Final[tuple[object, ...]] = ()  # the values of its free variables
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "module", as_atom(self.module))
+    def __init__(
+        self,
+        module: Atom,
+        arity: int | None,
+        index: int,
+        uniq: bytes,
+        old_index: int,
+        old_uniq: int,
+        pid: Pid,
+        free: tuple[object, ...] = (),
+    ) -> None:
+        self._set(
+            module=as_atom(module),
+            arity=arity,
+            index=index,
+            uniq=uniq,
+            old_index=old_index,
+            old_uniq=old_uniq,
+            pid=pid,
+            free=free,
+        )
 
     def __str__(self) -> str:
         module, numbers = printable(self.module, 255), (self.index, self.old_uniq)
@@ -92,11 +114,11 @@ class Fun:
         return shown(self, REPR_LENGTH)
 
     def _shown_parts(self) -> ShownParts:
-        return "Fun(", [getattr(self, name) for name in Fun.__match_args__], ")"
+        return "Fun(", self._values(), ")"
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class BitString:
+@dataclass(slots=True, init=False, repr=False, eq=False)
+class BitString(Value):
     """A bit string whose length is not a multiple of 8.
 
     Args:
@@ -108,18 +130,19 @@ class BitString:
     Source: External Term Format, BIT_BINARY_EXT.
     """
 
-    data: bytes
-    bits: int
+    data: Final[bytes]
+    bits: Final[int]
 
-    def __post_init__(self) -> None:
-        if not self.data or not 1 <= self.bits <= 7:
+    def __init__(self, data: bytes, bits: int) -> None:
+        if not data or not 1 <= bits <= 7:
             raise EncodeError(
                 "a BitString has at least one byte and uses 1 to 7 bits of the last one: "
                 "use bytes for whole bytes"
             )
-        last = self.data[-1] & (0xFF00 >> self.bits) & 0xFF
-        if last != self.data[-1]:
-            object.__setattr__(self, "data", self.data[:-1] + bytes((last,)))
+        last = data[-1] & (0xFF00 >> bits) & 0xFF
+        if last != data[-1]:
+            data = data[:-1] + bytes((last,))
+        self._set(data=data, bits=bits)
 
     def __repr__(self) -> str:
         return shown(self, REPR_LENGTH)
@@ -182,8 +205,8 @@ class ImproperList:
         return "ImproperList(", (self._items, self._tail), ")"
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Record:
+@dataclass(slots=True, init=False, repr=False, eq=False)
+class Record(Value):
     """A native record of OTP 29, as in ``#module:name{field = Value}``.
 
     Args:
@@ -195,16 +218,21 @@ class Record:
     Source: External Term Format, RECORD_EXT (OTP 29).
     """
 
-    module: Atom
-    name: Atom
-    fields: tuple[tuple[Atom, object], ...]
-    exported: bool = field(default=True, kw_only=True)
+    module: Final[Atom]
+    name: Final[Atom]
+    fields: Final[tuple[tuple[Atom, object], ...]]
+    exported: Final[bool] = field(default=True, kw_only=True)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "module", as_atom(self.module))
-        object.__setattr__(self, "name", as_atom(self.name))
-        fields = tuple([(as_atom(name), value) for name, value in self.fields])
-        object.__setattr__(self, "fields", fields)
+    def __init__(
+        self,
+        module: Atom,
+        name: Atom,
+        fields: tuple[tuple[Atom, object], ...],
+        *,
+        exported: bool = True,
+    ) -> None:
+        pairs = tuple([(as_atom(key), value) for key, value in fields])
+        self._set(module=as_atom(module), name=as_atom(name), fields=pairs, exported=exported)
 
     def get(self, name: str, default: object = None) -> object:
         """The value of the field with this name."""
@@ -220,14 +248,17 @@ class Record:
         return "Record(", (self.module, self.name, self.fields), f", exported={self.exported})"
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class LocalTerm:
+@dataclass(slots=True, init=False, repr=False, eq=False)
+class LocalTerm(Value):
     """A term in a node's private format: opaque, and sent back unchanged.
 
     Source: External Term Format, LOCAL_EXT.
     """
 
-    data: bytes  # all bytes after the tag
+    data: Final[bytes]  # all bytes after the tag
+
+    def __init__(self, data: bytes) -> None:
+        self._set(data=data)
 
     def __repr__(self) -> str:
         return shown(self, REPR_LENGTH)

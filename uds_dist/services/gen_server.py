@@ -10,6 +10,7 @@ from typing import ClassVar, Final, Protocol
 
 from uds_dist.errors import LocalProtocolError
 from uds_dist.etf.terms import Atom, Pid
+from uds_dist.etf.value import Value
 from uds_dist.processes.destination import Destination
 from uds_dist.processes.future import Future
 from uds_dist.processes.mailbox import Mailbox
@@ -60,16 +61,22 @@ class NoReply:
 NO_REPLY: Final = NoReply()
 
 
-@dataclass(frozen=True)
-class Stop:
+@dataclass(init=False, repr=False, eq=False)
+class Stop(Value):
     """What a handler returns to end its server, with an optional reply.
 
     ``reason`` is ``normal`` by default; a reason other than ``normal``, ``shutdown`` and
     ``{shutdown, _}`` is logged.
     """
 
-    reason: object = Atom("normal")
-    reply: object = field(default=NO_REPLY)
+    reason: Final[object] = NORMAL
+    reply: Final[object] = field(default=NO_REPLY)
+
+    def __init__(self, reason: object = NORMAL, reply: object = NO_REPLY) -> None:
+        self._set(reason=reason, reply=reply)
+
+    def __repr__(self) -> str:
+        return f"Stop(reason={self.reason!r}, reply={self.reply!r})"
 
 
 class FailCall:
