@@ -245,7 +245,7 @@ def test_probe_of_abstract_names() -> None:
 
 
 def names(config: Config) -> list[tuple[str, str]]:
-    return [(name, state) for name, state, _address in listening_nodes(places(config))]
+    return [(one.name, one.state) for one in listening_nodes(places(config))]
 
 
 def test_names_in_a_folder(tmp_path: Path) -> None:
@@ -286,13 +286,13 @@ def test_names_where_no_folder_was_named(tmp_path: Path, monkeypatch: pytest.Mon
     here, shared = tmp_path / "here", tmp_path / "tmp"
     here.mkdir()
     shared.mkdir()
-    monkeypatch.setattr(module, "SHARED", module.SHARED._replace(folder=str(shared)))
+    monkeypatch.setattr(module, "SHARED", module.Place(str(shared), "/tmp", "uds-dist-", ".sock"))
     paths = [here / "a.sock", shared / "uds-dist-a.sock", shared / "uds-dist-b.sock"]
     sockets = [listener_at(str(path)) for path in paths]
     for folder, known in ((here, paths), (shared, paths[1:])):
         monkeypatch.chdir(folder)  # the second: what is in the last place has no other name here
         found = listening_nodes(places(Config()))
-        assert [(name, address.value) for name, _, address in found] == [
+        assert [(one.name, one.address.value) for one in found] == [
             (path.stem.removeprefix("uds-dist-"), str(path)) for path in known
         ]
     monkeypatch.chdir(here)

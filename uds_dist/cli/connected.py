@@ -87,7 +87,7 @@ def living_nodes(options: argparse.Namespace) -> list[str]:
     """
     where = places(config_of(options))
     try:
-        found = [name for name, state, _ in listening_nodes(where) if state == "alive"]
+        found = [one.name for one in listening_nodes(where) if one.state == "alive"]
     except OSError as error:
         raise ConfigError(f"{error.filename or where.own.given}: {error.strerror}") from None
     if not found:

@@ -65,7 +65,7 @@ def _entry(node: tuple[str, str], address: str) -> dict[str, str]:
 
 def _listening(where: Places) -> Listening:
     try:
-        return {(name, state): address.text for name, state, address in listening_nodes(where)}
+        return {(one.name, one.state): one.address.text for one in listening_nodes(where)}
     except OSError as error:
         raise ConfigError(
             f"{error.filename or where.own.given}: {error.strerror}: use --socket-dir or set"

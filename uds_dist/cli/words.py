@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable
-from typing import NamedTuple
 
 from uds_dist.config import LAYOUTS, Config
 
@@ -15,14 +14,24 @@ ALL = "*"  # in place of a node's name: the option --all
 MOST_SECONDS = 1_000_000_000  # some systems do not accept a longer timeout
 
 
-class Command(NamedTuple):
+class Command:
     """One command: `about` is its line in the list of commands, `epilog` the end of its help."""
 
-    name: str
-    about: str
-    run: Callable[[argparse.Namespace], int]
-    add_arguments: Callable[[argparse.ArgumentParser], None]
-    epilog: str = ""
+    __slots__ = ("name", "about", "run", "add_arguments", "epilog")
+
+    def __init__(
+        self,
+        name: str,
+        about: str,
+        run: Callable[[argparse.Namespace], int],
+        add_arguments: Callable[[argparse.ArgumentParser], None],
+        epilog: str = "",
+    ) -> None:
+        self.name = name
+        self.about = about
+        self.run = run
+        self.add_arguments = add_arguments
+        self.epilog = epilog
 
 
 # --- the kinds of words ---------------------------------------------------------------------------

@@ -10,15 +10,15 @@ Source: Distribution Protocol, section "The Handshake in Detail"; OTP's net_kern
 
 from __future__ import annotations
 
-import re
+import string
 
 from uds_dist.errors import NodeNameError
 from uds_dist.etf.shown import shown
 
 NAME_LIMIT = 255  # characters, as of any atom
 
-_NODE = re.compile(r"[0-9A-Za-z_-]+\Z")
-_HOST = re.compile(r"[!-.0-?A-~¡-ÿ]+\Z")
+_NODE = string.ascii_letters + string.digits + "_-"
+_HOST = "".join([chr(n) for n in (*range(0x21, 0x7F), *range(0xA1, 0x100)) if chr(n) not in "/@"])
 
 
 def split_node_name(name: str) -> tuple[str, str]:
@@ -57,9 +57,9 @@ def split_node_name(name: str) -> tuple[str, str]:
 
 def is_node_part(text: str) -> bool:
     """Whether a text is valid before the ``@`` of a node name."""
-    return _NODE.match(text) is not None
+    return text != "" and not text.strip(_NODE)
 
 
 def is_host_part(text: str) -> bool:
     """Whether a text is valid after the ``@`` of a node name."""
-    return _HOST.match(text) is not None
+    return text != "" and not text.strip(_HOST)

@@ -1,7 +1,6 @@
 """A node's statistics: how many processes, calls, links and bytes it holds."""
 
-from __future__ import annotations
-
+# No annotations from the future here: NamedTuple would compile each of them from text.
 from typing import NamedTuple
 
 from uds_dist.processes.remote_node import PeerStatistics, RemoteNode, statistics, unwritten

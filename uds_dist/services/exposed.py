@@ -18,7 +18,6 @@ import inspect
 import logging
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
-from typing import NamedTuple
 
 from uds_dist.config import Config
 from uds_dist.errors import ConfigError, TermError
@@ -74,20 +73,26 @@ BEAM_OPTIONS = frozenset(
 Done = Callable[["Future[object]"], None]
 
 
-class Function(NamedTuple):
+class Function:
     """An exposed function and the arities that it accepts."""
 
-    call: Callable[..., object]
-    min_arity: int
-    max_arity: int
+    __slots__ = ("call", "min_arity", "max_arity")
+
+    def __init__(self, call: Callable[..., object], min_arity: int, max_arity: int) -> None:
+        self.call = call
+        self.min_arity = min_arity
+        self.max_arity = max_arity
 
 
-class Caller(NamedTuple):
+class Caller:
     """The caller of a function: its node, its process, and the process's group leader."""
 
-    node: str
-    pid: Pid
-    group_leader: Pid
+    __slots__ = ("node", "pid", "group_leader")
+
+    def __init__(self, node: str, pid: Pid, group_leader: Pid) -> None:
+        self.node = node
+        self.pid = pid
+        self.group_leader = group_leader
 
 
 # Answers calls of functions that the program has not exposed: (caller, module, function, arguments)
@@ -214,20 +219,33 @@ def _arities(module: str, name: str, function: Callable[..., object]) -> tuple[i
     return least, min(most, MAX_ARITY)
 
 
-class Job(NamedTuple):
-    """One spawn request: its caller, its reference, and the call.
+class Job:
+    """One spawn request and its call: of erpc's `call` or `cast`, or of any other function.
 
-    ``result`` is the reference with which erpc waits for the outcome; None if nobody waits.
+    Args:
+        request: the request.
+        flags: bits of `SpawnFlag`.
+        call: the module, the function and the arguments.
+        result: the reference with which erpc waits for the outcome; None if nobody waits.
+        is_call: whether it is erpc's `call`.
     """
 
-    parent: Pid
-    request: Reference
-    flags: int  # of SpawnFlag
-    module: object
-    function: object
-    arguments: object
-    result: object
-    is_call: bool
+    __slots__ = ("parent", "request", "flags", "call", "result", "is_call")
+
+    def __init__(
+        self,
+        request: SpawnRequest | SpawnRequestTt,
+        flags: int,
+        call: tuple[object, object, object],
+        result: object = None,
+        is_call: bool = False,
+    ) -> None:
+        self.parent = request.from_pid
+        self.request = request.req_id
+        self.flags = flags
+        self.call = call
+        self.result = result
+        self.is_call = is_call
 
     def reason(self, outcome: Outcome) -> object:
         """The reason with which the process ends."""
@@ -240,8 +258,9 @@ class Job(NamedTuple):
     @property
     def called(self) -> tuple[str, str, int]:
         """Module, function and arity, for the end of a stack."""
-        arity = len(self.arguments) if isinstance(self.arguments, list) else 0
-        return _name(self.module), _name(self.function), arity
+        module, function, arguments = self.call
+        arity = len(arguments) if isinstance(arguments, list) else 0
+        return _name(module), _name(function), arity
 
     @property
     def text(self) -> str:
@@ -299,7 +318,7 @@ class Jobs:
     def _run(self, node: str, pid: Pid, job: Job, group_leader: Pid) -> None:
         try:
             caller = Caller(node, job.parent, group_leader)
-            outcome = self._exposed.run(job.module, job.function, job.arguments, caller)
+            outcome = self._exposed.run(*job.call, caller)
         except BaseException as error:
             # KeyboardInterrupt and SystemExit are for the program, but the caller must not wait.
             self._end(node, pid, job, raised(error, self._exposed.default, job.called))
@@ -407,14 +426,13 @@ def _job(request: SpawnRequest | SpawnRequestTt, payload: object) -> Job | None:
     module, function, arity = request.mfa
     if len(payload) != arity:
         return None
-    start = (request.from_pid, request.req_id, flags)
     if request.mfa == EXECUTE_CALL:
         result, module, function, arguments = payload
-        return Job(*start, module, function, arguments, result, True)
+        return Job(request, flags, (module, function, arguments), result, is_call=True)
     if request.mfa == EXECUTE_CAST:
         module, function, arguments = payload
-        return Job(*start, module, function, arguments, None, False)
-    return Job(*start, module, function, payload, None, False)
+        return Job(request, flags, (module, function, arguments))
+    return Job(request, flags, (module, function, payload))
 
 
 __all__ = ["Exposed", "Jobs"]

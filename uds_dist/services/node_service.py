@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import NamedTuple
 
 from uds_dist.errors import TermError
 from uds_dist.etf.shown import printable, shown
@@ -27,11 +26,14 @@ logger = logging.getLogger(__name__)
 Handle = Callable[[str, object], bool]
 
 
-class FromNode(NamedTuple):
+class FromNode:
     """A message, and the node whose connection it came by."""
 
-    node: str
-    message: object
+    __slots__ = ("node", "message")
+
+    def __init__(self, node: str, message: object) -> None:
+        self.node = node
+        self.message = message
 
 
 class NodeService:

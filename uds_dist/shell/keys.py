@@ -16,9 +16,10 @@ from typing import NamedTuple
 
 SUSPEND = "C-z"
 PASTE_END = "\x1b[201~"
-# A control or shift sequence; an unfinished one waits for the rest.
-SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|O[ -~]|\x1b?\[[0-?]*[ -/]*[@-~])")
-UNFINISHED = re.compile(r"\x1b(?:\x1b?\[[0-?]*[ -/]*|O)?\Z")
+# A control or shift sequence; an unfinished one waits for the rest. Not compiled here: a shell
+# starts before the first key is pressed.
+SEQUENCE = r"\x1b(?:\[[0-?]*[ -/]*[@-~]|O[ -~]|\x1b?\[[0-?]*[ -/]*[@-~])"
+UNFINISHED = r"\x1b(?:\x1b?\[[0-?]*[ -/]*|O)?\Z"
 LONGEST_SEQUENCE = 64
 NAMES = {
     "A": "up",
@@ -37,7 +38,7 @@ NAMES = {
     "Z": "back-tab",
     "200~": "paste",
 }
-WITH_MODIFIER = re.compile(r"(?:1;)?([0-9])([A-DFH])\Z|(\d+);(\d)~\Z")
+WITH_MODIFIER = r"(?:1;)?([0-9])([A-DFH])\Z|(\d+);(\d)~\Z"
 CONTROLS = {"\r": "enter", "\n": "enter", "\t": "tab", "\x7f": "backspace", "\x08": "backspace"}
 
 
@@ -116,7 +117,8 @@ class KeyDecoder:
         return position + 1
 
     def _escape(self, text: str, position: int, keys: list[Key]) -> int:
-        found = SEQUENCE.match(text, position)
+        rest = text[position:]
+        found = re.match(SEQUENCE, rest)
         if found is not None:
             name = self._sequence(found.group()[1:])
             if name == "paste":
@@ -124,13 +126,13 @@ class KeyDecoder:
                 self._after_return = False
             elif name:
                 keys.append(Key(name))
-            return found.end()
-        if UNFINISHED.match(text, position) and len(text) - position < LONGEST_SEQUENCE:
-            self._held = text[position:]
+            return position + found.end()
+        if re.match(UNFINISHED, rest) and len(rest) < LONGEST_SEQUENCE:
+            self._held = rest
             return len(text)
-        if position + 1 >= len(text):
+        if len(rest) == 1:
             return len(text)
-        following = text[position + 1]
+        following = rest[1]
         if following in CONTROLS:
             keys.append(Key("M-" + CONTROLS[following]))
         elif following < " ":
@@ -145,7 +147,7 @@ class KeyDecoder:
         meta = sequence.startswith("\x1b")
         body = sequence.lstrip("\x1b")[1:]
         name = NAMES.get(body, "")
-        modified = WITH_MODIFIER.match(body)
+        modified = re.match(WITH_MODIFIER, body)
         if modified is not None:
             letter = modified[2] or modified[3] + "~"
             modifiers = int(modified[1] or modified[4]) - 1

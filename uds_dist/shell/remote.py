@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from uds_dist.errors import (
     ConfigError,
@@ -43,14 +43,17 @@ LOADED = Atom("module")
 REMOTE_LOGGER = "uds_dist.remote"
 
 
-class Choice(NamedTuple):
+class Choice:
     """The requested shell: its kind (None for one that the node has), and IEx's start file.
 
     `dot_iex` is the path of a file at the node, "" for none, None for the node's own choice.
     """
 
-    kind: Kind | None = None
-    dot_iex: str | None = None
+    __slots__ = ("kind", "dot_iex")
+
+    def __init__(self, kind: Kind | None = None, dot_iex: str | None = None) -> None:
+        self.kind = kind
+        self.dot_iex = dot_iex
 
 
 def find_kind(node: Node, name: str, choice: Choice, timeout: float) -> Kind:

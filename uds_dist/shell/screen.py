@@ -8,7 +8,6 @@ place where the line began, so the terminal never has to report its cursor.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 from uds_dist.shell.layout import Spot, advance, char_width, column_after, lay_out
 
@@ -20,15 +19,20 @@ WRAP = " \r"
 SCREENS = 2
 
 
-class _Drawn(NamedTuple):
+class _Drawn:
     """The line as it is on the screen; `full` is False when only a part of it fits."""
 
-    prompt: str
-    text: str
-    at: int
-    cursor: Spot
-    end: Spot
-    full: bool
+    __slots__ = ("prompt", "text", "at", "cursor", "end", "full")
+
+    def __init__(
+        self, prompt: str, text: str, at: int, cursor: Spot, end: Spot, full: bool
+    ) -> None:
+        self.prompt = prompt
+        self.text = text
+        self.at = at
+        self.cursor = cursor
+        self.end = end
+        self.full = full
 
 
 class Screen:

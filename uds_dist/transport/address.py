@@ -47,18 +47,23 @@ class SocketAddress(NamedTuple):
         return self.text
 
 
-class Place(NamedTuple):
+class Place:
     """A pattern of sockets: the files ``FOLDER/PREFIXnodeSUFFIX``, or abstract sockets.
 
     ``given`` is the folder as the user gave it; ``folder`` is the absolute path, or the prefix of
     abstract names.
     """
 
-    folder: str
-    given: str
-    prefix: str = ""
-    suffix: str = ""
-    abstract: bool = False
+    __slots__ = ("folder", "given", "prefix", "suffix", "abstract")
+
+    def __init__(
+        self, folder: str, given: str, prefix: str = "", suffix: str = "", abstract: bool = False
+    ) -> None:
+        self.folder = folder
+        self.given = given
+        self.prefix = prefix
+        self.suffix = suffix
+        self.abstract = abstract
 
     def __str__(self) -> str:
         return f"{self.folder}/{self.prefix}NAME{self.suffix}" if self.prefix else self.given
@@ -113,15 +118,18 @@ class Place(NamedTuple):
 SHARED = Place("/tmp", "/tmp", "uds-dist-", ".sock")
 
 
-class Places(NamedTuple):
+class Places:
     """Where a node listens, and where it looks for others, in this order.
 
     ``folder`` is the configured one, if nodes with the carrier `uds_dist` can share it.
     """
 
-    own: Place
-    others: tuple[Place, ...]
-    folder: str | None
+    __slots__ = ("own", "others", "folder")
+
+    def __init__(self, own: Place, others: tuple[Place, ...], folder: str | None) -> None:
+        self.own = own
+        self.others = others
+        self.folder = folder
 
     def addresses(self, name: str) -> tuple[SocketAddress, ...]:
         """Where to look for the node called `name`; raises what `Place.address` raises."""
@@ -225,15 +233,18 @@ def probe(address: SocketAddress) -> str:
     raise OSError(error, os.strerror(error), str(address))
 
 
-class Found(NamedTuple):
+class Found:
     """A socket that was found: the part of its node's name before the ``@``, and its state.
 
     ``state`` is ALIVE, STALE, or DENIED (this user may not connect).
     """
 
-    name: str
-    state: str
-    address: SocketAddress
+    __slots__ = ("name", "state", "address")
+
+    def __init__(self, name: str, state: str, address: SocketAddress) -> None:
+        self.name = name
+        self.state = state
+        self.address = address
 
 
 def listening_nodes(where: Places) -> list[Found]:

@@ -23,7 +23,6 @@ import stat
 import struct
 import sys
 from collections.abc import Callable
-from typing import NamedTuple
 
 from uds_dist.config import Config, overflow_uid
 from uds_dist.transport.address import SocketAddress
@@ -39,16 +38,9 @@ _LOCAL_PEERCRED = 1
 _LOCAL_PEEREID = 3
 
 
-class Question(NamedTuple):
-    """How to ask a system for the peer's uid: a `getsockopt` option, and a reader of its answer.
-
-    ``size`` is the size of the largest answer in bytes.
-    """
-
-    level: int
-    option: int
-    size: int
-    uid: Callable[[bytes], "int | None"]
+# How to ask a system for the peer's uid: the level and the number of a `getsockopt` option, the size
+# of its largest answer in bytes, and the reader of its answer.
+Question = tuple[int, int, int, Callable[[bytes], "int | None"]]
 
 
 def uid_on_linux(data: bytes) -> int | None:
@@ -75,27 +67,25 @@ def uid_on_openbsd(data: bytes) -> int | None:
 
 
 # By the prefix of sys.platform. Python's socket module may lack the constants of its own system.
-QUESTIONS = {
-    "linux": Question(
-        socket.SOL_SOCKET, getattr(socket, "SO_PEERCRED", 17), _LINUX.size, uid_on_linux
-    ),
-    "darwin": Question(_SOL_LOCAL, _LOCAL_PEERCRED, 256, uid_in_xucred),
-    "freebsd": Question(_SOL_LOCAL, _LOCAL_PEERCRED, 256, uid_in_xucred),
-    "dragonfly": Question(_SOL_LOCAL, _LOCAL_PEERCRED, 256, uid_in_xucred),
-    "netbsd": Question(_SOL_LOCAL, _LOCAL_PEEREID, _NETBSD.size, uid_on_netbsd),
-    "openbsd": Question(socket.SOL_SOCKET, 0x1022, _OPENBSD.size, uid_on_openbsd),
+QUESTIONS: dict[str, Question] = {
+    "linux": (socket.SOL_SOCKET, getattr(socket, "SO_PEERCRED", 17), _LINUX.size, uid_on_linux),
+    "darwin": (_SOL_LOCAL, _LOCAL_PEERCRED, 256, uid_in_xucred),
+    "freebsd": (_SOL_LOCAL, _LOCAL_PEERCRED, 256, uid_in_xucred),
+    "dragonfly": (_SOL_LOCAL, _LOCAL_PEERCRED, 256, uid_in_xucred),
+    "netbsd": (_SOL_LOCAL, _LOCAL_PEEREID, _NETBSD.size, uid_on_netbsd),
+    "openbsd": (socket.SOL_SOCKET, 0x1022, _OPENBSD.size, uid_on_openbsd),
 }
 
 
 def peer_uid(peer: socket.socket) -> int | None:
     """The peer's effective user id; None if the system does not report it."""
-    for system, question in QUESTIONS.items():
+    for system, (level, option, size, read_uid) in QUESTIONS.items():
         if sys.platform.startswith(system):
             try:
-                data = peer.getsockopt(question.level, question.option, question.size)
+                data = peer.getsockopt(level, option, size)
             except OSError:
                 return None
-            return question.uid(data)
+            return read_uid(data)
     return None
 
 

@@ -10,8 +10,8 @@ import errno
 import fcntl
 import logging
 import os
-import shlex
 import stat
+import string
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 
 # The mode of a new folder, and the only mode that nodes with uds_dist 2.0 accept.
 FOLDER_MODE = 0o755
+# The characters that a shell takes as they are.
+WITHOUT_QUOTES = string.ascii_letters + string.digits + "@%+=:,./-_"
 # Seconds to wait for the lock on the folder; a node holds it for a millisecond.
 LOCK_PATIENCE = 2.0
 LOCK_RETRY = 0.005
@@ -59,9 +61,9 @@ def warn_of_folder(folder: str) -> None:
         status = os.lstat(folder)
     except OSError:
         return  # the code that needs the folder will fail
-    quoted, mode = shlex.quote(folder), stat.S_IMODE(status.st_mode)
+    quoted, mode = _quoted(folder), stat.S_IMODE(status.st_mode)
     if stat.S_ISLNK(status.st_mode):
-        real = shlex.quote(os.path.realpath(folder))
+        real = _quoted(os.path.realpath(folder))
         flaw, cure = "it is a symbolic link", f"export UDS_DIST_DIR={real}"
     elif status.st_uid != os.geteuid():
         flaw = f"it belongs to uid {status.st_uid} and they may run as uid {os.geteuid()}"
@@ -75,6 +77,14 @@ def warn_of_folder(folder: str) -> None:
     logger.warning(
         "nodes with uds_dist 2.0 refuse the socket_dir %r, because %s: run '%s'", folder, flaw, cure
     )
+
+
+def _quoted(path: str) -> str:
+    """A path as a word for the shell."""
+    if not path.strip(WITHOUT_QUOTES):
+        return path
+    # Like `shlex.quote`, whose module every program would load for a warning that few log.
+    return "'" + path.replace("'", "'\"'\"'") + "'"
 
 
 @contextmanager

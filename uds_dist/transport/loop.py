@@ -83,17 +83,22 @@ class LoopStatistics(NamedTuple):
     queued: int
 
 
-class _Unfinished(NamedTuple):
+class _Unfinished:
     """The part of a round that an exception prevented.
 
     ``registrations`` that were ready; ``timers`` below this number belong to the round; ``soon``
     and ``round_end`` are numbers of callbacks of each queue, None for all.
     """
 
-    registrations: frozenset[object]
-    timers: int
-    soon: int
-    round_end: int | None
+    __slots__ = ("registrations", "timers", "soon", "round_end")
+
+    def __init__(
+        self, registrations: frozenset[object], timers: int, soon: int, round_end: int | None
+    ) -> None:
+        self.registrations = registrations
+        self.timers = timers
+        self.soon = soon
+        self.round_end = round_end
 
     def remains(self, any_timer: bool, round_end: int) -> bool:
         """True if there is anything to do."""
