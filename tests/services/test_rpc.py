@@ -30,6 +30,7 @@ from uds_dist import (
 )
 from uds_dist.protocol import control as ctl
 from uds_dist.services.exposed import Exposed
+from uds_dist.services.outcome import Outcome
 
 
 def fail(node: Node, function: str, *arguments: object, module: str = "svc") -> RemoteError:
@@ -170,7 +171,7 @@ def test_the_arities_that_a_function_takes(
     found = set()
     for arity in range(5):
         outcome = exposed.run(Atom("m"), Atom("f"), [1] * arity)
-        if not (isinstance(outcome, tuple) and outcome[1] == "undef"):
+        if not (isinstance(outcome, Outcome) and outcome.value == "undef"):
             found.add(arity)
     assert found == taken
 
@@ -180,7 +181,7 @@ def test_the_arities_that_a_function_takes(
 )
 def test_a_malformed_call_is_an_error(call: tuple[object, object, object]) -> None:
     outcome = Exposed().run(*call)
-    assert isinstance(outcome, tuple) and outcome[0] == "error"
+    assert isinstance(outcome, Outcome) and outcome.class_ == "error"
 
 
 # --- futures, and what they leave -----------------------------------------------------------------

@@ -192,7 +192,8 @@ def test_text_that_is_none_gets_an_error(desk: Desk) -> None:
 
 def test_lines_characters_and_passwords(desk: Desk) -> None:
     desk.request((Atom("get_line"), UNICODE, [b"na", [[109, 101]]]))
-    assert desk.open == Question("name")
+    assert desk.open is not None and desk.open.prompt == "name"
+    assert not (desk.open.secret or desk.open.main or desk.open.history)
     desk.type("bödy\n")
     assert desk.last() == [98, 246, 100, 121, 10]
     desk.answers((Atom("setopts"), [Atom("binary")]))
@@ -239,11 +240,12 @@ def test_a_read_in_between_is_served_first(desk: Desk) -> None:
     desk.request((Atom("get_until"), UNICODE, b"1> ", *TOKENS), A, 1)
     desk.draft = Draft("40 + ", 5)
     desk.request((Atom("get_line"), UNICODE, b"Allow? "), B, 2)
-    assert desk.open == Question("Allow? ")
+    assert desk.open is not None and desk.open.prompt == "Allow? "
+    assert not desk.open.main and desk.open.draft.text == ""
     desk.type("y\n")
     assert desk.replies == [(B, 2, [121, 10])]
     assert desk.open is not None and desk.open.prompt == "1> "
-    assert desk.open.draft == Draft("40 + ", 5)
+    assert (desk.open.draft.text, desk.open.draft.cursor) == ("40 + ", 5)
 
 
 def test_a_reader_that_ends_takes_its_question_along(desk: Desk) -> None:

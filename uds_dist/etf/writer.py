@@ -66,14 +66,14 @@ _RECORD: Final = Struct(">BIB").pack
 _FUN: Final = Struct(">BIB16sII").pack
 
 # Heads in tables: indexing costs 25 ns, packing 100 ns.
-_SMALL_INTS: Final = tuple([bytes((97, n)) for n in range(256)])
-_SMALL_TUPLES: Final = tuple([bytes((104, n)) for n in range(256)])
-_CACHE_REFERENCES: Final = tuple([bytes((82, n)) for n in range(256)])
-_BINARIES: Final = tuple([_HEAD(109, n) for n in range(256)])
-_LISTS: Final = tuple([_HEAD(108, n) for n in range(256)])
-_MAPS: Final = tuple([_HEAD(116, n) for n in range(256)])
-_BIGS: Final = tuple([bytes((110, n, 0)) for n in range(256)])
-_NEGATIVE_BIGS: Final = tuple([bytes((110, n, 1)) for n in range(256)])
+_SMALL_INTS: Final = tuple([b"a%c" % n for n in range(256)])
+_SMALL_TUPLES: Final = tuple([b"h%c" % n for n in range(256)])
+_CACHE_REFERENCES: Final = tuple([b"R%c" % n for n in range(256)])
+_BINARIES: Final = tuple([b"m\0\0\0%c" % n for n in range(256)])
+_LISTS: Final = tuple([b"l\0\0\0%c" % n for n in range(256)])
+_MAPS: Final = tuple([b"t\0\0\0%c" % n for n in range(256)])
+_BIGS: Final = tuple([b"n%c\0" % n for n in range(256)])
+_NEGATIVE_BIGS: Final = tuple([b"n%c\1" % n for n in range(256)])
 # The heads of NEWER_REFERENCE_EXT, by the bytes of the creation and the numbers.
 _REFERENCES: Final = {4 + 4 * n: bytes((90, 0, n)) for n in range(1, 6)}
 _CLOSE_LIST: Final[tuple[list[object]]] = ([],)  # an empty list is written as NIL_EXT

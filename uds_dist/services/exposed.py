@@ -252,7 +252,7 @@ class Job:
         if not self.is_call:
             return outcome.exit_reason
         if outcome.class_ == "error":
-            return (self.result, *outcome)
+            return (self.result, outcome.class_, outcome.value, outcome.stack)
         return (self.result, outcome.class_, outcome.value)
 
     @property

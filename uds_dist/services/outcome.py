@@ -11,7 +11,6 @@ import inspect
 import sys
 from collections.abc import Sequence
 from types import FrameType, FunctionType, MethodType
-from typing import NamedTuple
 
 from uds_dist.errors import ConfigError, ErlangError, ErlangRaiseError, Exit, TermError
 from uds_dist.etf.atoms import MAX_ATOM_CHARACTERS
@@ -32,12 +31,15 @@ MAX_TEXT = 4096  # characters of an exception's text
 LIBRARY = __name__.partition(".")[0] + "."
 
 
-class Outcome(NamedTuple):
+class Outcome:
     """``return``, ``throw``, ``exit`` or ``error``, its term, and the stack."""
 
-    class_: Atom
-    value: object
-    stack: list[object]
+    __slots__ = ("class_", "value", "stack")
+
+    def __init__(self, class_: Atom, value: object, stack: list[object]) -> None:
+        self.class_ = class_
+        self.value = value
+        self.stack = stack
 
     @property
     def exit_reason(self) -> object:

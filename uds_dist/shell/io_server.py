@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from uds_dist.errors import UdsDistError
 from uds_dist.etf.terms import Atom, Pid
@@ -39,14 +39,17 @@ ENCODINGS = ("unicode", "latin1")
 Then = Callable[[object], None]
 
 
-class Draft(NamedTuple):
+class Draft:
     """An unfinished line: its text and the index of the cursor in it."""
 
-    text: str = ""
-    cursor: int = 0
+    __slots__ = ("text", "cursor")
+
+    def __init__(self, text: str = "", cursor: int = 0) -> None:
+        self.text = text
+        self.cursor = cursor
 
 
-class Question(NamedTuple):
+class Question:
     """A line that a process asks for.
 
     Args:
@@ -57,11 +60,21 @@ class Question(NamedTuple):
         draft: what was typed before another question interrupted this one.
     """
 
-    prompt: str
-    secret: bool = False
-    main: bool = False
-    history: bool = False
-    draft: Draft = Draft()
+    __slots__ = ("prompt", "secret", "main", "history", "draft")
+
+    def __init__(
+        self,
+        prompt: str,
+        secret: bool = False,
+        main: bool = False,
+        history: bool = False,
+        draft: Draft | None = None,
+    ) -> None:
+        self.prompt = prompt
+        self.secret = secret
+        self.main = main
+        self.history = history
+        self.draft = Draft() if draft is None else draft
 
 
 class Console(Protocol):

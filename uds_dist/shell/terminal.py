@@ -97,7 +97,7 @@ class TerminalConsole:
         above, newline, self._prompt = question.prompt.rpartition("\n")
         self._screen.output(above + newline)
         self._question = question
-        self._editor.start(self._history.lines, *question.draft)
+        self._editor.start(self._history.lines, question.draft.text, question.draft.cursor)
         self._completing = None
         if self._keys:
             self._schedule()
