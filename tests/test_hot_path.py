@@ -79,3 +79,17 @@ def test_setting_up_a_connection_takes_few_calls(make_node: MakeNode) -> None:
     first.connect(third.name).result(20)  # loads the code that is needed only once
     calls = calls_of(lambda: second.connect(third.name).result(20))  # of both sides
     check(calls, most_calls=440, most_files=50)
+
+
+@pytest.mark.parametrize(("match", "most_calls"), [(None, 17), (bool, 18)], ids=["oldest", "match"])
+def test_a_message_to_oneself_takes_few_calls(
+    make_node: MakeNode, match: Callable[[object], object] | None, most_calls: int
+) -> None:
+    box = make_node("a@localhost").mailbox()
+
+    def turn(message: object) -> None:
+        box.send(box.pid, message)
+        assert box.receive(timeout=0, match=match) == message
+
+    turn((Atom("number"), 0))  # afterwards the atom is known
+    check(calls_of(partial(turn, (Atom("number"), 1)))[1:], most_calls, most_files=10)

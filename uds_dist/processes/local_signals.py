@@ -9,18 +9,20 @@ from __future__ import annotations
 
 from collections import deque
 from sys import maxsize
-from typing import Protocol
+from typing import Final, Protocol
 
 from uds_dist.etf.conversion import Hook
-from uds_dist.etf.decode import decode
+from uds_dist.etf.decode import decode_term
 from uds_dist.etf.encode import encode
 from uds_dist.etf.terms import Atom, Pid, Reference
 from uds_dist.protocol.control import ControlMessage
 from uds_dist.transport.backpressure import Pressure
 from uds_dist.transport.loop import EventLoop
 
+# Final: compiled, such a name is a static variable, while any other is a dict lookup.
+MAX_TERMS: Final = maxsize  # a message of this node itself may have any number of elements
 # Types whose values never change, and which decode to what was encoded.
-UNCHANGEABLE = frozenset((Atom, int, bool, bytes, type(None), Pid, Reference))
+UNCHANGEABLE: Final = frozenset((Atom, int, bool, bytes, type(None), Pid, Reference))
 
 
 class SignalHandler(Protocol):
@@ -43,40 +45,30 @@ class LocalSignals:
     def __init__(
         self, loop: EventLoop, name: str, pressure: Pressure, handler: SignalHandler
     ) -> None:
+        # Control messages, each with its payload or NO_PAYLOAD, and the payload's bytes on the wire.
+        self.queue: deque[tuple[ControlMessage, object, int]] = deque()
+        self.running = False
         self.size = 0  # of the payload that is being acted on, in bytes
         self._loop = loop
         self._name = name
         self._pressure = pressure
         self._handler = handler
-        self._queue: deque[tuple[ControlMessage, object, int]] = deque()
-        self._running = False
 
-    def add(self, control: ControlMessage, payload: object, size: int) -> None:
-        """Act on a signal, now or after the one that is being acted on.
-
-        Args:
-            control: the control message.
-            payload: the term that goes with it, or NO_PAYLOAD.
-            size: how many bytes the payload takes on the wire.
-        """
-        self._queue.append((control, payload, size))
-        if not self._running:
-            self._run()
-
-    def _run(self) -> None:
-        self._running = True
-        pressure = self._pressure
+    def run(self) -> None:
+        """Act on the signals in the queue; only if they are not being acted on already."""
+        self.running = True
+        queue, pressure = self.queue, self._pressure
         decoder, pressure.decoder = pressure.decoder, None  # the peer's message has another size
         try:
-            while self._queue:
-                control, payload, self.size = self._queue.popleft()
+            while queue:
+                control, payload, self.size = queue.popleft()
                 self._handler.handle(self._name, control, payload)
         finally:
-            self._running = False
+            self.running = False
             self.size = 0
             pressure.decoder = decoder
-            if self._queue:  # an exception came; the rest must not wait for the next signal
-                self._loop.call_soon(self._run)
+            if queue:  # an exception came; the rest must not wait for the next signal
+                self._loop.call_soon(self.run)
 
 
 def copied(term: object, max_depth: int, default: Hook | None) -> tuple[object, int]:
@@ -91,5 +83,6 @@ def copied(term: object, max_depth: int, default: Hook | None) -> tuple[object, 
     if type(term) in UNCHANGEABLE:
         return term, len(term) if isinstance(term, bytes) else 0
     data = encode(term, max_depth=max_depth, default=default)
-    copy = decode(data, max_depth=max_depth, max_size=len(data), max_terms=maxsize)
-    return copy, len(data)
+    size = len(data)
+    copy = decode_term(data, 1, (), max_depth, size, MAX_TERMS)[0]  # after the version byte
+    return copy, size

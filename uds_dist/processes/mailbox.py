@@ -41,6 +41,57 @@ class Empty:
 EMPTY = Empty()
 
 
+class Search:
+    """The search for the first message of a process that matches; it may have to wait for it.
+
+    Args:
+        process: its messages are searched.
+        match: true for the message to find.
+        seen: the number of messages already seen: they do not match.
+        disturbed: the process's `disturbed` from before they were seen.
+    """
+
+    __slots__ = ("seen", "_disturbed", "_match", "_process")
+
+    def __init__(
+        self, process: Process, match: Callable[[object], object], seen: int, disturbed: int
+    ) -> None:
+        self.seen = seen
+        self._process = process
+        self._match = match
+        self._disturbed = disturbed
+
+    def found(self) -> bool:
+        """Check the messages not seen yet; if one matches, `seen` is its place."""
+        process = self._process
+        if self._disturbed != process.disturbed:
+            # A handler took a message out, or one with priority has come.
+            self.seen, self._disturbed = 0, process.disturbed
+        prior = len(process.prior) if process.prior else 0
+        match, seen = self._match, self.seen
+        while seen < prior + len(process.queue):
+            for message in self._unseen(seen, prior):
+                if match(message):
+                    self.seen = seen
+                    return True
+                seen += 1
+        self.seen = seen
+        return False
+
+    def _unseen(self, seen: int, prior: int) -> list[object]:
+        """Some messages from place `seen` on; `prior` of all that wait have priority."""
+        process = self._process
+        if process.prior and seen < prior:
+            return list(islice(process.prior, seen, prior))
+        queue, place = process.queue, seen - prior
+        if place < LOOK_FIRST:
+            return list(islice(queue, place, LOOK_FIRST))
+        # From the other end: an index into a deque costs its distance.
+        unseen = list(islice(reversed(queue), len(queue) - place))
+        unseen.reverse()
+        return unseen
+
+
 class Mailbox:
     """A process: made by `Node.mailbox`, ended by `close` or by an exit signal.
 
@@ -184,45 +235,27 @@ class Mailbox:
         if timeout is not None and not (isinstance(timeout, (int, float)) and timeout >= 0):
             raise _wrong_timeout(timeout)
         process = self._process
-        queue = process.queue
-        if match is None:
-            if not (queue or process.prior):
-                self._await(process.has_messages, timeout)
-            return process.take(0)
+        if match is not None:
+            return process.take(self._find(match, timeout))
+        if not (process.queue or process.prior):
+            self._await(process.has_messages, timeout)
+        return process.take(0)
+
+    def _find(self, match: Callable[[object], object], timeout: float | None) -> int:
+        """Wait for a message for which `match` is true, and return its place."""
         if not callable(match):
             raise TypeError(f"match is {shown(match)}: give a function of a message")
-        seen = 0  # messages that did not match are not looked at twice
-        disturbed = process.disturbed
-
-        def found() -> bool:
-            nonlocal seen, disturbed
-            if disturbed != process.disturbed:
-                # A handler took a message out, or one with priority has come.
-                seen, disturbed = 0, process.disturbed
-            prior = len(process.prior) if process.prior else 0
-            while seen < prior + len(queue):
-                for message in self._unseen(seen, prior):
-                    if match(message):
-                        return True
-                    seen += 1
-            return False
-
-        if not found():
-            self._await(found, timeout)
-        return process.take(seen)
-
-    def _unseen(self, seen: int, prior: int) -> list[object]:
-        """Some messages from place `seen` on; `prior` of all that wait have priority."""
         process = self._process
-        if process.prior and seen < prior:
-            return list(islice(process.prior, seen, prior))
-        queue, place = process.queue, seen - prior
-        if place < LOOK_FIRST:
-            return list(islice(queue, place, LOOK_FIRST))
-        # From the other end: an index into a deque costs its distance.
-        unseen = list(islice(reversed(queue), len(queue) - place))
-        unseen.reverse()
-        return unseen
+        disturbed = process.disturbed
+        seen = 0  # no message is checked twice
+        if process.queue and not process.prior:
+            if match(process.queue[0]):  # often it is the oldest one; a search costs more
+                return 0
+            seen = 1
+        search = Search(process, match, seen, disturbed)
+        if not search.found():
+            self._await(search.found, timeout)
+        return search.seen
 
     def _await(self, found: Callable[[], bool], timeout: float | None) -> None:
         process = self._alive()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 from uds_dist.errors import ClosedError
 from uds_dist.etf.shown import shown
@@ -22,7 +22,7 @@ from uds_dist.transport.loop import EventLoop
 logger = logging.getLogger(__name__)
 
 # A message of up to this many bytes on the wire counts as that many in the size of a mailbox.
-SMALL_MESSAGE = 256
+SMALL_MESSAGE: Final = 256
 
 
 class Table(Protocol):

@@ -6,6 +6,7 @@ import logging
 
 from uds_dist.config import Config
 from uds_dist.etf.conversion import Hook, conversion
+from uds_dist.etf.reader import DEEPEST
 from uds_dist.etf.shown import shown
 from uds_dist.processes.local_signals import copied
 from uds_dist.transport.log_rate import BoundedLogs
@@ -25,7 +26,7 @@ class ProgramTerms:
     def __init__(self, loop: EventLoop, config: Config) -> None:
         self.conversion = conversion(config.text, config.object_hook, config.records)
         self.default: Hook | None = config.default  # for the program's values on their way out
-        self.max_depth = config.max_term_depth
+        self.max_depth = min(config.max_term_depth, DEEPEST)
         self._log = BoundedLogs(logger, loop.time)
 
     def converted(self, term: object) -> object:

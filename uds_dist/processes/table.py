@@ -175,6 +175,8 @@ class Processes:
         size = self._local.size if decoder is None else decoder.message_size
         if size > SMALL_MESSAGE:
             process.weigh(message, size)
+        if self.pressure.source is None:
+            return  # no peer's message is being acted on, so there is no peer to hold back
         count = len(process.queue)
         if process.prior is not None or process.held is not None:
             count = process.waiting
@@ -210,19 +212,25 @@ class Processes:
             name, node = name_and_node(dest, self.name)
             control = (REG_SEND, sender.pid, UNUSED, Atom(name))
         if node == self.name:
-            self.signal(node, control, message)
+            self._signal_here(control, message)
         else:
             self._router.route_message(node, control, message)
 
     def signal(self, node: str, control: tuple[object, ...], payload: object = NO_PAYLOAD) -> None:
         """Send a signal to a node, this one included."""
-        if node != self.name:
+        if node == self.name:
+            self._signal_here(control, payload)
+        else:
             self._router.route(node, control, payload)
-            return
+
+    def _signal_here(self, control: tuple[object, ...], payload: object) -> None:
         size = 0
         if payload is not NO_PAYLOAD:
             payload, size = copied(payload, self.terms.max_depth, self.terms.default)
-        self._local.add(parse(control), payload, size)
+        local = self._local
+        local.queue.append((parse(control), payload, size))
+        if not local.running:
+            local.run()
 
     def link(self, process: Process, pid: Pid) -> None:
         """Send a link signal; see `Mailbox.link`."""

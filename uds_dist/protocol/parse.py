@@ -63,7 +63,7 @@ _TOKEN = AltactFlag.TOKEN
 _ALIAS = AltactFlag.ALIAS
 _NAME_FLAG = AltactFlag.NAME
 
-_new = tuple.__new__
+_new: Final = tuple.__new__
 
 
 def parse(control: tuple[object, ...], has_payload: bool | None = None) -> ControlMessage:
