@@ -59,6 +59,8 @@ def test_top_is_ended_by_a_signal(node: Beam, tmp_path: Path) -> None:
     with uds_dist("top", "node", "--every", "0.2", socket_dir=node.socket_dir, home=str(tmp_path)) as terminal:
         terminal.see("REDUCTIONS")
         terminal.send("\x1a")  # where nobody could continue it, it goes on
+        # It has drawn again. A key that came while the program leaves would drop its last output.
+        terminal.until(lambda: terminal.vt.written.count("\x1b[?1049h") == 2)
         os.kill(terminal.pid, signal.SIGTERM)
         assert terminal.wait() == 0
         assert terminal.vt.written.endswith("\x1b[?25h\x1b[?1049l\x1b[?2004l")
