@@ -176,7 +176,7 @@ class Processes:
         if size > SMALL_MESSAGE:
             process.weigh(message, size)
         if self.pressure.source is None:
-            return  # no peer's message is being acted on, so there is no peer to hold back
+            return  # no peer's message is being acted on: nobody is held back
         count = len(process.queue)
         if process.prior is not None or process.held is not None:
             count = process.waiting
