@@ -12,7 +12,6 @@ from typing import Final
 from uds_dist.errors import DecodeError
 from uds_dist.etf.atoms import MAX_ATOM_CHARACTERS, has_room_for_atoms
 from uds_dist.etf.identifiers import port_of
-from uds_dist.etf.shown import shown
 from uds_dist.etf.terms import Atom, BitString, Export, Pid, Port, Reference
 
 _WORD: Final = Struct(">I").unpack_from

@@ -17,7 +17,7 @@ import zlib
 from math import isfinite
 from struct import Struct
 from struct import error as StructError
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final
 
 from uds_dist.errors import DecodeError
 from uds_dist.etf.identifiers import pid_of, reference_of

@@ -12,7 +12,6 @@ Source: External Term Format.
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from math import isfinite

@@ -14,7 +14,6 @@ from uds_dist.protocol.decoder import Postponed
 from uds_dist.protocol.session import Session
 from uds_dist.transport.backpressure import Held, Pressure
 from uds_dist.transport.hang_up import Reading, fit_reading
-from uds_dist.transport.loop import EventLoop
 from uds_dist.transport.phase import UP
 
 
