@@ -64,8 +64,8 @@ HOUSE = {
     "shell": "__init__.py completion.py device.py editor.py history.py io_options.py io_server.py"
     " keys.py layout.py plain.py remote.py screen.py terminal.py",
     "cli": "__init__.py calls.py connected.py demo.py elixir_terms.py evaluate.py exit_codes.py"
-    " hints.py json_text.py listen.py main.py messages.py names.py notation.py output.py probe.py"
-    " several.py shells.py texts.py top.py trace.py words.py",
+    " hints.py json_terms.py json_text.py listen.py main.py messages.py names.py notation.py"
+    " output.py probe.py several.py shells.py texts.py top.py trace.py words.py",
 }
 TOP_LEVEL = {
     "pyproject.toml",
@@ -86,7 +86,11 @@ TABLES = ("MODULES", "OPTION_MODULES")
 BY_CALL = {
     PACKAGE: {"import_module(f'{__name__}.{name}')", "import_module(_MODULES[name])"},
     f"{PACKAGE}.services": {"import_module(f'{__name__}.{name}')"},
-    COMMAND_LINE: {"import_module(MODULES[name])", "import_module(OPTION_MODULES['--trace'])"},
+    COMMAND_LINE: {
+        "import_module(MODULES[name])",
+        "import_module(OPTION_MODULES['--trace'])",
+        "import_module(OPTION_MODULES['--json'])",
+    },
 }
 # Names for what mypyc makes C of: native integers, a buffer of bytes. Never imported when the
 # program runs.

@@ -20,8 +20,9 @@ from uds_dist import (
     Reference,
     encode,
 )
+from uds_dist.cli.json_terms import from_json, to_json
 from uds_dist.cli.json_text import read_json, write_json
-from uds_dist.cli.notation import format_elixir, from_json, to_json
+from uds_dist.cli.notation import format_elixir
 
 A = Atom("a")
 PID = Pid("n@h", 7, 0, 9)

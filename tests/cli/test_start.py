@@ -110,6 +110,13 @@ def test_a_shell_loads_what_traces_only_to_trace(tmp_path: Path) -> None:
     assert tracing <= ended(tmp_path, "remote", "nobody", "--trace").modules
 
 
+def test_a_call_loads_json_only_for_json(tmp_path: Path) -> None:
+    json = {"uds_dist.cli.json_terms", "uds_dist.cli.json_text", "json"}
+    words = ("nobody", "erlang", "node")
+    assert ended(tmp_path, "rpc", *words).modules & json == set()
+    assert json <= ended(tmp_path, "rpc", "--json", *words).modules
+
+
 def test_a_start_compiles_few_texts(tmp_path: Path) -> None:
     # A dataclass compiles each of its methods from a text; a NamedTuple its constructor, and each
     # annotation that is a text. If there are too many: `Value` in etf/value.py writes a dataclass's

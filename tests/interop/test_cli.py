@@ -9,8 +9,9 @@ import pytest
 from tests.interop.beam import Beam, Otp, Start
 from uds_dist import Config, Node, decode
 from uds_dist.cli import main as cli
+from uds_dist.cli.json_terms import from_json, to_json
 from uds_dist.cli.json_text import read_json, write_json
-from uds_dist.cli.notation import format_elixir, from_json, to_json
+from uds_dist.cli.notation import format_elixir
 
 EXPRESSIONS = [
     "[nil, true, :ok, :valid?, :Z, :a@b, Enum, My.App, Elixir, :two@, :_, :żółw]",

@@ -20,8 +20,7 @@ from uds_dist.cli.connected import Connected, connected
 from uds_dist.cli.elixir_terms import elixir_term
 from uds_dist.cli.exit_codes import OK, RAISED, USAGE, exit_code
 from uds_dist.cli.hints import check_function, check_module
-from uds_dist.cli.json_text import read_json, write_json
-from uds_dist.cli.notation import format_elixir, from_json, to_json
+from uds_dist.cli.notation import format_elixir
 from uds_dist.cli.output import (
     OutputError,
     complain,
@@ -142,7 +141,8 @@ def answer_line(
             f"{what} did not answer within {options.timeout:g} s: give --timeout more seconds"
         ) from None
     if options.json:
-        return Line(write_json(to_json(value), ascii_only=not speaks_utf8()), escape_erlang)
+        text = options.json_terms.write_term(value, ascii_only=not speaks_utf8())
+        return Line(text, escape_erlang)
     if options.elixir:
         return Line(text, escape_elixir)
     return Line(format_term(value), escape_erlang)
@@ -195,7 +195,7 @@ def _argument(options: argparse.Namespace, number: int, text: str) -> object:
     """The term that a word of the command line gives."""
     text = _utf8_argument(number, text)
     try:
-        return from_json(read_json(text)) if options.json else parse_term(text)
+        return options.json_terms.read_term(text) if options.json else parse_term(text)
     except TermError as error:
         raise ParseError(f"{_place(number, text)}: {error}") from None
 

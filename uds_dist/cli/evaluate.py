@@ -13,8 +13,6 @@ from uds_dist import Atom, ConfigError, RemoteError, RemoteTimeoutError, format_
 from uds_dist.cli.calls import escape_elixir, escape_erlang, inspected
 from uds_dist.cli.connected import Connected, connected
 from uds_dist.cli.exit_codes import OK, RAISED
-from uds_dist.cli.json_text import write_json
-from uds_dist.cli.notation import to_json
 from uds_dist.cli.output import speaks_utf8, write_error, write_out
 from uds_dist.cli.several import Line, Show, at_each_node
 from uds_dist.cli.words import Command, add_connection, add_node, unmarked, utf8_word
@@ -130,7 +128,8 @@ def _evaluated(there: Connected, kind: Kind, text: str, options: argparse.Namesp
     if options.quiet:
         return None
     if options.json:
-        return Line(write_json(to_json(value), ascii_only=not speaks_utf8()), escape_erlang)
+        text = options.json_terms.write_term(value, ascii_only=not speaks_utf8())
+        return Line(text, escape_erlang)
     if elixir:
         return Line(inspected(there, value), escape_elixir)
     return Line(format_term(value), escape_erlang)

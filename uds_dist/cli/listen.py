@@ -8,8 +8,8 @@ from uds_dist import Atom, EventLoop, Mailbox, Node, Pid, format_term
 from uds_dist.cli.calls import escape_erlang
 from uds_dist.cli.connected import cookie_of, full_name
 from uds_dist.cli.exit_codes import OK
+from uds_dist.cli.json_terms import to_json
 from uds_dist.cli.json_text import write_json
-from uds_dist.cli.notation import to_json
 from uds_dist.cli.output import complain, speaks_utf8, write_line
 from uds_dist.cli.words import Command, add_connection, config_of, read_word
 from uds_dist.services.gen import alias_of

@@ -34,7 +34,7 @@ MODULES = {
     "demo": "uds_dist.cli.demo",
 }
 # What an option needs, and nothing else.
-OPTION_MODULES = {"--trace": "uds_dist.cli.trace"}
+OPTION_MODULES = {"--trace": "uds_dist.cli.trace", "--json": "uds_dist.cli.json_terms"}
 
 STDOUT = 1
 _NEGATIVE = r"-\.?\d"
@@ -64,6 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options = _parse(make_parser(*words[:1]), words)
         if getattr(options, "trace", False):
             options.tracer = import_module(OPTION_MODULES["--trace"]).tracer
+        if getattr(options, "json", False):
+            options.json_terms = import_module(OPTION_MODULES["--json"])
         code: int = options.run(options)
         advise(options)
         return code
