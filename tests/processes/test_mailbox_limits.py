@@ -20,6 +20,7 @@ from uds_dist.protocol.control import (
     AltactFlag,
 )
 from uds_dist.transport.connection import Connection
+from uds_dist.transport.log_rate import BURST
 
 LIMIT = 100
 SIZE = 300_000
@@ -176,3 +177,15 @@ def test_the_peers_that_do_not_fill_it_are_read_from(
     other.connect(folder, node)
     fill(node, filler, lambda number: filler.tell(box.pid, number))
     assert other.settle() == []
+
+
+def test_the_log_of_full_mailboxes_is_bounded(
+    node: Node, filler: ScriptedPeer, box: Mailbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(BURST + 5):
+        assert fill(node, filler, lambda number: filler.tell(box.pid, number)) >= LIMIT
+        while len(box):
+            box.poll()
+        filler.until(lambda: not connection_of(node).paused)
+    told = [line for line in caplog.messages if "nothing is read until" in line]
+    assert len(told) == BURST

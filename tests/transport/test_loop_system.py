@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import resource
@@ -35,6 +36,7 @@ from uds_dist import (
 from uds_dist.testing import FakeClock, connect, fake_loop
 from uds_dist.transport.connection import Connection
 from uds_dist.transport.listener import PAUSE
+from uds_dist.transport.log_rate import BURST
 from uds_dist.transport.loop import READ
 
 # --- signals --------------------------------------------------------------------------------------
@@ -207,6 +209,27 @@ def test_no_descriptor_left_at_accept_pauses_and_resumes(
         return os.listdir(tmp_path)
 
     assert in_child(child) == []
+
+
+def test_the_log_of_pauses_is_bounded(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    def child() -> object:
+        clock = FakeClock()
+        with EventLoop(clock=clock) as own:
+            node = Node("a@test", loop=own, cookie="c", socket_dir=str(tmp_path))
+            node.listen()
+            listener = node._peers.listener
+            with socket.socket(socket.AF_UNIX) as caller, no_descriptors_left():
+                caller.connect(str(tmp_path / "a.sock"))
+                for _ in range(4 * BURST):
+                    own.run_once()
+                    assert "paused" in repr(listener)
+                    clock.advance(PAUSE)
+                    own.run_once()
+            node.close()
+        return [line for line in caplog.messages if "accepting" in line]
+
+    told = f"accepting pauses for {PAUSE} s: {os.strerror(errno.EMFILE)}"
+    assert in_child(child) == [f"{tmp_path}/a.sock: {told}"] * BURST
 
 
 def test_a_listener_that_pauses_can_be_closed(loop: EventLoop, tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ from uds_dist.etf.encode import encode
 from uds_dist.processes.accepting import Accepting
 from uds_dist.processes.dialect import dialect
 from uds_dist.processes.dialling import Dialling
-from uds_dist.processes.full_mailbox import hold_back
+from uds_dist.processes.full_mailbox import FullMailboxes
 from uds_dist.processes.future import Future
 from uds_dist.processes.inboxes import SENT, NoInbox, Trace, TracedInbox
 from uds_dist.processes.names import NODEDOWN, NODEUP, NOTSUP
@@ -100,6 +100,7 @@ class Peers:
         self._loop = loop
         self._this = this
         self._undelivered = BoundedLog(logger, loop.time)
+        self._full_mailboxes = FullMailboxes(loop, config)
         self._closed = False
         self._high_water = config.write_high_water
         self._open_inbox = open_inbox
@@ -448,7 +449,7 @@ class Peers:
         """Stop reading from the peer whose message filled a mailbox until it is half empty."""
         connection = self.pressure.source
         if isinstance(connection, Connection):
-            hold_back(self._loop, self.config, connection, process)
+            self._full_mailboxes.hold_back(connection, process)
 
     def credentials(self, node: str) -> tuple[int | None, int | None]:
         """The uid and the process id of a connected node, as far as the system tells them."""

@@ -60,6 +60,7 @@ class Listener:
         self._resume: Timer | None = None
         self._held_back = False
         self._refusals = BoundedLog(logger, loop.time)
+        self._pauses = BoundedLog(logger, loop.time)
         self._told = ""  # the last warning about a file that cannot be made again
         self._binding = bind(address, config) if sock is None else adopt(sock)
         self._socket = self._binding.sock
@@ -142,7 +143,9 @@ class Listener:
             self._loop.register(self._socket, READ, self._on_readable)
 
     def _pause(self, error: OSError) -> None:
-        logger.warning("%s: accepting pauses for %s s: %s", self.address, PAUSE, error.strerror)
+        self._pauses.warning(
+            "%s: accepting pauses for %s s: %s", self.address, PAUSE, error.strerror
+        )
         self._loop.unregister(self._socket)
         self._resume = self._loop.call_later(PAUSE, self._pause_over)
 
