@@ -19,15 +19,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from uds_dist import (
-    Atom,
-    EventLoop,
-    From,
-    GenServer,
-    Mailbox,
-    Node,
-    format_term,
-)
+from uds_dist import Atom, EventLoop, From, GenServer, Mailbox, Node, format_term
 from uds_dist.cli.exit_codes import OK, DemoError
 from uds_dist.cli.output import write_line
 from uds_dist.cli.words import Command

@@ -10,14 +10,7 @@ from uds_dist.cli.calls import answer_line, module_name, terms_of
 from uds_dist.cli.connected import Connected, connected
 from uds_dist.cli.exit_codes import OK
 from uds_dist.cli.several import Show, at_each_node
-from uds_dist.cli.words import (
-    Command,
-    add_connection,
-    add_node,
-    add_notation,
-    read_word,
-    unmarked,
-)
+from uds_dist.cli.words import Command, add_connection, add_node, add_notation, read_word, unmarked
 
 EPILOG = """\
 PROCESS: a registered name; a capital letter starts an Elixir name (MyApp.Counter).

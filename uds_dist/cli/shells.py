@@ -31,14 +31,7 @@ from uds_dist.shell.device import (
 from uds_dist.shell.history import History, history_path
 from uds_dist.shell.io_server import Console
 from uds_dist.shell.plain import PlainConsole
-from uds_dist.shell.remote import (
-    REMOTE_LOGGER,
-    Choice,
-    Kind,
-    RemoteShell,
-    TextHandler,
-    find_kind,
-)
+from uds_dist.shell.remote import REMOTE_LOGGER, Choice, Kind, RemoteShell, TextHandler, find_kind
 from uds_dist.shell.terminal import TerminalConsole
 
 EPILOG = """\

@@ -21,14 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from uds_dist.errors import DecodeError
 from uds_dist.etf.identifiers import pid_of, reference_of
-from uds_dist.etf.leaves import (
-    TERMS,
-    atom_at,
-    check_reference,
-    cut_short,
-    name_of,
-    rare_leaf,
-)
+from uds_dist.etf.leaves import TERMS, atom_at, check_reference, cut_short, name_of, rare_leaf
 from uds_dist.etf.maps import FEW_KEYS, MAX_KEY_DEPTH, decoded_map
 from uds_dist.etf.terms import Atom, Fun, ImproperList, LocalTerm, Pid, Record, Reference
 

@@ -51,12 +51,7 @@ from uds_dist.processes.process import Process
 from uds_dist.processes.remote_node import RemoteNode
 from uds_dist.processes.router import Inbox, Router
 from uds_dist.processes.this_node import ThisNode
-from uds_dist.protocol.control import (
-    NO_PAYLOAD,
-    OPENS_CONNECTION,
-    SPAWN_REPLY,
-    SPAWN_REQUEST,
-)
+from uds_dist.protocol.control import NO_PAYLOAD, OPENS_CONNECTION, SPAWN_REPLY, SPAWN_REQUEST
 from uds_dist.protocol.flags import Flag
 from uds_dist.protocol.handshake import Handshake
 from uds_dist.transport import reasons

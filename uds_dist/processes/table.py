@@ -15,25 +15,14 @@ from collections.abc import Callable
 from functools import partial
 
 from uds_dist.config import Config
-from uds_dist.errors import (
-    ClosedError,
-    ConfigError,
-    EncodeError,
-    LocalProtocolError,
-    UdsDistError,
-)
+from uds_dist.errors import ClosedError, ConfigError, EncodeError, LocalProtocolError, UdsDistError
 from uds_dist.etf.shown import shown
 from uds_dist.etf.terms import Atom, Pid, Reference
 from uds_dist.processes.destination import name_and_node, process_and_node
 from uds_dist.processes.dialect import UNUSED
 from uds_dist.processes.local_signals import LocalSignals, SignalHandler, copied
 from uds_dist.processes.monitors import Monitor, ProcessMonitor
-from uds_dist.processes.names import (
-    BADARG,
-    NOPROC,
-    NORMAL,
-    SHUTDOWN,
-)
+from uds_dist.processes.names import BADARG, NOPROC, NORMAL, SHUTDOWN
 from uds_dist.processes.numbers import Numbers
 from uds_dist.processes.pending import PendingCall
 from uds_dist.processes.process import SMALL_MESSAGE, Process

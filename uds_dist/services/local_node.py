@@ -6,10 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar, overload
 
 from uds_dist.config import Config
-from uds_dist.errors import (
-    ClosedError,
-    LocalProtocolError,
-)
+from uds_dist.errors import ClosedError, LocalProtocolError
 from uds_dist.etf.shown import shown
 from uds_dist.etf.terms import Atom, Pid, Reference
 from uds_dist.processes.calls import start_call

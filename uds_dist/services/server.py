@@ -28,16 +28,8 @@ from uds_dist.processes.names import GEN_CALL, GEN_CAST, NORMAL, SHUTDOWN
 from uds_dist.processes.table import Processes
 from uds_dist.services.gen import From, from_term, monitor_of, reply
 from uds_dist.services.gen_server import FailCall, GenServer, NoReply, Stop
-from uds_dist.services.outcome import (
-    Outcome,
-    drop_coroutine,
-    encoding_error,
-    outcome_of,
-    raised,
-)
-from uds_dist.services.system import (
-    is_system,
-)
+from uds_dist.services.outcome import Outcome, drop_coroutine, encoding_error, outcome_of, raised
+from uds_dist.services.system import is_system
 from uds_dist.services.system_requests import SystemRequests
 from uds_dist.transport.log_rate import BoundedLogs
 

@@ -13,12 +13,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-from uds_dist.errors import (
-    ConfigError,
-    NoConnectionError,
-    RemoteError,
-    UdsDistError,
-)
+from uds_dist.errors import ConfigError, NoConnectionError, RemoteError, UdsDistError
 from uds_dist.etf.shown import shown
 from uds_dist.etf.terms import Atom, Pid, Reference
 from uds_dist.node import Node
