@@ -52,7 +52,7 @@ HOUSE = {
     " holding.py listener.py log_rate.py loop.py ownership.py parting.py phase.py reasons.py"
     " receive_size.py signal_ticks.py sigpipe.py ticks.py timers.py waiting.py write_queue.py",
     "processes": "__init__.py accepting.py calls.py claims.py destination.py dialect.py"
-    " dialling.py falling.py full_mailbox.py future.py identity.py inboxes.py links.py"
+    " dialling.py endings.py falling.py full_mailbox.py future.py identity.py inboxes.py links.py"
     " local_signals.py mailbox.py monitors.py names.py network.py notices.py numbers.py peers.py"
     " pending.py process.py program_terms.py remote_node.py router.py signals.py table.py"
     " this_node.py ties.py",

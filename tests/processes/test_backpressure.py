@@ -22,7 +22,17 @@ from uds_dist import (
     Pid,
     UdsDistError,
 )
-from uds_dist.protocol.control import PAYLOAD_MONITOR_P_EXIT, REG_SEND, SEND_SENDER, SPAWN_REQUEST
+from uds_dist.protocol.control import (
+    EXIT,
+    LINK,
+    PAYLOAD_EXIT,
+    PAYLOAD_EXIT2,
+    PAYLOAD_MONITOR_P_EXIT,
+    REG_SEND,
+    SEND_SENDER,
+    SPAWN_REPLY,
+    SPAWN_REQUEST,
+)
 from uds_dist.transport.backpressure import IN_TRANSIT
 from uds_dist.transport.connection import Connection
 
@@ -397,3 +407,106 @@ def test_what_waits_for_a_dial_is_kept_as_bytes(node: Node, make_peer: MakePeer,
     assert isinstance(waiting[1], bytes)
     third.welcome()
     assert third.receive()[1] == [1, b"two", {b"three": [3.5, None]}]
+
+
+def test_control_messages_that_are_held_count_with_their_memory(
+    node: Node, make_peer: MakePeer, folder: str
+) -> None:
+    peer = make_peer()
+    peer.connect(folder, node)
+    for _ in range(50):
+        ask(peer, ANSWER)
+    peer.until(lambda: connection_to(node, peer.name).held is not None)
+    reason: list[object] = [[] for _ in range(60_000)]  # 60 KB, decoded 4 MB
+    sent = 0
+    while not connection_to(node, peer.name).choked:
+        peer.send((EXIT, peer.pid(), node.pid, reason))
+        rounds(node.loop, 5)
+        sent += 1
+        assert sent < 5
+    answers(peer, 50)
+    peer.settle()
+    assert not connection_to(node, peer.name).choked
+
+
+@pytest.mark.parametrize("tie", ["monitors", "links"])
+def test_the_notices_of_an_end_wait_for_room(
+    node: Node, make_peer: MakePeer, folder: str, tie: str
+) -> None:
+    peer, other = make_peer(), make_peer("other@localhost")
+    peer.connect(folder, node)
+    other.connect(folder, node)
+    box = node.mailbox()
+    for number in range(200):
+        if tie == "monitors":
+            peer.monitor(box.pid)
+        else:
+            peer.send((LINK, peer.pid(number), box.pid))
+    other.monitor(box.pid)
+    peer.settle()
+    peer.send((PAYLOAD_EXIT2, peer.pid(), box.pid), list(range(ANSWER // 5)))
+    rounds(node.loop)
+    assert node.statistics().unwritten < MARK + 2 * ANSWER
+    other.receive()  # it does not wait for the first peer
+    told = (PAYLOAD_MONITOR_P_EXIT, PAYLOAD_EXIT)
+    for _ in range(200):
+        control, reason = peer.receive()
+        assert control[0] in told and isinstance(reason, list)
+    assert peer.settle() == []
+
+
+def io_request(peer: ScriptedPeer, request: object) -> object:
+    return (Atom("io_request"), peer.pid(), peer.reference(), request)
+
+
+def test_answers_of_the_group_leader_wait_for_room(
+    node: Node, make_peer: MakePeer, folder: str
+) -> None:
+    peer = make_peer()
+    peer.connect(folder, node)
+    bad = (Atom("put_chars"), Atom("unicode"), b"\xff" * ANSWER)  # the answer repeats it
+    for _ in range(100):
+        peer.tell(node._leader.pid, io_request(peer, (Atom("requests"), [bad])))
+        rounds(node.loop, 3)
+    assert node.statistics().unwritten < MARK + 4 * ANSWER
+    for _ in range(100):
+        reply = peer.receive()[1]
+        assert isinstance(reply, tuple) and reply[0] == "io_reply"
+
+
+def test_a_text_that_is_not_one_is_not_sent_back(
+    node: Node, make_peer: MakePeer, folder: str
+) -> None:
+    peer = make_peer()
+    peer.connect(folder, node)
+    none: list[object] = []
+    request = (Atom("put_chars"), Atom("unicode"), Atom("m"), Atom("f"), none)
+    for _ in range(20):
+        peer.tell(node._leader.pid, io_request(peer, request))
+    calls = [peer.receive()[0] for _ in range(20)]
+    for number, (_, ref, caller, *_) in enumerate(calls, 100):
+        peer.send((SPAWN_REPLY, ref, caller, 2, peer.pid(number)))
+        down = (PAYLOAD_MONITOR_P_EXIT, peer.pid(number), caller, ref)
+        peer.send(down, (ref, Atom("return"), b"\xff" * ANSWER))
+    for _ in range(20):
+        reply = peer.receive()[1]
+        assert isinstance(reply, tuple) and reply[2] == (Atom("error"), Atom("f"))
+
+
+def test_the_state_of_pg_waits_for_room(
+    make_node: MakeNode, make_peer: MakePeer, folder: str
+) -> None:
+    node = make_node("node@localhost", hidden=False, **MARKS)
+    scope, box = node.pg(), node.mailbox()
+    scope.join(bytes(ANSWER), box.pid)
+    peer = make_peer()
+    peer.connect(folder, node)
+    for _ in range(100):
+        peer.tell(scope._scope.process.pid, (Atom("discover"), peer.pid(5)))
+        rounds(node.loop, 3)
+    assert node.statistics().unwritten < MARK + 4 * ANSWER
+    scope.join(Atom("last"), box.pid)
+    states = 0
+    while "last" not in str(state := peer.receive()[1]):
+        states += "sync" in str(state)[:40]
+    assert 1 < states < 10

@@ -15,14 +15,15 @@ from collections.abc import Callable
 from functools import partial
 
 from uds_dist.config import Config
-from uds_dist.errors import ClosedError, ConfigError, EncodeError, LocalProtocolError, UdsDistError
+from uds_dist.errors import ClosedError, ConfigError, UdsDistError
 from uds_dist.etf.shown import shown
 from uds_dist.etf.terms import Atom, Pid, Reference
 from uds_dist.processes.destination import name_and_node, process_and_node
 from uds_dist.processes.dialect import UNUSED
+from uds_dist.processes.endings import Endings, Notice
 from uds_dist.processes.local_signals import LocalSignals, SignalHandler, copied
 from uds_dist.processes.monitors import Monitor, ProcessMonitor
-from uds_dist.processes.names import BADARG, NOPROC, NORMAL, SHUTDOWN
+from uds_dist.processes.names import NOPROC, NORMAL, SHUTDOWN
 from uds_dist.processes.numbers import Numbers
 from uds_dist.processes.pending import PendingCall
 from uds_dist.processes.process import SMALL_MESSAGE, Process
@@ -101,6 +102,7 @@ class Processes:
         self.max_links_and_monitors = config.max_links_and_monitors
         self.max_pending_requests = config.max_pending_requests
         self._router = router
+        self._endings = Endings(loop, self.pressure, self.signal)
         self._local = LocalSignals(loop, self.name, self.pressure, handler)
         self.closed = False
         self.own = self.numbers.new_pid()  # of the node's own process
@@ -386,30 +388,23 @@ class Processes:
         for ref in tuple(process.monitors):
             self.stop_monitor(ref)
         process.monitors.clear()
+        notices: list[Notice] = []
         for ref, (watcher, target) in tuple(process.watchers.items()):
             self.drop_watcher(process, ref)
-            self.send_down(watcher, target, ref, reason)
+            notices.append((watcher.node, (PAYLOAD_MONITOR_P_EXIT, target, watcher, ref)))
         linked = process.links.active()
         for pid in process.links.all():
             process.links.drop(pid)
             self.drop_link_tie(process, pid)
-        for pid in linked:
-            self._tell_end(pid.node, (PAYLOAD_EXIT, process.pid, pid), reason)
+        notices.extend([(pid.node, (PAYLOAD_EXIT, process.pid, pid)) for pid in linked])
+        if notices:
+            self._endings.tell_all(notices, reason)
         if process.on_exit is not None:
             self.loop.call_soon(partial(process.on_exit, reason))
 
     def send_down(self, watcher: Pid, target: Pid | Atom, ref: Reference, reason: object) -> None:
         """Tell a watcher that its target is down."""
-        self._tell_end(watcher.node, (PAYLOAD_MONITOR_P_EXIT, target, watcher, ref), reason)
-
-    def _tell_end(self, node: str, control: tuple[object, ...], reason: object) -> None:
-        """Send the notice of an end; a reason that cannot be sent there becomes ``badarg``."""
-        # The reason may be a peer's term that only that peer understands, or be too deep for a node
-        # that takes reasons only within control messages. The watchers must be told anyway.
-        try:
-            self.signal(node, control, reason)
-        except (EncodeError, LocalProtocolError):
-            self.signal(node, control, BADARG)
+        self._endings.tell(watcher.node, (PAYLOAD_MONITOR_P_EXIT, target, watcher, ref), reason)
 
     def add_watcher(self, process: Process, watcher: Pid, ref: Reference) -> None:
         """Note a monitor of a process here, such as one that came with a spawn request."""

@@ -19,17 +19,22 @@ from uds_dist.config import Config
 from uds_dist.etf.atoms import atom_of
 from uds_dist.etf.terms import Atom, ImproperList, Pid
 from uds_dist.processes.future import Future
-from uds_dist.processes.names import EOF, ERROR, IO_REPLY, OK
+from uds_dist.processes.names import EOF, ERROR, IO_REPLY, OK, SYSTEM_LIMIT
 from uds_dist.processes.process import Process
 from uds_dist.processes.table import Processes
 from uds_dist.services.node_service import NodeService
+from uds_dist.services.outcome import encoded_size
 from uds_dist.services.rpc import start_own_rpc
 
 logger = logging.getLogger(__name__)
 
 REQUEST_ERROR = (ERROR, Atom("request"))
 NOT_SUPPORTED = (ERROR, Atom("enotsup"))
+TOO_MUCH = (ERROR, SYSTEM_LIMIT)
 OPTIONS = [(Atom("binary"), True), (Atom("encoding"), Atom("unicode"))]
+# Bytes of requests from one node that are in work; beyond it, no further one is begun that takes
+# time.
+MAX_IN_WORK = 16 * 1024 * 1024
 
 Then = Callable[[object], None]
 
@@ -53,6 +58,27 @@ def write_stdout(text: str) -> None:
         logger.debug("cannot write a text to standard output", exc_info=True)
 
 
+class Asked:
+    """A request without an answer yet.
+
+    ``size`` is what it counts in the work of its node, 0 if it is answered at once. ``late`` is
+    true after its message was acted on: then nothing else holds the node's next requests back.
+    """
+
+    __slots__ = ("late", "leader", "reply_as", "sender", "size")
+
+    def __init__(self, leader: GroupLeader, sender: Pid, reply_as: object) -> None:
+        self.leader = leader
+        self.sender = sender
+        self.reply_as = reply_as
+        self.size = 0
+        self.late = False
+
+    def tell(self, answer: object) -> None:
+        """Answer it."""
+        self.leader.tell(self, answer)
+
+
 class GroupLeader:
     """Answers the I/O protocol; prints through `output`.
 
@@ -73,6 +99,7 @@ class GroupLeader:
         self._output = output
         self._max_pending = config.max_pending_requests
         self._pending: dict[str, int] = {}  # node -> how many texts it is making
+        self._in_work: dict[str, int] = {}  # node -> bytes of its requests without an answer yet
         self._service = NodeService(processes, None, "the group leader", self._handle)
         self.process: Process = self._service.process
 
@@ -84,14 +111,32 @@ class GroupLeader:
     def _handle(self, node: str, message: object) -> bool:
         match message:
             case (Atom("io_request"), Pid() as sender, reply_as, request) if sender.node == node:
-
-                def answer(answer: object) -> None:
-                    if not self._service.send(sender, (IO_REPLY, reply_as, answer)):
-                        self._service.send(sender, (IO_REPLY, reply_as, REQUEST_ERROR))
-
-                self._serve(sender, request, answer)
+                self._begin(Asked(self, sender, reply_as), request)
                 return True
         return False
+
+    def _begin(self, asked: Asked, request: object) -> None:
+        node = asked.sender.node
+        if _takes_time(request):
+            if self._in_work.get(node, 0) > MAX_IN_WORK:
+                asked.tell(TOO_MUCH)
+                return
+            asked.size = encoded_size((asked.reply_as, request))
+            self._in_work[node] = self._in_work.get(node, 0) + asked.size
+        self._serve(asked.sender, request, asked.tell)
+        asked.late = True
+
+    def tell(self, asked: Asked, answer: object) -> None:
+        """Answer a request."""
+        node = asked.sender.node
+        if asked.late and self._processes.pressure.wait_for_room(node, partial(asked.tell, answer)):
+            return
+        if asked.size:
+            self._in_work[node] -= asked.size
+            if not self._in_work[node]:
+                del self._in_work[node]
+        if not self._service.send(asked.sender, (IO_REPLY, asked.reply_as, answer)):
+            self._service.send(asked.sender, (IO_REPLY, asked.reply_as, REQUEST_ERROR))
 
     def _serve(self, sender: Pid, request: object, then: Then) -> None:
         """Serve one request and pass its answer to `then`, now or later, exactly once."""
@@ -150,7 +195,10 @@ class GroupLeader:
         text = chardata_text(characters, encoding)
         if text is None:
             then((ERROR, (Atom("put_chars"), Atom(encoding), characters)))
-            return
+        else:
+            self._print(text, then)
+
+    def _print(self, text: str, then: Then) -> None:
         try:
             self._output(text)
         except BaseException as error:
@@ -170,7 +218,7 @@ class GroupLeader:
         node = sender.node
         pending = self._pending.get(node, 0)
         if pending >= self._max_pending:
-            then((ERROR, Atom("system_limit")))
+            then(TOO_MUCH)
             return
         self._pending[node] = pending + 1
 
@@ -178,14 +226,25 @@ class GroupLeader:
             self._pending[node] -= 1
             if not self._pending[node]:
                 del self._pending[node]
-            if future.exception() is not None:
+            text = None
+            if future.exception() is None:
+                text = chardata_text(future.result(), encoding)
+            if text is None:
                 then((ERROR, function))
             else:
-                self._put(encoding, future.result(), then)
+                self._print(text, then)
 
         start_own_rpc(
             self._processes, self.process, node, module, function, mfa[2]
         ).add_done_callback(made)
+
+
+def _takes_time(request: object) -> bool:
+    """Whether a request cannot be answered at once."""
+    match request:
+        case (Atom("requests"), _) | (Atom("put_chars"), _, _, _) | (Atom("put_chars"), _, _, _, _):
+            return True
+    return False
 
 
 def chardata_text(characters: object, encoding: str = "unicode") -> str | None:

@@ -21,7 +21,7 @@ from uds_dist.processes.table import Processes
 from uds_dist.services.exposed import Exposed
 from uds_dist.services.gen import From, answer_to
 from uds_dist.services.gen_server import GenServer
-from uds_dist.services.group_leader import chardata_text
+from uds_dist.services.group_leader import MAX_IN_WORK, chardata_text
 from uds_dist.services.node_service import NodeService
 from uds_dist.services.outcome import Outcome, encoded_size, encoding_error, outcome_of, raised
 from uds_dist.services.rpc import start_own_rpc
@@ -43,9 +43,6 @@ LEVELS = {
     "info": logging.INFO,
     "debug": logging.DEBUG,
 }
-# The most bytes of log events for which one node is making the text; beyond it, Python makes a
-# shorter text.
-MAX_IN_WORK = 16 * 1024 * 1024
 EVENT_SIZE = 1024  # bytes counted for an event in addition to its own size
 # Seconds that a node has to make a text.
 FORMAT_TIMEOUT = 5.0

@@ -16,6 +16,7 @@ Source: the module pg of OTP 27 and 29, as observed; the protocol is not documen
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 
 from uds_dist.config import Config
 from uds_dist.errors import ConfigError
@@ -137,6 +138,7 @@ class ScopeProcess:
         self._watched: dict[Pid, set[bytes]] = {}  # members here -> the keys of their groups
         self.others: dict[str, Namesake] = {}  # by node
         self._unsynced: set[str] = set()  # nodes that get the state at the round's end
+        self._without_room: set[str] = set()  # nodes that get it once their write queue is low
 
     def watch(self, pid: Pid, key: bytes) -> None:
         """Note a member, whose end is the end of its memberships."""
@@ -264,10 +266,19 @@ class ScopeProcess:
             return
         groups = [(group.term, group.members()) for group in self.local.by_key.values()]
         state = (GEN_CAST, (Atom("sync"), self.process.pid, groups))
-        for node in unsynced:
+        for node in unsynced - self._without_room:
             other = self.others.get(node)
-            if other is not None:
+            if other is None:
+                continue
+            # A peer that asks in every round and reads nothing must not fill its queue.
+            if self._processes.pressure.wait_for_room(node, partial(self._room_for, node)):
+                self._without_room.add(node)
+            else:
                 self._service.send(other.pid, state)
+
+    def _room_for(self, node: str) -> None:
+        self._without_room.discard(node)
+        self._sync_soon(node)
 
 
 class PgScope:

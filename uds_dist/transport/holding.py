@@ -7,14 +7,21 @@ answers to this node's own calls are handed on at once; everything else waits in
 from __future__ import annotations
 
 from functools import partial
-from typing import Protocol
+from typing import Final, Protocol
 
 from uds_dist.config import Config
-from uds_dist.protocol.decoder import Postponed
+from uds_dist.etf.terms import Atom, Pid, Reference
+from uds_dist.protocol.decoder import MAX_CONTROL_SIZE, Postponed
 from uds_dist.protocol.session import Session
 from uds_dist.transport.backpressure import Held, Pressure
 from uds_dist.transport.hang_up import Reading, fit_reading
 from uds_dist.transport.phase import UP
+
+# Memory that an element of a list, tuple or map takes, in bytes.
+ELEMENT: Final = 80
+# Counted for a control message with any other container. No BEAM sends that.
+UNUSUAL: Final = MAX_CONTROL_SIZE * ELEMENT
+LEAVES: Final = frozenset((Atom, Pid, Reference, int, bool, type(None), bytes, float))
 
 
 class Holding(Reading, Protocol):
@@ -54,10 +61,30 @@ def hold(connection: Holding, held: Held, left: int) -> None:
         if connection.pressure.owner.is_answer(message[0]):
             connection.hand_over(message[0], _payload(session, message[1]))
         else:
-            held.add(message[0], message[1], session.decoder.message_size)
+            # The payload is not decoded yet, but the control message is.
+            size = session.decoder.message_size + _memory_of_parts(message[0])
+            held.add(message[0], message[1], size)
     if held.full and not connection.choked:
         connection.choked = True
         fit_reading(connection)
+
+
+def _memory_of_parts(control: tuple[object, ...]) -> int:
+    """About how many bytes the containers in a control message take in memory."""
+    elements = 0
+    left = list(control)
+    while left:
+        part = left.pop()
+        if type(part) is tuple or type(part) is list:
+            elements += len(part)
+            left.extend(part)
+        elif type(part) is dict:
+            elements += 2 * len(part)
+            left.extend(part)
+            left.extend(part.values())
+        elif type(part) not in LEAVES:
+            return UNUSUAL
+    return ELEMENT * elements
 
 
 def _payload(session: Session, payload: object) -> object:
