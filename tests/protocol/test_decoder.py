@@ -524,3 +524,17 @@ def test_a_compressed_message_counts_for_what_it_was(flags: int, postponing: boo
     else:
         assert message[1] == bytes(100_000)
     assert decoder.message_size == 100_005
+
+
+def test_unfinished_messages_count_with_the_atoms_of_their_headers() -> None:
+    config = Config(max_message_size=1 << 20)
+    flags = FRAGMENTS | CACHE
+    decoder = FrameDecoder(flags, config)
+    encoder = FrameEncoder(flags, config)
+    held = 0
+    with pytest.raises(RemoteProtocolError, match="Config.max_message_size"):
+        for number in range(100):
+            atoms = [Atom(f"{number}-{index}".ljust(255, "\u20ac")) for index in range(250)]
+            decoder.decode(frames_of(encoder.encode((5,), [*atoms, bytes(70_000)]))[0])
+            held += 1
+    assert 1 <= held <= 4

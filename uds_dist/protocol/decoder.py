@@ -79,7 +79,7 @@ class FrameDecoder:
         config: ``max_message_size``, ``max_decompressed_size`` (bytes), ``max_message_terms``,
             ``max_term_depth`` and ``max_fragment_sequences`` are read. ``max_message_size`` bounds
             each message, the payloads of all unfinished ones together, and what the control
-            messages of all unfinished ones take in memory together.
+            messages and the headers of all unfinished ones take in memory together.
 
     ``message_size`` is the last message's size on the wire in bytes, or its uncompressed size.
     While ``postponing`` is true, `decode` gives a `Postponed` instead of a payload.
@@ -121,7 +121,7 @@ class FrameDecoder:
         self._known_tables: dict[bytes, tuple[object, ...]] = {}
         self._sequences: dict[int, FragmentSequence] = {}
         self._pending = 0
-        self._held = 0  # bytes of memory, of the control messages
+        self._held = 0  # bytes of memory, of the control messages and the atoms of headers
 
     @property
     def unfinished_sequences(self) -> int:
@@ -378,8 +378,9 @@ class FrameDecoder:
             raise _control_too_large(size)
         if frame[pos] == _COMPRESSED:
             size = MAX_CONTROL_SIZE  # its largest possible uncompressed size
-        sequence = FragmentSequence(control, atoms, fragment_id - 1, size)
-        held = self._held + size * _MEMORY_OF_TERM
+        memory = size * _MEMORY_OF_TERM + _memory_of_atoms(atoms)
+        sequence = FragmentSequence(control, atoms, fragment_id - 1, memory)
+        held = self._held + memory
         if held > self.max_message_size and self._sequences:
             raise self._too_large(held)
         self._held = held
@@ -417,7 +418,7 @@ class FrameDecoder:
         del self._sequences[sequence_id]
         self._pending -= sequence.size
         self.message_size = sequence.size
-        self._held -= sequence.control_size * _MEMORY_OF_TERM
+        self._held -= sequence.memory
         if sequence.size == 0:
             return sequence.control, NO_PAYLOAD
         if self.postponing:
@@ -455,6 +456,11 @@ class FrameDecoder:
         return RemoteProtocolError(
             f"the peer sent a frame of the kind {kind}; the flags of the handshake allow {wanted}"
         )
+
+
+def _memory_of_atoms(atoms: tuple[object, ...]) -> int:
+    """The most that a header's atoms take in memory: the cache may forget them before the end."""
+    return sum([_MEMORY_OF_TERM + 4 * len(atom) for atom in atoms if isinstance(atom, str)])
 
 
 def _no_tuple(control: object) -> RemoteProtocolError:

@@ -34,16 +34,16 @@ class FragmentSequence:
         control: the control message, which came whole with the first fragment.
         atoms: those of the first fragment's header.
         due: the fragment id that must come next.
-        control_size: the size of the control message in bytes.
+        memory: bytes that the control message and the atoms take in memory.
     """
 
-    __slots__ = ("control", "control_size", "atoms", "due", "size", "_pieces")
+    __slots__ = ("control", "memory", "atoms", "due", "size", "_pieces")
 
     def __init__(
-        self, control: tuple[object, ...], atoms: tuple[object, ...], due: int, control_size: int
+        self, control: tuple[object, ...], atoms: tuple[object, ...], due: int, memory: int
     ) -> None:
         self.control = control
-        self.control_size = control_size
+        self.memory = memory
         self.atoms = atoms
         self.due = due
         self.size = 0  # of the payload, in bytes

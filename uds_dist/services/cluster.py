@@ -31,15 +31,14 @@ from uds_dist.processes.names import GEN_CAST, OK, YES
 from uds_dist.processes.process import Process
 from uds_dist.processes.table import Processes
 from uds_dist.protocol.node_names import split_node_name
+from uds_dist.services.gen import is_large
 from uds_dist.services.node_service import NodeService
-from uds_dist.services.outcome import encoded_size
 
 GLOBAL_NAME_SERVER = "global_name_server"
 VERSION = 8  # of the exchange, as in OTP 25 and later
 LOCKER = Atom("locker")
 NO_LONGER_A_PID = Atom("no_longer_a_pid")
 UNUSED = Atom("unused")
-MAX_TAG_SIZE = 1024  # bytes
 # Messages that a passive member ignores.
 UNHEEDED = frozenset(
     {
@@ -125,7 +124,7 @@ class GlobalNameServer:
         """Take a step of the exchange; False if it is not a step, or is about another node."""
         match step, *fields:
             case ("init_connect", (_, tag, *_), Atom() as named, _) if (
-                named == node and encoded_size(tag) <= MAX_TAG_SIZE
+                named == node and not is_large(tag)
             ):
                 self._init_connect(node, tag)
             case ("lock_set", Pid() as locker, True, _, tag) if locker.node == node:

@@ -36,6 +36,7 @@ from uds_dist.protocol.control import (
     SpawnRequest,
     SpawnRequestTt,
 )
+from uds_dist.services.gen import is_large
 from uds_dist.services.outcome import (
     Outcome,
     drop_coroutine,
@@ -230,7 +231,7 @@ class Job:
         is_call: whether it is erpc's `call`.
     """
 
-    __slots__ = ("parent", "request", "flags", "call", "result", "is_call")
+    __slots__ = ("parent", "request", "flags", "call", "called", "result", "is_call")
 
     def __init__(
         self,
@@ -244,8 +245,13 @@ class Job:
         self.request = request.req_id
         self.flags = flags
         self.call = call
+        self.called = _called(*call)  # for the end of a stack
         self.result = result
         self.is_call = is_call
+
+    def begun(self) -> None:
+        """Forget the arguments: the function has them, and may take long."""
+        self.call = (None, None, None)
 
     def reason(self, outcome: Outcome) -> object:
         """The reason with which the process ends."""
@@ -254,13 +260,6 @@ class Job:
         if outcome.class_ == "error":
             return (self.result, outcome.class_, outcome.value, outcome.stack)
         return (self.result, outcome.class_, outcome.value)
-
-    @property
-    def called(self) -> tuple[str, str, int]:
-        """Module, function and arity, for the end of a stack."""
-        module, function, arguments = self.call
-        arity = len(arguments) if isinstance(arguments, list) else 0
-        return _name(module), _name(function), arity
 
     @property
     def text(self) -> str:
@@ -326,6 +325,7 @@ class Jobs:
         if isinstance(outcome, Outcome):
             self._end(node, pid, job, outcome)
             return
+        job.begun()
         self._start_process(pid, job, group_leader)
         callback = partial(self._done, node, pid, job)
         self._futures[pid] = (node, outcome, callback)
@@ -397,6 +397,12 @@ class Jobs:
             self._processes.signal(node, (PAYLOAD_EXIT, pid, job.parent), reason)
 
 
+def _called(module: object, function: object, arguments: object) -> tuple[str, str, int]:
+    """Module, function and arity of a call."""
+    arity = len(arguments) if isinstance(arguments, list) else 0
+    return _name(module), _name(function), arity
+
+
 def _name(term: object) -> str:
     """A peer's name for a module or function, which may be any term."""
     atom = atom_of(term)
@@ -428,6 +434,8 @@ def _job(request: SpawnRequest | SpawnRequestTt, payload: object) -> Job | None:
         return None
     if request.mfa == EXECUTE_CALL:
         result, module, function, arguments = payload
+        if is_large(result):
+            return None
         return Job(request, flags, (module, function, arguments), result, is_call=True)
     if request.mfa == EXECUTE_CAST:
         module, function, arguments = payload

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from weakref import ref as weak_reference
 
 from uds_dist.etf.terms import ImproperList, Pid, Reference
@@ -13,6 +13,11 @@ from uds_dist.processes.names import ALIAS, GEN_CAST, is_atom
 from uds_dist.processes.process import Process
 from uds_dist.processes.table import Processes
 from uds_dist.protocol.control import ALIAS_SEND, SEND_SENDER
+from uds_dist.services.outcome import encoded_size
+
+
+# The largest tag of a call that is kept until its answer comes, in bytes. A BEAM's have about 50.
+MAX_TAG_SIZE: Final = 1024
 
 
 class From(NamedTuple):
@@ -144,6 +149,13 @@ def monitor_of(tag: object) -> Reference | None:
     if isinstance(tag, ImproperList):
         tag = tag.tail
     return tag if isinstance(tag, Reference) else None
+
+
+def is_large(tag: object) -> bool:
+    """True for a tag that takes too much memory to be kept until the answer comes."""
+    if isinstance(tag, ImproperList) and tag.items == (ALIAS,):
+        tag = tag.tail
+    return not isinstance(tag, Reference) and encoded_size(tag) > MAX_TAG_SIZE
 
 
 def from_term(term: object) -> From | None:

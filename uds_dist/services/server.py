@@ -26,7 +26,7 @@ from uds_dist.processes.mailbox import EMPTY, Mailbox
 from uds_dist.processes.monitors import MonitorCallback
 from uds_dist.processes.names import GEN_CALL, GEN_CAST, NORMAL, SHUTDOWN
 from uds_dist.processes.table import Processes
-from uds_dist.services.gen import From, from_term, monitor_of, reply
+from uds_dist.services.gen import From, from_term, is_large, monitor_of, reply
 from uds_dist.services.gen_server import FailCall, GenServer, NoReply, Stop
 from uds_dist.services.outcome import Outcome, drop_coroutine, encoding_error, outcome_of, raised
 from uds_dist.services.system import is_system
@@ -297,9 +297,14 @@ class Server:
         """Reply with a future's result; drop both if the caller is gone."""
         if not self.process.alive:
             return
+        refused = ""
         if len(self._pending) >= self._max_pending:
+            refused = "more requests at once than max_pending_requests"
+        elif from_ is not None and is_large(from_.tag):
+            refused = "a call with a tag that is too large to be kept"
+        if refused:
             future.cancel()
-            self.complain("more requests at once than max_pending_requests", from_)
+            self.complain(refused, from_)
             self._fail_call(from_, Atom("system_limit"))
             return
         watch: object

@@ -18,7 +18,7 @@ from uds_dist.processes.names import ERROR, NORMAL, OK, SHUTDOWN, is_atom
 from uds_dist.processes.process import Process
 from uds_dist.processes.table import Processes
 from uds_dist.services.exposed import Exposed
-from uds_dist.services.gen import From, answer_to
+from uds_dist.services.gen import From, answer_to, is_large
 from uds_dist.services.gen_server import GenServer
 from uds_dist.services.outcome import Outcome, encoding_error, outcome_of, raised
 from uds_dist.services.server import is_abnormal
@@ -126,7 +126,7 @@ class Task:
     def _on_message(self, message: object) -> None:
         match message:
             case (Pid() as owner, ref, (Pid() | Reference()) as reply_to, _callers, mfa) if (
-                owner == self.owner and self._future is None
+                owner == self.owner and self._future is None and not is_large(ref)
             ):
                 self._stop_waiting()
                 self._run(ref, reply_to, mfa)
