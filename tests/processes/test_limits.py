@@ -82,3 +82,15 @@ def test_a_term_as_deep_as_the_limit_passes_a_node_both_ways(
     box.send(peer.pid(), message)
     _control, payload = peer.receive()
     assert encode(payload, max_depth=2000) == encode(deep, max_depth=2000)
+
+
+def test_a_frame_above_the_limit_is_noticed_right_after_a_message(
+    make_node: MakeNode, make_peer: MakePeer, folder: str
+) -> None:
+    node = make_node("node@localhost")
+    box = node.mailbox()
+    peer = make_peer()
+    peer.connect(folder, node)
+    peer.write(peer.message((SEND_SENDER, peer.pid(), box.pid), 1) + b"\xff\xff\xff\xff")
+    peer.until(peer.is_gone)
+    assert box.poll() == 1

@@ -260,3 +260,10 @@ def test_repr_shows_the_state() -> None:
     reader = FrameReader(Config())
     reader.feed(b"abc")
     assert repr(reader) == "<FrameReader prefix_size=2 unread=3>"
+
+
+def test_a_tick_leads_to_a_frame_above_the_limit() -> None:
+    reader = FrameReader(Config(max_frame_size=1000), 4)
+    assert reader.receive(wire([b"ok"]) + b"\x00\x00\x03\xe9") == [b"ok", b""]
+    with pytest.raises(RemoteProtocolError, match="1001 bytes"):
+        reader.frames()

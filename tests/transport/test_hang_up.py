@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -136,3 +137,54 @@ def test_a_peer_that_is_alive_stays(connected: Callable[..., SettledPeer]) -> No
     assert not errors
     assert [box.receive(timeout=5) for _ in range(20)] == list(range(20))
     peer.until(lambda: not connection_of(node).paused)
+
+
+def half_close(peer: ScriptedPeer) -> None:
+    assert peer.sock is not None
+    peer.sock.shutdown(socket.SHUT_WR)
+
+
+@pytest.mark.skipif(not hasattr(select, "POLLRDHUP"), reason="only Linux tells of it before everything is read")
+def test_a_peer_that_writes_no_more_while_a_mailbox_is_full(
+    connected: Callable[..., SettledPeer]
+) -> None:
+    node, peer, errors = connected(max_mailbox_length=10)
+    box = node.mailbox()
+    for number in range(10):
+        peer.tell(box.pid, number)
+    peer.until(lambda: connection_of(node).paused)
+    for number in range(10, 30):
+        peer.tell(box.pid, number)
+    half_close(peer)
+    peer.until(lambda: errors)
+    assert "the peer closed it" in str(errors[0])
+    assert [box.poll() for _ in range(30)] == list(range(30))
+
+
+def test_what_is_held_for_a_peer_that_writes_no_more_is_not_lost(
+    connected: Callable[..., SettledPeer]
+) -> None:
+    node, peer, errors = connected(write_high_water=1000, write_low_water=1000)
+    box = node.mailbox()
+    for _ in range(40):
+        ask(peer, 300_000)
+    peer.until(lambda: connection_of(node).held is not None)
+    for number in range(30):
+        peer.tell(box.pid, number)
+    half_close(peer)
+    peer.until(lambda: errors)
+    assert [box.poll() for _ in range(30)] == list(range(30))
+
+
+def test_a_slow_program_gets_all_that_a_peer_wrote_before_it_was_gone(
+    connected: Callable[..., SettledPeer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("uds_dist.transport.hang_up.LINGER", 0.0)  # each round takes longer
+    node, peer, errors = connected(messages_per_round=10)
+    box = node.mailbox()
+    for number in range(100):
+        peer.tell(box.pid, number)
+    peer.close()
+    node.send(peer.pid(), "x")  # fails
+    peer.until(lambda: errors)
+    assert [box.poll() for _ in range(100)] == list(range(100))

@@ -194,7 +194,8 @@ class FrameReader:
             live longer.
         Raises:
             RemoteProtocolError: the peer announced a frame above ``max_frame_size``. Frames before
-                that one are returned first; the next call raises.
+                that one are returned first, without a limit with a tick after them; the next call
+                raises.
         """
         found: list[Frame] = []
         if self._large is not None:
@@ -217,6 +218,8 @@ class FrameReader:
             (size,) = unpack(data, start)
             if size > self.max_frame_size:
                 if found:
+                    if limit == maxsize:
+                        found.append(b"")  # as after any tick, the caller asks for more next
                     break
                 raise self._too_large(size)
             after = start + prefix + size

@@ -530,12 +530,13 @@ def _takes(connection: Connection) -> bool:
     try:
         count = _receive(connection)
     except OSError as error:
-        connection.fail(handshaking.why_lost(connection, error.strerror or str(error)))
+        why = handshaking.why_lost(connection, error.strerror or str(error))
+        hang_up.stream_ended(connection, why)
         return False
     if count is None:
         return False
     if not count:
-        connection.fail(handshaking.why_lost(connection, "the peer closed it"))
+        hang_up.stream_ended(connection, handshaking.why_lost(connection, "the peer closed it"))
         return False
     session = connection.session
     if connection.phase is HANDSHAKE:
