@@ -364,3 +364,19 @@ def test_a_trace_shows_what_is_sent_and_received(a: Node, b: Node) -> None:
     assert (node, request) == (b.name, 29) and isinstance(arguments, list) and arguments[1:] == ["m", "f", [41]]
     assert (direction, reply, end) == ("received", 31, 28)
     assert isinstance(outcome, tuple) and outcome[1:] == ("return", 42)
+
+
+def test_a_trace_that_raises_affects_no_message(a: Node, b: Node) -> None:
+    def trace(direction: str, node: str, control: object, payload: object) -> None:
+        if payload in (b"in", b"out"):
+            raise ValueError(payload)
+
+    a.trace(trace)
+    b.connect(a.name).result(5)
+    for sender, receiver, message in ((a, b, b"out"), (b, a, b"in")):
+        box = receiver.mailbox()
+        sender.send(box.pid, message)
+        with pytest.raises(ValueError, match=message.decode()):
+            a.loop.run_until(lambda: False, 5)
+        assert box.receive(timeout=5) == message
+    assert a.nodes() == [b.name]

@@ -245,7 +245,8 @@ class Node(LocalNode):
 
         Args:
             callback: called with ``"sent"`` or ``"received"``, the other node's name, the control
-                message as a tuple, and the term that goes with it, if any.
+                message as a tuple, and the term that goes with it, if any. The next
+                `run_once` raises its exceptions; they do not affect the message.
         Raises:
             ConfigError: the callback is a coroutine function.
         """

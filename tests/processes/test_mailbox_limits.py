@@ -189,3 +189,12 @@ def test_the_log_of_full_mailboxes_is_bounded(
         filler.until(lambda: not connection_of(node).paused)
     told = [line for line in caplog.messages if "nothing is read until" in line]
     assert len(told) == BURST
+
+
+def test_a_bare_value_from_the_own_node_arrives_as_from_another(node: Node, box: Mailbox) -> None:
+    for name, value in (("true", True), ("false", False), ("nil", None), ("ok", Atom("ok"))):
+        node.send(box.pid, Atom(name))
+        assert box.poll() is value
+    node.send(box.pid, 1 << 80_000)
+    assert inside(box).size == 10_000
+    assert box.poll() == 1 << 80_000 and inside(box).size == 0

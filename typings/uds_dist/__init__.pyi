@@ -593,7 +593,8 @@ class Node:
     def monitor_nodes(
         self, callback: Callable[[_NodeEvent, str, UdsDistError | None], object]
     ) -> None: ...
-    # Call a function with each control message of every connection made from now on.
+    # Call a function with each control message of every connection made from now on; the next
+    # `run_once` raises its exceptions.
     def trace(
         self, callback: Callable[[str, str, tuple[object, ...], object], object]
     ) -> None: ...

@@ -31,12 +31,13 @@ class _Terms(dict[bytes, object]):
             )
         if not has_room_for_atoms(len(self)):
             self.clear()
-        term: object = _VALUES[name] if name in _VALUES else Atom(name)
+        term: object = CONSTANTS[name] if name in CONSTANTS else Atom(name)
         self[text] = term
         return term
 
 
-_VALUES: dict[str, object] = {"true": True, "false": False, "nil": None}
+# The atoms that have a value of Python.
+CONSTANTS: Final[dict[str, object]] = {"true": True, "false": False, "nil": None}
 TERMS: Final = _Terms()
 
 

@@ -3,14 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from uds_dist.errors import UdsDistError
 from uds_dist.processes.router import Inbox
+from uds_dist.transport.loop import EventLoop
 
 # Called with each message: (SENT or RECEIVED, the other node, control message, payload).
 Trace = Callable[[str, str, "tuple[object, ...]", object], object]
 SENT = "sent"
 RECEIVED = "received"
+
+
+def harmless(trace: Trace, loop: EventLoop) -> Trace:
+    """A trace that passes its exceptions to the next round: the message goes its way first."""
+
+    def shown(direction: str, node: str, control: tuple[object, ...], payload: object) -> None:
+        try:
+            trace(direction, node, control, payload)
+        except Exception as error:
+            loop.call_soon(partial(_raise, error))
+
+    return shown
+
+
+def _raise(error: Exception) -> None:
+    raise error
 
 
 class TracedInbox:
@@ -21,8 +39,10 @@ class TracedInbox:
         self._trace = trace
 
     def received(self, node: str, control: tuple[object, ...], payload: object) -> None:
-        self._trace(RECEIVED, node, control, payload)
-        self._inbox.received(node, control, payload)
+        try:
+            self._trace(RECEIVED, node, control, payload)
+        finally:
+            self._inbox.received(node, control, payload)
 
     def is_answer(self, control: tuple[object, ...]) -> bool:
         return self._inbox.is_answer(control)

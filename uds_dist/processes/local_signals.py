@@ -14,6 +14,7 @@ from typing import Final, Protocol
 from uds_dist.etf.conversion import Hook
 from uds_dist.etf.decode import decode_term
 from uds_dist.etf.encode import encode
+from uds_dist.etf.leaves import CONSTANTS
 from uds_dist.etf.terms import Atom, Pid, Reference
 from uds_dist.protocol.control import ControlMessage
 from uds_dist.transport.backpressure import Pressure
@@ -21,7 +22,8 @@ from uds_dist.transport.loop import EventLoop
 
 # Final: compiled, such a name is a static variable, while any other is a dict lookup.
 MAX_TERMS: Final = maxsize  # a message of this node itself may have any number of elements
-# Types whose values never change, and which decode to what was encoded.
+# Types whose values never change, and which decode to what was encoded; except for the atoms in
+# CONSTANTS.
 UNCHANGEABLE: Final = frozenset((Atom, int, bool, bytes, type(None), Pid, Reference))
 
 
@@ -81,7 +83,11 @@ def copied(term: object, max_depth: int, default: Hook | None) -> tuple[object, 
         EncodeError: it is not a term.
     """
     if type(term) in UNCHANGEABLE:
-        return term, len(term) if isinstance(term, bytes) else 0
+        if isinstance(term, Atom):
+            return CONSTANTS.get(term, term), 0
+        if isinstance(term, bytes):
+            return term, len(term)
+        return term, term.bit_length() // 8 if isinstance(term, int) else 0
     data = encode(term, max_depth=max_depth, default=default)
     size = len(data)
     copy = decode_term(data, 1, (), max_depth, size, MAX_TERMS)[0]  # after the version byte

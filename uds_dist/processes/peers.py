@@ -43,7 +43,7 @@ from uds_dist.processes.dialect import dialect
 from uds_dist.processes.dialling import Dialling
 from uds_dist.processes.full_mailbox import FullMailboxes
 from uds_dist.processes.future import Future
-from uds_dist.processes.inboxes import SENT, NoInbox, Trace, TracedInbox
+from uds_dist.processes.inboxes import SENT, NoInbox, Trace, TracedInbox, harmless
 from uds_dist.processes.names import NODEDOWN, NODEUP, NOTSUP
 from uds_dist.processes.network import Network
 from uds_dist.processes.notices import Notices
@@ -106,8 +106,8 @@ class Peers:
 
     def trace(self, trace: Trace) -> None:
         """Show each message to a function: those that come, and those sent to nodes coming up."""
-        self._trace = trace
-        self.inbox = TracedInbox(self.inbox, trace)
+        self._trace = harmless(trace, self._loop)
+        self.inbox = TracedInbox(self.inbox, self._trace)
 
     # -- sending ---------------------------------------------------------------------------
 
