@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import socket
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ import pytest
 from tests.conftest import MakeNode
 from tests.readme_blocks import environment
 from tests.scripted import COOKIE
+from tests.transport.support import in_child
 from uds_dist import Config, ConnectFailedError, EventLoop, Node, NotAllowedError
 from uds_dist.cli.main import main
 
@@ -158,3 +161,19 @@ def test_no_names(
     monkeypatch.setenv("UDS_DIST_DIR", str(bare))
     assert main(["names"]) == 0
     assert capsys.readouterr().err == f"uds-dist: no node listens in {bare}\n"
+
+
+@as_root
+@pytest.mark.parametrize("words", [["names"], ["rpc", "--all", "erlang", "node"]])
+def test_a_folder_that_may_not_be_listed(words: list[str]) -> None:
+    with tempfile.TemporaryDirectory(prefix="uds") as folder:
+        os.chmod(folder, 0o1733)
+
+        def run() -> tuple[int, str]:
+            os.setuid(STRANGER)
+            os.environ.update(UDS_DIST_DIR=folder, UDS_DIST_COOKIE=COOKIE)
+            with redirect_stderr(StringIO()) as errors:
+                return main(words), errors.getvalue()
+
+        told = f"uds-dist: {folder}: Permission denied: this user may not list it, but can dial"
+        assert str(in_child(run)).startswith(f"(2, '{told}")

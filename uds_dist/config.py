@@ -199,10 +199,10 @@ def _uids(value: object) -> frozenset[int] | str:
     """The value of `allowed_uids`, as user ids or ANY."""
     if isinstance(value, str):
         value = [part.strip() for part in value.split(",") if part.strip()]
-        if ANY in [part.lower() for part in value]:
-            return ANY
     if not isinstance(value, Collection) or isinstance(value, (bytes, bytearray)):
         raise ConfigError(f"allowed_uids is {value!r}: use user ids and names, or ANY")
+    if ANY in [user.lower() for user in value if isinstance(user, str)]:
+        return ANY
     uids = frozenset(_uid(user) for user in value)
     overflow = overflow_uid() if uids else None
     if overflow in uids:
@@ -236,7 +236,7 @@ def overflow_uid() -> int | None:
     if sys.platform != "linux":
         return None
     try:
-        with open("/proc/sys/kernel/overflowuid", encoding="ascii") as file:
+        with open("/proc/sys/kernel/overflowuid", "rb") as file:
             return int(file.read())
     except (OSError, ValueError):
         return _OVERFLOW_UID

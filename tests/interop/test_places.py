@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ from uds_dist.cli.main import main
 NAME = f"meet{os.getpid()}"
 FULL = f"{NAME}@localhost"
 OWN = f"py{os.getpid()}@localhost"
+STRANGER = 54_321
 ABSTRACT = f"@uds_dist-places-{os.getpid()}"
 
 
@@ -100,6 +102,20 @@ def test_they_meet(
         assert node.ping(both.name)
         both.close()
         both.node(OWN, **{name: getattr(config, name) for name in ("socket_dir", "layout")})
+        assert both.eval(f"net_adm:ping('{OWN}')") == "pong"
+
+
+def test_a_release_dials_a_socket_that_another_user_made(otp: Otp) -> None:
+    """A service manager's, for instance: version 2.0 checks who listens."""
+    if os.geteuid():
+        pytest.skip("root alone can become another user")
+    with together(otp, FULL, version=2) as both, socket.socket(socket.AF_UNIX) as sock:
+        node = both.node(OWN, listen=False)
+        sock.bind(f"{both.beam.socket_dir}/{OWN.partition('@')[0]}.sock")
+        os.seteuid(STRANGER)
+        sock.listen()
+        os.seteuid(0)
+        node.listen(sock=sock)
         assert both.eval(f"net_adm:ping('{OWN}')") == "pong"
 
 

@@ -21,6 +21,9 @@ from uds_dist import (
     Node,
     notify_ready,
 )
+from uds_dist.transport.credentials import peer_uid
+
+SERVICE = 54_321  # the user of a program
 
 # What a service manager does between fork and exec: the sockets become descriptors from 3 on.
 START = """
@@ -111,18 +114,36 @@ def test_a_socket_that_cannot_be_used(loop: EventLoop, folder: str, kind: str) -
         a.listen()
 
 
+@pytest.mark.skipif(
+    sys.platform != "linux" or os.geteuid() != 0, reason="needs root on Linux, to be another user"
+)
+def test_peers_see_the_user_of_the_program_and_not_the_one_that_made_the_socket(
+    loop: EventLoop, folder: str
+) -> None:
+    path = Path(folder, "a.sock")
+    with listening(path) as sock, node(loop, "a@localhost", folder) as a:
+        os.seteuid(SERVICE)
+        try:
+            a.listen(sock=sock)
+        finally:
+            os.seteuid(0)
+        with socket.socket(socket.AF_UNIX) as caller:
+            caller.connect(str(path))
+            assert peer_uid(caller) == SERVICE  # a release with uds_dist 2.0 refuses any other
+
+
 # --- a socket of the service manager --------------------------------------------------------------
 
 
 class Started:
     """A program, started as a service manager does it, and the socket that it reports ready to."""
 
-    def __init__(self, folder: str, sockets: list[socket.socket]) -> None:
+    def __init__(self, folder: str, sockets: list[socket.socket], code: str = PROGRAM) -> None:
         self.told = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.told.bind(f"{folder}/notify")
         self.told.settimeout(10)
         descriptors = [sock.fileno() for sock in sockets]
-        words = [",".join(map(str, descriptors)), PROGRAM]
+        words = [",".join(map(str, descriptors)), code]
         environ = environment(
             UDS_DIST_SOCKET_DIR=folder, UDS_DIST_COOKIE=COOKIE, NOTIFY_SOCKET=f"{folder}/notify"
         )
@@ -174,6 +195,41 @@ def test_no_inherited_socket(folder: str, which: list[str], message: str) -> Non
         sock.close()
 
 
+@pytest.mark.parametrize("missing", [1, 1_000_000])
+def test_fewer_sockets_than_announced(folder: str, missing: int) -> None:
+    more = f"import os; os.closerange(4, 50); os.environ['LISTEN_FDS'] = '{1 + missing}'"
+    with listening(Path(folder, "py.sock")) as sock:
+        started = Started(folder, [sock], more + PROGRAM)
+        assert_ready(started)
+
+
+def test_two_descriptors_of_one_socket(folder: str) -> None:
+    with (
+        listening(Path(folder, "py.sock")) as sock,
+        socket.socket(fileno=os.dup(sock.fileno())) as same,
+    ):
+        assert_ready(Started(folder, [sock, same]))
+
+
+@pytest.mark.parametrize(("name", "warns"), [("link/py.sock", False), ("other.sock", True)])
+def test_an_inherited_socket_that_is_elsewhere(folder: str, name: str, warns: bool) -> None:
+    Path(folder, "link").symlink_to(".")
+    with listening(Path(folder, name)) as sock:
+        written = assert_ready(Started(folder, [sock]), quiet=not warns)
+    told = f"is at {folder}/other.sock, but other nodes look for this one at {folder}/py.sock"
+    assert (told in written) is warns
+
+
+def assert_ready(started: Started, quiet: bool = True) -> str:
+    """Check that a program takes its socket, and end it; what it has written."""
+    assert started.told.recv(100) == b"READY=1"
+    started.told.close()
+    started.process.terminate()
+    written = started.process.communicate(timeout=10)[1]
+    assert not (quiet and written), written
+    return written
+
+
 def test_without_a_service_manager(
     loop: EventLoop, folder: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -198,6 +254,8 @@ def test_ready_is_told_where_somebody_asks(folder: str) -> None:
     message = f"cannot notify the service manager at {folder}/gone: No such file"
     with pytest.raises(ListenError, match=message):
         notify_ready({"NOTIFY_SOCKET": f"{folder}/gone"})
+    with pytest.raises(ListenError, match="xxx: AF_UNIX path too long"):
+        notify_ready({"NOTIFY_SOCKET": "/" + "x" * 200})
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="abstract sockets are Linux's")

@@ -170,6 +170,13 @@ def test_a_working_folder_that_is_too_deep(tmp_path: Path, monkeypatch: pytest.M
     assert [address.value for address in only_there] == [f"./{'n' * 86}.sock", SHARED.replace("a.s", "n" * 86 + ".s")]
     with pytest.raises(AddressError):
         places(Config()).addresses("n" * PATH_LIMIT)
+    # Elsewhere the relative path is another node's.
+    found = [places(Config(socket_dir=folder)) for folder in ("run", None)]
+    monkeypatch.chdir(tmp_path)
+    for where in found:
+        with pytest.raises(AddressError, match="shorter socket_dir"):
+            where.own.address("a")
+    assert [address.value for address in found[1].addresses("a")] == [SHARED]
 
 
 # --- what is there --------------------------------------------------------------------------------

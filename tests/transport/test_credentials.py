@@ -6,9 +6,10 @@ import os
 import socket
 import struct
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -20,6 +21,7 @@ from uds_dist.cli import exit_codes
 from uds_dist.cli import main as cli
 from uds_dist.config import overflow_uid
 from uds_dist.transport import credentials as module
+from uds_dist.transport import reasons
 from uds_dist.transport.address import SocketAddress, places
 from uds_dist.transport.credentials import (
     QUESTIONS,
@@ -214,7 +216,8 @@ def test_allowed_uids_takes_numbers_and_names() -> None:
     assert Config(allowed_uids="root, 1001,").allowed_uids == {0, 1001}
     assert Config.from_env({"UDS_DIST_ALLOWED_UIDS": "root,1001"}).allowed_uids == {0, 1001}
     assert Config.from_env({"UDS_DIST_ALLOWED_UIDS": ""}).allowed_uids == frozenset()
-    for spelled in (ANY, "ANY", " any "):
+    spellings: list[Collection[int | str] | str] = [ANY, "ANY", " any ", [ANY], {5, "Any"}]
+    for spelled in spellings:
         assert Config(allowed_uids=spelled).allowed_uids == ANY
     assert Config.from_env({"UDS_DIST_ALLOWED_UIDS": "any"}).allowed_uids == ANY
     config = Config(allowed_uids=[5])
@@ -448,6 +451,57 @@ def test_a_refusal_by_the_other_side_is_told_as_what_it_is(public: str, loop: Ev
     assert isinstance(error, NotAllowedError)
     for part in (f"uid {OWNER}", "uid 0", f"allowed_uids: [{OWNER}, 0]", "before it answered"):
         assert part in str(error)
+
+
+@as_root
+@pytest.mark.parametrize("uid", [0, OWNER])
+def test_probe_tells_a_refusal_as_every_command_does(
+    public: str, capsys: pytest.CaptureFixture[str], uid: int
+) -> None:
+    os.chown(public, uid, uid)
+    with listener_of(uid, places(Config(socket_dir=public)).own.address("b@h")) as release:
+        release.setblocking(True)
+
+        def refuse() -> None:
+            for _ in range(2):  # a first connection finds out whether anybody listens
+                release.accept()[0].close()
+
+        refusing = Thread(target=refuse)
+        refusing.start()
+        words = ["probe", "b@h", "--socket-dir", public, f"--cookie={COOKIE}"]
+        assert cli.main(words) == exit_codes.UNREACHABLE
+        refusing.join(5)
+    told = capsys.readouterr().err
+    cure = f"allowed_uids: [{uid}, 0]" if uid else "add 0 to config :uds_dist, allowed_uids"
+    assert "before it answered a byte" in told and cure in told
+
+
+@on_linux
+def test_the_overflow_uid_is_told_as_what_it_is() -> None:
+    """`allowed_uids` cannot list it, so the texts do not advise that."""
+    overflow = overflow_uid()
+    for uid in (overflow, OTHER):
+        texts = [reasons.caller_refused(uid), str(reasons.listener_refused(uid, FILE))]
+        for text in texts:
+            assert f"uid {uid}" in text
+            assert ("without a number in this user namespace" in text) is (uid == overflow)
+            assert ("allowed_uids" in text) is (uid != overflow)
+
+
+def test_a_release_whose_list_lacks_its_own_user(loop: EventLoop, tmp_path: Path) -> None:
+    """It refuses its own user, like every release with uds_dist 2.0 that lists only others."""
+    config = Config(socket_dir=tmp_path)
+    with (
+        socket.socket(socket.AF_UNIX) as release,
+        Node("a@h", loop=loop, cookie=COOKIE, config=config) as node,
+    ):
+        release.bind(places(config).own.address("b@h").value)
+        release.listen()
+        loop.register(release, 1, lambda _events: release.accept()[0].close())
+        error = node.connect("b@h").exception(timeout=5)
+        loop.unregister(release)
+    assert f"add {os.geteuid()} to config :uds_dist, allowed_uids" in str(error)
+    assert not isinstance(error, NotAllowedError)  # it may also be ending
 
 
 def test_module_has_a_question_for_each_system() -> None:

@@ -52,5 +52,14 @@ def test_an_owner(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
-    with pytest.raises(ListenError, match="socket_dir .*/no/run' cannot be used: No such file"):
+    error = f"socket_dir .*/no/run' cannot be used: No such file .*: first run 'mkdir -p {tmp_path}/no'"
+    with pytest.raises(ListenError, match=error):
         make_folder(str(tmp_path / "no" / "run"))
+
+
+def test_what_is_not_a_folder_gets_no_advice_on_its_mode(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "link").symlink_to("nothing")
+    assert warning_of(tmp_path / "file", caplog) == warning_of(tmp_path / "link", caplog) == ""

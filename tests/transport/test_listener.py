@@ -375,6 +375,32 @@ def test_a_folder_that_may_be_written_to_and_not_read(tmp_path: Path) -> None:
         shutil.rmtree(folder)
 
 
+@pytest.mark.parametrize("theirs", ["dead", "closed", "folder"])
+def test_what_belongs_to_another_user_is_named(theirs: str) -> None:
+    """A dead file in a folder like /tmp, a file that may not be dialled, a folder."""
+    if os.geteuid():
+        pytest.skip("root alone can become another user")
+    with tempfile.TemporaryDirectory(prefix="uds") as folder:
+        os.chmod(folder, 0o755 if theirs == "folder" else 0o1777)
+        path = os.path.join(folder, "a.sock")
+        if theirs != "folder":
+            with socket.socket(socket.AF_UNIX) as dead:
+                dead.bind(path)
+            os.chmod(path, 0o666 if theirs == "dead" else 0o600)
+
+        def listen() -> str:
+            os.setgid(54_321)
+            os.setuid(54_321)
+            with EventLoop() as own, pytest.raises(ListenError) as caught:
+                with listening(own, folder):
+                    pass
+            return str(caught.value)
+
+        told = in_child(listen)
+    what = "folder belongs to uid 0 with mode 0755" if theirs == "folder" else "file belongs to uid 0"
+    assert isinstance(told, str) and f": the {what}, and this process runs as uid 54321" in told
+
+
 @pytest.mark.parametrize("abstract", [False, True])
 @pytest.mark.parametrize("step", ["socket", "bind", "stat", "listen", "register"])
 def test_every_error_of_the_system_is_a_listen_error_and_leaves_nothing(

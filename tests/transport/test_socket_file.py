@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.scripted import COOKIE
-from uds_dist import Config, DuplicateNameError, EventLoop, Node
+from uds_dist import Config, DuplicateNameError, EventLoop, ListenError, Node
 
 TICK_TIME = 0.2
 LOGGER = "uds_dist.transport.listener"
@@ -51,6 +51,27 @@ def test_a_removed_file_is_made_anew_within_a_tick_time(
         assert early.recv(1) == b""
     node.close()
     assert not path.exists()
+
+
+def test_a_program_that_has_left_a_deep_folder_makes_no_file_elsewhere(
+    loop: EventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deep = tmp_path / ("d" * 100)
+    deep.mkdir(mode=0o755)
+    monkeypatch.chdir(deep)
+    with Node("a@localhost", loop=loop, cookie=COOKIE, config=Config(socket_dir=".")) as node:
+        node.listen()
+        monkeypatch.chdir(tmp_path)
+        node.listen()  # the file is still there
+        (deep / "a.sock").unlink()
+        with pytest.raises(ListenError, match="has left the folder .* shorter socket_dir"):
+            node.listen()
+        assert os.listdir(tmp_path) == [deep.name]
+        monkeypatch.chdir(deep)
+        node.listen()
+        assert os.listdir(deep) == ["a.sock"]
+        monkeypatch.chdir(tmp_path)
+    assert os.listdir(deep) == []
 
 
 def test_a_folder_that_was_removed_is_made_anew(

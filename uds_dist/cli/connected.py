@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from uds_dist import Config, ConfigError, Node, NodeNameMismatchError
 from uds_dist.cli.exit_codes import CookieMissingError, NobodyListensError
 from uds_dist.cli.output import write_out
-from uds_dist.cli.words import config_of
+from uds_dist.cli.words import config_of, unlisted
 from uds_dist.processes.identity import find_cookie
 from uds_dist.transport.address import listening_nodes, places
 
@@ -89,7 +89,7 @@ def living_nodes(options: argparse.Namespace) -> list[str]:
     try:
         found = [one.name for one in listening_nodes(where) if one.state == "alive"]
     except OSError as error:
-        raise ConfigError(f"{error.filename or where.own.given}: {error.strerror}") from None
+        raise unlisted(where.own.given, error) from None
     if not found:
         raise NobodyListensError(f"no node listens in {' or '.join(map(str, where.others))}")
     return found

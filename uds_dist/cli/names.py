@@ -5,12 +5,11 @@ from __future__ import annotations
 import argparse
 import time
 
-from uds_dist import ConfigError
 from uds_dist.cli.exit_codes import OK, NobodyListensError
 from uds_dist.cli.hints import advise
 from uds_dist.cli.json_text import write_json
 from uds_dist.cli.output import complain, write_line
-from uds_dist.cli.words import Command, add_where, config_of
+from uds_dist.cli.words import Command, add_where, config_of, unlisted
 from uds_dist.transport.address import Places, listening_nodes, places
 
 GONE = "gone"
@@ -67,10 +66,7 @@ def _listening(where: Places) -> Listening:
     try:
         return {(one.name, one.state): one.address.text for one in listening_nodes(where)}
     except OSError as error:
-        raise ConfigError(
-            f"{error.filename or where.own.given}: {error.strerror}: use --socket-dir or set"
-            " UDS_DIST_SOCKET_DIR"
-        ) from None
+        raise unlisted(where.own.given, error) from None
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -7,6 +7,7 @@ connection then asks the node for its versions.
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import pwd
 import socket
@@ -21,7 +22,6 @@ from uds_dist import (
     ConnectFailedError,
     HandshakeTimeoutError,
     NoConnectionError,
-    NotAllowedError,
     RemoteError,
     UdsDistError,
 )
@@ -39,6 +39,7 @@ from uds_dist.protocol.handshake_table import Role
 from uds_dist.services.group_leader import chardata_text
 from uds_dist.transport.address import SocketAddress, places, probe
 from uds_dist.transport.credentials import may_dial, peer_pid, peer_uid
+from uds_dist.transport.reasons import listener_refused, unanswered
 
 EPILOG = """\
 It shows the address, its owner and mode, each step of the handshake and when it happened, the flags
@@ -111,10 +112,8 @@ def _probe(options: argparse.Namespace, show: Callable[[Fact], object]) -> None:
         uid, pid = peer_uid(sock), peer_pid(sock)
         show(Fact("process", f"user {_user(uid)}, process {pid if pid is not None else 'unknown'}"))
         if not may_dial(uid, address, config):
-            raise NotAllowedError(
-                f"{address} belongs to user {_user(uid)}: add it to allowed_uids if it is trusted"
-            )
-        _shake_hands(sock, name, str(cookie), config, show)
+            raise listener_refused(uid, address)
+        _shake_hands(sock, name, address, str(cookie), config, show)
     with connected(options) as there:
         _ask(there, show)
         descriptors = _descriptors(pid)
@@ -141,7 +140,12 @@ def _address(name: str, config: Config, show: Callable[[Fact], object]) -> Socke
 
 
 def _shake_hands(
-    sock: socket.socket, name: str, cookie: str, config: Config, show: Callable[[Fact], object]
+    sock: socket.socket,
+    name: str,
+    address: SocketAddress,
+    cookie: str,
+    config: Config,
+    show: Callable[[Fact], object],
 ) -> None:
     """Do the handshake, and show each message with its time since the start."""
     own = default_flags(config) | Flag.NAME_ME
@@ -152,6 +156,7 @@ def _shake_hands(
     reader = FrameReader(config)
     began = time.perf_counter()
     steps: list[str] = []
+    answered = False
     try:
         messages = handshake.begin()
         while True:
@@ -161,6 +166,7 @@ def _shake_hands(
             if handshake.is_up:
                 break
             frame = _next_frame(sock, reader)
+            answered = True
             steps.append(f"{_milliseconds(began):>8}  {_step(RECEIVED, frame)}")
             messages = handshake.receive(frame)
     except TimeoutError:
@@ -169,8 +175,11 @@ def _shake_hands(
     except OSError as error:
         if isinstance(error, UdsDistError):
             raise
+        reason = error.strerror or str(error)
+        if not answered:
+            raise unanswered(name, address, reason, peer_uid(sock)) from None
         raise NoConnectionError(
-            f"{name} closed the connection during the handshake: {error.strerror}"
+            f"{name} closed the connection during the handshake ({reason}): its cookie may differ"
         ) from None
     finally:
         show(Fact("handshake", steps))
@@ -204,10 +213,7 @@ def _next_frame(sock: socket.socket, reader: FrameReader) -> bytes:
     while (frame := reader.next_frame()) is None:
         data = sock.recv(4096)
         if not data:
-            raise NoConnectionError(
-                "the node closed the connection during the handshake: it refuses this user or"
-                " cookie"
-            )
+            raise ConnectionResetError(errno.ECONNRESET, "the peer closed it")
         reader.feed(data)
     return bytes(frame)
 

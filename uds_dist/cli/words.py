@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 
 from uds_dist.config import LAYOUTS, Config
+from uds_dist.errors import ConfigError
 
 # Put before a negative number: argparse would read it as an option. No word contains a NUL.
 MARK = "\0"
@@ -89,6 +90,14 @@ def config_of(options: argparse.Namespace) -> Config:
         "allowed_uids": None if options.allow_user is None else ",".join(options.allow_user),
     }
     return Config.from_env(**{name: value for name, value in given.items() if value is not None})
+
+
+def unlisted(folder: str, error: OSError) -> ConfigError:
+    """The error for a folder of sockets that cannot be listed."""
+    cure = "use --socket-dir or set UDS_DIST_SOCKET_DIR"
+    if isinstance(error, PermissionError):
+        cure = "this user may not list it, but can dial a node in it by its name"
+    return ConfigError(f"{error.filename or folder}: {error.strerror}: {cure}")
 
 
 # --- arguments that several commands share --------------------------------------------------------

@@ -6,12 +6,15 @@ Source: sd_listen_fds(3) and sd_notify(3); other service managers follow them.
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import socket
 from collections.abc import Mapping
 
 from uds_dist.errors import ListenError
 from uds_dist.transport.address import SocketAddress
+
+logger = logging.getLogger(__name__)
 
 FIRST_DESCRIPTOR = 3
 
@@ -39,11 +42,19 @@ def inherited_socket(
         )
     count = environ.get("LISTEN_FDS", "")
     last = FIRST_DESCRIPTOR + (int(count) if count.isascii() and count.isdigit() else 0)
-    found = [_unix_socket(descriptor) for descriptor in range(FIRST_DESCRIPTOR, last)]
-    sockets = [sock for sock in found if sock is not None]
-    chosen = [sock for sock in sockets if _name(sock) == address.value] or sockets
+    found = _inherited(last)
+    sockets = [sock for sock in map(_unix_socket, found) if sock is not None]
+    named = [sock for sock in sockets if _is_at(sock, address)]
+    chosen = named[:1] or sockets
     try:
         if len(chosen) == 1:
+            if not named:
+                logger.warning(
+                    "the inherited socket is at %s, but other nodes look for this one at %s: set"
+                    " ListenStream to that path",
+                    _name(chosen[0]).replace("\0", "@", 1),
+                    address,
+                )
             return chosen[0]
     finally:
         for sock in sockets:
@@ -60,10 +71,21 @@ def inherited_socket(
     )
 
 
+def _inherited(last: int) -> list[int]:
+    """The inherited descriptors before `last`; this process's children do not inherit them."""
+    found = []
+    for descriptor in range(FIRST_DESCRIPTOR, last):
+        try:
+            os.set_inheritable(descriptor, False)
+        except OSError:
+            break  # fewer are open than LISTEN_FDS says
+        found.append(descriptor)
+    return found
+
+
 def _unix_socket(descriptor: int) -> socket.socket | None:
     """A duplicate of a descriptor; None if it is not a Unix stream socket."""
     try:
-        os.set_inheritable(descriptor, False)
         sock = socket.socket(fileno=os.dup(descriptor))
     except OSError:
         return None
@@ -75,6 +97,16 @@ def _unix_socket(descriptor: int) -> socket.socket | None:
 
 def _name(sock: socket.socket) -> str:
     return os.fsdecode(sock.getsockname())
+
+
+def _is_at(sock: socket.socket, address: SocketAddress) -> bool:
+    name = _name(sock)
+    if name == address.value or address.abstract or name.startswith("\0"):
+        return name == address.value
+    try:
+        return os.path.samefile(name, address.value)
+    except OSError:
+        return False
 
 
 def notify_ready(environ: Mapping[str, str] | None = None) -> bool:
@@ -98,6 +130,6 @@ def notify_ready(environ: Mapping[str, str] | None = None) -> bool:
             sock.sendto(b"READY=1", path)
     except OSError as error:
         raise ListenError(
-            error.errno, f"cannot notify the service manager at {name}: {error.strerror}"
+            error.errno, f"cannot notify the service manager at {name}: {error.strerror or error}"
         ) from None
     return True

@@ -88,9 +88,9 @@ class Place:
         path = os.path.join(self.folder, file)
         size = _size(path)
         if size > PATH_LIMIT:
-            # In a deep folder the relative path may still fit.
+            # In a deep folder the relative path may still fit, until the program leaves it.
             relative = os.path.join(self.given, file)
-            if _size(relative) > PATH_LIMIT:
+            if _size(relative) > PATH_LIMIT or _absolute(relative) != os.path.normpath(path):
                 raise AddressError(
                     f"the socket path has {size} bytes and at most {PATH_LIMIT} fit: {path}"
                     " (use a shorter socket_dir)"

@@ -52,14 +52,28 @@ class Binding:
         self.given = given
         self.bits_hold = True
         # A relative folder must survive a later chdir.
-        self._path = address.value if address.abstract else os.path.abspath(address.value)
+        self._path = self._absolute()
         self._made = False  # this node made a socket file
         self._file: tuple[int, int] | None = None
+
+    def _absolute(self) -> str:
+        value = self.address.value
+        return value if self.address.abstract else os.path.abspath(value)
 
     @property
     def in_place(self) -> bool:
         """False if the file that this node made has been removed or replaced."""
         return not self._made or _file_id(self._path) == self._file
+
+    def again(self, config: Config, wait: bool) -> Binding:
+        """Listen at the same address; the arguments and errors are those of `bind`."""
+        if self._absolute() != self._path:
+            raise ListenError(
+                errno.ENAMETOOLONG,
+                f"{self._path} is too long for a socket, and this program has left the folder from"
+                " which it listened: use a shorter socket_dir",
+            )
+        return bind(self.address, config, wait)
 
     def made(self) -> None:
         """Note that the socket file now exists and is this socket's."""
@@ -147,6 +161,10 @@ def adopt(sock: socket.socket) -> Binding:
     try:
         name = sock.getsockname()
         listens = _listens(sock)
+        if listens and peer_uid(sock) not in (None, os.geteuid()):
+            # Peers see the user that called listen last. A carrier of version 2.0 refuses a service
+            # manager's, which is root.
+            sock.listen(socket.SOMAXCONN)
         sock.setblocking(False)
     except OSError as error:
         raise ListenError(error.errno, f"{sock!r} cannot be used: {error.strerror}") from None
@@ -276,4 +294,25 @@ def _holder(address: SocketAddress) -> str:
 
 def listen_error(address: SocketAddress, error: OSError) -> ListenError:
     """The system does not let this process listen."""
-    return ListenError(error.errno, f"cannot listen at {address}: {error.strerror}")
+    whose = _whose(address) if error.errno in (errno.EACCES, errno.EPERM) else ""
+    return ListenError(error.errno, f"cannot listen at {address}: {error.strerror}{whose}")
+
+
+def _whose(address: SocketAddress) -> str:
+    """Which user's file or folder keeps this process from listening."""
+    if address.abstract:
+        return ""
+    own = f"and this process runs as uid {os.geteuid()}"
+    try:
+        owner = os.lstat(address.value).st_uid
+        return f": the file belongs to uid {owner}, {own}: use another name or remove it"
+    except FileNotFoundError:
+        pass
+    except OSError:
+        return ""
+    try:
+        folder = os.stat(os.path.dirname(address.value) or ".")
+    except OSError:
+        return ""
+    mode = stat.S_IMODE(folder.st_mode)
+    return f": the folder belongs to uid {folder.st_uid} with mode {mode:04o}, {own}"

@@ -46,6 +46,9 @@ def make_folder(folder: str) -> None:
         os.mkdir(folder, FOLDER_MODE)
     except FileExistsError:
         return  # another node made it first
+    except FileNotFoundError as error:
+        parent = _quoted(os.path.dirname(folder))
+        raise _unusable(folder, error, f": first run 'mkdir -p {parent}'") from None
     except OSError as error:
         raise _unusable(folder, error) from None
     try:
@@ -74,6 +77,8 @@ def warn_of_folder(folder: str) -> None:
         flaw, cure = f"its mode is {mode:04o}", f"chmod {FOLDER_MODE:0{digits}o} {quoted}"
     else:
         return
+    if not os.path.isdir(folder):
+        return  # it cannot be used at all
     logger.warning(
         "nodes with uds_dist 2.0 refuse the socket_dir %r, because %s: run '%s'", folder, flaw, cure
     )
@@ -118,8 +123,9 @@ def _open_folder(folder: str) -> int | None:
         raise _unusable(folder, error) from None
 
 
-def _unusable(folder: str, error: OSError) -> ListenError:
-    return ListenError(error.errno, f"socket_dir {folder!r} cannot be used: {error.strerror}")
+def _unusable(folder: str, error: OSError, cure: str = "") -> ListenError:
+    text = f"socket_dir {folder!r} cannot be used: {error.strerror}{cure}"
+    return ListenError(error.errno, text)
 
 
 def _lock(folder: str, descriptor: int, patience: float) -> None:

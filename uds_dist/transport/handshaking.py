@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Protocol
 
 from uds_dist.errors import HandshakeError, NoConnectionError, ProtocolError, UdsDistError
@@ -73,9 +72,9 @@ def why_lost(connection: Handshaker, reason: str) -> NoConnectionError:
     if _awaits_proof(connection):
         return reasons.no_proof(name, "closed the connection")
     uid = connection.peer_uid
-    if uid is not None and uid != os.geteuid() and not connection.bytes_in:
+    if uid is not None and not connection.bytes_in:
         assert connection.address is not None
-        return reasons.refused_there(name, connection.address, reason, uid)
+        return reasons.unanswered(name, connection.address, reason, uid)
     if not connection.initiator and name is not None:
         return reasons.caller_left(name, reason)
     return reasons.broke_off(name, reason)

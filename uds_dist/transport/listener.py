@@ -167,7 +167,7 @@ class Listener:
         old = self._binding
         if old.in_place:
             return
-        new = bind(old.address, self._config, wait)
+        new = old.again(self._config, wait)
         if self._watched:
             try:
                 self._loop.register(new.sock, READ, self._on_readable)

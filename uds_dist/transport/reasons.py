@@ -6,6 +6,7 @@ import errno
 import os
 from collections.abc import Sequence
 
+from uds_dist.config import overflow_uid
 from uds_dist.errors import (
     ConnectFailedError,
     CookieMismatchError,
@@ -40,30 +41,50 @@ def connect_failed(
 
 def caller_refused(uid: int | None) -> str:
     """A process that has connected to this node is not admitted."""
-    return (
-        f"{_user(uid)} was refused by uid {os.geteuid()}: add that user to allowed_uids"
-        " (UDS_DIST_ALLOWED_UIDS) to admit it"
-    )
+    cure = _cure(uid, "add that user to allowed_uids (UDS_DIST_ALLOWED_UIDS) to admit it")
+    return f"{_user(uid)} was refused by uid {os.geteuid()}: {cure}"
 
 
 def listener_refused(uid: int | None, address: SocketAddress) -> NotAllowedError:
     """This node does not trust the process that listens."""
+    cure = _cure(
+        uid,
+        "if you trust that user, add it to allowed_uids (UDS_DIST_ALLOWED_UIDS, or --allow-user of a"
+        " command)",
+    )
     return NotAllowedError(
         f"the process at {address} runs under another user, {_user(uid)}, and this one as uid"
-        f" {os.geteuid()}; nothing was sent to it: if you trust that user, add it to allowed_uids"
-        " (UDS_DIST_ALLOWED_UIDS, or --allow-user of a command)"
+        f" {os.geteuid()}; nothing was sent to it: {cure}"
     )
+
+
+# The overflow uid stands for many users, so `allowed_uids` cannot list it.
+_NUMBERLESS = (
+    "that is the overflow uid, of a user without a number in this user namespace or container: run"
+    " both under users that have the same number on both sides"
+)
+
+
+def _cure(uid: int | None, add_it: str) -> str:
+    """What to do about a user that is not admitted."""
+    return _NUMBERLESS if uid is not None and uid == overflow_uid() else add_it
 
 
 def _user(uid: int | None) -> str:
     return "a user whose uid this system does not report" if uid is None else f"uid {uid}"
 
 
-def refused_there(
-    name: str | None, address: SocketAddress, reason: str, uid: int
-) -> NotAllowedError:
-    """A node of another user closed before it sent a byte: it probably refuses this user."""
+def unanswered(
+    name: str | None, address: SocketAddress, reason: str, uid: int | None
+) -> NotAllowedError | HandshakeError:
+    """A node that runs as `uid` closed before it sent a byte: it probably refuses this user."""
     own = os.geteuid()
+    if uid is None or uid == own:
+        return HandshakeError(
+            f"the handshake with {name} at {address} broke off before it answered a byte ({reason}):"
+            " it is ending, is not a node, or is a release with uds_dist 2.0 whose allowed_uids does"
+            f" not list its own uid: add {own} to config :uds_dist, allowed_uids"
+        )
     return NotAllowedError(
         f"{name} at {address} broke off before it answered a byte ({reason}): it runs as"
         f" uid {uid} and probably does not admit this process's uid {own}. A release with"
