@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import socket
@@ -18,6 +19,7 @@ from tests.readme_blocks import environment
 from tests.scripted import COOKIE
 from tests.transport.support import in_child
 from uds_dist import Config, ConnectFailedError, EventLoop, Node, NotAllowedError
+from uds_dist.cli.connected import living_nodes
 from uds_dist.cli.main import main
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be another user")
@@ -153,6 +155,18 @@ def test_names_lists_both_places(
         found = {entry["name"]: entry for entry in json.loads(capsys.readouterr().out)}
         assert found["here"]["socket"] == f"{bare}/here.sock"
         assert found[NAME] == {"name": NAME, "state": "alive", "socket": str(SHARED)}
+
+
+def test_two_nodes_of_one_name(
+    loop: EventLoop, bare: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`names` lists both, first the one that commands dial; `--all` dials that one once."""
+    with node(loop, FULL, layout="uds_dist2"), node(loop, FULL):
+        assert main(["names", "--json"]) == 0
+        found = [entry for entry in json.loads(capsys.readouterr().out) if entry["name"] == NAME]
+        assert [entry["socket"] for entry in found] == [f"{bare}/{NAME}.sock", str(SHARED)]
+        options = argparse.Namespace(socket_dir=None, layout=None, allow_user=None)
+        assert living_nodes(options).count(NAME) == 1
 
 
 def test_no_names(

@@ -79,7 +79,7 @@ def cookie_of(options: argparse.Namespace, config: Config) -> str | bytes:
 
 
 def living_nodes(options: argparse.Namespace) -> list[str]:
-    """The names of the nodes that listen and can be dialled.
+    """The names of the nodes that listen and can be dialled, each once.
 
     Raises:
         ConfigError: the folder cannot be read.
@@ -87,9 +87,9 @@ def living_nodes(options: argparse.Namespace) -> list[str]:
     """
     where = places(config_of(options))
     try:
-        found = [one.name for one in listening_nodes(where) if one.state == "alive"]
+        found = {one.name: None for one in listening_nodes(where) if one.state == "alive"}
     except OSError as error:
         raise unlisted(where.own.given, error) from None
     if not found:
         raise NobodyListensError(f"no node listens in {' or '.join(map(str, where.others))}")
-    return found
+    return list(found)

@@ -15,8 +15,8 @@ from uds_dist.transport.address import Places, listening_nodes, places
 GONE = "gone"
 INTERVAL = 1.0  # seconds between two checks
 
-# Name and state, and the socket.
-Listening = dict[tuple[str, str], str]
+# The name, the state and the socket of a node. Nodes at different places may have the same name.
+Row = tuple[str, str, str]
 
 
 def run_names(options: argparse.Namespace) -> int:
@@ -24,7 +24,7 @@ def run_names(options: argparse.Namespace) -> int:
     where = places(config_of(options))
     found = _listening(where)
     if options.json:
-        write_line(write_json([_entry(*item) for item in found.items()], ascii_only=True))
+        write_line(write_json([_entry(row) for row in found], ascii_only=True))
     else:
         if not found:
             missing = NobodyListensError(
@@ -32,39 +32,42 @@ def run_names(options: argparse.Namespace) -> int:
             )
             complain(str(missing))
             advise(options, missing)
-        width = max((len(name) for name, _ in found), default=0)
-        for (name, state), address in found.items():
+        width = max((len(name) for name, _, _ in found), default=0)
+        for name, state, address in found:
             write_line(f"{name:<{width}}  {state:<6}  {address}")
     if options.watch:
         _watch(options, where, found)
     return OK
 
 
-def _watch(options: argparse.Namespace, where: Places, before: Listening) -> None:
+def _watch(options: argparse.Namespace, where: Places, before: list[Row]) -> None:
     """Write a line for each change until interrupted."""
     while True:
         time.sleep(INTERVAL)
         now = _listening(where)
-        changes = [item for item in now.items() if item[0] not in before]
-        names = {name for name, _ in now}
+        changes = [row for row in now if row not in before]
+        addresses = {address for _, _, address in now}
         changes += [
-            ((name, GONE), address) for (name, _), address in before.items() if name not in names
+            (name, GONE, address) for name, _, address in before if address not in addresses
         ]
-        for (name, state), address in changes:
+        for row in changes:
             if options.json:
-                write_line(write_json(_entry((name, state), address), ascii_only=True))
+                write_line(write_json(_entry(row), ascii_only=True))
             else:
+                name, state, address = row
                 write_line(f"{time.strftime('%H:%M:%S')}  {name}  {state}  {address}")
         before = now
 
 
-def _entry(node: tuple[str, str], address: str) -> dict[str, str]:
-    return {"name": node[0], "state": node[1], "socket": address}
+def _entry(row: Row) -> dict[str, str]:
+    name, state, address = row
+    return {"name": name, "state": state, "socket": address}
 
 
-def _listening(where: Places) -> Listening:
+def _listening(where: Places) -> list[Row]:
+    """The nodes by name; of several with one name, the one that commands dial comes first."""
     try:
-        return {(one.name, one.state): one.address.text for one in listening_nodes(where)}
+        return [(one.name, one.state, one.address.text) for one in listening_nodes(where)]
     except OSError as error:
         raise unlisted(where.own.given, error) from None
 
