@@ -455,6 +455,22 @@ def test_the_notices_of_an_end_wait_for_room(
     assert peer.settle() == []
 
 
+def test_a_peer_is_not_served_while_a_notice_for_it_waits(
+    node: Node, make_peer: MakePeer, folder: str
+) -> None:
+    peer = make_peer()
+    peer.connect(folder, node)
+    box = node.mailbox()
+    peer.monitor(box.pid)
+    peer.settle()
+    with pytest.raises(BusyError):
+        while True:
+            node.send(peer.pid(), b"x" * ANSWER)
+    peer.send((PAYLOAD_EXIT2, peer.pid(), box.pid), Atom("stop"))
+    peer.until(lambda: connection_to(node, peer.name).held is not None)
+    assert [control[0] for control, _ in peer.settle()][-1] == PAYLOAD_MONITOR_P_EXIT
+
+
 def io_request(peer: ScriptedPeer, request: object) -> object:
     return (Atom("io_request"), peer.pid(), peer.reference(), request)
 

@@ -531,6 +531,34 @@ def test_an_exit_that_an_exposed_function_raises_leaves_rex_alive(
     assert a.whereis("rex") == rex
 
 
+def test_casts_to_rex_that_wait_for_futures_are_bounded(
+    make_node: MakeNode, make_peer: MakePeer, folder: str
+) -> None:
+    node, peer = make_node("node@localhost", max_pending_requests=10), make_peer()
+    peer.connect(folder, node)
+    futures: list[Future[object]] = []
+
+    def later() -> Future[object]:
+        futures.append(Future(node.loop))
+        return futures[-1]
+
+    node.expose("svc", {"later": later})
+
+    def cast(times: int) -> int:
+        none: list[object] = []
+        request = (Atom("cast"), Atom("svc"), Atom("later"), none, peer.pid())
+        for _ in range(times):
+            tell(peer, "rex", (Atom("$gen_cast"), request))
+        peer.settle()
+        return sum(not future.done() for future in futures)
+
+    assert cast(30) == 10
+    for future in futures[:5]:
+        future.set_result(None)
+    peer.settle()
+    assert cast(30) == 10
+
+
 def test_a_call_names_the_group_leader(a: Node, peer: ScriptedPeer) -> None:
     future = a.rpc(peer.name, "io", "format", [b"x"])
     spawned = a.spawn(peer.name, "io", "format", [b"x"])

@@ -76,6 +76,7 @@ class Rex(GenServer):
 
     def __init__(self, exposed: Exposed) -> None:
         self._exposed = exposed
+        self._casts = 0  # functions whose futures are not done
 
     def init(self) -> object:
         """Make the process one that no exit signal and no message can end."""
@@ -101,14 +102,24 @@ class Rex(GenServer):
                 if isinstance(outcome, Outcome):
                     self._cast_ended(module, function, outcome)
                 else:
-                    outcome.add_done_callback(
-                        lambda done: self._cast_ended(
-                            module, function, outcome_of(done, self._exposed.default)
-                        )
-                    )
+                    self._await_cast(module, function, outcome)
             case _:
                 self._running().complain("a cast that it does not know", request)
         return None
+
+    def _await_cast(self, module: object, function: object, future: Future[object]) -> None:
+        running = self._running()
+        if self._casts >= running.processes.max_pending_requests:
+            future.cancel()
+            running.complain("more casts at once than max_pending_requests", (module, function))
+            return
+        self._casts += 1
+
+        def done(future: Future[object]) -> None:
+            self._casts -= 1
+            self._cast_ended(module, function, outcome_of(future, self._exposed.default))
+
+        future.add_done_callback(done)
 
     def _cast_ended(self, module: object, function: object, outcome: Outcome) -> None:
         runner = self._runner  # None once the node is closed

@@ -148,6 +148,8 @@ class Pressure:
     def wait_for_room(self, node: str, callback: Callable[[], object]) -> bool:
         """Call `callback` when a node's queue has drained, for an answer that came late.
 
+        A peer whose message makes anything wait is not served until then, either.
+
         Returns:
             False if there is room for the answer now.
         """
@@ -155,6 +157,7 @@ class Pressure:
         if waiters is None:
             return False
         waiters.append(callback)
+        self.waiters = waiters
         return True
 
 
