@@ -545,6 +545,21 @@ def test_a_caller_that_has_gone_already_does_no_harm(loop: EventLoop, make_node:
     assert loop.statistics().descriptors == 4  # two listeners, two ends
 
 
+def test_a_listener_that_cannot_be_watched_again_tries_later(
+    loop: EventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PAUSE", 0.01)
+    with listening(loop, tmp_path) as (listener, accepted):
+        listener.hold_back()
+        with monkeypatch.context() as patch:
+            # As epoll does when the user may watch no more descriptors.
+            patch.setattr(loop, "register", raiser(OSError(errno.ENOSPC, "no space")))
+            listener.go_on()
+            loop.sleep(0.02)
+        with dial(tmp_path / "a.sock"):
+            assert loop.run_until(lambda: bool(accepted), 5)
+
+
 # --- abstract sockets -----------------------------------------------------------------------------
 
 

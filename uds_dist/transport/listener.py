@@ -140,13 +140,19 @@ class Listener:
 
     def _watch_again(self) -> None:
         if self._watched:
-            self._loop.register(self._socket, READ, self._on_readable)
+            try:
+                self._loop.register(self._socket, READ, self._on_readable)
+            except OSError as error:
+                self._try_again_later(error)
 
     def _pause(self, error: OSError) -> None:
+        self._loop.unregister(self._socket)
+        self._try_again_later(error)
+
+    def _try_again_later(self, error: OSError) -> None:
         self._pauses.warning(
             "%s: accepting pauses for %s s: %s", self.address, PAUSE, error.strerror
         )
-        self._loop.unregister(self._socket)
         self._resume = self._loop.call_later(PAUSE, self._pause_over)
 
     def _pause_over(self) -> None:
