@@ -154,6 +154,7 @@ def test_the_units_make_the_socket_that_the_program_listens_on() -> None:
     where = places(Config.from_env({variable: folder}))
     assert units["Socket"]["ListenStream"] == where.own.address("legacy").value
     assert units["Socket"]["SocketUser"] == units["Service"]["User"]
+    assert_folder_stays(units)
 
 
 def test_the_containers_share_a_folder_and_a_user() -> None:
@@ -176,11 +177,17 @@ def test_the_install_commands_are_run_by_the_checks() -> None:
     assert "UDS_DIST_MYPYC=1" in (ROOT / "Makefile").read_text("utf-8")
 
 
+def assert_folder_stays(units: ConfigParser) -> None:
+    """Each service makes the folder that all share, and none removes it."""
+    assert f"/run/{units['Service']['RuntimeDirectory']}" == SOCKET_DIR
+    assert units["Service"]["RuntimeDirectoryPreserve"] == "yes"
+
+
 def test_systemd_makes_the_folder_that_the_release_looks_for() -> None:
     (unit,) = [block.text for block in blocks("ini release")]
     settings = ConfigParser()
     settings.read_string(unit)
-    assert f"/run/{settings['Service']['RuntimeDirectory']}" == SOCKET_DIR
+    assert_folder_stays(settings)
     (script,) = [block.text for block in blocks("sh release")]
     assert f"UDS_DIST_SOCKET_DIR={SOCKET_DIR} " in script
 
