@@ -27,6 +27,7 @@ from uds_dist.transport.credentials import (
     QUESTIONS,
     may_accept,
     may_dial,
+    peer_pid,
     peer_uid,
     uid_in_xucred,
     uid_on_linux,
@@ -104,6 +105,18 @@ def test_each_system_is_asked_in_its_own_way(
     monkeypatch.setattr(sys, "platform", platform)
     with Answering(socket.AF_UNIX) as sock:
         assert peer_uid(sock) == 5
+
+
+@on_linux
+def test_a_process_that_has_no_number_here() -> None:
+    """Linux reports 0 for a process outside of this one's container."""
+
+    class Outside(socket.socket):
+        def getsockopt(self, level: int, option: int, size: int = 0) -> bytes:  # type: ignore[override]
+            return struct.pack("=iII", 0, 5, 7)
+
+    with Outside(socket.AF_UNIX) as sock:
+        assert peer_pid(sock) is None and peer_uid(sock) == 5
 
 
 def test_a_system_that_tells_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

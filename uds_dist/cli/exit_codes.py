@@ -66,6 +66,7 @@ environment:
   UDS_DIST_SOCKET_DIR         the folder of the sockets, or @NAME for Linux abstract sockets; if it
                               is not set, UDS_DIST_DIR; else . and /tmp/uds-dist-NAME.sock
   UDS_DIST_COOKIE             the cookie; else RELEASE_COOKIE, else the file ~/.erlang.cookie
+  UDS_DIST_ALLOWED_UIDS       other users whose nodes are trusted, with commas between them
   UDS_DIST_LAYOUT             uds_dist, uds_dist2 or erl_uds_dist
   UDS_DIST_HANDSHAKE_TIMEOUT  seconds for one handshake
 """

@@ -90,14 +90,14 @@ def peer_uid(peer: socket.socket) -> int | None:
 
 
 def peer_pid(peer: socket.socket) -> int | None:
-    """The peer's process id; None if the system does not report it."""
+    """The peer's process id; None if it has none here, as in another container."""
     if sys.platform != "linux":
         return None
     try:
         data = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _LINUX.size)
     except OSError:
         return None
-    return int(_LINUX.unpack(data)[0])
+    return int(_LINUX.unpack(data)[0]) or None
 
 
 def admits_every_uid(address: SocketAddress, config: Config, *, bits_hold: bool = True) -> bool:
