@@ -51,6 +51,21 @@ def test_an_owner(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert f"belongs to uid 4321 and they may run as uid 0: run 'chown 0 {tmp_path}'" in text
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to give a folder away")
+def test_the_commands_mend_every_flaw(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    real, link = tmp_path / "real", tmp_path / "link"
+    real.mkdir()
+    os.chown(real, 4321, -1)
+    real.chmod(0o1733)
+    link.symlink_to("real")
+    text = warning_of(link, caplog)
+    for flaw in ("a symbolic link and", "belongs to uid 4321", "its mode is 1733"):
+        assert flaw in text
+    script = text.partition("run '")[2].rpartition("'")[0] + " && printf %s $UDS_DIST_DIR"
+    done = subprocess.run(["sh", "-ec", script], check=True, capture_output=True, text=True)
+    assert done.stdout == str(real) and warning_of(real, caplog) == ""
+
+
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     error = f"socket_dir .*/no/run' cannot be used: No such file .*: first run 'mkdir -p {tmp_path}/no'"
     with pytest.raises(ListenError, match=error):

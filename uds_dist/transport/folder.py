@@ -60,27 +60,33 @@ def make_folder(folder: str) -> None:
 
 def warn_of_folder(folder: str) -> None:
     """Warn about a folder in which nodes with uds_dist 2.0 would refuse to listen."""
+    flaws: list[str] = []
+    cures: list[str] = []
+    real, own = folder, os.geteuid()
+    if os.path.islink(folder):
+        real = os.path.realpath(folder)
+        flaws.append("it is a symbolic link")
+        cures.append(f"export UDS_DIST_DIR={_quoted(real)}")
     try:
-        status = os.lstat(folder)
+        status = os.stat(real)
     except OSError:
         return  # the code that needs the folder will fail
-    quoted, mode = _quoted(folder), stat.S_IMODE(status.st_mode)
-    if stat.S_ISLNK(status.st_mode):
-        real = _quoted(os.path.realpath(folder))
-        flaw, cure = "it is a symbolic link", f"export UDS_DIST_DIR={real}"
-    elif status.st_uid != os.geteuid():
-        flaw = f"it belongs to uid {status.st_uid} and they may run as uid {os.geteuid()}"
-        cure = f"chown {os.geteuid()} {quoted}"
-    elif mode != FOLDER_MODE:
+    mode = stat.S_IMODE(status.st_mode)
+    if status.st_uid != own:
+        flaws.append(f"it belongs to uid {status.st_uid} and they may run as uid {own}")
+        cures.append(f"chown {own} {_quoted(real)}")
+    if mode != FOLDER_MODE:
         # GNU chmod clears a folder's set-group-ID bit only with five digits.
         digits = 5 if mode & 0o7000 else 4
-        flaw, cure = f"its mode is {mode:04o}", f"chmod {FOLDER_MODE:0{digits}o} {quoted}"
-    else:
+        flaws.append(f"its mode is {mode:04o}")
+        cures.append(f"chmod {FOLDER_MODE:0{digits}o} {_quoted(real)}")
+    if not flaws or not stat.S_ISDIR(status.st_mode):
         return
-    if not os.path.isdir(folder):
-        return  # it cannot be used at all
     logger.warning(
-        "nodes with uds_dist 2.0 refuse the socket_dir %r, because %s: run '%s'", folder, flaw, cure
+        "nodes with uds_dist 2.0 refuse the socket_dir %r, because %s: run '%s'",
+        folder,
+        " and ".join(flaws),
+        " && ".join(cures),
     )
 
 
