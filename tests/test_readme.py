@@ -325,7 +325,7 @@ def test_the_settings_table() -> None:
 def test_the_exit_codes_are_those_of_the_help() -> None:
     rows = [(number, meaning.replace("`", "")) for number, meaning in table("Code")]
     assert rows == re.findall(r"^  (\d+) +(.+)$", exit_codes.EPILOG, re.MULTILINE)
-    names = "OK RAISED USAGE UNREACHABLE COOKIE TIMEOUT INTERRUPTED OUTPUT_LOST"
+    names = "OK RAISED USAGE UNREACHABLE COOKIE TIMEOUT INTERRUPTED OUTPUT_LOST TERMINATED"
     numbers = [getattr(exit_codes, name) for name in names.split()]
     assert [int(number) for number, _meaning in rows] == numbers
 

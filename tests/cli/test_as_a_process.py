@@ -39,6 +39,34 @@ def test_an_interrupt(node: subprocess.Popen[str], shared_folder: str) -> None:
         assert process.returncode == 130
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_listen_that_is_ended_removes_its_socket(folder: str, number: signal.Signals) -> None:
+    with in_process(folder, "listen", "sink") as process:
+        assert process.stderr is not None and "listens" in process.stderr.readline()
+        assert os.listdir(folder) == ["sink.sock"]
+        process.send_signal(number)
+        assert process.communicate() == ("", "")
+        assert process.returncode == 128 + number
+    assert os.listdir(folder) == []
+
+
+def test_listen_for_some_time(folder: str) -> None:
+    with in_process(folder, "listen", "sink", "--timeout", "0.05") as process:
+        out, err = process.communicate()
+    assert (process.returncode, out) == (5, "")
+    assert err.splitlines()[1:] == ["uds-dist: 0.05 s are over; messages printed: 0"]
+    assert os.listdir(folder) == []
+
+
+def test_listen_traces_each_control_message(folder: str) -> None:
+    with in_process(folder, "listen", "sink", "--trace", "--count", "1") as process:
+        assert process.stderr is not None and "listens" in process.stderr.readline()
+        with in_process(folder, "send", "sink", "sink", "hello") as sender:
+            assert sender.communicate() == ("", "")
+        out, err = process.communicate()
+    assert out == "hello\n" and re.search(r"^<- .*Send.* sink +hello$", err, re.MULTILINE)
+
+
 def test_the_reader_of_the_output_disappears(node: object, shared_folder: str) -> None:
     read_end, write_end = os.pipe()
     os.close(read_end)

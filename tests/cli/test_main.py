@@ -141,6 +141,47 @@ def test_names_without_a_folder(run_alone: Cli) -> None:
     assert result.code == 2 and "--socket-dir" in result.err
 
 
+# --- nodes on the command line --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", ["ping", "probe", "top", "remote"])
+@pytest.mark.parametrize("nodes", ["--all", "py,other"])
+def test_a_command_for_one_node(run: Cli, command: str, nodes: str) -> None:
+    assert run(command, nodes) == Result(
+        2, "", "uds-dist: argument NODE: give one node: only rpc, eval, call, cast and send work on"
+        f" several (see uds-dist {command} --help)\n",
+    )  # fmt: skip
+
+
+def test_all_where_there_is_no_node(run: Cli) -> None:
+    assert "unknown: --all" in run("names", "--all").err
+
+
+@pytest.mark.parametrize("nodes", [",", "py,", ",py", "py,,py"])
+def test_a_name_is_missing_next_to_a_comma(run: Cli, nodes: str) -> None:
+    result = run("rpc", nodes, "py", "echo", "1")
+    assert (result.code, result.out) == (2, "") and "a name is missing" in result.err
+
+
+def test_eval_in_elixir_where_there_is_none(run: Cli) -> None:
+    result = run("eval", "py", "--elixir", "1")
+    assert result.code == 2 and "py@localhost has no Elixir" in result.err
+
+
+def test_a_cookie_that_differs_has_one_exit_code(run: Cli) -> None:
+    for command in ("ping", "probe"):
+        result = run(command, "py", "--cookie", "other")
+        assert result.code == 4 and "the cookies differ" in result.err
+
+
+# --- listen ---------------------------------------------------------------------------------------
+
+
+def test_listen_under_a_name_that_is_taken(run: Cli) -> None:
+    result = run("listen", "py")
+    assert result.code == 3 and result.err.startswith("uds-dist: a live node already listens at")
+
+
 # --- rpc ------------------------------------------------------------------------------------------
 
 

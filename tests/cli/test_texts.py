@@ -13,7 +13,7 @@ from uds_dist import __version__
 from uds_dist.cli import main as cli
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-COMMANDS = ("names", "ping", "rpc", "eval", "call", "cast", "send", "listen", "remote", "demo")
+COMMANDS = ("names", "ping", "rpc", "eval", "call", "cast", "send", "listen", "remote", "demo", "completion", "help")
 
 
 def printed(capsys: pytest.CaptureFixture[str], *words: str) -> str:
@@ -34,7 +34,7 @@ def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) 
 def test_help(capsys: pytest.CaptureFixture[str]) -> None:
     whole = printed(capsys, "help")
     for name in COMMANDS:
-        assert re.search(rf"^ +{name} ", whole, re.MULTILINE)
+        assert re.search(rf"^ +{name}\b", whole, re.MULTILINE)
         assert f"uds-dist {name}" in printed(capsys, "help", name)
     with pytest.raises(SystemExit) as ended:
         cli.main(["help", "nosuch"])

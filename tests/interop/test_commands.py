@@ -61,6 +61,7 @@ def run(node: Beam, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
         (["--erl", "#{a => 1}", "--json"], 0, '{":a": 1}\n', ""),
         (["--erl", "erlang:error(oh)"], 1, "", "exception error: oh\n  in function"),
         (["--erl", "throw(oh)"], 1, "", "exception throw: oh"),
+        (["--erl", "exit(self(), kill), timer:sleep(5000)"], 1, "", "signal:killed: the process was killed"),
         (["--erl", "foo("], 1, "", "1:5: syntax error before: '.'"),
         (["--erl", "'x"], 1, "", "unterminated"),
         ([], 2, "", "give one expression"),
@@ -83,7 +84,7 @@ def test_eval_of_a_file_and_of_standard_input(
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO("<<\"grün\"/utf8>>.".encode())))
     assert run("eval", "node", "--erl", "-")[:2] == (0, '<<"grün"/utf8>>\n')
     code, _, complaint = run("eval", "node", "--erl", "--file", str(tmp_path / "none"))
-    assert code == 2 and "cannot be read" in complaint
+    assert code == 2 and f"{tmp_path}/none cannot be read: No such file" in complaint
 
 
 def test_much_output_of_eval(node: Beam, tmp_path: Path) -> None:

@@ -436,7 +436,16 @@ def test_a_terminal_that_hangs_up_ends_the_shell(node: Beam, shell: Shell, tmp_p
         terminal.send(shell.line("Process.sleep(:infinity)" if shell is IEX else "timer:sleep(infinity)"))
         terminal.read_for(0.2)
         terminal.hang_up()
-        assert terminal.wait() in (0, -signal.SIGHUP)
+        assert terminal.wait() in (0, 129, -signal.SIGHUP)
+
+
+def test_a_shell_that_is_terminated_restores_the_terminal(node: Beam, shell: Shell, tmp_path: Path) -> None:
+    with open_shell(node, shell, tmp_path) as terminal:
+        terminal.send("[1,")
+        terminal.see(r"\[1,$")
+        os.kill(terminal.pid, signal.SIGTERM)
+        assert terminal.wait() == 143
+        assert terminal.vt.written.endswith("\x1b[?2004l")
 
 
 def test_a_shell_that_is_killed_leaves_nothing(node: Beam, shell: Shell, tmp_path: Path) -> None:

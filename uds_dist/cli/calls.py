@@ -134,7 +134,7 @@ def answer_line(
         value = ask()
         text = inspected(there, value) if options.elixir else ""
     except RemoteError as error:
-        raised = _raised(error, there if options.elixir else None)
+        raised = raised_text(error, there if options.elixir else None)
         raise RemoteError(f"{what} raised {raised}", error.class_) from None
     except RemoteTimeoutError:
         raise RemoteTimeoutError(
@@ -229,8 +229,8 @@ def inspected(there: Connected, term: object) -> str:
     return text.decode(errors="replace")
 
 
-def _raised(error: RemoteError, inspecting: Connected | None) -> str:
-    """A short text of the exception that a call raised."""
+def raised_text(error: RemoteError, inspecting: Connected | None) -> str:
+    """A short text of the exception that a call raised; `inspecting` is a node to inspect it."""
     reason = error.reason
     is_exception = isinstance(reason, (dict, Map)) and reason.get("__exception__") is True
     if is_exception and isinstance(reason, (dict, Map)):
@@ -238,8 +238,8 @@ def _raised(error: RemoteError, inspecting: Connected | None) -> str:
         if isinstance(message, bytes):
             kind = format_elixir(reason.get("__struct__"))
             return f"{kind}: {message.decode(errors='replace')}"
-    if error.class_ not in ("error", "exit", "throw"):
-        return str(error)
+    if error.class_ == "signal":
+        return f"signal:{format_term(reason)}: the process was killed before it could answer"
     if inspecting is None or isinstance(reason, Atom):
         shown = format_elixir(reason) if is_exception else format_term(reason)
     else:

@@ -10,7 +10,7 @@ import argparse
 import sys
 
 from uds_dist import Atom, ConfigError, RemoteError, RemoteTimeoutError, format_term
-from uds_dist.cli.calls import escape_elixir, escape_erlang, inspected
+from uds_dist.cli.calls import escape_elixir, escape_erlang, inspected, raised_text
 from uds_dist.cli.connected import Connected, connected
 from uds_dist.cli.exit_codes import OK, RAISED
 from uds_dist.cli.output import speaks_utf8, write_error, write_out
@@ -67,7 +67,10 @@ def expression_of(options: argparse.Namespace) -> str:
         if options.arguments == ["-"]:
             return sys.stdin.buffer.read().decode("utf-8")
         return utf8_word(options.arguments[0])
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        where = options.file or "standard input"
+        raise ConfigError(f"{where} cannot be read: {error.strerror}") from None
+    except ValueError as error:
         raise ConfigError(f"the expression cannot be read: {error}") from None
 
 
@@ -103,17 +106,21 @@ def _eval(options: argparse.Namespace, text: str, show: Show) -> int:
 
 
 def kind_of(there: Connected, asked: str | None) -> Kind:
-    """The language to evaluate in: the requested one, else the one that the node has."""
+    """The language to evaluate in: the requested one, else the one that the node has.
+
+    Raises:
+        ConfigError: the node does not have the requested one.
+    """
     if asked == "erl":
         return "erl"
-    if asked == "elixir":
-        return "iex"
     if asked == "python":
         return find_kind(there.node, there.name, Choice("python"), there.left())
     try:
         there.call("Elixir.Code", "module_info", [Atom("module")])
         return "iex"
     except RemoteError:
+        if asked == "elixir":
+            raise ConfigError(f"{there.name} has no Elixir: use --erl, or --python") from None
         return find_kind(there.node, there.name, Choice(), there.left())
 
 
@@ -205,13 +212,13 @@ def _step(there: Connected, found: object) -> object:
 def _failed(there: Connected, error: RemoteError, module: str, function: str) -> EvalError:
     """The node's own text of an exception, with the stack."""
     if error.class_ not in ("error", "exit", "throw"):
-        return EvalError(str(error))
+        return EvalError(raised_text(error, None), error.class_)
     arguments = [Atom(error.class_), error.reason, error.stack]
     try:
         told = chardata_text(there.call(module, function, arguments))
     except RemoteError:
         told = None
-    return EvalError(told or str(error), error.class_)
+    return EvalError(told or raised_text(error, None), error.class_)
 
 
 COMMANDS = (Command("eval", "evaluate an expression on a node", run_eval, _add_arguments, EPILOG),)

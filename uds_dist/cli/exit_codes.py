@@ -7,6 +7,7 @@ from uds_dist import (
     ConfigError,
     CookieMismatchError,
     HandshakeTimeoutError,
+    ReceiveTimeoutError,
     RemoteError,
     RemoteTimeoutError,
     TermError,
@@ -22,6 +23,8 @@ COOKIE = 4
 TIMEOUT = 5
 INTERRUPTED = 130
 OUTPUT_LOST = 141
+TERMINATED = 143
+ENDED_BY_SIGNAL = 128  # plus the signal's number
 
 
 class CookieMissingError(ConfigError):
@@ -45,6 +48,7 @@ EXIT_CODES: tuple[tuple[type[Exception], int], ...] = (
     (CookieMismatchError, COOKIE),
     (HandshakeTimeoutError, TIMEOUT),
     (RemoteTimeoutError, TIMEOUT),
+    (ReceiveTimeoutError, TIMEOUT),
     (ConfigError, USAGE),
     (AddressError, USAGE),
     (TermError, USAGE),
@@ -61,6 +65,7 @@ exit codes:
   5    no answer in time
   130  interrupted
   141  the output could not be written: its reader is gone, or it is closed or full
+  143  ended by SIGTERM (129: by SIGHUP)
 
 environment:
   UDS_DIST_SOCKET_DIR         the folder of the sockets, or @NAME for Linux abstract sockets; if it

@@ -13,7 +13,7 @@ from typing import NoReturn
 from uds_dist import UdsDistError, __version__
 from uds_dist.cli.exit_codes import EPILOG, INTERRUPTED, OK, UNREACHABLE, USAGE, exit_code
 from uds_dist.cli.hints import advise, usage_hint, write_hint
-from uds_dist.cli.output import OutputError, complain, prepare_streams, write_out
+from uds_dist.cli.output import OutputError, complain, prepare_streams, text_of, write_out
 from uds_dist.cli.texts import SHELLS, completion_script, manual_page
 from uds_dist.cli.words import ALL, MARK, Command, unmarked
 
@@ -73,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except UdsDistError as error:
         if not (isinstance(error, OutputError) and error.reader_left):
-            complain(str(error))
+            complain(text_of(error))
             advise(options, error)
         return exit_code(error)
     except OSError as error:
@@ -158,7 +158,7 @@ def make_parser(name: str = "") -> argparse.ArgumentParser:
         return parser
     made = {name: add(_load(name)) for name in MODULES}
     for command in _commands_of_texts(parser, made):
-        add(command)
+        made[command.name] = add(command)
     return parser
 
 
@@ -225,7 +225,8 @@ def _parse(parser: argparse.ArgumentParser, words: list[str]) -> argparse.Namesp
     if not hasattr(options, "arguments"):
         unknown = more
     if unknown:
-        parser.error(f"unknown: {' '.join(map(unmarked, unknown))}")
+        as_written = ["--all" if word == ALL else unmarked(word) for word in unknown]
+        parser.error(f"unknown: {' '.join(as_written)}")
     if more:
         options.arguments = [*options.arguments, *map(unmarked, more[:end] + more[end + 1 :])]
     return options

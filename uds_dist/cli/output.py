@@ -84,6 +84,11 @@ def write_error(text: str) -> None:
         _discard(stream)
 
 
+def text_of(error: UdsDistError) -> str:
+    """An error's message; that of an OSError without its number."""
+    return (isinstance(error, OSError) and error.strerror) or str(error)
+
+
 def complain(text: str) -> None:
     """Write one line about a problem to standard error."""
     line = " ".join(text.split())

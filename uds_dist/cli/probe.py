@@ -21,7 +21,6 @@ from uds_dist import (
     Config,
     ConnectFailedError,
     HandshakeTimeoutError,
-    NoConnectionError,
     RemoteError,
     UdsDistError,
 )
@@ -35,11 +34,11 @@ from uds_dist.etf.shown import printable, shown
 from uds_dist.protocol.flags import FLAGS, Flag, default_flags, effective_flags, flag_names
 from uds_dist.protocol.framing import FrameReader, handshake_frame
 from uds_dist.protocol.handshake import Handshake
-from uds_dist.protocol.handshake_table import Role
+from uds_dist.protocol.handshake_table import Role, State
 from uds_dist.services.group_leader import chardata_text
 from uds_dist.transport.address import SocketAddress, places, probe
 from uds_dist.transport.credentials import may_dial, peer_pid, peer_uid
-from uds_dist.transport.reasons import listener_refused, unanswered
+from uds_dist.transport.reasons import broke_off, listener_refused, no_proof, unanswered
 
 EPILOG = """\
 It shows the address, its owner and mode, each step of the handshake and when it happened, the flags
@@ -170,17 +169,18 @@ def _shake_hands(
             steps.append(f"{_milliseconds(began):>8}  {_step(RECEIVED, frame)}")
             messages = handshake.receive(frame)
     except TimeoutError:
-        hint = ": its cookie may differ" if handshake.peer is not None else ""
-        raise HandshakeTimeoutError(f"{name} went silent during the handshake{hint}") from None
+        if handshake.state is State.RECV_CHALLENGE_ACK:
+            raise no_proof(name, "went silent") from None
+        raise HandshakeTimeoutError(f"{name} went silent during the handshake") from None
     except OSError as error:
         if isinstance(error, UdsDistError):
             raise
         reason = error.strerror or str(error)
         if not answered:
             raise unanswered(name, address, reason, peer_uid(sock)) from None
-        raise NoConnectionError(
-            f"{name} closed the connection during the handshake ({reason}): its cookie may differ"
-        ) from None
+        if handshake.state is State.RECV_CHALLENGE_ACK:
+            raise no_proof(name, "closed the connection") from None
+        raise broke_off(name, reason) from None
     finally:
         show(Fact("handshake", steps))
         if handshake.peer is not None:

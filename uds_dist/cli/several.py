@@ -7,12 +7,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
-from uds_dist import UdsDistError
+from uds_dist import ConfigError, UdsDistError
 from uds_dist.cli.connected import living_nodes
 from uds_dist.cli.exit_codes import OK, RAISED, exit_code
 from uds_dist.cli.hints import advise
-from uds_dist.cli.output import OutputError, complain, write_line
+from uds_dist.cli.output import OutputError, complain, text_of, write_line
 from uds_dist.cli.words import ALL
+from uds_dist.etf.shown import printable
 
 
 class Line(NamedTuple):
@@ -37,10 +38,15 @@ def at_each_node(
     Returns:
         The exit code: 0 if no node failed; the error's own code if every node failed with it;
         else 1.
+    Raises:
+        ConfigError: a name is missing; no node has run the command.
     """
     if options.node != ALL and "," not in options.node:
         return run(options, lambda line: write_line(*line))
     names = living_nodes(options) if options.node == ALL else options.node.split(",")
+    if "" in names:
+        given = printable(options.node, 60)
+        raise ConfigError(f"a name is missing before or after a comma: {given}")
     width = max(map(len, names), default=0)
     codes = []
     last: UdsDistError | None = None
@@ -51,7 +57,7 @@ def at_each_node(
         except OutputError:
             raise
         except UdsDistError as error:
-            complain(f"{name}: {error}")
+            complain(f"{name}: {text_of(error)}")
             last = error
             codes.append(exit_code(error))
     if last is not None:

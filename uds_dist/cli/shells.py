@@ -12,7 +12,7 @@ from functools import partial
 
 from uds_dist import Node, NoConnectionError, UdsDistError
 from uds_dist.cli.connected import connected
-from uds_dist.cli.exit_codes import OK, RAISED
+from uds_dist.cli.exit_codes import ENDED_BY_SIGNAL, OK, RAISED
 from uds_dist.cli.output import OutputError, complain, write_error, write_out
 from uds_dist.cli.words import Command, add_connection, add_node
 from uds_dist.shell.device import (
@@ -108,18 +108,25 @@ def _at_terminal(node: Node, name: str, kind: Kind, choice: Choice, timeout: flo
             mode.enter()
             console.redraw()
 
+        code = OK
+
+        def end(number: signal.Signals) -> None:
+            nonlocal code
+            code = ENDED_BY_SIGNAL + number
+            shell.leave()
+
         def suspend() -> None:
             console.suspend()
             mode.suspend()
             console.redraw()
 
-        signals = {
+        signals: dict[signal.Signals, Callable[[], object]] = {
             signal.SIGWINCH: lambda: console.resize(*terminal_size(STDOUT)),
             signal.SIGCONT: continued,
             signal.SIGTSTP: suspend,
             signal.SIGINT: console.interrupt,
-            signal.SIGTERM: shell.leave,
-            signal.SIGHUP: shell.leave,
+            signal.SIGTERM: partial(end, signal.SIGTERM),
+            signal.SIGHUP: partial(end, signal.SIGHUP),
         }
         with on_signals(loop, signals), _logging_to(partial(_print, console)):
             try:
@@ -130,7 +137,7 @@ def _at_terminal(node: Node, name: str, kind: Kind, choice: Choice, timeout: flo
                 source.close()
                 console.close()
                 _close(shell)
-    return OK
+    return code
 
 
 def _between_pipes(node: Node, name: str, kind: Kind, choice: Choice, timeout: float) -> int:

@@ -11,11 +11,12 @@ import os
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 from uds_dist import Atom, ConfigError, Pid, RemoteError, UdsDistError
 from uds_dist.cli.connected import Connected, connected
 from uds_dist.cli.evaluate import parsed_erlang, value_of
-from uds_dist.cli.exit_codes import OK
+from uds_dist.cli.exit_codes import ENDED_BY_SIGNAL, OK
 from uds_dist.cli.json_text import write_json
 from uds_dist.cli.output import write_line
 from uds_dist.cli.words import Command, add_connection, add_node, read_seconds
@@ -261,6 +262,7 @@ class _Screen:
         self._sort: str = options.sort
         self._keys = KeyDecoder()
         self._left = False
+        self._code = OK
         self._redraw = True
 
     def run(self) -> int:
@@ -277,11 +279,11 @@ class _Screen:
                 output.write(ENTER_SCREEN)
                 self._draw_again()
 
-            signals = {
+            signals: dict[signal.Signals, Callable[[], object]] = {
                 signal.SIGWINCH: self._draw_again,
                 signal.SIGTSTP: suspend,
-                signal.SIGTERM: self._leave,
-                signal.SIGHUP: self._leave,
+                signal.SIGTERM: partial(self._end, signal.SIGTERM),
+                signal.SIGHUP: partial(self._end, signal.SIGHUP),
             }
             output.write(ENTER_SCREEN)
             source.read(True)
@@ -293,7 +295,7 @@ class _Screen:
                 output.write(LEAVE_SCREEN)
         if losses:
             raise losses[0]
-        return OK
+        return self._code
 
     def _refresh(self, output: Output, losses: list[UdsDistError]) -> None:
         there = self._watch.there
@@ -317,7 +319,8 @@ class _Screen:
         lines += _table(self._watch.largest(before, now, self._sort, count), columns)
         return HOME + "\n".join(line[:columns] + CLEAR_LINE for line in lines) + CLEAR_BELOW
 
-    def _leave(self) -> None:
+    def _end(self, number: signal.Signals) -> None:
+        self._code = ENDED_BY_SIGNAL + number
         self._left = True
 
     def _draw_again(self) -> None:

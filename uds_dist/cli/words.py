@@ -68,6 +68,16 @@ def read_word(text: str) -> str:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
+def read_one_node(text: str) -> str:
+    """The name of one node, for a command that does not run on several."""
+    word = read_word(text)
+    if word == ALL or "," in word:
+        raise argparse.ArgumentTypeError(
+            "give one node: only rpc, eval, call, cast and send work on several"
+        )
+    return word
+
+
 def read_seconds(text: str) -> float:
     """A number of seconds."""
     text = read_word(text)
@@ -111,7 +121,8 @@ def add_node(parser: argparse.ArgumentParser, several: bool = False) -> None:
             "--all", action="store_true", help="instead of NODE: every node that listens"
         )
         about += "; separate several with commas"
-    parser.add_argument("node", type=read_word, metavar="NODE", help=about)
+    kind = read_word if several else read_one_node
+    parser.add_argument("node", type=kind, metavar="NODE", help=about)
 
 
 def add_notation(parser: argparse.ArgumentParser) -> None:
@@ -138,14 +149,22 @@ def add_where(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_connection(parser: argparse.ArgumentParser) -> None:
-    """Add the options of every command that connects to a node."""
+def add_identity(parser: argparse.ArgumentParser) -> None:
+    """Add the options of every command that is a node."""
     add_where(parser)
     parser.add_argument(
         "--cookie",
         type=read_word,
         help="the cookie; other users can see it in the process list: prefer the environment",
     )
+    parser.add_argument(
+        "--trace", action="store_true", help="print each control message to standard error"
+    )
+
+
+def add_connection(parser: argparse.ArgumentParser) -> None:
+    """Add the options of every command that connects to a node."""
+    add_identity(parser)
     parser.add_argument(
         "--name",
         type=read_word,
@@ -158,7 +177,4 @@ def add_connection(parser: argparse.ArgumentParser) -> None:
         default=10.0,
         metavar="SECONDS",
         help="for the whole command; 10 by default",
-    )
-    parser.add_argument(
-        "--trace", action="store_true", help="print each control message to standard error"
     )

@@ -268,7 +268,7 @@ class Mailbox:
 
         if not process.loop.run_until(ready, timeout):
             raise ReceiveTimeoutError(
-                f"no message for {process.name or self.pid} within {timeout} s"
+                f"no message for {process.name or self.pid} within {timeout:g} s"
             )
         if not holds:
             self._alive()
