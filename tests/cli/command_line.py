@@ -43,6 +43,7 @@ with EventLoop() as loop, Node(sys.argv[1], loop=loop, config=config) as node:
     node.expose("py", {
         "echo": lambda term: term,
         "all": lambda *terms: list(terms),
+        "bytes": bytes,
         "never": never,
         "throw": throw,
         "leave": leave,

@@ -76,6 +76,20 @@ def test_the_reader_of_the_output_disappears(node: object, shared_folder: str) -
         assert process.returncode == 141
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_the_reader_of_the_output_leaves_midway(
+    node: object, shared_folder: str, unbuffered: str
+) -> None:
+    read_end, write_end = os.pipe()
+    words = ["rpc", "py", "py", "bytes", "1048576"]  # more than a pipe holds
+    with in_process(shared_folder, *words, stdout=write_end, PYTHONUNBUFFERED=unbuffered) as process:
+        os.close(write_end)
+        assert len(os.read(read_end, 20)) == 20
+        os.close(read_end)
+        assert process.communicate()[1] == ""
+        assert process.returncode == 141
+
+
 def test_words_in_utf8_work_in_any_locale(
     node: object, shared_folder: str
 ) -> None:

@@ -6,6 +6,7 @@ the interpreter has nothing left to complain about at exit.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -23,18 +24,29 @@ class OutputError(UdsDistError):
 
 
 def prepare_streams() -> None:
-    """Prepare the streams: escape unencodable characters, and open closed descriptors.
+    """Prepare the streams: open closed descriptors, escape unencodable characters, and buffer.
 
-    A socket that took the number of a closed standard stream would receive the output.
+    A socket that took the number of a closed standard stream would receive the output. A stream
+    without a buffer (``python -u``) says nothing if the system takes only a part of a text.
     """
     for descriptor in range(3):
         try:
             os.fstat(descriptor)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # the system picks the lowest free number
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
+    sys.stdout = _prepared(sys.stdout)
+    sys.stderr = _prepared(sys.stderr)
+
+
+def _prepared(stream: TextIO) -> TextIO:
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="backslashreplace")
+        if isinstance(stream.buffer, io.RawIOBase):
+            encoding, raw = stream.encoding, stream.detach()
+            return io.TextIOWrapper(
+                io.BufferedWriter(raw), encoding, "backslashreplace", line_buffering=True
+            )
+    return stream
 
 
 def write_out(text: str) -> None:
