@@ -15,7 +15,6 @@ from uds_dist.processes.table import Processes
 from uds_dist.protocol.control import ALIAS_SEND, SEND_SENDER
 from uds_dist.services.outcome import encoded_size
 
-
 # The largest tag of a call that is kept until its answer comes, in bytes. A BEAM's have about 50.
 MAX_TAG_SIZE: Final = 1024
 
@@ -153,7 +152,7 @@ def monitor_of(tag: object) -> Reference | None:
 
 def is_large(tag: object) -> bool:
     """True for a tag that takes too much memory to be kept until the answer comes."""
-    if isinstance(tag, ImproperList) and tag.items == (ALIAS,):
+    if isinstance(tag, ImproperList) and len(tag.items) == 1 and is_atom(tag.items[0], ALIAS):
         tag = tag.tail
     return not isinstance(tag, Reference) and encoded_size(tag) > MAX_TAG_SIZE
 
