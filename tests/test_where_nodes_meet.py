@@ -20,7 +20,7 @@ from tests.scripted import COOKIE
 from tests.transport.support import in_child
 from uds_dist import Config, ConnectFailedError, EventLoop, Node, NotAllowedError
 from uds_dist.cli.connected import living_nodes
-from uds_dist.cli.main import main
+from uds_dist.cli.main import main, make_parser
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be another user")
 STRANGER = 54_321
@@ -182,6 +182,7 @@ def test_no_names(
 def test_a_folder_that_may_not_be_listed(words: list[str]) -> None:
     with tempfile.TemporaryDirectory(prefix="uds") as folder:
         os.chmod(folder, 0o1733)
+        make_parser(words[0])  # loads the command: the stranger may not read this Python's files
 
         def run() -> tuple[int, str]:
             os.setuid(STRANGER)

@@ -553,7 +553,8 @@ def test_a_listener_that_cannot_be_watched_again_tries_later(
         listener.hold_back()
         with monkeypatch.context() as patch:
             # As epoll does when the user may watch no more descriptors.
-            patch.setattr(loop, "register", raiser(OSError(errno.ENOSPC, "no space")))
+            selector = loop._descriptors.selector
+            patch.setattr(selector, "register", raiser(OSError(errno.ENOSPC, "no space")))
             listener.go_on()
             loop.sleep(0.02)
         with dial(tmp_path / "a.sock"):
