@@ -35,6 +35,7 @@ class Framing(NamedTuple):
 USUAL = Framing(Config().atom_cache, Config().fragments)
 FRAMINGS = tuple(Framing(*flags) for flags in product((True, False), repeat=2))
 PEER = "a@localhost"
+COOKIE = "secret"
 EVALUATION_TIMEOUT = 600.0
 TIMEOUT = 60.0  # seconds for any one message
 
@@ -55,16 +56,19 @@ class Sizes:
     receives: int = 2_000
     receives_scanning: int = 5
     imports: int = 5
+    commands: int = 5
 
 
 FULL = Sizes()
 QUICK = Sizes(
     rtt=2_000, messages=20_000, bulk=20, rpc=1_000, codec_seconds=0.01, idle_calls=10_000,
     connections=300, receives=500, receives_scanning=2, imports=3,
+    commands=3,
 )  # fmt: skip
 TINY = Sizes(
     rtt=20, messages=50, bulk=2, rpc=10, codec_seconds=0.0005, idle=(1, 10), idle_calls=20,
     connections=20, waiting=(0, 100), receives=10, receives_scanning=2, imports=1,
+    commands=1,
 )  # fmt: skip
 
 
@@ -173,7 +177,7 @@ def _clusters(
         for number, framing in enumerate(framings):
             config = Config(socket_dir=folder, tick_time=TICK_TIME, **framing._asdict())
             name = f"py{number or ''}@localhost"
-            node = enter(Node(name, loop=loop, cookie="secret", config=config))
+            node = enter(Node(name, loop=loop, cookie=COOKIE, config=config))
             node.listen()
             node.connect(PEER).result(10.0)
             found[framing] = Cluster(a, b, node)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from tests.bench import bulk, codec, connections, framing, importing, mailbox, oneway, rounds, rtt
+from tests.bench import (
+    bulk, codec, commands, connections, framing, importing, mailbox, oneway, rounds, rtt,
+)  # fmt: skip
 from tests.bench.figures import Figure
 from tests.bench.lab import Lab
 
@@ -30,6 +32,7 @@ BENCHMARKS = {
     "connections": Benchmark(connections.run),
     "mailbox": Benchmark(mailbox.run),
     "import": Benchmark(importing.run),
+    "command": Benchmark(commands.run, needs_beam=True),
 }
 GROUPS = {"scale": ("idle", "connections", "mailbox")}
 
