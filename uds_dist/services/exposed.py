@@ -231,7 +231,7 @@ class Job:
         is_call: whether it is erpc's `call`.
     """
 
-    __slots__ = ("parent", "request", "flags", "call", "called", "result", "is_call")
+    __slots__ = ("parent", "request", "flags", "call", "result", "is_call", "_called")
 
     def __init__(
         self,
@@ -245,12 +245,13 @@ class Job:
         self.request = request.req_id
         self.flags = flags
         self.call = call
-        self.called = _called(*call)  # for the end of a stack
         self.result = result
         self.is_call = is_call
+        self._called: tuple[str, str, int] | None = None  # once the arguments are forgotten
 
     def begun(self) -> None:
         """Forget the arguments: the function has them, and may take long."""
+        self._called = self.called
         self.call = (None, None, None)
 
     def reason(self, outcome: Outcome) -> object:
@@ -260,6 +261,15 @@ class Job:
         if outcome.class_ == "error":
             return (self.result, outcome.class_, outcome.value, outcome.stack)
         return (self.result, outcome.class_, outcome.value)
+
+    @property
+    def called(self) -> tuple[str, str, int]:
+        """Module, function and arity, for the end of a stack."""
+        if self._called is not None:
+            return self._called
+        module, function, arguments = self.call
+        arity = len(arguments) if isinstance(arguments, list) else 0
+        return _name(module), _name(function), arity
 
     @property
     def text(self) -> str:
@@ -395,12 +405,6 @@ class Jobs:
             self._processes.signal(node, down, reason)
         if job.flags & SpawnFlag.LINK:
             self._processes.signal(node, (PAYLOAD_EXIT, pid, job.parent), reason)
-
-
-def _called(module: object, function: object, arguments: object) -> tuple[str, str, int]:
-    """Module, function and arity of a call."""
-    arity = len(arguments) if isinstance(arguments, list) else 0
-    return _name(module), _name(function), arity
 
 
 def _name(term: object) -> str:

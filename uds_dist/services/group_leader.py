@@ -65,18 +65,13 @@ class Asked:
     true after its message was acted on: then nothing else holds the node's next requests back.
     """
 
-    __slots__ = ("late", "leader", "reply_as", "sender", "size")
+    __slots__ = ("late", "reply_as", "sender", "size")
 
-    def __init__(self, leader: GroupLeader, sender: Pid, reply_as: object) -> None:
-        self.leader = leader
+    def __init__(self, sender: Pid, reply_as: object) -> None:
         self.sender = sender
         self.reply_as = reply_as
         self.size = 0
         self.late = False
-
-    def tell(self, answer: object) -> None:
-        """Answer it."""
-        self.leader.tell(self, answer)
 
 
 class GroupLeader:
@@ -111,7 +106,7 @@ class GroupLeader:
     def _handle(self, node: str, message: object) -> bool:
         match message:
             case (Atom("io_request"), Pid() as sender, reply_as, request) if sender.node == node:
-                self._begin(Asked(self, sender, reply_as), request)
+                self._begin(Asked(sender, reply_as), request)
                 return True
         return False
 
@@ -119,17 +114,18 @@ class GroupLeader:
         node = asked.sender.node
         if _takes_time(request):
             if self._in_work.get(node, 0) > MAX_IN_WORK:
-                asked.tell(TOO_MUCH)
+                self._tell(asked, TOO_MUCH)
                 return
             asked.size = encoded_size((asked.reply_as, request))
             self._in_work[node] = self._in_work.get(node, 0) + asked.size
-        self._serve(asked.sender, request, asked.tell)
+        self._serve(asked.sender, request, partial(self._tell, asked))
         asked.late = True
 
-    def tell(self, asked: Asked, answer: object) -> None:
+    def _tell(self, asked: Asked, answer: object) -> None:
         """Answer a request."""
         node = asked.sender.node
-        if asked.late and self._processes.pressure.wait_for_room(node, partial(asked.tell, answer)):
+        again = partial(self._tell, asked, answer)
+        if asked.late and self._processes.pressure.wait_for_room(node, again):
             return
         if asked.size:
             self._in_work[node] -= asked.size
